@@ -1,0 +1,33 @@
+"""Denoising score matching."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Key
+
+from losses.weights import sigma2
+from sde_lib.base import SDE, Event, LinearSDE, Scalar, Score, linear
+
+Loss = Callable[[Key[Array, ""], Event, Scalar], Scalar]
+
+
+def dsm(sde: SDE, score: Score, weight: Callable[[LinearSDE, Scalar], Scalar] = sigma2) -> Loss:
+    """l(x_0, t) = w(t)/D |score(x_t, t) - grad log p(x_t | x_0)|^2,  x_t = alpha x_0 + sigma z,  grad log p = -z/sigma.
+
+    Coded as w/sigma^2 |sigma score + z|^2 / D, which stays of order one as sigma -> 0.
+    Vincent (2011); Song et al. (2021), eq. 7; the mean over the D dimensions is score_sde's `reduce_mean`.
+
+    Returns `loss(key, x_0, t)` for one example: `key` draws z. Raises TypeError for an SDE without alpha and sigma.
+    """
+    sde = linear(sde, "dsm", "a LinearSDE is two functions, alpha(t) and sigma(t)")
+
+    def loss(key: Key[Array, ""], x_0: Event, t: Scalar) -> Scalar:
+        z = jax.random.normal(key, x_0.shape)
+        sigma_t = sde.sigma(t)
+        residual = sigma_t * score(sde.perturb(x_0, z, t), t) + z
+        return weight(sde, t) / sigma_t**2 * jnp.mean(residual**2)
+
+    return loss

@@ -1,0 +1,101 @@
+"""What a network predicts, as four scalars, and score_model: network -> Score.
+
+    eps_hat = skip x + out net(c_in x, c_noise),        score(x, t) = -eps_hat / sigma(t)
+
+With x_t = alpha x_0 + sigma eps, each parameterisation solves its target for eps. c_in = 1 / sqrt(alpha^2 sigma_d^2 + sigma^2)
+gives the network inputs of unit variance on every SDE when the data has standard deviation sigma_d (on VP with sigma_d = 1 it is
+1), and c_noise = log(sigma/alpha)/4 tells the noise level in one unit on every SDE (Karras et al. 2022, table 1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Key
+
+from models.functional import functional
+from sde_lib.base import SDE, Event, LinearSDE, Scalar, linear
+
+
+class Coefs(NamedTuple):
+    """eps_hat = skip x + out net(c_in x, c_noise)."""
+
+    c_in: Scalar
+    c_noise: Scalar
+    skip: Scalar
+    out: Scalar
+
+
+Parameterization = Callable[[LinearSDE, Scalar, float], Coefs]
+
+
+def _coefs(sde: LinearSDE, t: Scalar, sigma_data: float, skip: Scalar, out: Scalar) -> Coefs:
+    return Coefs(1 / _norm(sde, t, sigma_data), -sde.log_snr(t) / 8, skip, out)
+
+
+def _norm(sde: LinearSDE, t: Scalar, sigma_data: float) -> Scalar:
+    """Standard deviation of x_t, sqrt(alpha^2 sigma_d^2 + sigma^2)."""
+    return jnp.hypot(sde.alpha(t) * sigma_data, sde.sigma(t))
+
+
+def eps(sde: LinearSDE, t: Scalar, sigma_data: float) -> Coefs:
+    """net = eps. Ho et al. (2020), eq. 11; NCSN's and NCSN++'s net(x)/sigma is this up to sign."""
+    return _coefs(sde, t, sigma_data, skip=0.0, out=1.0)
+
+
+def x0(sde: LinearSDE, t: Scalar, sigma_data: float) -> Coefs:
+    """net = x_0, so eps = (x - alpha net) / sigma."""
+    return _coefs(sde, t, sigma_data, skip=1 / sde.sigma(t), out=-sde.alpha(t) / sde.sigma(t))
+
+
+def v(sde: LinearSDE, t: Scalar, sigma_data: float) -> Coefs:
+    """net = v = cos(phi) eps - sin(phi) x_0 at the angle phi = arctan(sigma/alpha).
+
+    With r = sqrt(alpha^2 + sigma^2): eps = sigma/r^2 x + alpha/r net. Salimans & Ho (2022), app. D, where r = 1.
+    """
+    r = _norm(sde, t, 1.0)
+    return _coefs(sde, t, sigma_data, skip=sde.sigma(t) / r**2, out=sde.alpha(t) / r)
+
+
+def score(sde: LinearSDE, t: Scalar, sigma_data: float) -> Coefs:
+    """net = score, so eps = -sigma net."""
+    return _coefs(sde, t, sigma_data, skip=0.0, out=-sde.sigma(t))
+
+
+def edm(sde: LinearSDE, t: Scalar, sigma_data: float) -> Coefs:
+    """net = F of Karras et al. (2022), eq. 7: D(y) = c_skip y + c_out F in y = x/alpha at noise sigma/alpha.
+
+    With r = sqrt(alpha^2 sigma_d^2 + sigma^2): eps = sigma/r^2 x - alpha sigma_d/r net. At sigma_d = 1 it is -v.
+    """
+    r = _norm(sde, t, sigma_data)
+    return _coefs(sde, t, sigma_data, skip=sde.sigma(t) / r**2, out=-sde.alpha(t) * sigma_data / r)
+
+
+class ScoreModel(NamedTuple):
+    """A family of scores: init(key, x) -> params;  apply(params, x, t, y=None, key=None) -> score(x, t)."""
+
+    init: Callable[..., Any]
+    apply: Callable[..., Event]
+
+
+def score_model(net: Any, sde: SDE, parameterization: Parameterization = eps, sigma_data: float = 1.0) -> ScoreModel:
+    """The network as a score: score(x, t) = -(skip x + out net(c_in x, c_noise)) / sigma(t), on one example x.
+
+    `net`: an NNX module or what builds one, or a linen module (see `models.functional`).
+    `parameterization`: what it predicts, one of `eps x0 v score edm` or a function of the same signature.
+    `sigma_data`: standard deviation of the data, for c_in and edm.
+    `y` and `key` of `apply` are the network's: a label, and the randomness of dropout (None: none).
+    """
+    linear_sde = linear(sde, "score_model", "write the score of another SDE as a plain function score(x, t)")
+    init, call = functional(net)
+
+    def apply(params: Any, x: Event, t: Scalar, y: Any = None, key: Key[Array, ""] | None = None) -> Event:
+        c = parameterization(linear_sde, t, sigma_data)
+        batched = jax.tree.map(lambda a: jnp.asarray(a)[None], (c.c_in * x, c.c_noise, y))
+        eps_hat = c.skip * x + c.out * call(params, *batched, key)[0]
+        return -eps_hat / linear_sde.sigma(t)
+
+    return ScoreModel(init, apply)

@@ -1,0 +1,42 @@
+"""Ancestral sampling and DDIM: steps through the posterior q(x_s | x_t, x_0) at the network's x_0."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+from samplers.step import Step, stateless
+from sde_lib.base import SDE, Score, linear
+
+
+def ancestral(sde: SDE, score: Score) -> Step:
+    """x_s ~ q(x_s | x_t, x_0 = E[x_0 | x_t]).
+
+    DDPM's sampler on VP (Ho et al. 2020, alg. 2, with the posterior variance), SMLD's on VE (Song et al. 2021, eq. 47).
+    """
+    sde = linear(sde, "ancestral", "euler_maruyama serves any SDE")
+
+    def update(key, x, t, s):
+        mean, std = sde.posterior(x, sde.denoise(score, x, t), t, s)
+        return mean + std * jax.random.normal(key, x.shape)
+
+    return stateless(update, nfe=1)
+
+
+def ddim(sde: SDE, score: Score, eta: float = 0.0) -> Step:
+    """x_s = alpha_s x_0 + sqrt(sigma_s^2 - eta^2 v) eps + eta sqrt(v) z, with v the variance of q(x_s | x_t, x_0).
+
+    x_0 and eps = -sigma_t score are the network's estimates. eta = 0 is an exponential integrator of the probability flow,
+    eta = 1 is `ancestral`. Song, Meng & Ermon (2021), eqs. 12 and 16, on VP.
+    """
+    sde = linear(sde, "ddim", "heun and probability_flow integrate the flow of any SDE")
+
+    def update(key, x, t, s):
+        score_t = score(x, t)
+        x_0 = sde.denoise(lambda x, t: score_t, x, t)
+        eps = -sde.sigma(t) * score_t
+        std = eta * sde.posterior(x, x_0, t, s)[1]
+        direction = jnp.sqrt(sde.sigma(s) ** 2 - std**2)
+        return sde.alpha(s) * x_0 + direction * eps + std * jax.random.normal(key, x.shape)
+
+    return stateless(update, nfe=1)

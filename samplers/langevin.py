@@ -1,0 +1,44 @@
+"""Langevin dynamics: the corrector of predictor-corrector sampling, and annealed Langevin sampling."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Key
+
+from samplers.step import Step, stateless
+from sde_lib.base import SDE, Event, LinearSDE, Scalar, Score, linear
+
+
+def langevin(sde: SDE, score: Score, snr: float = 0.16, n_steps: int = 1) -> Step:
+    """A corrector: `n_steps` of Langevin dynamics at t, which leave x at t and p_t unchanged. Chain it before a predictor.
+
+    Song et al. (2021), algs. 4 and 5, with their |z|/|score| replaced by what it estimates, sigma_t. Their batch mean ties a
+    sample to its batch, and a sample's own ratio has infinite mean in two dimensions.
+    """
+    sde = linear(sde, "langevin", "euler_maruyama serves any SDE without a corrector")
+    return stateless(lambda key, x, t, s: _dynamics(key, sde, score, x, t, snr, n_steps), nfe=n_steps)
+
+
+def annealed_langevin(sde: SDE, score: Score, snr: float = 0.176, n_steps: int = 1) -> Step:
+    """Langevin dynamics alone down the ladder of the grid: x <- (alpha_s / alpha_t) x, then `n_steps` at s.
+
+    On VE the rescaling is 1 and this is NCSN's sampler; elsewhere it keeps x/alpha, the noisy image in the units of the data,
+    as VE does. Song & Ermon (2019), alg. 1; (2020), alg. 1, whose step_lr is 2 (snr sigma_min)^2.
+    """
+    sde = linear(sde, "annealed_langevin", "euler_maruyama serves any SDE")
+
+    def update(key, x, t, s):
+        return _dynamics(key, sde, score, sde.alpha(s) / sde.alpha(t) * x, s, snr, n_steps)
+
+    return stateless(update, nfe=n_steps)
+
+
+def _dynamics(key: Key[Array, ""], sde: LinearSDE, score: Score, x: Event, t: Scalar, snr: float, n_steps: int) -> Event:
+    """`n_steps` of x <- x + e score(x, t) + sqrt(2 e) z with e = 2 (snr sigma_t)^2, at one t."""
+    step_size = 2 * (snr * sde.sigma(t)) ** 2
+
+    def move(x, key):
+        return x + step_size * score(x, t) + jnp.sqrt(2 * step_size) * jax.random.normal(key, x.shape), None
+
+    return jax.lax.scan(move, x, jax.random.split(key, n_steps))[0]

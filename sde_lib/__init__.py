@@ -1,0 +1,18 @@
+"""Stochastic differential equations from data to noise. `__all__` is the registry that configs name from."""
+
+from sde_lib.base import SDE, LinearSDE, Score
+from sde_lib.check import check
+from sde_lib.linear import VESDE, VPSDE, CosineVPSDE, SubVPSDE, TableVPSDE, ddpm_table
+
+__all__ = [
+    "SDE",
+    "LinearSDE",
+    "Score",
+    "check",
+    "VPSDE",
+    "VESDE",
+    "SubVPSDE",
+    "CosineVPSDE",
+    "TableVPSDE",
+    "ddpm_table",
+]

@@ -1,0 +1,150 @@
+"""The two abstractions: an SDE, and the linear SDE, of which everything follows from alpha(t) and sigma(t).
+
+Time runs from t = 0 (data) to t = 1 (prior). Everything here takes one example `x` and a scalar `t`; batch with `jax.vmap`.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jax.scipy.stats import norm
+from jaxtyping import Array, Float, Key
+
+Scalar = Float[Array, ""] | float
+Event = Float[Array, "*event"]
+Score = Callable[[Event, Scalar], Event]
+"""score(x, t) = grad_x log p_t(x): the one currency between networks, samplers and likelihoods."""
+
+
+class SDE(abc.ABC):
+    """A diffusion dx = f(x, t) dt + g(t) dw on t in [0, 1] that carries data into a tractable prior.
+
+    Required: `drift`, `diffusion`, `prior_sample`, `prior_log_prob`.
+    Optional: `t_min`.
+    Defined in terms of the above: `reverse_drift`.
+    """
+
+    @property
+    def t_min(self) -> float:
+        """Where grids, time samplers and likelihoods stop short of the data, unless told otherwise."""
+        return 1e-5
+
+    @abc.abstractmethod
+    def drift(self, x: Event, t: Scalar) -> Event:
+        """f(x, t)."""
+
+    @abc.abstractmethod
+    def diffusion(self, t: Scalar) -> Scalar:
+        """g(t)."""
+
+    @abc.abstractmethod
+    def prior_sample(self, key: Key[Array, ""], shape: tuple[int, ...]) -> Float[Array, "..."]:
+        """x_1 ~ p_1, of event shape `shape`."""
+
+    @abc.abstractmethod
+    def prior_log_prob(self, x: Event) -> Scalar:
+        """log p_1(x) in nats, summed over the event."""
+
+    def reverse_drift(self, score: Score, eta: Scalar = 1.0) -> Score:
+        """f(x, t) - (1 + eta^2)/2 g(t)^2 score(x, t).
+
+        With noise eta g(t) dw run backwards in time, every eta has the marginals of the forward process: eta = 1 is Anderson's
+        reverse SDE (Song et al. 2021, eq. 6), eta = 0 the probability-flow ODE (eq. 13).
+        """
+        return lambda x, t: self.drift(x, t) - (1 + eta**2) / 2 * self.diffusion(t) ** 2 * score(x, t)
+
+
+class LinearSDE(SDE):
+    """An SDE with p(x_t | x_0) = N(alpha(t) x_0, sigma(t)^2 I).
+
+    Required: `alpha`, `sigma`, with the log-SNR lambda(t) = log(alpha^2 / sigma^2) strictly decreasing.
+    Optional: `t_min`, `prior_mean`, and `time_at` where it has a closed form.
+    Defined in terms of the above: everything else, by
+
+        f(x, t) = (log alpha)'(t) x,        g(t)^2 = -sigma(t)^2 lambda'(t)
+
+    (Kingma et al. 2021, eq. 20, at any alpha). A new SDE is a `flax.struct.dataclass` with these two methods. All of it holds
+    for t in [t_min, 1]; `perturb` and `posterior` also at s = 0.
+    """
+
+    @abc.abstractmethod
+    def alpha(self, t: Scalar) -> Scalar:
+        """alpha(t) > 0: what is left of the data."""
+
+    @abc.abstractmethod
+    def sigma(self, t: Scalar) -> Scalar:
+        """sigma(t) > 0: standard deviation of the noise. Write it with expm1: 1 - exp(..) is 2 % off at t = 1e-5."""
+
+    @property
+    def prior_mean(self) -> Scalar:
+        """Mean of x_1. Zero is exact as alpha(1) -> 0; where alpha(1) = 1 (VE) the mean of the data is closer."""
+        return 0.0
+
+    def log_snr(self, t: Scalar) -> Scalar:
+        """lambda(t) = log(alpha(t)^2 / sigma(t)^2)."""
+        return 2 * (jnp.log(self.alpha(t)) - jnp.log(self.sigma(t)))
+
+    def drift(self, x: Event, t: Scalar) -> Event:
+        """f(x, t) = (log alpha)'(t) x."""
+        return jax.grad(lambda t: jnp.log(self.alpha(t)))(t) * x
+
+    def diffusion(self, t: Scalar) -> Scalar:
+        """g(t) = sigma(t) sqrt(-lambda'(t))."""
+        return self.sigma(t) * jnp.sqrt(-jax.grad(self.log_snr)(t))
+
+    def perturb(self, x_0: Event, z: Event, t: Scalar) -> Event:
+        """x_t = alpha(t) x_0 + sigma(t) z, distributed as p(x_t | x_0) when z ~ N(0, I)."""
+        return self.alpha(t) * x_0 + self.sigma(t) * z
+
+    def denoise(self, score: Score, x_t: Event, t: Scalar) -> Event:
+        """Tweedie's formula: E[x_0 | x_t] = (x_t + sigma(t)^2 score(x_t, t)) / alpha(t)."""
+        return (x_t + self.sigma(t) ** 2 * score(x_t, t)) / self.alpha(t)
+
+    def transition(self, t: Scalar, s: Scalar) -> tuple[Scalar, Scalar]:
+        """(alpha_ts, sigma_ts) of p(x_t | x_s) = N(alpha_ts x_s, sigma_ts^2 I), forward from s to t > s.
+
+        alpha_ts = alpha_t / alpha_s, sigma_ts^2 = sigma_t^2 - alpha_ts^2 sigma_s^2 = sigma_t^2 (1 - e^(lambda_t - lambda_s)).
+        """
+        return self.alpha(t) / self.alpha(s), self.sigma(t) * jnp.sqrt(-jnp.expm1(self.log_snr(t) - self.log_snr(s)))
+
+    def posterior(self, x_t: Event, x_0: Event, t: Scalar, s: Scalar) -> tuple[Event, Scalar]:
+        """Mean and standard deviation of q(x_s | x_t, x_0), from t to s < t.
+
+        With r = e^(lambda_t - lambda_s), the mean is (alpha_s / alpha_t) r x_t + alpha_s (1 - r) x_0 and the variance
+        sigma_s^2 (1 - r): Ho et al. (2020), eqs. 6-7 on VP, Song et al. (2021), eq. 47's q on VE, and it exists for every alpha
+        and sigma. At s = 0 with sigma_0 = 0 it is x_0 itself.
+        """
+        log_r = self.log_snr(t) - self.log_snr(s)
+        alpha_s = self.alpha(s)
+        mean = alpha_s / self.alpha(t) * jnp.exp(log_r) * x_t - alpha_s * jnp.expm1(log_r) * x_0
+        return mean, self.sigma(s) * jnp.sqrt(-jnp.expm1(log_r))
+
+    def time_at(self, log_snr: Scalar) -> Scalar:
+        """The t in [0, 1] with lambda(t) = log_snr, by bisection: 60 halvings reach float32's resolution at any t."""
+
+        def halve(bracket, _):
+            low, high = bracket
+            middle = (low + high) / 2
+            too_clean = self.log_snr(middle) > log_snr
+            return (jnp.where(too_clean, middle, low), jnp.where(too_clean, high, middle)), None
+
+        (low, high), _ = jax.lax.scan(halve, (jnp.zeros_like(log_snr), jnp.ones_like(log_snr)), length=60)
+        return (low + high) / 2
+
+    def prior_sample(self, key: Key[Array, ""], shape: tuple[int, ...]) -> Float[Array, "..."]:
+        """x_1 ~ N(prior_mean, sigma(1)^2 I)."""
+        return self.prior_mean + self.sigma(1.0) * jax.random.normal(key, shape)
+
+    def prior_log_prob(self, x: Event) -> Scalar:
+        """log N(x; prior_mean, sigma(1)^2 I)."""
+        return norm.logpdf(x, self.prior_mean, self.sigma(1.0)).sum()
+
+
+def linear(sde: SDE, asker: str, instead: str) -> LinearSDE:
+    """`sde` itself, once it is known to have alpha and sigma; otherwise a TypeError that says who asked and what works."""
+    if isinstance(sde, LinearSDE):
+        return sde
+    raise TypeError(f"{asker} needs alpha(t) and sigma(t), and {type(sde).__name__} is not a LinearSDE; {instead}")

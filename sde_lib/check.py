@@ -1,0 +1,77 @@
+"""check(sde): the promises of the interface, executable. Run it on your own subclass."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from sde_lib.base import SDE, LinearSDE
+
+
+def check(sde: SDE, shape: tuple[int, ...] = (2,)) -> None:
+    """Raise a ValueError that names every broken promise of `sde`, tried on events of `shape`.
+
+    An SDE promises a drift of event shape, a finite g(t) > 0 on [t_min, 1] and a prior whose samples have finite density. A
+    LinearSDE also promises finite alpha, sigma > 0, a strictly decreasing log-SNR with `time_at` as its inverse, and the
+    moment equations alpha' = f alpha and (sigma^2)' = 2 f sigma^2 + g^2 (Särkkä & Solin 2019, sec. 6.2). A prior that still
+    knows the data (SNR above 2 % at t = 1) is a warning.
+    """
+    broken = list(_broken(sde, shape))
+    if broken:
+        raise ValueError(f"{type(sde).__name__} breaks {len(broken)} promise(s):\n" + "\n".join(f"- {b}" for b in broken))
+
+
+def _broken(sde: SDE, shape: tuple[int, ...]) -> Iterator[str]:
+    t = jnp.linspace(max(sde.t_min, 1e-5), 1.0, 64)
+    if isinstance(sde, LinearSDE):
+        alpha, sigma, log_snr = (np.asarray(jax.vmap(h)(t)) for h in (sde.alpha, sde.sigma, sde.log_snr))
+        for name, value in (("alpha", alpha), ("sigma", sigma)):
+            bad = ~(np.isfinite(value) & (value > 0))
+            if bad.any():
+                yield f"{name}(t) must be finite and positive: {name}({t[bad.argmax()]:.3g}) = {value[bad.argmax()]:.3g}"
+        rising = ~(np.diff(log_snr) < 0)
+        if rising.any():
+            i = rising.argmax()
+            yield f"log_snr(t) must decrease: {log_snr[i]:.4g} at t = {t[i]:.3g}, {log_snr[i + 1]:.4g} at t = {t[i + 1]:.3g}"
+            return  # what follows divides by lambda'
+        yield from _broken_moments(sde, t)
+        if log_snr[-1] > np.log(0.02):
+            warnings.warn(
+                f"{type(sde).__name__}: alpha(1)/sigma(1) = {alpha[-1] / sigma[-1]:.2g}, so x_1 still knows the data; "
+                "samples start from a prior that the forward process does not reach",
+                stacklevel=3,
+            )
+    g = np.asarray(jax.vmap(sde.diffusion)(t))
+    bad = ~(np.isfinite(g) & (g > 0))
+    if bad.any():
+        yield f"diffusion(t) must be finite and positive: diffusion({t[bad.argmax()]:.3g}) = {g[bad.argmax()]:.3g}"
+    x = sde.prior_sample(jax.random.key(0), shape)
+    if x.shape != shape:
+        yield f"prior_sample(key, {shape}) must have that shape, not {x.shape}"
+    elif not jnp.isfinite(sde.prior_log_prob(x)):
+        yield "prior_log_prob must be finite at a sample of the prior"
+    elif sde.drift(x, 0.5).shape != shape:
+        yield f"drift(x, t) must have the shape of x, {shape}, not {sde.drift(x, 0.5).shape}"
+
+
+def _broken_moments(sde: LinearSDE, t: jax.Array) -> Iterator[str]:
+    """Each equation as (name, left, right), both sides scaled to order one, where the log-SNR allows float32 to tell."""
+    one = jnp.ones(1)
+    f = jax.vmap(lambda t: sde.drift(one, t)[0])(t)
+    alpha, sigma, g = (jax.vmap(h)(t) for h in (sde.alpha, sde.sigma, sde.diffusion))
+    d_alpha = jax.vmap(jax.grad(lambda t: jnp.asarray(sde.alpha(t))))(t)
+    d_sigma2 = jax.vmap(jax.grad(lambda t: jnp.asarray(sde.sigma(t)) ** 2))(t)
+    equations = [
+        ("alpha' = f alpha", d_alpha, f * alpha, jnp.abs(d_alpha) + 1),
+        ("(sigma^2)' = 2 f sigma^2 + g^2", d_sigma2, 2 * f * sigma**2 + g**2, g**2 + jnp.abs(f) * sigma**2),
+        ("log_snr(time_at(l)) = l", jax.vmap(lambda t: sde.log_snr(sde.time_at(sde.log_snr(t))))(t), jax.vmap(sde.log_snr)(t), 1.0),
+    ]
+    for name, left, right, scale in equations:
+        error = np.asarray(jnp.abs(left - right) / scale)
+        if not (error < 1e-2).all():
+            i = int(np.nan_to_num(error, nan=np.inf).argmax())
+            yield f"{name} fails at t = {t[i]:.3g}: {left[i]:.5g} against {right[i]:.5g}"

@@ -1,0 +1,161 @@
+"""The linear SDEs of the literature: each is its alpha(t) and sigma(t)."""
+
+from __future__ import annotations
+
+import math
+
+import flax.struct
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from sde_lib.base import LinearSDE, Scalar
+
+
+@flax.struct.dataclass
+class _LinearBeta(LinearSDE):
+    """alpha(t) = e^(-B(t)/2) with B(t) = int_0^t beta, beta(t) = beta_min + t (beta_max - beta_min)."""
+
+    beta_min: Scalar = 0.1
+    beta_max: Scalar = 20.0
+
+    def integral(self, t: Scalar) -> Scalar:
+        """B(t) = beta_min t + (beta_max - beta_min) t^2 / 2."""
+        return t * (self.beta_min + t * (self.beta_max - self.beta_min) / 2)
+
+    def time_at_integral(self, b: Scalar) -> Scalar:
+        """The t with B(t) = b: the root of the quadratic, in the form that does not cancel."""
+        return 2 * b / (self.beta_min + jnp.sqrt(self.beta_min**2 + 2 * (self.beta_max - self.beta_min) * b))
+
+    def alpha(self, t: Scalar) -> Scalar:
+        """e^(-B(t)/2)."""
+        return jnp.exp(-self.integral(t) / 2)
+
+
+@flax.struct.dataclass
+class VPSDE(_LinearBeta):
+    """Variance-preserving SDE, the limit of DDPM: alpha = e^(-B/2), sigma^2 = 1 - e^(-B).
+
+    Song et al. (2021), eq. 32-33. `beta_min`, `beta_max`: the ends of beta(t), per unit of time (DDPM's betas times N).
+    """
+
+    def sigma(self, t: Scalar) -> Scalar:
+        """sqrt(1 - e^(-B(t)))."""
+        return jnp.sqrt(-jnp.expm1(-self.integral(t)))
+
+    def time_at(self, log_snr: Scalar) -> Scalar:
+        """lambda = -log(e^B - 1), so B = log(1 + e^(-lambda))."""
+        return self.time_at_integral(jnp.logaddexp(0.0, -log_snr))
+
+
+@flax.struct.dataclass
+class SubVPSDE(_LinearBeta):
+    """Sub-variance-preserving SDE: alpha = e^(-B/2), sigma = 1 - e^(-B), the square of VP's.
+
+    Song et al. (2021), eq. 28-29.
+    """
+
+    def sigma(self, t: Scalar) -> Scalar:
+        """1 - e^(-B(t))."""
+        return -jnp.expm1(-self.integral(t))
+
+    def time_at(self, log_snr: Scalar) -> Scalar:
+        """lambda = -2 log(2 sinh(B/2)), so B = 2 arsinh(e^(-lambda/2) / 2)."""
+        return self.time_at_integral(2 * jnp.arcsinh(jnp.exp(-log_snr / 2) / 2))
+
+
+@flax.struct.dataclass
+class VESDE(LinearSDE):
+    """Variance-exploding SDE, the limit of NCSN: alpha = 1, sigma(t) = sigma_min (sigma_max / sigma_min)^t.
+
+    Song et al. (2021), eq. 30-31. `sigma_max` should exceed the largest distance between two data points; `prior_mean`
+    is best the mean of the data, which alpha(1) = 1 never forgets.
+    """
+
+    sigma_min: Scalar = 0.01
+    sigma_max: Scalar = 50.0
+    prior_mean: Scalar = 0.0  # pyright: ignore[reportIncompatibleMethodOverride, reportIncompatibleVariableOverride]
+
+    @property
+    def t_min(self) -> float:
+        """0: sigma(0) = sigma_min is the last rung of NCSN's ladder, and nothing is singular there."""
+        return 0.0
+
+    def alpha(self, t: Scalar) -> Scalar:
+        """1."""
+        return jnp.ones_like(t)
+
+    def sigma(self, t: Scalar) -> Scalar:
+        """sigma_min (sigma_max / sigma_min)^t."""
+        return self.sigma_min * (self.sigma_max / self.sigma_min) ** t
+
+    def time_at(self, log_snr: Scalar) -> Scalar:
+        """sigma = e^(-lambda/2), so t = (-lambda/2 - log sigma_min) / log(sigma_max / sigma_min)."""
+        return (-log_snr / 2 - jnp.log(self.sigma_min)) / jnp.log(self.sigma_max / self.sigma_min)
+
+    def ladder(self, n: int) -> Float[Array, " n"]:
+        """NCSN's geometric ladder sigma_1 > ... > sigma_n: sigma(t) at n even times from 1 to 0 (Song & Ermon 2019, sec. 4)."""
+        return self.sigma(jnp.linspace(1.0, 0.0, n))
+
+
+@flax.struct.dataclass
+class CosineVPSDE(LinearSDE):
+    """Nichol & Dhariwal (2021), eq. 17: alpha(t) = cos(phi_t) / cos(phi_0), phi_t = (u + s)/(1 + s) pi/2, sigma^2 = 1 - alpha^2.
+
+    u = t t_end stops short of alpha = 0, where the log-SNR is infinite; t_end = 0.9946 is DPM-Solver's (Lu et al. 2022).
+    sigma = sqrt(sin(phi_t - phi_0) sin(phi_t + phi_0)) / cos(phi_0) is the same without the cancellation.
+    """
+
+    s: Scalar = 0.008
+    t_end: Scalar = 0.9946
+
+    def _angles(self, t: Scalar) -> tuple[Scalar, Scalar]:
+        """phi_0 and phi_t - phi_0."""
+        quarter_turn = math.pi / 2 / (1 + self.s)
+        return quarter_turn * self.s, quarter_turn * self.t_end * t
+
+    def alpha(self, t: Scalar) -> Scalar:
+        """cos(phi_t) / cos(phi_0)."""
+        phi_0, turn = self._angles(t)
+        return jnp.cos(phi_0 + turn) / jnp.cos(phi_0)
+
+    def sigma(self, t: Scalar) -> Scalar:
+        """sqrt(sin(phi_t - phi_0) sin(phi_t + phi_0)) / cos(phi_0)."""
+        phi_0, turn = self._angles(t)
+        return jnp.sqrt(jnp.sin(turn) * jnp.sin(turn + 2 * phi_0)) / jnp.cos(phi_0)
+
+
+@flax.struct.dataclass
+class TableVPSDE(LinearSDE):
+    """A VP-SDE through a table: log alpha is linear between t = i/N, where it equals log_alpha[i] exactly.
+
+    `log_alpha` [N + 1] decreases from log_alpha[0] = 0; sigma^2 = 1 - alpha^2. `ddpm_table` makes Ho et al.'s.
+    """
+
+    log_alpha: Float[Array, " N+1"]
+
+    @property
+    def t_min(self) -> float:
+        """1/N, the first noise level of the table."""
+        return 1 / (len(self.log_alpha) - 1)
+
+    def _log_alpha(self, t: Scalar) -> Scalar:
+        return jnp.interp(t, jnp.linspace(0.0, 1.0, len(self.log_alpha)), self.log_alpha)
+
+    def alpha(self, t: Scalar) -> Scalar:
+        """e^(log_alpha(t))."""
+        return jnp.exp(self._log_alpha(t))
+
+    def sigma(self, t: Scalar) -> Scalar:
+        """sqrt(1 - alpha(t)^2)."""
+        return jnp.sqrt(-jnp.expm1(2 * self._log_alpha(t)))
+
+
+def ddpm_table(n: int = 1000, beta_1: float = 1e-4, beta_n: float = 0.02) -> TableVPSDE:
+    """The discrete DDPM as an SDE: alpha(i/n)^2 = prod_{j <= i} (1 - beta_j), beta_j even from beta_1 to beta_n.
+
+    Ho et al. (2020), sec. 4. The products are taken in float64. With `losses.discrete(sde, n)` and
+    `samplers.uniform_grid(sde, n, t_min=0)` training and ancestral sampling are DDPM's own.
+    """
+    log_alpha = np.cumsum(np.log1p(-np.linspace(beta_1, beta_n, n, dtype=np.float64))) / 2
+    return TableVPSDE(jnp.asarray(np.concatenate([[0.0], log_alpha]), jnp.result_type(float)))
