@@ -1,0 +1,215 @@
+"""Config -> objects: the only reader of `name`. Everything that can be wrong with a config is found here, before any compile."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import types
+import typing
+from collections.abc import Callable
+from functools import partial
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import linen
+from pydantic import ConfigDict, ValidationError, create_model
+
+import losses
+import models
+import samplers
+import sde_lib
+from experiments.config import nearest
+from experiments.errors import ConfigError
+from experiments.scale import Scaler
+from experiments.schema import Config, Named, Sampler
+
+
+class Experiment(NamedTuple):
+    """What a config names, built for events of `shape`."""
+
+    config: Config
+    shape: tuple[int, ...]
+    sde: sde_lib.SDE
+    model: models.ScoreModel
+    times: losses.TimeSampler
+    weight: Callable
+    scaler: Scaler
+
+    def score(self, params: Any, key: Any = None) -> sde_lib.Score:
+        """The network's score at `params`; `key` for dropout."""
+        return lambda x, t: self.model.apply(params, x, t, key=key)
+
+    def step(self, sampler: Sampler, score: sde_lib.Score, **swept: Any) -> samplers.Step:
+        """The sampler's step, after its corrector; `swept` replaces options of the step."""
+        step = resolve(samplers, sampler.step.name)(self.sde, score, **(sampler.step.options | swept))
+        if sampler.corrector is None:
+            return step
+        return samplers.chain(resolve(samplers, sampler.corrector.name)(self.sde, score, **sampler.corrector.options), step)
+
+    def grid(self, sampler: Sampler, n: int) -> jax.Array:
+        """The sampler's grid of n steps."""
+        return resolve(samplers, sampler.grid.name)(self.sde, n, **sampler.grid.options)
+
+
+def resolve(module: ModuleType, name: str) -> Callable[..., Any]:
+    """`name` in the module's `__all__`, or "my_pkg.my_module:Name" anywhere; ConfigError with the nearest name otherwise."""
+    if ":" in name:
+        path, _, attribute = name.partition(":")
+        try:
+            return getattr(importlib.import_module(path), attribute)
+        except (ImportError, AttributeError) as error:
+            raise ConfigError(f"cannot import {name}: {error}; is its folder on PYTHONPATH?") from error
+    if name not in module.__all__:
+        raise ConfigError(f"unknown {module.__name__} name {name!r}{nearest(name, _builders(module))}, or my_pkg.my_module:Name")
+    return getattr(module, name)
+
+
+def _builders(module: ModuleType) -> list[str]:
+    return [name for name in module.__all__ if callable(getattr(module, name)) and not inspect.isabstract(getattr(module, name))]
+
+
+def build(config: Config, shape: tuple[int, ...]) -> Experiment:
+    """The experiment on events of `shape`. Raises ConfigError with every problem, one line each."""
+    problems: list[str] = []
+
+    def attempt(where: str, make: Callable[[], Any]) -> Any:
+        try:
+            return make()
+        except ConfigError as error:
+            problems.extend(f"{where}: {line}" for line in str(error).splitlines())
+        except (TypeError, ValueError, ZeroDivisionError, IndexError) as error:
+            problems.append(f"{where}: {' '.join(str(error).split())}")
+
+    def part(module: ModuleType, where: str, section: Named, given: tuple[str, ...] = ()) -> Callable[..., Any] | None:
+        """The named callable with its options bound, once they fit its signature."""
+
+        def make():
+            function = resolve(module, section.name)
+            _check_options(function, section.options, given)
+            return partial(function, **section.options)
+
+        return attempt(where, make)
+
+    sde_part = part(sde_lib, "sde", config.sde)
+    net_part = part(models, "net", config.net, ("shape", "rngs"))
+    times_part = part(losses, "times", config.times, ("sde",))
+    weight = attempt("weight", lambda: resolve(losses, config.weight))
+    parameterization = attempt("parameterization", lambda: resolve(models, config.parameterization))
+    for label, sampler in config.samplers.items():
+        part(samplers, f"samplers.{label}.step", sampler.step, ("sde", "score"))
+        part(samplers, f"samplers.{label}.grid", sampler.grid, ("sde", "n"))
+        if sampler.corrector is not None:
+            part(samplers, f"samplers.{label}.corrector", sampler.corrector, ("sde", "score"))
+    problems.extend(_cross_checks(config))
+    if problems:
+        raise ConfigError(problems)
+
+    def make_sde():
+        sde = sde_part()
+        sde_lib.check(sde)
+        return sde
+
+    sde = attempt("sde", make_sde)
+    if sde is None:
+        raise ConfigError(problems)
+    # A linen class is configured by its options alone; an NNX class waits for the shape and the randomness.
+    is_linen = isinstance(net_part.func, type) and issubclass(net_part.func, linen.Module)
+    model = attempt(
+        "net", lambda: models.score_model(net_part() if is_linen else net_part, sde, parameterization, config.sigma_data)
+    )
+    times = attempt("times", lambda: times_part(sde))
+    experiment = Experiment(config, shape, sde, model, times, weight, Scaler(config.data.levels, config.data.dequantize))
+    attempt("weight", lambda: float(weight(sde, 0.5)))
+    if model is not None:
+        attempt("net", lambda: _check_net(experiment))
+    for label, sampler in config.samplers.items():
+        attempt(f"samplers.{label}", lambda sampler=sampler: experiment.step(sampler, lambda x, t: x))
+        attempt(f"samplers.{label}.grid", lambda sampler=sampler: experiment.grid(sampler, sampler.n))
+    if problems:
+        raise ConfigError(problems)
+    return experiment
+
+
+def _check_net(experiment: Experiment) -> None:
+    """The score has the shape of x: traced, not compiled."""
+    x = jnp.zeros(experiment.shape)
+    params = jax.eval_shape(experiment.model.init, jax.random.key(0), x)
+    out = jax.eval_shape(experiment.model.apply, params, x, 0.5)
+    if out.shape != x.shape:
+        raise ValueError(f"the network maps {x.shape} to {out.shape}; it must keep the shape")
+
+
+def _check_options(function: Callable[..., Any], options: dict[str, Any], given: tuple[str, ...]) -> None:
+    """`options` against the signature: their names, types and ranges. `given` are the arguments that the caller supplies."""
+    parameters = {k: p for k, p in inspect.signature(function).parameters.items() if k not in given}
+    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        return
+    hints = _hints(function)
+    fields = {
+        name: (_plain(hints.get(name, Any)), ... if p.default is p.empty else p.default)
+        for name, p in parameters.items()
+        if p.kind is not p.VAR_POSITIONAL
+    }
+    model = create_model("Options", __config__=ConfigDict(extra="forbid", strict=True, allow_inf_nan=False), **fields)
+    try:
+        model.model_validate(options)
+    except ValidationError as error:
+        lines = []
+        for problem in error.errors():
+            name = str(problem["loc"][0])
+            if problem["type"] == "extra_forbidden":
+                lines.append(f"unknown option {name}{nearest(name, list(fields))}")
+            else:
+                lines.append(f"{name} = {problem['input']!r}: {problem['msg'][0].lower()}{problem['msg'][1:]}")
+        raise ConfigError(lines) from error
+
+
+def _hints(function: Callable[..., Any]) -> dict[str, Any]:
+    """The annotations of a function, or of a class's constructor or fields; none where they cannot be evaluated."""
+    hints: dict[str, Any] = {}
+    for source in (function, function.__init__) if isinstance(function, type) else (function,):
+        try:
+            hints |= typing.get_type_hints(source, include_extras=True)
+        except (NameError, TypeError):
+            continue
+    return hints
+
+
+def _plain(hint: Any) -> Any:
+    """The part of an annotation that a config file can write: `Scalar`, an array or a float, is a float."""
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        plain = tuple(_plain(a) for a in typing.get_args(hint) if _plain(a) is not Any)
+        return typing.Union[plain] if plain else Any  # noqa: UP007
+    if typing.get_origin(hint) is typing.Annotated:
+        return hint if _plain(typing.get_args(hint)[0]) is not Any else Any
+    writable = hint in (int, float, bool, str, type(None)) or typing.get_origin(hint) is tuple
+    return hint if writable else Any
+
+
+def _cross_checks(config: Config) -> list[str]:
+    """Combinations that no single key can judge."""
+    problems = []
+    devices = jax.device_count()
+    for key, batch in (("train.batch", config.train.batch), ("evaluate.batch", config.evaluate.batch)):
+        if batch % devices:
+            lower = batch // devices * devices
+            valid = " or ".join(str(b) for b in (lower, lower + devices) if b)
+            problems.append(f"{key} = {batch} does not divide over {devices} devices: take {valid}")
+    if config.sample.sampler not in config.samplers:
+        close = nearest(config.sample.sampler, list(config.samplers))
+        problems.append(f"sample.sampler = {config.sample.sampler!r} is not one of samplers{close}")
+    if config.train.warm_up >= config.train.steps and config.train.decay == "cosine":
+        problems.append(f"train.warm_up = {config.train.warm_up} leaves no step to decay in train.steps = {config.train.steps}")
+    for label, sampler in config.samplers.items():
+        lengths = {len(values) for values in sampler.sweep.values()}
+        if len(lengths) > 1:
+            problems.append(f"samplers.{label}.sweep: its values are taken together, so they need one length, not {lengths}")
+        if any(n < 1 or n != int(n) for n in sampler.sweep.get("n", ())):
+            problems.append(f"samplers.{label}.sweep.n: numbers of steps are whole and at least 1")
+        known = inspect.signature(resolve(samplers, sampler.step.name)).parameters if sampler.step.name in samplers.__all__ else {}
+        for name in sampler.sweep.keys() - {"n"}:
+            if known and name not in known:
+                problems.append(f"samplers.{label}.sweep: unknown option {name}{nearest(name, ['n', *list(known)[2:]])}")
+    return problems

@@ -1,0 +1,113 @@
+"""From a config file and `--config.a.b=value` to a frozen `Config`, or to every problem at once."""
+
+from __future__ import annotations
+
+import ast
+import copy
+import difflib
+import runpy
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from experiments.errors import ConfigError
+from experiments.schema import Config
+
+
+def read(path: str, overrides: list[str]) -> dict[str, Any]:
+    """The tree of `get_config()` in the file, with the overrides laid over it; `parse` judges it."""
+    file = Path(path)
+    if not file.is_file():
+        others = sorted(str(p) for p in Path("configs").rglob("*.py"))
+        raise ConfigError(f"no config file {path}{nearest(path, others)}")
+    try:
+        tree = runpy.run_path(path)["get_config"]().to_dict()
+    except KeyError as error:
+        raise ConfigError(f"{path} must define get_config(), which returns an ml_collections.ConfigDict") from error
+    problems = []
+    for override in overrides:
+        key, equals, text = override.removeprefix("--config.").partition("=")
+        if not override.startswith("--config.") or not equals:
+            problems.append(f"{override}: write an override as --config.key=value")
+            continue
+        *parents, leaf = key.split(".")
+        node = tree
+        for parent in parents:
+            node = node.setdefault(parent, {}) if isinstance(node, dict) else {}
+        if isinstance(node, dict):
+            node[leaf] = _value(text)
+    if problems:
+        raise ConfigError(problems)
+    return tree
+
+
+def _value(text: str) -> Any:
+    """A Python literal, or else the text itself: 2e-4, (1, 2), True, None, VPSDE."""
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+
+
+def parse(tree: dict[str, Any]) -> Config:
+    """The strict `Config` of the tree; ConfigError lists every problem, one line each, with the nearest valid choice."""
+    try:
+        config = Config.model_validate(tree)
+    except ValidationError as error:
+        raise ConfigError(list(_problems(error))) from error
+    return config
+
+
+def arms(tree: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The tree of each arm: the base with the arm's overrides laid over it. A section with another `name` replaces the base's."""
+    base = {key: value for key, value in tree.items() if key != "arms"}
+    return {name: _overlay(base, changes) for name, changes in tree.get("arms", {}).items()}
+
+
+def _overlay(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    merged = copy.deepcopy(base)
+    for key, value in changes.items():
+        below = merged.get(key)
+        if isinstance(value, dict) and isinstance(below, dict) and "name" not in value:
+            merged[key] = _overlay(below, value)
+        else:
+            merged[key] = copy.deepcopy(value)
+    return merged
+
+
+def flat(tree: Any, prefix: str = "") -> dict[str, Any]:
+    """The leaves of a config by their dotted keys."""
+    if not isinstance(tree, dict):
+        return {prefix: tree}
+    return {k: v for key, below in tree.items() for k, v in flat(below, f"{prefix}.{key}" if prefix else str(key)).items()}
+
+
+def _problems(error: ValidationError) -> Iterator[str]:
+    for problem in error.errors():
+        *parents, leaf = problem["loc"]
+        key = ".".join(str(part) for part in problem["loc"])
+        if problem["type"] == "extra_forbidden":
+            yield f"unknown config key {key}{nearest(str(leaf), _fields(parents))}"
+        elif problem["type"] == "missing":
+            yield f"config key {key} is missing"
+        else:
+            yield f"{key} = {problem['input']!r}: {problem['msg'][0].lower()}{problem['msg'][1:]}"
+
+
+def _fields(parents: list[Any]) -> list[str]:
+    """The keys of the section that `parents` lead to."""
+    section = Config
+    for part in parents:
+        if part in section.model_fields:  # else a key of a dictionary, such as a sampler's label
+            annotation = section.model_fields[part].annotation
+            section = next(a for a in (annotation, *get_args(annotation)) if isinstance(a, type) and issubclass(a, BaseModel))
+    return list(section.model_fields)
+
+
+def nearest(wrong: str, valid: list[str]) -> str:
+    """The end of a message about a wrong name: the closest valid one, or all of them."""
+    close = difflib.get_close_matches(wrong, valid, n=1)
+    return f" (did you mean {close[0]}?)" if close else f" (there are {', '.join(valid)})" if valid else ""
+

@@ -1,0 +1,58 @@
+"""Devices: one mesh over every device of every host, with one axis, `data`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+
+@cache
+def _mesh() -> Mesh:
+    # Auto: explicit axes would refuse a gather by index.
+    return jax.make_mesh((jax.device_count(),), ("data",), axis_types=(AxisType.Auto,))
+
+
+def replicated() -> NamedSharding:
+    """The whole array on every device."""
+    return NamedSharding(_mesh(), PartitionSpec())
+
+
+def over_data(axis: int = 0) -> NamedSharding:
+    """Axis `axis` split over the devices."""
+    return NamedSharding(_mesh(), PartitionSpec(*[None] * axis, "data"))
+
+
+def pmapped(step: Callable[..., Any]) -> Callable[..., Any]:
+    """jit of `step(state, batch) -> (state, metrics)` on every device of every host: state replicated, batch [k, B, ...] split over B.
+
+    This is the program of jax.pmap with a pmean of the gradients, which jax now writes as jit over shardings; the noise drawn
+    inside is that of one device, whatever their number. The state is donated.
+    """
+    return jax.jit(
+        step, donate_argnums=0, in_shardings=(replicated(), over_data(1)), out_shardings=(replicated(), replicated())
+    )
+
+
+def mapped(function: Callable[..., Any]) -> Callable[..., Any]:
+    """jit of `function(params, keys, *rest)` on every device: keys [n] and every result [n, ...] split, the rest replicated."""
+
+    def run(params: Any, keys: Any, *rest: Any) -> Any:
+        return function(params, jax.lax.with_sharding_constraint(keys, over_data()), *rest)
+
+    return jax.jit(run, out_shardings=over_data())
+
+
+def split(rows: Any, axis: int = 0) -> jax.Array:
+    """This process's rows of a global array, split over the devices along `axis`."""
+    return jax.make_array_from_process_local_data(over_data(axis), np.asarray(rows))
+
+
+def gather(array: jax.Array) -> np.ndarray:
+    """The whole array on this host."""
+    return np.asarray(array if array.is_fully_addressable else multihost_utils.process_allgather(array, tiled=True))

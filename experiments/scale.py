@@ -1,0 +1,44 @@
+"""Between grey levels and the numbers that a network sees."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key, UInt8
+
+
+class Scaler(NamedTuple):
+    """x = (2 (k + u) - L)/(L - 1) for levels k in 0..L-1: into [-1, 1] at u = 1/2, and u ~ U[0, 1) dequantises.
+
+    `levels` = 0 leaves points as they are.
+    """
+
+    levels: int
+    dequantize: bool
+
+    def encode(self, key: Key[Array, ""], k: Array) -> Float[Array, "*event"]:
+        """Levels k [*event] -> x."""
+        if not self.levels:
+            return k
+        u = jax.random.uniform(key, k.shape) if self.dequantize else 0.5
+        return (2 * (k + u) - self.levels) / (self.levels - 1)
+
+    def decode(self, x: Float[Array, "*event"]) -> Float[Array, "*event"] | UInt8[Array, "*event"]:
+        """The level k in whose cell x lies, as uint8."""
+        if not self.levels:
+            return x
+        return jnp.clip(jnp.floor((x * (self.levels - 1) + self.levels) / 2), 0, self.levels - 1).astype(jnp.uint8)
+
+    def display(self, k: Array) -> Array:
+        """Levels as 0..255 for a picture."""
+        return k if not self.levels else jnp.round(k * (255 / (self.levels - 1))).astype(jnp.uint8)
+
+    def bits_per_dim(self, log_prob: Array, size: int) -> Array:
+        """-log2 P(k)/D from the density of dequantised x: p(k + u) = p(x) ((L - 1)/2)^-D bounds it (Theis et al. 2016, sec. 3.1).
+
+        For points, -log2 p(x)/D.
+        """
+        return -log_prob / size / math.log(2) + (math.log2((self.levels - 1) / 2) if self.levels else 0.0)

@@ -1,0 +1,113 @@
+"""The whole config as one frozen, strict type. What it cannot know, the options of a named part, `build` checks by signature."""
+
+from __future__ import annotations
+
+import json
+from hashlib import sha256
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Count = Annotated[int, Field(ge=1)]
+Positive = Annotated[float, Field(gt=0)]
+
+
+class Strict(BaseModel):
+    """No unknown key, no coerced type, no nan."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, frozen=True)
+
+
+class Named(BaseModel):
+    """A part of the library, or a user's as "my_pkg.my_module:Name", with its options: the rest of the section."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, strict=True)
+    name: str
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return dict(self.model_extra or {})
+
+
+class Data(Strict):
+    """Where images or points come from; see `experiments.data`."""
+
+    name: str
+    data_dir: str = ""
+    train: str = "train"
+    test: str = "test"
+    levels: Annotated[int, Field(ge=0, le=256)] = 256
+    dequantize: bool = False
+    flip: bool = False
+    resident_mib: Annotated[int, Field(ge=0)] = 4096
+
+
+class Train(Strict):
+    steps: Count
+    batch: Count
+    steps_per_call: Count = 1
+    learning_rate: Positive = 2e-4
+    decay: Literal["constant", "cosine"] = "constant"
+    warm_up: Annotated[int, Field(ge=0)] = 5000
+    clip: Positive = 1.0
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.9999
+    log_every: Count = 100
+    sample_every: Count = 10_000
+    checkpoint_every: Count = 10_000
+    keep: Count = 2
+
+
+class Sampler(Strict):
+    """`step` on `grid` with `n` steps, after `corrector` at each, with a last Tweedie denoise or without.
+
+    `sweep`: further settings for quality against NFE, as values of "n" or of options of the step, all of one length.
+    """
+
+    step: Named
+    corrector: Named | None = None
+    grid: Named
+    n: Count
+    denoise: bool = False
+    sweep: dict[str, tuple[float, ...]] = {}
+
+
+class Sample(Strict):
+    sampler: str
+    n: Count = 64
+    seed: int = 0
+
+
+class Evaluate(Strict):
+    """`n` samples for each of `seeds`; `likelihood` held-out images for bits/dim (0: none)."""
+
+    n: Annotated[int, Field(ge=8)] = 1000
+    seeds: Count = 3
+    batch: Count = 256
+    features: Literal["pixels", "classifier"] = "pixels"
+    neighbours: Count = 3
+    likelihood: Annotated[int, Field(ge=0)] = 256
+    tolerance: Positive = 1e-3
+    noise_levels: Annotated[int, Field(ge=2)] = 24
+
+
+class Config(Strict):
+    """One experiment; with `arms`, several that differ by what each arm overrides."""
+
+    title: str
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    sde: Named
+    net: Named
+    parameterization: str = "eps"
+    sigma_data: Positive = 1.0
+    weight: str = "sigma2"
+    times: Named
+    data: Data
+    train: Train
+    samplers: Annotated[dict[str, Sampler], Field(min_length=1)]
+    sample: Sample
+    evaluate: Evaluate = Evaluate()
+    arms: dict[str, dict[str, Any]] = {}
+
+    def digest(self) -> str:
+        """The hash that results are stamped with: of the resolved config, in canonical JSON."""
+        return sha256(json.dumps(self.model_dump(), sort_keys=True).encode()).hexdigest()[:12]
