@@ -40,12 +40,21 @@ def pmapped(step: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def mapped(function: Callable[..., Any]) -> Callable[..., Any]:
-    """jit of `function(params, keys, *rest)` on every device: keys [n] and every result [n, ...] split, the rest replicated."""
+    """jit of `function(params, row, *rest)`, vmapped over rows [n, ...] (any tree), rows and results split over every device."""
 
-    def run(params: Any, keys: Any, *rest: Any) -> Any:
-        return function(params, jax.lax.with_sharding_constraint(keys, over_data()), *rest)
+    def run(params: Any, rows: Any, *rest: Any) -> Any:
+        rows = jax.lax.with_sharding_constraint(rows, over_data())
+        return jax.vmap(lambda row: function(params, row, *rest))(rows)
 
     return jax.jit(run, out_shardings=over_data())
+
+
+def in_batches(function: Callable[..., Any], params: Any, rows: Any, batch: int, *rest: Any) -> Any:
+    """A `mapped` function over rows [n, ...] in batches of one size, the last padded: results [n, ...] on this host."""
+    n = len(jax.tree.leaves(rows)[0])
+    order = np.arange(-(-n // batch) * batch) % n
+    parts = [function(params, jax.tree.map(lambda a: a[order[i : i + batch]], rows), *rest) for i in range(0, n, batch)]
+    return jax.tree.map(lambda *parts: np.concatenate([gather(part) for part in parts])[:n], *parts)
 
 
 def split(rows: Any, axis: int = 0) -> jax.Array:
@@ -56,3 +65,4 @@ def split(rows: Any, axis: int = 0) -> jax.Array:
 def gather(array: jax.Array) -> np.ndarray:
     """The whole array on this host."""
     return np.asarray(array if array.is_fully_addressable else multihost_utils.process_allgather(array, tiled=True))
+

@@ -1,0 +1,56 @@
+"""What every experiment shares. A config file imports this, changes lines, and says in its docstring what to expect."""
+
+from ml_collections import ConfigDict
+
+
+def get_config() -> ConfigDict:
+    return ConfigDict(
+        {
+            "title": "VP-SDE",
+            "seed": 0,
+            "sde": {"name": "VPSDE"},
+            "net": {"name": "DDPM"},
+            "parameterization": "eps",
+            "sigma_data": 1.0,
+            "weight": "sigma2",
+            "times": {"name": "uniform"},
+            "data": {"name": "digits"},
+            "train": {"steps": 100_000, "batch": 128},
+            "samplers": samplers(100),
+            "sample": {"sampler": "ancestral"},
+            "evaluate": {},
+        }
+    )
+
+
+def samplers(n: int) -> ConfigDict:
+    """The four samplers of Song et al. (2021) at about n score evaluations, swept below and above."""
+    grid = {"name": "log_snr_grid", "t_min": 1e-3}
+    swept = (n // 4, n // 2)
+    return ConfigDict(
+        {
+            "ancestral": {"step": {"name": "ancestral"}, "grid": grid, "n": n, "denoise": True, "sweep": {"n": swept}},
+            "annealed_langevin": {
+                "step": {"name": "annealed_langevin", "snr": 0.3, "n_steps": 1},
+                "grid": grid,
+                "n": n,
+                "denoise": True,
+                "sweep": {"n": swept},
+            },
+            "predictor_corrector": {
+                "step": {"name": "reverse_diffusion"},
+                "corrector": {"name": "langevin", "snr": 0.16},
+                "grid": grid,
+                "n": n // 2,
+                "denoise": True,
+                "sweep": {"n": tuple(k // 2 for k in swept)},
+            },
+            "probability_flow": {
+                "step": {"name": "probability_flow", "rtol": 1e-2, "atol": 1e-2},
+                "grid": {"name": "uniform_grid", "t_min": 1e-3},
+                "n": 1,
+                "denoise": True,
+                "sweep": {"rtol": (0.3, 0.1), "atol": (0.3, 0.1)},
+            },
+        }
+    )

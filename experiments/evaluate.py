@@ -1,0 +1,154 @@
+"""evaluate: what a trained score is worth, as numbers and pictures."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments import parallel
+from experiments.build import Experiment
+from experiments.data import Dataset
+from experiments.draw import Drawn, drawing
+from experiments.progress import progress, say
+from experiments.quality import FeatureSpace, frechet_distance, precision_recall
+from losses import dsm, sigma2
+from samplers import ancestral, encode, sample
+
+LIKELIHOOD, NOISE, PROCESS = range(3)
+"""Purposes of randomness, folded into key(seed)."""
+
+
+def evaluate(experiment: Experiment, params: Any, data: Dataset, space: FeatureSpace) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The results of one arm as JSON values, and its pictures: the first samples of each sampler, and the reverse process."""
+    config = experiment.config
+    real = space.embed(data.test)
+    base_key = jax.random.key(config.seed)
+    table, pictures = [], {}
+    with progress("evaluate", len(config.samplers) + 2) as show:
+        for done, label in enumerate(config.samplers):
+            say(f"sampling with {label} (compiles first)")
+            row, first = _quality(experiment, label, params, space, real)
+            table.append(row)
+            pictures[label] = np.asarray(experiment.scaler.display(first.levels[first.finite][:64]))
+            show(done + 1, f"{label}: Fréchet distance {row['frechet']['mean']:.3g}")
+        say("likelihood of held-out examples, and loss by noise level (compile first)")
+        bits = bits_per_dim(experiment, params, data.test, jax.random.fold_in(base_key, LIKELIHOOD))
+        by_noise = loss_by_log_snr(experiment, params, data.test, jax.random.fold_in(base_key, NOISE))
+        show(len(config.samplers) + 2, "")
+    process = reverse_process(experiment, params, jax.random.fold_in(base_key, PROCESS))
+    return {"samplers": table, "bits_per_dim": bits, "loss_by_log_snr": by_noise}, {"grids": pictures, "process": process}
+
+
+def _quality(
+    experiment: Experiment, label: str, params: Any, space: FeatureSpace, real: np.ndarray
+) -> tuple[dict[str, Any], Drawn]:
+    """One sampler at its own setting and at those of its sweep, each over all seeds; the same latents for every sampler."""
+    config, sampler = experiment.config.evaluate, experiment.config.samplers[label]
+    draw = drawing(experiment, sampler)
+
+    def measure(steps: int, **swept: float) -> tuple[dict[str, Any], Drawn]:
+        drawn = [draw(params, jax.random.key(seed), config.n, steps, **swept) for seed in range(config.seeds)]
+        measures = [compare_features(space.embed(d.levels), real, config.neighbours) for d in drawn if d.finite.all()]
+        setting = {
+            "nfe": float(np.mean([d.nfe.mean() for d in drawn])),
+            "seconds": float(np.mean([d.seconds for d in drawn])),
+            "non_finite": int(sum((~d.finite).sum() for d in drawn)),
+        }
+        return setting | spread(measures), drawn[0]
+
+    headline, first = measure(sampler.n)
+    settings = [dict(zip(sampler.sweep, values, strict=True)) for values in zip(*sampler.sweep.values(), strict=True)]
+    sweep = [measure(int(s.pop("n", sampler.n)), **s)[0] for s in settings]
+    return {"name": label, "label": label.replace("_", " "), **headline, "sweep": sweep}, first
+
+
+def compare_features(fake: np.ndarray, real: np.ndarray, neighbours: int) -> dict[str, float]:
+    """Every measure of quality of one set of features against another."""
+    precision, recall = precision_recall(fake, real, neighbours)
+    return {"frechet": frechet_distance(fake, real), "precision": precision, "recall": recall}
+
+
+def spread(measures: list[dict[str, float]]) -> dict[str, dict[str, Any]]:
+    """Mean, standard deviation and values of each measure over seeds; nan where no seed gave one."""
+
+    def summary(values: list[float]) -> dict[str, Any]:
+        if not values:
+            return {"mean": float("nan"), "std": float("nan"), "values": []}
+        return {"mean": float(np.mean(values)), "std": float(np.std(values, ddof=1)) if len(values) > 1 else 0.0, "values": values}
+
+    return {name: summary([m[name] for m in measures]) for name in ("frechet", "precision", "recall")}
+
+
+def bits_per_dim(experiment: Experiment, params: Any, test: np.ndarray, key: jax.Array) -> dict[str, Any] | None:
+    """-log2 p / D of dequantised held-out examples by the probability flow, with the standard error of the mean."""
+    config = experiment.config.evaluate
+    n = min(config.likelihood, len(test))
+    if not n:
+        return None
+    scaler = experiment.scaler._replace(dequantize=True)
+
+    def one(params: Any, row: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        data_key, probe_key = jax.random.split(row[0])
+        x = scaler.encode(data_key, row[1])
+        tolerance = {"rtol": config.tolerance, "atol": config.tolerance}
+        encoding = encode(experiment.sde, experiment.score(params), x, key=probe_key, **tolerance)
+        return scaler.bits_per_dim(encoding.log_prob, x.size), encoding.nfe
+
+    rows = jax.random.split(key, n), jnp.asarray(test[:n])
+    bits, nfe = parallel.in_batches(parallel.mapped(one), params, rows, config.batch)
+    return {
+        "mean": float(bits.mean()),
+        "std_error": float(bits.std(ddof=1) / np.sqrt(n)),
+        "n": n,
+        "nfe": float(nfe.mean()),
+        "probes": f"Hutchinson, one Rademacher probe; tolerance {config.tolerance:g}",
+    }
+
+
+def loss_by_log_snr(experiment: Experiment, params: Any, test: np.ndarray, key: jax.Array) -> dict[str, list[float]]:
+    """E|eps - eps_hat|^2 / D of held-out examples at even log-SNRs: dsm with weight sigma^2, whatever the network predicts."""
+    config, sde = experiment.config.evaluate, experiment.sde
+    ends = [float(sde.log_snr(t)) for t in (1.0, max(sde.t_min, 1e-5))]
+    log_snr = jnp.linspace(*ends, config.noise_levels)
+
+    def one(params: Any, row: tuple[jax.Array, jax.Array]) -> jax.Array:
+        data_key, noise_key = jax.random.split(row[0])
+        loss = dsm(sde, experiment.score(params), sigma2)
+        x_0 = experiment.scaler.encode(data_key, row[1])
+        return jax.lax.map(lambda level: loss(noise_key, x_0, sde.time_at(level)), log_snr)
+
+    n = min(config.likelihood or config.batch, len(test))
+    rows = jax.random.split(key, n), jnp.asarray(test[:n])
+    loss = parallel.in_batches(parallel.mapped(one), params, rows, config.batch)
+    return {
+        "log_snr": log_snr.tolist(),
+        "loss": loss.mean(0).tolist(),
+        "std_error": (loss.std(0, ddof=1) / np.sqrt(n)).tolist(),
+    }
+
+
+def reverse_process(experiment: Experiment, params: Any, key: jax.Array, snapshots: int = 12, n: int = 8) -> np.ndarray:
+    """Ancestral sampling seen at even steps, noise first, as pictures [snapshots, n, *event] on the scale of the data.
+
+    x_t is shown over sqrt(alpha^2 + sigma^2), since a VE process starts at sigma_max.
+    """
+    label = experiment.config.sample.sampler
+    sampler = experiment.config.samplers[label]
+    grid = experiment.grid(sampler, sampler.n)
+    sde = experiment.sde
+
+    def one(params: Any, key: jax.Array) -> jax.Array:
+        prior_key, step_key = jax.random.split(key)
+        x_1 = sde.prior_sample(prior_key, experiment.shape)
+        _, path = sample(step_key, ancestral(sde, experiment.score(params)), x_1, grid)
+        path = jnp.concatenate([x_1[None], path])
+        shown = jnp.round(jnp.linspace(0, sampler.n, snapshots)).astype(int)
+        scale = jax.vmap(lambda t: jnp.hypot(sde.alpha(t), sde.sigma(t)))(grid[shown])
+        return jax.vmap(lambda x, s: experiment.scaler.decode(x / s))(path[shown], jnp.maximum(scale, 1.0))
+
+    n = -(-n // jax.device_count()) * jax.device_count()
+    frames = parallel.in_batches(parallel.mapped(one), params, jax.random.split(key, n), n)
+    return np.swapaxes(np.asarray(experiment.scaler.display(frames)), 0, 1)

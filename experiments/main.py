@@ -1,0 +1,125 @@
+"""python -m experiments {train,sample,evaluate,compare} --config=FILE --workdir=DIR [--config.key=value ...]"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from experiments import config as configs
+from experiments.build import Experiment, build
+from experiments.compare import compare, evaluate_arm, summary
+from experiments.data import Dataset, available, load
+from experiments.draw import drawing, save_images
+from experiments.errors import ConfigError, StorageError, UserError
+from experiments.interrupt import Interrupted
+from experiments.progress import say
+from experiments.quality import feature_space
+from experiments.report import write
+from experiments.schema import Config
+from experiments.train import train, trained
+
+COMMANDS = {
+    "train": "train one experiment, or go on with it",
+    "sample": "draw images from a trained run",
+    "evaluate": "measure a trained run and write its report",
+    "compare": "train and evaluate every arm of a config, in one report",
+}
+FREE = ("title", "train.steps", "train.log_every", "train.sample_every", "train.checkpoint_every", "train.keep")
+FREE_SECTIONS = ("samplers.", "sample.", "evaluate.", "data.data_dir", "data.resident_mib")
+"""Keys that a run in progress may change; the others made it what it is."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs a command; returns its exit code: 0 done, 2 config, 3 data, 4 numerics, 5 storage, 75 stopped and saved."""
+    argv = sys.argv[1:] if argv is None else argv
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments",
+        description="Score-based diffusion from config files.",
+        epilog="Any key of the config can be overridden: --config.train.steps=100 --config.sde.name=my_pkg.my_module:MySDE",
+        allow_abbrev=False,
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="{" + ",".join(COMMANDS) + "}")
+    for name, text in COMMANDS.items():
+        command = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
+        command.add_argument("--config", required=True, metavar="FILE", help="a file that defines get_config()")
+        command.add_argument("--workdir", required=True, type=Path, metavar="DIR", help="where the run lives")
+    arguments, overrides = parser.parse_known_args(argv)
+    try:
+        run(arguments.command, arguments.config, arguments.workdir, overrides, "python -m experiments " + " ".join(argv))
+    except (UserError, Interrupted) as error:
+        print(f"{arguments.command}: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print(f"{arguments.command}: interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
+        return 75
+    return 0
+
+
+def run(command: str, file: str, workdir: Path, overrides: list[str], line: str) -> None:
+    """One command, from its words to its files."""
+    tree = configs.read(file, overrides)
+    arms = configs.arms(tree)
+    base = configs.parse(tree)
+    if (command == "compare") != bool(arms):
+        raise ConfigError(
+            f"{file} has no arms: use train, sample and evaluate, or give it config.arms"
+            if command == "compare"
+            else f"{file} compares {', '.join(arms)}: use compare, or a config without arms"
+        )
+    parsed = {name: configs.parse(arm) for name, arm in arms.items()} or {"": base}
+    if problems := available(base.data):
+        raise ConfigError(problems)
+    data = load(base.data, base.seed)
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_: say(f"warning: {message}")
+        experiments = {name: build(config, data.shape) for name, config in parsed.items()}
+    for name, experiment in experiments.items():
+        settle(workdir / name, experiment.config, command)
+    if command == "compare":
+        say(f"report: {compare(experiments, base, tree['arms'], data, workdir, line)}")
+    else:
+        single(command, experiments[""], data, workdir, line)
+
+
+def single(command: str, experiment: Experiment, data: Dataset, workdir: Path, line: str) -> None:
+    """train, sample or evaluate."""
+    config = experiment.config
+    state = train(experiment, data, workdir) if command == "train" else trained(experiment, workdir)
+    if command == "sample":
+        sampler = config.samplers[config.sample.sampler]
+        drawn = drawing(experiment, sampler)(state.ema, jax.random.key(config.sample.seed), config.sample.n, sampler.n)
+        path = workdir / "samples" / f"{config.sample.sampler}_seed{config.sample.seed}.png"
+        save_images(drawn, experiment, path)
+        say(f"{path}: {config.sample.n} samples, NFE {drawn.nfe.mean():.0f}, {drawn.seconds:.1f} s")
+    if command == "evaluate":
+        space = feature_space(config.evaluate.features, data, config.data.levels)
+        arm, pictures = evaluate_arm("run", experiment, state, data, space, workdir)
+        results = summary(config, [arm], data, space, line, arm["train_seconds"])
+        real = experiment.scaler.display(data.test[:64])
+        say(f"report: {write(workdir, results, {'run': pictures['grids']}, real, {'run': pictures['process']})}")
+    say(f"{command}: done at step {int(state.step)}, in {workdir}")
+
+
+def settle(run: Path, config: Config, command: str) -> None:
+    """Writes the run's config.json, or refuses to go on with another experiment in its place."""
+    path = run / "config.json"
+    now = config.model_dump()
+    if path.exists():
+        before, after = configs.flat(json.loads(path.read_text())), configs.flat(json.loads(json.dumps(now)))
+        changed = [
+            f"{key}: {before.get(key)!r} then, {after.get(key)!r} now"
+            for key in sorted(before.keys() | after.keys())
+            if before.get(key) != after.get(key) and key not in FREE and not key.startswith(FREE_SECTIONS)
+        ]
+        if changed:
+            raise ConfigError([f"{run} is another experiment; take another --workdir, or undo:", *changed[:4]])
+    elif command in ("sample", "evaluate"):
+        raise StorageError(f"{run} holds no run: train it first, by the same command with `train`")
+    run.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(now, indent=2))
