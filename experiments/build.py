@@ -23,7 +23,7 @@ import sde_lib
 from experiments.config import nearest
 from experiments.errors import ConfigError
 from experiments.scale import Scaler
-from experiments.schema import Config, Named, Sampler
+from experiments.schema import Config, Sampler
 
 
 class Experiment(NamedTuple):
@@ -70,63 +70,68 @@ def _builders(module: ModuleType) -> list[str]:
     return [name for name in module.__all__ if callable(getattr(module, name)) and not inspect.isabstract(getattr(module, name))]
 
 
+Problems = list[str]
+
+
+def attempt(problems: Problems, where: str, make: Callable[[], Any]) -> Any:
+    """`make()`; or None, and its error among the problems, if that is one that a config can cause."""
+    try:
+        return make()
+    except ConfigError as error:
+        problems.extend(f"{where}: {line}" for line in str(error).splitlines())
+    except (TypeError, ValueError, ZeroDivisionError, IndexError) as error:
+        problems.append(f"{where}: {' '.join(str(error).split())}")
+
+
+def part_problems(tree: dict[str, Any]) -> Problems:
+    """What is wrong with the named parts of a config's tree: names that do not exist, options that do not fit a signature."""
+    problems: Problems = []
+
+    def part(module: ModuleType, where: str, section: Any, given: tuple[str, ...]) -> None:
+        if isinstance(section, dict) and isinstance(section.get("name"), str):  # anything else is the schema's to refuse
+            options = {key: value for key, value in section.items() if key != "name"}
+            attempt(problems, where, lambda: _check_options(resolve(module, section["name"]), options, given))
+
+    part(sde_lib, "sde", tree.get("sde"), ())
+    part(models, "net", tree.get("net"), ("shape", "rngs"))
+    part(losses, "times", tree.get("times"), ("sde",))
+    for key, module in (("weight", losses), ("parameterization", models)):
+        if isinstance(tree.get(key), str):
+            attempt(problems, key, lambda module=module, key=key: resolve(module, tree[key]))
+    labelled = tree.get("samplers")
+    for label, sampler in labelled.items() if isinstance(labelled, dict) else ():
+        if isinstance(sampler, dict):
+            part(samplers, f"samplers.{label}.step", sampler.get("step"), ("sde", "score"))
+            part(samplers, f"samplers.{label}.corrector", sampler.get("corrector"), ("sde", "score"))
+            part(samplers, f"samplers.{label}.grid", sampler.get("grid"), ("sde", "n"))
+    return problems
+
+
 def build(config: Config, shape: tuple[int, ...]) -> Experiment:
     """The experiment on events of `shape`. Raises ConfigError with every problem, one line each."""
-    problems: list[str] = []
-
-    def attempt(where: str, make: Callable[[], Any]) -> Any:
-        try:
-            return make()
-        except ConfigError as error:
-            problems.extend(f"{where}: {line}" for line in str(error).splitlines())
-        except (TypeError, ValueError, ZeroDivisionError, IndexError) as error:
-            problems.append(f"{where}: {' '.join(str(error).split())}")
-
-    def part(module: ModuleType, where: str, section: Named, given: tuple[str, ...] = ()) -> Callable[..., Any] | None:
-        """The named callable with its options bound, once they fit its signature."""
-
-        def make():
-            function = resolve(module, section.name)
-            _check_options(function, section.options, given)
-            return partial(function, **section.options)
-
-        return attempt(where, make)
-
-    sde_part = part(sde_lib, "sde", config.sde)
-    net_part = part(models, "net", config.net, ("shape", "rngs"))
-    times_part = part(losses, "times", config.times, ("sde",))
-    weight = attempt("weight", lambda: resolve(losses, config.weight))
-    parameterization = attempt("parameterization", lambda: resolve(models, config.parameterization))
-    for label, sampler in config.samplers.items():
-        part(samplers, f"samplers.{label}.step", sampler.step, ("sde", "score"))
-        part(samplers, f"samplers.{label}.grid", sampler.grid, ("sde", "n"))
-        if sampler.corrector is not None:
-            part(samplers, f"samplers.{label}.corrector", sampler.corrector, ("sde", "score"))
-    problems.extend(_cross_checks(config))
+    problems = _cross_checks(config)
+    sde = attempt(problems, "sde", lambda: resolve(sde_lib, config.sde.name)(**config.sde.options))
+    attempt(problems, "sde", lambda: sde and sde_lib.check(sde))
     if problems:
         raise ConfigError(problems)
 
-    def make_sde():
-        sde = sde_part()
-        sde_lib.check(sde)
-        return sde
+    def make_model() -> models.ScoreModel:
+        net, parameterization = resolve(models, config.net.name), resolve(models, config.parameterization)
+        # A linen class is configured by its options alone; an NNX class waits for the shape and the randomness.
+        is_linen = isinstance(net, type) and issubclass(net, linen.Module)
+        module = net(**config.net.options) if is_linen else partial(net, **config.net.options)
+        return models.score_model(module, sde, parameterization, config.sigma_data)
 
-    sde = attempt("sde", make_sde)
-    if sde is None:
-        raise ConfigError(problems)
-    # A linen class is configured by its options alone; an NNX class waits for the shape and the randomness.
-    is_linen = isinstance(net_part.func, type) and issubclass(net_part.func, linen.Module)
-    model = attempt(
-        "net", lambda: models.score_model(net_part() if is_linen else net_part, sde, parameterization, config.sigma_data)
-    )
-    times = attempt("times", lambda: times_part(sde))
+    model = attempt(problems, "net", make_model)
+    times = attempt(problems, "times", lambda: resolve(losses, config.times.name)(sde, **config.times.options))
+    weight = resolve(losses, config.weight)
+    attempt(problems, "weight", lambda: float(weight(sde, 0.5)))
     experiment = Experiment(config, shape, sde, model, times, weight, Scaler(config.data.levels, config.data.dequantize))
-    attempt("weight", lambda: float(weight(sde, 0.5)))
     if model is not None:
-        attempt("net", lambda: _check_net(experiment))
+        attempt(problems, "net", lambda: _check_net(experiment))
     for label, sampler in config.samplers.items():
-        attempt(f"samplers.{label}", lambda sampler=sampler: experiment.step(sampler, lambda x, t: x))
-        attempt(f"samplers.{label}.grid", lambda sampler=sampler: experiment.grid(sampler, sampler.n))
+        attempt(problems, f"samplers.{label}", lambda sampler=sampler: experiment.step(sampler, lambda x, t: x))
+        attempt(problems, f"samplers.{label}.grid", lambda sampler=sampler: experiment.grid(sampler, sampler.n))
     if problems:
         raise ConfigError(problems)
     return experiment

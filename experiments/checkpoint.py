@@ -17,7 +17,9 @@ class Checkpoints:
 
     def __init__(self, folder: Path, keep: int = 2):
         options = ocp.CheckpointManagerOptions(max_to_keep=keep, cleanup_tmp_directories=True)
-        self._manager = ocp.CheckpointManager(folder.absolute(), options=options)
+        self._manager = ocp.CheckpointManager(
+            folder.absolute(), options=options, item_handlers=ocp.StandardCheckpointHandler()
+        )
 
     def __enter__(self) -> Checkpoints:
         return self
@@ -40,9 +42,11 @@ class Checkpoints:
         """The newest state, on every device. `like` gives its structure, shapes and types, which must match: nothing is cast."""
         step = self._manager.latest_step()
         target = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=replicated()), like)
-        stored = jax.tree.leaves(self._manager.item_metadata(step))
-        wanted = jax.tree.leaves(target)
-        if [(a.shape, a.dtype) for a in stored] != [(a.shape, a.dtype) for a in wanted]:
+        # Orbax would cast silently; names it checks by itself.
+        stored, wanted = (
+            sorted((a.shape, str(a.dtype)) for a in jax.tree.leaves(tree)) for tree in (self._manager.item_metadata(step), target)
+        )
+        if stored != wanted:
             raise StorageError(
                 f"the checkpoint {self._manager.directory}/{step} holds other arrays than this config builds: "
                 "use the run's own config, or another --workdir"

@@ -51,13 +51,13 @@ def _value(text: str) -> Any:
         return text
 
 
-def parse(tree: dict[str, Any]) -> Config:
-    """The strict `Config` of the tree; ConfigError lists every problem, one line each, with the nearest valid choice."""
+def problems(tree: dict[str, Any]) -> list[str]:
+    """What the schema says against the tree, one line each with the nearest valid choice; nothing if it is a `Config`."""
     try:
-        config = Config.model_validate(tree)
+        Config.model_validate(tree)
     except ValidationError as error:
-        raise ConfigError(list(_problems(error))) from error
-    return config
+        return list(_problems(error))
+    return []
 
 
 def arms(tree: dict[str, Any]) -> dict[str, dict[str, Any]]:

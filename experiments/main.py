@@ -10,18 +10,20 @@ from pathlib import Path
 from typing import Any
 
 import jax
+from pydantic import ValidationError
 
 from experiments import config as configs
-from experiments.build import Experiment, build
+from experiments.build import Experiment, build, part_problems
 from experiments.compare import compare, evaluate_arm, summary
-from experiments.data import Dataset, available, load
+from experiments.data import Dataset, load
 from experiments.draw import drawing, save_images
-from experiments.errors import ConfigError, StorageError, UserError
+from experiments.errors import ConfigError, DataError, StorageError, UserError
 from experiments.interrupt import Interrupted
 from experiments.progress import say
 from experiments.quality import feature_space
 from experiments.report import write
-from experiments.schema import Config
+from experiments.schema import Config, Data
+from experiments.sources import Sources, open_sources
 from experiments.train import train, trained
 
 COMMANDS = {
@@ -65,26 +67,49 @@ def run(command: str, file: str, workdir: Path, overrides: list[str], line: str)
     """One command, from its words to its files."""
     tree = configs.read(file, overrides)
     arms = configs.arms(tree)
-    base = configs.parse(tree)
     if (command == "compare") != bool(arms):
         raise ConfigError(
             f"{file} has no arms: use train, sample and evaluate, or give it config.arms"
             if command == "compare"
             else f"{file} compares {', '.join(arms)}: use compare, or a config without arms"
         )
-    parsed = {name: configs.parse(arm) for name, arm in arms.items()} or {"": base}
-    if problems := available(base.data):
+    sources = judge(tree, arms)
+    base = Config.model_validate(tree)
+    data = load(sources, base.data, base.seed)
+    built: dict[str, Experiment] = {}
+    problems: list[str] = []
+    for name, arm in (arms or {"": tree}).items():
+        with warnings.catch_warnings(record=True) as caught:
+            try:
+                built[name] = build(Config.model_validate(arm), data.shape)
+            except ConfigError as error:
+                problems += [f"arms.{name}: {problem}" if name else problem for problem in str(error).splitlines()]
+        for warning in {str(w.message) for w in caught if w.category is UserWarning}:
+            say(f"warning: {warning}")
+    if problems:
         raise ConfigError(problems)
-    data = load(base.data, base.seed)
-    with warnings.catch_warnings():
-        warnings.showwarning = lambda message, *_: say(f"warning: {message}")
-        experiments = {name: build(config, data.shape) for name, config in parsed.items()}
-    for name, experiment in experiments.items():
+    for name, experiment in built.items():
         settle(workdir / name, experiment.config, command)
     if command == "compare":
-        say(f"report: {compare(experiments, base, tree['arms'], data, workdir, line)}")
+        say(f"report: {compare(built, base, tree['arms'], data, workdir, line)}")
     else:
-        single(command, experiments[""], data, workdir, line)
+        single(command, built[""], data, workdir, line)
+
+
+def judge(tree: dict[str, Any], arms: dict[str, dict[str, Any]]) -> Sources:
+    """The data's sources, if nothing is wrong with the config or any arm of it; else ConfigError with every problem at once."""
+    found = configs.problems(tree) + part_problems(tree)
+    for name, arm in arms.items():
+        found += [f"arms.{name}: {p}" for p in configs.problems(arm) + part_problems(arm) if p not in found]
+    try:
+        sources = open_sources(Data.model_validate(tree.get("data")))
+    except ValidationError:
+        sources = None  # among the schema's problems
+    except DataError as error:
+        sources, found = None, found + [f"data: {line}" for line in str(error).splitlines()]
+    if found or sources is None:
+        raise ConfigError(found)
+    return sources
 
 
 def single(command: str, experiment: Experiment, data: Dataset, workdir: Path, line: str) -> None:

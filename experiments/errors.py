@@ -1,0 +1,38 @@
+"""Errors that a user can cause: a few lines that say what, where and the fix, and an exit code."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class UserError(Exception):
+    """One message, or one line per problem."""
+
+    exit_code = 1
+
+    def __init__(self, lines: str | Sequence[str]):
+        super().__init__(lines if isinstance(lines, str) else "\n".join(lines))
+
+
+class ConfigError(UserError):
+    """The config or the command line is wrong."""
+
+    exit_code = 2
+
+
+class DataError(UserError):
+    """The data is missing or malformed."""
+
+    exit_code = 3
+
+
+class NumericsError(UserError):
+    """A number is not finite."""
+
+    exit_code = 4
+
+
+class StorageError(UserError):
+    """A checkpoint or a folder cannot be used."""
+
+    exit_code = 5

@@ -1,0 +1,56 @@
+"""OneSDE: score-based diffusion in JAX."""
+
+from pathlib import Path
+
+from setuptools import setup
+
+setup(
+    name="onesde",
+    version="0.1.0",
+    description="Score-based diffusion in JAX: every SDE, loss and sampler behind one interface",
+    long_description=Path(__file__).with_name("README.md").read_text(),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11",
+    # Several top-level packages: setuptools refuses to discover them.
+    packages=[
+        "sde_lib",
+        "models",
+        "losses",
+        "samplers",
+        "configs",
+        "configs.digits",
+        "configs.mnist",
+        "configs.toy2d",
+        "experiments",
+    ],
+    package_data={"experiments": ["*.jinja"]},
+    install_requires=[
+        "jax>=0.10,<0.12",
+        "flax>=0.12.6,<0.13",
+        "optax>=0.2.8,<0.3",
+        "orbax-checkpoint>=0.12,<1",
+        "ml-collections>=1.0,<2",
+        "tensorflow-datasets>=4.9.9,<5",
+        "importlib_resources>=6",  # tensorflow-datasets needs it and does not say so
+        "array_record>=0.8",
+        "grain>=0.2.15,<0.3",
+        "annotated-types>=0.6",
+        "diffrax>=0.7,<0.8",
+        "filelock>=3",
+        "jaxtyping>=0.3",
+        "jinja2>=3",
+        "matplotlib>=3.9",
+        "numpy>=2.1",
+        "pillow>=10",
+        "pydantic>=2.10,<3",
+        "rich>=13",
+        "scikit-learn>=1.5",
+        "scipy>=1.15",
+    ],
+    extras_require={
+        "cuda": ["jax[cuda12]>=0.10,<0.12"],
+        "tpu": ["jax[tpu]>=0.10,<0.12"],
+        "dev": ["pytest>=8", "pytest-xdist>=3", "hypothesis>=6", "beartype>=0.20", "ruff>=0.14", "pyright>=1.1.400"],
+    },
+)
