@@ -31,7 +31,7 @@ def samplers(n: int) -> ConfigDict:
         {
             "ancestral": {"step": {"name": "ancestral"}, "grid": grid, "n": n, "denoise": True, "sweep": {"n": swept}},
             "annealed_langevin": {
-                "step": {"name": "annealed_langevin", "snr": 0.3, "n_steps": 1},
+                "step": {"name": "annealed_langevin", "snr": 0.5, "n_steps": 2},
                 "grid": grid,
                 "n": n,
                 "denoise": True,
@@ -50,7 +50,7 @@ def samplers(n: int) -> ConfigDict:
                 "grid": {"name": "uniform_grid", "t_min": 1e-3},
                 "n": 1,
                 "denoise": True,
-                "sweep": {"rtol": (0.3, 0.1), "atol": (0.3, 0.1)},
+                "sweep": {"rtol": (0.5, 0.1), "atol": (0.5, 0.1)},
             },
         }
     )

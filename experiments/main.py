@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import sys
 import warnings
 from pathlib import Path
@@ -52,6 +53,7 @@ def main(argv: list[str] | None = None) -> int:
         command.add_argument("--config", required=True, metavar="FILE", help="a file that defines get_config()")
         command.add_argument("--workdir", required=True, type=Path, metavar="DIR", help="where the run lives")
     arguments, overrides = parser.parse_known_args(argv)
+    logging.getLogger("absl").setLevel(logging.ERROR)  # what Orbax and TFDS have to say is ours to report
     try:
         run(arguments.command, arguments.config, arguments.workdir, overrides, "python -m experiments " + " ".join(argv))
     except (UserError, Interrupted) as error:
@@ -77,17 +79,17 @@ def run(command: str, file: str, workdir: Path, overrides: list[str], line: str)
     base = Config.model_validate(tree)
     data = load(sources, base.data, base.seed)
     built: dict[str, Experiment] = {}
-    problems: list[str] = []
+    problems: dict[str, list[str]] = {}
     for name, arm in (arms or {"": tree}).items():
         with warnings.catch_warnings(record=True) as caught:
             try:
                 built[name] = build(Config.model_validate(arm), data.shape)
             except ConfigError as error:
-                problems += [f"arms.{name}: {problem}" if name else problem for problem in str(error).splitlines()]
+                problems[name] = str(error).splitlines()
         for warning in {str(w.message) for w in caught if w.category is UserWarning}:
             say(f"warning: {warning}")
     if problems:
-        raise ConfigError(problems)
+        raise ConfigError(_by_arm(problems, common=set.intersection(*map(set, problems.values())) if len(problems) > 1 else set()))
     for name, experiment in built.items():
         settle(workdir / name, experiment.config, command)
     if command == "compare":
@@ -99,8 +101,7 @@ def run(command: str, file: str, workdir: Path, overrides: list[str], line: str)
 def judge(tree: dict[str, Any], arms: dict[str, dict[str, Any]]) -> Sources:
     """The data's sources, if nothing is wrong with the config or any arm of it; else ConfigError with every problem at once."""
     found = configs.problems(tree) + part_problems(tree)
-    for name, arm in arms.items():
-        found += [f"arms.{name}: {p}" for p in configs.problems(arm) + part_problems(arm) if p not in found]
+    found += _by_arm({name: configs.problems(arm) + part_problems(arm) for name, arm in arms.items()}, common=set(found))[len(found) :]
     try:
         sources = open_sources(Data.model_validate(tree.get("data")))
     except ValidationError:
@@ -110,6 +111,12 @@ def judge(tree: dict[str, Any], arms: dict[str, dict[str, Any]]) -> Sources:
     if found or sources is None:
         raise ConfigError(found)
     return sources
+
+
+def _by_arm(problems: dict[str, list[str]], common: set[str]) -> list[str]:
+    """Common problems once, the others under the arm that has them."""
+    own = [f"arms.{name}: {line}" if name else line for name, lines in problems.items() for line in lines if line not in common]
+    return [*sorted(common), *own]
 
 
 def single(command: str, experiment: Experiment, data: Dataset, workdir: Path, line: str) -> None:

@@ -1,0 +1,155 @@
+"""Figures from results and samples. matplotlib's object interface: no global state, no display."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from PIL import Image
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe & Ito: safe for the colour-blind
+MARKERS = ("o", "s", "^", "D", "v", "P")
+STYLE = {"axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.25, "font.size": 10}
+
+
+def _figure(columns: int, width: float, height: float, **options: Any) -> tuple[Figure, list[Axes]]:
+    import matplotlib
+
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(width, height), layout="constrained", dpi=130)
+        return figure, list(np.atleast_1d(figure.subplots(1, columns, **options)))
+
+
+def quality_against_nfe(results: dict[str, Any]) -> Figure:
+    """The Fréchet distance of every sampler against its score evaluations, a panel for each arm, real images as a line."""
+    arms = results["arms"]
+    figure, panels = _figure(len(arms), 1.5 + 3.4 * len(arms), 3.6, sharey=True)
+    for panel, arm in zip(panels, arms, strict=True):
+        for i, row in enumerate(arm["samplers"]):
+            points = sorted([*row["sweep"], row], key=lambda p: p["nfe"])
+            panel.errorbar(
+                [p["nfe"] for p in points],
+                [p["frechet"]["mean"] for p in points],
+                [p["frechet"]["std"] for p in points],
+                label=row["label"],
+                color=COLOURS[i % len(COLOURS)],
+                marker=MARKERS[i % len(MARKERS)],
+                markersize=5,
+                linewidth=1.4,
+                capsize=2,
+            )
+        panel.axhline(results["reference"]["frechet"]["mean"], color="#555", linestyle="--", linewidth=1, label="real training images")
+        panel.set(xscale="log", yscale="log", title=arm["label"], xlabel="score evaluations per sample (NFE)")
+        ticks = sorted({round(p["nfe"]) for row in arm["samplers"] for p in [*row["sweep"], row]})
+        spaced = [t for i, t in enumerate(ticks) if not i or t > 1.3 * ticks[i - 1]]
+        panel.set_xticks(spaced, [str(t) for t in spaced])
+        panel.minorticks_off()
+    panels[0].set_ylabel("Fréchet distance")
+    panels[-1].legend(frameon=False, fontsize=8)
+    return figure
+
+
+def loss_against_log_snr(results: dict[str, Any]) -> Figure:
+    """The held-out error of eps_hat against the noise level, all arms on one axis."""
+    figure, (panel,) = _figure(1, 6.4, 3.6)
+    for i, arm in enumerate(results["arms"]):
+        curve = arm["loss_by_log_snr"]
+        x, y, error = (np.array(curve[k]) for k in ("log_snr", "loss", "std_error"))
+        panel.plot(x, y, color=COLOURS[i % len(COLOURS)], marker=MARKERS[i % len(MARKERS)], markersize=3, label=arm["label"])
+        panel.fill_between(x, y - 2 * error, y + 2 * error, color=COLOURS[i % len(COLOURS)], alpha=0.15, linewidth=0)
+    panel.set(xlabel="log-SNR  λ = log α²/σ²   (noise ← → data)", ylabel="E |ε − ε̂|² / D, held-out", ylim=(0, None))
+    panel.legend(frameon=False)
+    return figure
+
+
+def training_curves(results: dict[str, Any]) -> Figure:
+    """The training loss, faint as logged and solid as a running median of nine rows."""
+    figure, (panel,) = _figure(1, 6.4, 3.6)
+    for i, arm in enumerate(results["arms"]):
+        step, loss = (np.array(arm["curve"][k]) for k in ("step", "loss"))
+        smooth = [np.median(loss[max(0, j - 4) : j + 5]) for j in range(len(loss))]
+        panel.plot(step, loss, color=COLOURS[i % len(COLOURS)], alpha=0.25, linewidth=1)
+        panel.plot(step, smooth, color=COLOURS[i % len(COLOURS)], label=arm["label"])
+    panel.set(xlabel="step", ylabel="training loss", yscale="log")
+    panel.legend(frameon=False)
+    return figure
+
+
+def picture(events: np.ndarray, columns: int = 8, scale: int = 4) -> Image.Image:
+    """Images [n, H, W, C] in rows of `columns`, enlarged; or points [n, 2] as a scatter plot of the square [-1.6, 1.6]^2."""
+    if events.ndim == 2:
+        figure, (panel,) = _figure(1, 2.6, 2.6)
+        panel.scatter(*events.T, s=3, alpha=0.6, linewidths=0, color=COLOURS[0])
+        panel.set(xlim=(-1.6, 1.6), ylim=(-1.6, 1.6), aspect="equal", xticks=[], yticks=[])
+        return _rendered(figure)
+    n, height, width, channels = events.shape
+    rows = -(-n // columns)
+    sheet = np.full((rows * (height + 1) - 1, columns * (width + 1) - 1, channels), 128, np.uint8)
+    for i, event in enumerate(events):
+        top, left = i // columns * (height + 1), i % columns * (width + 1)
+        sheet[top : top + height, left : left + width] = event
+    image = Image.fromarray(sheet[..., 0] if channels == 1 else sheet)
+    return image.resize((image.width * scale, image.height * scale), Image.Resampling.NEAREST)
+
+
+def sample_sheet(grids: dict[str, dict[str, np.ndarray]], real: np.ndarray, labels: dict[str, str]) -> Figure:
+    """Rows of arms, columns of samplers, each the first 36 samples from the same latents; real held-out ones at the right."""
+    samplers = list(next(iter(grids.values())))
+    columns = len(samplers) + 1
+    figure = Figure(figsize=(2.3 * columns, 2.45 * len(grids)), layout="constrained", dpi=130)
+    axes = figure.subplots(len(grids), columns, squeeze=False)
+    for row, (arm, by_sampler) in enumerate(grids.items()):
+        for column, events in enumerate([*by_sampler.values(), real]):
+            panel = axes[row, column]
+            panel.imshow(picture(events[:36] if events.ndim > 2 else events, 6, 1), cmap="gray", interpolation="nearest")
+            panel.set(xticks=[], yticks=[])
+            panel.spines[:].set_visible(False)
+            if row == 0:
+                panel.set_title([*(s.replace("_", " ") for s in samplers), "real, held out"][column], fontsize=10)
+        axes[row, 0].set_ylabel(labels[arm], fontsize=10)
+    return figure
+
+
+def process_strip(process: dict[str, np.ndarray], labels: dict[str, str]) -> Figure:
+    """The reverse process from noise (left) to data: an arm a row, four samples in each frame."""
+    frames = len(next(iter(process.values())))
+    figure = Figure(figsize=(1.05 * frames, 1.2 * len(process)), layout="constrained", dpi=130)
+    axes = figure.subplots(len(process), frames, squeeze=False)
+    for row, (arm, snapshots) in enumerate(process.items()):
+        for panel, events in zip(axes[row], snapshots, strict=True):
+            panel.imshow(picture(events[:4] if events.ndim > 2 else events, 2, 1), cmap="gray", interpolation="nearest")
+            panel.set(xticks=[], yticks=[])
+            panel.spines[:].set_visible(False)
+        axes[row, 0].set_ylabel(labels[arm], fontsize=8)
+    return figure
+
+
+def process_gif(process: dict[str, np.ndarray], path: Path) -> None:
+    """The reverse process of every arm side by side, the last frame held."""
+    frames = [
+        _beside([picture(events[:16] if events.ndim > 2 else events, 4, 6).convert("L") for events in at_time])
+        for at_time in zip(*process.values(), strict=True)
+    ]
+    durations = [140] * (len(frames) - 1) + [2000]
+    frames[0].save(path, save_all=True, append_images=frames[1:], duration=durations, loop=0)
+
+
+def _beside(images: Sequence[Image.Image], gap: int = 24) -> Image.Image:
+    sheet = Image.new("L", (sum(i.width for i in images) + gap * (len(images) - 1), images[0].height), 255)
+    left = 0
+    for image in images:
+        sheet.paste(image, (left, 0))
+        left += image.width + gap
+    return sheet
+
+
+def _rendered(figure: Figure) -> Image.Image:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3])

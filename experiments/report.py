@@ -1,0 +1,94 @@
+"""The report: numbers as report.json, pictures as PNG and GIF, and all of it as one self-contained report.html."""
+
+from __future__ import annotations
+
+import json
+import math
+from base64 import b64encode
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, PackageLoader
+
+from experiments import plots
+from experiments.config import flat
+
+
+def write(
+    workdir: Path, results: dict[str, Any], grids: dict[str, dict[str, np.ndarray]], real: np.ndarray, process: dict[str, np.ndarray]
+) -> Path:
+    """Writes every file of the report into `workdir`; returns the path of report.html.
+
+    `grids`: samples by arm and sampler; `real`: held-out examples; `process`: by arm, snapshots [k, n, *event], noise first.
+    """
+    workdir.mkdir(parents=True, exist_ok=True)
+    (workdir / "report.json").write_text(json.dumps(_without_nan(results), indent=1, allow_nan=False, ensure_ascii=False))
+    labels = {arm["name"]: arm["label"] for arm in results["arms"]}
+    figures = {
+        "quality": plots.quality_against_nfe(results),
+        "loss_log_snr": plots.loss_against_log_snr(results),
+        "curves": plots.training_curves(results),
+        "samples": plots.sample_sheet(grids, real, labels),
+        "process": plots.process_strip(process, labels),
+    }
+    for name, figure in figures.items():
+        figure.savefig(workdir / f"{name}.png", facecolor="white")
+    plots.process_gif(process, workdir / "reverse_process.gif")
+    for arm, by_sampler in grids.items():
+        for sampler, events in by_sampler.items():
+            path = workdir / "samples" / f"{arm}_{sampler}.png"
+            path.parent.mkdir(exist_ok=True)
+            plots.picture(events).save(path)
+
+    environment = Environment(loader=PackageLoader("experiments", "."), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {"number": _number, "spread": _spread}
+    html = environment.get_template("report.html.jinja").render(
+        **results,
+        best=_best(results),
+        changed=[[arm["label"], sorted(flat(arm["changes"]).items())] for arm in results["arms"]],
+        images={path.stem: _data_uri(path) for path in [*(workdir / f"{name}.png" for name in figures), workdir / "reverse_process.gif"]},
+    )
+    path = workdir / "report.html"
+    path.write_text(html)
+    return path
+
+
+def _best(results: dict[str, Any]) -> dict[str, Any]:
+    """The row of the table with the least Fréchet distance in each arm: {arm name: row}; arms without a finite one left out."""
+    best = {}
+    for arm in results["arms"]:
+        finite = [row for row in arm["samplers"] if math.isfinite(row["frechet"]["mean"])]
+        if finite:
+            best[arm["name"]] = min(finite, key=lambda row: row["frechet"]["mean"])
+    return best
+
+
+def _number(value: float | None, digits: int = 3) -> str:
+    """Three significant digits; a dash for what is not finite."""
+    if value is None or not math.isfinite(value):
+        return "—"
+    decimals = max(0, digits - 1 - math.floor(math.log10(abs(value)))) if value else 0
+    return f"{value:,.{min(decimals, 4)}f}"
+
+
+def _spread(summary: dict[str, Any]) -> str:
+    """mean ± standard deviation, at the precision of the mean."""
+    if not summary["values"]:
+        return "— (not finite)"
+    mean = _number(summary["mean"])
+    decimals = len(mean.partition(".")[2])
+    return f"{mean} ± {summary['std']:.{decimals}f}"
+
+
+def _without_nan(tree: Any) -> Any:
+    """The tree with null for every number that is not finite: JSON has no nan."""
+    if isinstance(tree, dict):
+        return {key: _without_nan(value) for key, value in tree.items()}
+    if isinstance(tree, list | tuple):
+        return [_without_nan(value) for value in tree]
+    return None if isinstance(tree, float) and not math.isfinite(tree) else tree
+
+
+def _data_uri(path: Path) -> str:
+    return f"data:image/{path.suffix[1:]};base64,{b64encode(path.read_bytes()).decode()}"
