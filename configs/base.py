@@ -29,9 +29,9 @@ def samplers(n: int) -> ConfigDict:
     swept = (n // 4, n // 2)
     return ConfigDict(
         {
-            "ancestral": {"step": {"name": "ancestral"}, "grid": grid, "n": n, "denoise": True, "sweep": {"n": swept}},
+            "ancestral": {"step": {"name": "ancestral"}, "grid": grid, "n": n, "sweep": {"n": swept}},
             "annealed_langevin": {
-                "step": {"name": "annealed_langevin", "snr": 0.5, "n_steps": 2},
+                "step": {"name": "annealed_langevin", "snr": 0.5, "n_steps": 1},
                 "grid": grid,
                 "n": n,
                 "denoise": True,
@@ -49,7 +49,6 @@ def samplers(n: int) -> ConfigDict:
                 "step": {"name": "probability_flow", "rtol": 1e-2, "atol": 1e-2},
                 "grid": {"name": "uniform_grid", "t_min": 1e-3},
                 "n": 1,
-                "denoise": True,
                 "sweep": {"rtol": (0.5, 0.1), "atol": (0.5, 0.1)},
             },
         }
