@@ -55,5 +55,5 @@ def integrate(drift: Any, x: Any, t: Any, s: Any, rtol: float, atol: float, max_
     )
     solved = solution.result == diffrax.RESULTS.successful
     x = jax.tree.map(lambda end: jnp.where(solved, end[-1], jnp.nan), solution.ys)
-    # Tsit5 evaluates six stages a step, the seventh being the first of the next; the start and its step size take three more.
-    return x, 6 * solution.stats["num_steps"] + 3
+    # Tsit5 has six stages, and a seventh that is the first of the next step; the very first is one more.
+    return x, 6 * solution.stats["num_steps"] + 1

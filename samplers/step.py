@@ -57,12 +57,12 @@ class Solution(NamedTuple):
     """`x` at the end of the grid, the `path` of x after each step, and the true number of score evaluations."""
 
     x: Event
-    path: Float[Array, "n *event"]
+    path: Float[Array, "steps *event"]
     nfe: Int[Array, ""]
 
 
 def solve(
-    key: Key[Array, ""], step: Step, x: Event, grid: Float[Array, " n+1"], final: Callable[[Event, Scalar], Event] | None = None
+    key: Key[Array, ""], step: Step, x: Event, grid: Float[Array, " times"], final: Callable[[Event, Scalar], Event] | None = None
 ) -> Solution:
     """Moves one example from `x` at grid[0] along the decreasing `grid`, one `step` for each pair of neighbours.
 
@@ -82,8 +82,8 @@ def solve(
 
 
 def sample(
-    key: Key[Array, ""], step: Step, x: Event, grid: Float[Array, " n+1"], final: Callable[[Event, Scalar], Event] | None = None
-) -> tuple[Event, Float[Array, "n *event"]]:
+    key: Key[Array, ""], step: Step, x: Event, grid: Float[Array, " times"], final: Callable[[Event, Scalar], Event] | None = None
+) -> tuple[Event, Float[Array, "steps *event"]]:
     """`solve` without its count: (x, path). Under jit an unused path is never stored."""
     solution = solve(key, step, x, grid, final)
     return solution.x, solution.path

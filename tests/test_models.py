@@ -1,0 +1,128 @@
+"""Parameterisations against their papers; networks behind one boundary."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen, nnx
+
+import models
+from models import DDPM, MLP, Coefs, score_model
+from models.ddpm import _groups
+from models.functional import functional
+from sde_lib import VESDE, VPSDE
+
+TARGETS = {
+    "eps": lambda a, s, x_0, e: e,
+    "x0": lambda a, s, x_0, e: x_0,
+    "v": lambda a, s, x_0, e: (a * e - s * x_0) / np.hypot(a, s),
+    "score": lambda a, s, x_0, e: -e / s,
+}
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_each_target_gives_back_eps(sde, name):
+    """eps_hat = skip x + out target is eps itself, whatever the SDE."""
+    x_0, e, t = 0.7, -1.3, 0.4
+    a, s = float(sde.alpha(t)), float(sde.sigma(t))
+    c = getattr(models, name)(sde, t, 1.0)
+    assert float(c.skip * (a * x_0 + s * e) + c.out * TARGETS[name](a, s, x_0, e)) == pytest.approx(e, rel=1e-4)
+
+
+def test_edm_is_karras_table_1():
+    """On VE: c_skip = sd^2/(s^2 + sd^2), c_out = s sd/sqrt(s^2 + sd^2), c_in = 1/sqrt(..), c_noise = log(s)/4."""
+    sde, t, sd = VESDE(), 0.6, 0.5
+    s = float(sde.sigma(t))
+    c = models.edm(sde, t, sd)
+    # D = x - s eps_hat = (1 - s skip) x - s out F
+    assert 1 - s * float(c.skip) == pytest.approx(sd**2 / (s**2 + sd**2), rel=1e-4)
+    assert -s * float(c.out) == pytest.approx(s * sd / np.hypot(s, sd), rel=1e-4)
+    assert float(c.c_in) == pytest.approx(1 / np.hypot(s, sd), rel=1e-4)
+    assert float(c.c_noise) == pytest.approx(np.log(s) / 4, rel=1e-4)
+
+
+def test_edm_is_minus_v_at_unit_data(sde):
+    """One function of x, up to the network's sign."""
+    edm, v = models.edm(sde, 0.3, 1.0), models.v(sde, 0.3, 1.0)
+    np.testing.assert_allclose([edm.c_in, edm.skip, edm.out], [v.c_in, v.skip, -v.out], rtol=1e-6)
+
+
+def test_vp_needs_no_input_scale():
+    assert float(models.eps(VPSDE(), 0.3, 1.0).c_in) == pytest.approx(1.0, rel=1e-6)
+
+
+class LinenNet(linen.Module):
+    @linen.compact
+    def __call__(self, x, c_noise, y=None, key=None):
+        return linen.Dense(x.shape[-1])(x) + c_noise[:, None]
+
+
+@pytest.mark.parametrize(
+    "net", [partial(MLP, width=16), MLP((3,), width=16, rngs=nnx.Rngs(0)), LinenNet()], ids=["nnx class", "nnx module", "linen"]
+)
+def test_every_kind_of_network_is_a_score(net):
+    """score = -(skip x + out net(c_in x, c_noise)) / sigma with the network called by hand; batched by vmap alike."""
+    sde, x, t = VPSDE(), jnp.array([[0.1, 0.2, 0.3], [-1.0, 0.4, 2.0]]), 0.35
+    model = score_model(net, sde, models.v)
+    params = jax.tree.map(lambda a: a + 0.1, model.init(jax.random.key(0), x[0]))
+    c = Coefs(*(float(a) for a in models.v(sde, t, 1.0)))
+    out = functional(net).apply(params, c.c_in * x, jnp.full(2, c.c_noise), None, None)
+    by_hand = -(c.skip * x + c.out * out) / sde.sigma(t)
+    batched = jax.vmap(model.apply, (None, 0, None))(params, x, t)
+    np.testing.assert_allclose(batched, by_hand, rtol=1e-4, atol=1e-5)
+
+
+def test_a_module_keeps_its_own_parameters():
+    module = MLP((3,), width=16, rngs=nnx.Rngs(7))
+    params = score_model(module, VPSDE()).init(jax.random.key(0), jnp.zeros(3))
+    np.testing.assert_array_equal(params["first"]["kernel"], module.first.kernel[...])
+
+
+small = partial(DDPM, width=8, multipliers=(1, 2), blocks=1, attention=(4,), dropout=0.5)
+
+
+@pytest.mark.parametrize("embedding", ["sinusoidal", "fourier"])
+def test_ddpm_starts_at_zero_and_hears_the_noise_level(embedding):
+    """The last convolution starts at zero; with parameters moved off it, c_noise changes the output."""
+    net = functional(partial(small, embedding=embedding))
+    x = jax.random.normal(jax.random.key(1), (1, 8, 8, 3))
+    params = net.init(jax.random.key(0), x[0])
+    call = jax.jit(net.apply)
+    assert not call(params, x, jnp.zeros(1), None, None).any()
+    moved = jax.tree.map(lambda a: a + 0.05, params)
+    assert float(jnp.abs(call(moved, x, jnp.zeros(1), None, None) - call(moved, x, jnp.ones(1), None, None)).max()) > 1e-3
+
+
+def test_dropout_needs_a_key():
+    """No key: one answer. Two keys: two."""
+    net = functional(small)
+    x = jax.random.normal(jax.random.key(1), (1, 8, 8, 1))
+    params = jax.tree.map(lambda a: a + 0.05, net.init(jax.random.key(0), x[0]))
+    call = jax.jit(net.apply)
+    first, second = (call(params, x, jnp.zeros(1), None, jax.random.key(k)) for k in (0, 1))
+    assert float(jnp.abs(first - second).max()) > 1e-3
+
+
+def test_attention_that_never_occurs_is_an_error():
+    with pytest.raises(ValueError, match=r"attention \[16\] never occur; the resolutions are \[8, 4\]"):
+        DDPM((8, 8, 1), multipliers=(1, 2), attention=(16,), rngs=nnx.Rngs(0))
+
+
+def test_a_side_that_cannot_be_halved_is_an_error():
+    with pytest.raises(ValueError, match="divisible by 4"):
+        DDPM((10, 8, 1), multipliers=(1, 2, 2), attention=(), rngs=nnx.Rngs(0))
+
+
+@pytest.mark.parametrize("channels", [1, 3, 8, 30, 128, 200])
+def test_groups_divide_the_channels(channels):
+    assert channels % _groups(channels) == 0
+    assert _groups(128) == 32
+
+
+def test_cifar_ddpm_has_the_published_size():
+    """35.7 M parameters (Ho et al. 2020, app. B), by shapes alone."""
+    net = partial(DDPM, width=128, multipliers=(1, 2, 2, 2), blocks=2, attention=(16,))
+    params = jax.eval_shape(functional(net).init, jax.random.key(0), jnp.zeros((32, 32, 3)))
+    assert sum(a.size for a in jax.tree.leaves(params)) == pytest.approx(35.7e6, rel=2e-3)
