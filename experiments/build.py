@@ -1,4 +1,4 @@
-"""Config -> objects: the only reader of `name`. Everything that can be wrong with a config is found here, before any compile."""
+"""Config -> objects: the only reader of `name`. What can be wrong with a config is found here, before any compile."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Experiment(NamedTuple):
 
     config: Config
     shape: tuple[int, ...]
-    sde: sde_lib.SDE
+    sde: sde_lib.LinearSDE
     model: models.ScoreModel
     times: losses.TimeSampler
     weight: Callable
@@ -62,12 +62,16 @@ def resolve(module: ModuleType, name: str) -> Callable[..., Any]:
         except (ImportError, AttributeError) as error:
             raise ConfigError(f"cannot import {name}: {error}; is its folder on PYTHONPATH?") from error
     if name not in module.__all__:
-        raise ConfigError(f"unknown {module.__name__} name {name!r}{nearest(name, _builders(module))}, or my_pkg.my_module:Name")
+        raise ConfigError(
+            f"unknown {module.__name__} name {name!r}{nearest(name, _builders(module))}, or my_pkg.my_module:Name"
+        )
     return getattr(module, name)
 
 
 def _builders(module: ModuleType) -> list[str]:
-    return [name for name in module.__all__ if callable(getattr(module, name)) and not inspect.isabstract(getattr(module, name))]
+    return [
+        name for name in module.__all__ if callable(getattr(module, name)) and not inspect.isabstract(getattr(module, name))
+    ]
 
 
 Problems = list[str]
@@ -152,7 +156,7 @@ def _check_options(function: Callable[..., Any], options: dict[str, Any], given:
     if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         return
     hints = _hints(function)
-    fields = {
+    fields: dict[str, Any] = {
         name: (_plain(hints.get(name, Any)), ... if p.default is p.empty else p.default)
         for name, p in parameters.items()
         if p.kind is not p.VAR_POSITIONAL
@@ -213,7 +217,9 @@ def _cross_checks(config: Config) -> list[str]:
             problems.append(f"samplers.{label}.sweep: its values are taken together, so they need one length, not {lengths}")
         if any(n < 1 or n != int(n) for n in sampler.sweep.get("n", ())):
             problems.append(f"samplers.{label}.sweep.n: numbers of steps are whole and at least 1")
-        known = inspect.signature(resolve(samplers, sampler.step.name)).parameters if sampler.step.name in samplers.__all__ else {}
+        known = (
+            inspect.signature(resolve(samplers, sampler.step.name)).parameters if sampler.step.name in samplers.__all__ else {}
+        )
         for name in sampler.sweep.keys() - {"n"}:
             if known and name not in known:
                 problems.append(f"samplers.{label}.sweep: unknown option {name}{nearest(name, ['n', *list(known)[2:]])}")

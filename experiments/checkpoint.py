@@ -17,9 +17,7 @@ class Checkpoints:
 
     def __init__(self, folder: Path, keep: int = 2):
         options = ocp.CheckpointManagerOptions(max_to_keep=keep, cleanup_tmp_directories=True)
-        self._manager = ocp.CheckpointManager(
-            folder.absolute(), options=options, item_handlers=ocp.StandardCheckpointHandler()
-        )
+        self._manager = ocp.CheckpointManager(folder.absolute(), options=options, item_handlers=ocp.StandardCheckpointHandler())
 
     def __enter__(self) -> Checkpoints:
         return self
@@ -39,12 +37,14 @@ class Checkpoints:
         return self._manager.latest_step()
 
     def restore(self, like: Any) -> Any:
-        """The newest state, on every device. `like` gives its structure, shapes and types, which must match: nothing is cast."""
+        """The newest state, on every device. `like` has its structure, shapes and types, which must match: nothing is cast."""
         step = self._manager.latest_step()
+        assert step is not None, "ask latest() first"
         target = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=replicated()), like)
         # Orbax would cast silently; names it checks by itself.
         stored, wanted = (
-            sorted((a.shape, str(a.dtype)) for a in jax.tree.leaves(tree)) for tree in (self._manager.item_metadata(step), target)
+            sorted((a.shape, str(a.dtype)) for a in jax.tree.leaves(tree))
+            for tree in (self._manager.item_metadata(step), target)
         )
         if stored != wanted:
             raise StorageError(

@@ -24,7 +24,12 @@ from experiments.train import State, rows, train
 
 
 def compare(
-    experiments: dict[str, Experiment], base: Config, changes: dict[str, dict[str, Any]], data: Dataset, workdir: Path, command: str
+    experiments: dict[str, Experiment],
+    base: Config,
+    changes: dict[str, dict[str, Any]],
+    data: Dataset,
+    workdir: Path,
+    command: str,
 ) -> Path:
     """Trains, samples and measures every arm; the path of report.html."""
     began = time.monotonic()
@@ -93,17 +98,29 @@ def protocol(config: Config, data: Dataset, space: FeatureSpace) -> list[list[st
     e = config.evaluate
     packages = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "diffrax", "numpy")
     return [
-        ["data", f"{config.data.name}: {len(data.train)} training and {len(data.test)} held-out examples of shape {data.shape}"],
+        [
+            "data",
+            f"{config.data.name}: {len(data.train)} training and {len(data.test)} held-out examples of shape {data.shape}",
+        ],
         ["data hash", data.digest],
         ["config hash", config.digest()],
         ["training seed", f"{config.seed} (one training run per arm)"],
         ["sampling seeds", f"{', '.join(str(s) for s in range(e.seeds))}; ± is the standard deviation over them"],
-        ["samples", f"{e.n} per seed, against all {len(data.test)} held-out examples; the same latents in every arm and sampler"],
+        [
+            "samples",
+            f"{e.n} per seed, against all {len(data.test)} held-out examples; the same latents in every arm and sampler",
+        ],
         ["features", space.description],
-        ["Fréchet distance", "between Gaussians fitted to the features (squared 2-Wasserstein); biased up by small n, alike for all rows"],
+        [
+            "Fréchet distance",
+            "between Gaussians fitted to the features (squared 2-Wasserstein); biased up by small n, alike for all rows",
+        ],
         ["precision, recall", f"share within the other set's {e.neighbours}-nearest-neighbour balls"],
         ["NFE", "evaluations of the network per sample, counted; for an adaptive solver the mean over samples"],
         ["wall time", f"of {e.n} samples in batches of {e.batch}, without compiling"],
-        ["devices", f"{jax.device_count()} {jax.devices()[0].device_kind}, {platform.machine()}, Python {platform.python_version()}"],
+        [
+            "devices",
+            f"{jax.device_count()} {jax.devices()[0].device_kind}, {platform.machine()}, Python {platform.python_version()}",
+        ],
         ["versions", ", ".join(f"{p} {version(p)}" for p in packages)],
     ]

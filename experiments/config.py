@@ -61,7 +61,7 @@ def problems(tree: dict[str, Any]) -> list[str]:
 
 
 def arms(tree: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """The tree of each arm: the base with the arm's overrides laid over it. A section with another `name` replaces the base's."""
+    """The tree of each arm: the base under the arm's overrides. A section that gives a `name` replaces the base's."""
     base = {key: value for key, value in tree.items() if key != "arms"}
     return {name: _overlay(base, changes) for name, changes in tree.get("arms", {}).items()}
 
@@ -110,4 +110,3 @@ def nearest(wrong: str, valid: list[str]) -> str:
     """The end of a message about a wrong name: the closest valid one, or all of them."""
     close = difflib.get_close_matches(wrong, valid, n=1)
     return f" (did you mean {close[0]}?)" if close else f" (there are {', '.join(valid)})" if valid else ""
-

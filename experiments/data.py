@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,9 +25,9 @@ class Records:
     def __init__(self, source: Any, levels: int, seed: int, resident_mib: int):
         decoded = grain.MapDataset.source(_Decoded(source, levels))
         self._length = len(decoded)
-        first = decoded[0]
+        first = np.asarray(decoded[0])
         self.resident = read_all(decoded) if first.nbytes * len(decoded) <= resident_mib * 2**20 else None
-        rows = grain.MapDataset.range(len(decoded)) if self.resident is not None else decoded
+        rows: Any = grain.MapDataset.range(len(decoded)) if self.resident is not None else decoded
         self._order = rows.seed(seed).shuffle().repeat()
 
     def __len__(self) -> int:
@@ -36,7 +37,7 @@ class Records:
         """This process's rows of batch `step` [size / processes, *event]: examples step size ... of the order."""
         share = size // processes
         start = step * size + process * share
-        items = [self._order[i] for i in range(start, start + share)]
+        items: list[Any] = [self._order[i] for i in range(start, start + share)]
         return np.stack(items) if self.resident is None else self.resident[items]
 
 
@@ -88,7 +89,7 @@ def read_all(decoded: grain.MapDataset) -> np.ndarray:
     return np.stack(images)
 
 
-class _Decoded:
+class _Decoded(Sequence[np.ndarray | str]):
     """A source whose items are decoded: an event, or a string that says why not."""
 
     def __init__(self, source: Any, levels: int):
@@ -97,7 +98,7 @@ class _Decoded:
     def __len__(self) -> int:
         return len(self._source)
 
-    def __getitem__(self, i: int) -> np.ndarray | str:
+    def __getitem__(self, i: int) -> np.ndarray | str:  # pyright: ignore[reportIncompatibleMethodOverride]
         try:
             item = self._source[i]["image"]
         except Exception as error:  # TFDS decodes here, and names neither dataset nor index

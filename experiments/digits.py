@@ -35,8 +35,8 @@ class Digits(tfds.core.GeneratorBasedBuilder):
         return {"train": self._generate_examples(order[:1297]), "test": self._generate_examples(order[1297:])}
 
     def _generate_examples(self, rows: np.ndarray) -> Iterator[tuple[int, dict[str, Any]]]:
-        digits = load_digits()
+        values, labels = load_digits(return_X_y=True)
         for row in rows.tolist():
-            pixels = np.round(digits.images[row] * (255 / 16)).astype(np.uint8)
+            pixels = np.round(values[row].reshape(8, 8) * (255 / 16)).astype(np.uint8)
             # A PIL image: TFDS would encode an array with TensorFlow.
-            yield row, {"image": Image.fromarray(pixels), "label": int(digits.target[row])}
+            yield row, {"image": Image.fromarray(pixels), "label": int(labels[row])}

@@ -16,6 +16,7 @@ from experiments.progress import progress, say
 from experiments.quality import FeatureSpace, frechet_distance, precision_recall
 from losses import dsm, sigma2
 from samplers import ancestral, encode, sample
+from sde_lib.base import Scalar
 
 LIKELIHOOD, NOISE, PROCESS = range(3)
 """Purposes of randomness, folded into key(seed)."""
@@ -77,7 +78,11 @@ def spread(measures: list[dict[str, float]]) -> dict[str, dict[str, Any]]:
     def summary(values: list[float]) -> dict[str, Any]:
         if not values:
             return {"mean": float("nan"), "std": float("nan"), "values": []}
-        return {"mean": float(np.mean(values)), "std": float(np.std(values, ddof=1)) if len(values) > 1 else 0.0, "values": values}
+        return {
+            "mean": float(np.mean(values)),
+            "std": float(np.std(values, ddof=1)) if len(values) > 1 else 0.0,
+            "values": values,
+        }
 
     return {name: summary([m[name] for m in measures]) for name in ("frechet", "precision", "recall")}
 
@@ -90,11 +95,11 @@ def bits_per_dim(experiment: Experiment, params: Any, test: np.ndarray, key: jax
         return None
     scaler = experiment.scaler._replace(dequantize=True)
 
-    def one(params: Any, row: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+    def one(params: Any, row: tuple[jax.Array, jax.Array]) -> tuple[Scalar, jax.Array]:
         data_key, probe_key = jax.random.split(row[0])
         x = scaler.encode(data_key, row[1])
-        tolerance = {"rtol": config.tolerance, "atol": config.tolerance}
-        encoding = encode(experiment.sde, experiment.score(params), x, key=probe_key, **tolerance)
+        tolerance = config.tolerance
+        encoding = encode(experiment.sde, experiment.score(params), x, key=probe_key, rtol=tolerance, atol=tolerance)
         return scaler.bits_per_dim(encoding.log_prob, x.size), encoding.nfe
 
     rows = jax.random.split(key, n), jnp.asarray(test[:n])
@@ -111,8 +116,8 @@ def bits_per_dim(experiment: Experiment, params: Any, test: np.ndarray, key: jax
 def loss_by_log_snr(experiment: Experiment, params: Any, test: np.ndarray, key: jax.Array) -> dict[str, list[float]]:
     """E|eps - eps_hat|^2 / D of held-out examples at even log-SNRs: dsm with weight sigma^2, whatever the network predicts."""
     config, sde = experiment.config.evaluate, experiment.sde
-    ends = [float(sde.log_snr(t)) for t in (1.0, max(sde.t_min, 1e-5))]
-    log_snr = jnp.linspace(*ends, config.noise_levels)
+    noisiest, cleanest = (sde.log_snr(t) for t in (1.0, max(sde.t_min, 1e-5)))
+    log_snr = jnp.linspace(noisiest, cleanest, config.noise_levels)
 
     def one(params: Any, row: tuple[jax.Array, jax.Array]) -> jax.Array:
         data_key, noise_key = jax.random.split(row[0])

@@ -89,7 +89,9 @@ def run(command: str, file: str, workdir: Path, overrides: list[str], line: str)
         for warning in {str(w.message) for w in caught if w.category is UserWarning}:
             say(f"warning: {warning}")
     if problems:
-        raise ConfigError(_by_arm(problems, common=set.intersection(*map(set, problems.values())) if len(problems) > 1 else set()))
+        raise ConfigError(
+            _by_arm(problems, common=set.intersection(*map(set, problems.values())) if len(problems) > 1 else set())
+        )
     for name, experiment in built.items():
         settle(workdir / name, experiment.config, command)
     if command == "compare":
@@ -101,7 +103,9 @@ def run(command: str, file: str, workdir: Path, overrides: list[str], line: str)
 def judge(tree: dict[str, Any], arms: dict[str, dict[str, Any]]) -> Sources:
     """The data's sources, if nothing is wrong with the config or any arm of it; else ConfigError with every problem at once."""
     found = configs.problems(tree) + part_problems(tree)
-    found += _by_arm({name: configs.problems(arm) + part_problems(arm) for name, arm in arms.items()}, common=set(found))[len(found) :]
+    found += _by_arm({name: configs.problems(arm) + part_problems(arm) for name, arm in arms.items()}, common=set(found))[
+        len(found) :
+    ]
     try:
         sources = open_sources(Data.model_validate(tree.get("data")))
     except ValidationError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from operator import itemgetter
 from typing import Any
 
 import jax
@@ -29,7 +30,7 @@ def over_data(axis: int = 0) -> NamedSharding:
 
 
 def pmapped(step: Callable[..., Any]) -> Callable[..., Any]:
-    """jit of `step(state, batch) -> (state, metrics)` on every device of every host: state replicated, batch [k, B, ...] split over B.
+    """jit of `step(state, batch) -> (state, metrics)` on every device: state replicated, batch [k, B, ...] split over B.
 
     This is the program of jax.pmap with a pmean of the gradients, which jax now writes as jit over shardings; the noise drawn
     inside is that of one device, whatever their number. The state is donated.
@@ -40,7 +41,7 @@ def pmapped(step: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def mapped(function: Callable[..., Any]) -> Callable[..., Any]:
-    """jit of `function(params, row, *rest)`, vmapped over rows [n, ...] (any tree), rows and results split over every device."""
+    """jit of `function(params, row, *rest)`, vmapped over rows [n, ...] (any tree), rows and results split over devices."""
 
     def run(params: Any, rows: Any, *rest: Any) -> Any:
         rows = jax.lax.with_sharding_constraint(rows, over_data())
@@ -52,8 +53,8 @@ def mapped(function: Callable[..., Any]) -> Callable[..., Any]:
 def in_batches(function: Callable[..., Any], params: Any, rows: Any, batch: int, *rest: Any) -> Any:
     """A `mapped` function over rows [n, ...] in batches of one size, the last padded: results [n, ...] on this host."""
     n = len(jax.tree.leaves(rows)[0])
-    order = np.arange(-(-n // batch) * batch) % n
-    parts = [function(params, jax.tree.map(lambda a: a[order[i : i + batch]], rows), *rest) for i in range(0, n, batch)]
+    batches = np.resize(np.arange(n), (-(-n // batch), batch))  # the last wraps around
+    parts = [function(params, jax.tree.map(itemgetter(chosen), rows), *rest) for chosen in batches]
     return jax.tree.map(lambda *parts: np.concatenate([gather(part) for part in parts])[:n], *parts)
 
 
@@ -65,4 +66,3 @@ def split(rows: Any, axis: int = 0) -> jax.Array:
 def gather(array: jax.Array) -> np.ndarray:
     """The whole array on this host."""
     return np.asarray(array if array.is_fully_addressable else multihost_utils.process_allgather(array, tiled=True))
-

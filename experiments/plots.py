@@ -19,7 +19,7 @@ STYLE = {"axes.spines.top": False, "axes.spines.right": False, "axes.grid": True
 def _figure(columns: int, width: float, height: float, **options: Any) -> tuple[Figure, list[Axes]]:
     import matplotlib
 
-    with matplotlib.rc_context(STYLE):
+    with matplotlib.rc_context(STYLE):  # pyright: ignore[reportArgumentType]
         figure = Figure(figsize=(width, height), layout="constrained", dpi=130)
         return figure, list(np.atleast_1d(figure.subplots(1, columns, **options)))
 
@@ -42,7 +42,9 @@ def quality_against_nfe(results: dict[str, Any]) -> Figure:
                 linewidth=1.4,
                 capsize=2,
             )
-        panel.axhline(results["reference"]["frechet"]["mean"], color="#555", linestyle="--", linewidth=1, label="real training images")
+        panel.axhline(
+            results["reference"]["frechet"]["mean"], color="#555", linestyle="--", linewidth=1, label="real training images"
+        )
         panel.set(xscale="log", yscale="log", title=arm["label"], xlabel="score evaluations per sample (NFE)")
         ticks = sorted({round(p["nfe"]) for row in arm["samplers"] for p in [*row["sweep"], row]})
         spaced = [t for i, t in enumerate(ticks) if not i or t > 1.3 * ticks[i - 1]]

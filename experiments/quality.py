@@ -26,7 +26,7 @@ class FeatureSpace(NamedTuple):
 
 
 def feature_space(name: str, data: Dataset, levels: int) -> FeatureSpace:
-    """"pixels": the event itself, levels scaled to [-1, 1]. "classifier": the hidden layer of a network fit to the labels."""
+    """ "pixels": the event itself, levels scaled to [-1, 1]. "classifier": the hidden layer of a network fit to the labels."""
 
     def pixels(images: np.ndarray) -> Features:
         flat = images.reshape(len(images), -1).astype(np.float64)
@@ -43,7 +43,9 @@ def feature_space(name: str, data: Dataset, levels: int) -> FeatureSpace:
     def hidden(images: np.ndarray) -> Features:
         return np.maximum(pixels(images) @ classifier.coefs_[0] + classifier.intercepts_[0], 0)
 
-    words = f"64 hidden units (ReLU) of a classifier fit to the training labels, seed 0, {accuracy:.1%} right on held-out images"
+    words = (
+        f"64 hidden units (ReLU) of a classifier fit to the training labels, seed 0, {accuracy:.1%} right on held-out images"
+    )
     return FeatureSpace(hidden, words)
 
 

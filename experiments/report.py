@@ -16,7 +16,11 @@ from experiments.config import flat
 
 
 def write(
-    workdir: Path, results: dict[str, Any], grids: dict[str, dict[str, np.ndarray]], real: np.ndarray, process: dict[str, np.ndarray]
+    workdir: Path,
+    results: dict[str, Any],
+    grids: dict[str, dict[str, np.ndarray]],
+    real: np.ndarray,
+    process: dict[str, np.ndarray],
 ) -> Path:
     """Writes every file of the report into `workdir`; returns the path of report.html.
 
@@ -47,7 +51,10 @@ def write(
         **results,
         best=_best(results),
         changed=[[arm["label"], sorted(flat(arm["changes"]).items())] for arm in results["arms"]],
-        images={path.stem: _data_uri(path) for path in [*(workdir / f"{name}.png" for name in figures), workdir / "reverse_process.gif"]},
+        images={
+            path.stem: _data_uri(path)
+            for path in [*(workdir / f"{name}.png" for name in figures), workdir / "reverse_process.gif"]
+        },
     )
     path = workdir / "report.html"
     path.write_text(html)

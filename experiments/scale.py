@@ -7,7 +7,12 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Key, UInt8
+
+from sde_lib.base import Event, Scalar
+
+Levels = UInt8[Array, "*event"] | Event
 
 
 class Scaler(NamedTuple):
@@ -19,7 +24,7 @@ class Scaler(NamedTuple):
     levels: int
     dequantize: bool
 
-    def encode(self, key: Key[Array, ""], k: Array) -> Float[Array, "*event"]:
+    def encode(self, key: Key[Array, ""], k: Levels) -> Float[Array, "*event"]:
         """Levels k [*event] -> x."""
         if not self.levels:
             return k
@@ -32,12 +37,12 @@ class Scaler(NamedTuple):
             return x
         return jnp.clip(jnp.floor((x * (self.levels - 1) + self.levels) / 2), 0, self.levels - 1).astype(jnp.uint8)
 
-    def display(self, k: Array) -> Array:
+    def display(self, k: np.ndarray) -> np.ndarray:
         """Levels as 0..255 for a picture."""
-        return k if not self.levels else jnp.round(k * (255 / (self.levels - 1))).astype(jnp.uint8)
+        return k if not self.levels else np.round(k * (255 / (self.levels - 1))).astype(np.uint8)
 
-    def bits_per_dim(self, log_prob: Array, size: int) -> Array:
-        """-log2 P(k)/D from the density of dequantised x: p(k + u) = p(x) ((L - 1)/2)^-D bounds it (Theis et al. 2016, sec. 3.1).
+    def bits_per_dim(self, log_prob: Scalar, size: int) -> Scalar:
+        """-log2 p(k + u)/D = -log2 p(x)/D + log2((L - 1)/2), in the mean a bound on -log2 P(k)/D (Theis et al. 2016, sec. 3.1).
 
         For points, -log2 p(x)/D.
         """

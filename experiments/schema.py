@@ -1,4 +1,4 @@
-"""The whole config as one frozen, strict type. What it cannot know, the options of a named part, `build` checks by signature."""
+"""The whole config as one frozen, strict type. The options of a named part are `build`'s to check, by its signature."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ def _npz(path: Path) -> Sequence[dict[str, Any]]:
 
 
 def _folder(root: Path, train: str, test: str) -> Sources:
-    """`root`/`train` and `root`/`test` if they exist, else every tenth file of `root` is held out. One subfolder deep is a class."""
+    """`root`/`train` and `root`/`test` if they exist, else every tenth file of `root` is held out. A subfolder is a class."""
     if not root.is_dir():
         raise DataError(f"no folder {root}: set --config.data.data_dir to a folder of images")
     if (root / train).is_dir() and (root / test).is_dir():
@@ -78,18 +78,18 @@ def _files(root: Path) -> list[dict[str, Any]]:
 
 def _tfds(config: Data) -> Sources:
     """A TFDS dataset that is on disk already; ours, `digits`, is written at first use. Never touches the network."""
-    import tensorflow_datasets as tfds  # seconds to import, so only where it is used
+    from tensorflow_datasets.core import constants, read_only_builder  # seconds to import: only where it is used
 
-    folder = Path(config.data_dir or tfds.core.constants.DATA_DIR).expanduser()
+    folder = Path(config.data_dir or constants.DATA_DIR).expanduser()
     if config.name == "digits":
         builder = _written_digits(folder)
     else:
         try:
-            builder = tfds.core.read_only_builder.builder_from_files(config.name, data_dir=folder)
+            builder = read_only_builder.builder_from_files(config.name, data_dir=folder)
         except Exception as error:  # TFDS raises several, all of which mean that it is not there
             raise DataError(_missing(config.name, folder)) from error
     try:
-        return Sources(*(builder.as_data_source(split=split) for split in (config.train, config.test)))
+        return Sources(*(builder.as_data_source(split) for split in (config.train, config.test)))
     except ValueError as error:
         raise DataError(
             f"{config.name} has the splits {', '.join(builder.info.splits)}: "

@@ -23,6 +23,7 @@ from experiments.interrupt import Interrupted, interruptible
 from experiments.progress import progress, say
 from experiments.schema import Train
 from losses import dsm
+from sde_lib.base import Scalar
 
 INIT, STEP = range(2)
 """Purposes of randomness: every key is fold_in(fold_in(key(seed), purpose), step), so that resuming needs the step alone."""
@@ -55,7 +56,9 @@ def train(experiment: Experiment, data: Dataset, workdir: Path) -> State:
         step = int(state.step)
         log = Log(workdir / "metrics.jsonl", step, optimizer_rate(config))
         if step < config.steps:
-            say(f"compiling the training step ({jax.device_count()} {jax.default_backend()} device(s)); this takes some seconds")
+            say(
+                f"compiling the training step ({jax.device_count()} {jax.default_backend()} device(s)); this takes some seconds"
+            )
         with progress("train", config.steps, step) as show:
             while step < config.steps:
                 calls = min(config.steps_per_call, config.steps - step)
@@ -95,10 +98,12 @@ def make_optimizer(config: Train) -> optax.GradientTransformation:
     return optax.chain(optax.clip_by_global_norm(config.clip), optax.adam(optimizer_rate(config)))
 
 
-def optimizer_rate(config: Train) -> optax.Schedule:
+def optimizer_rate(config: Train) -> Callable[[Any], Any]:
     """The learning rate: linear warm-up from 0, then constant or a cosine to 0 at the last step."""
     rate, ramp = config.learning_rate, config.warm_up
-    after = optax.cosine_decay_schedule(rate, config.steps - ramp) if config.decay == "cosine" else optax.constant_schedule(rate)
+    after = (
+        optax.cosine_decay_schedule(rate, config.steps - ramp) if config.decay == "cosine" else optax.constant_schedule(rate)
+    )
     return optax.join_schedules([optax.linear_schedule(0.0, rate, ramp), after], [ramp]) if ramp else after
 
 
@@ -120,7 +125,7 @@ def make_step(
     """advance(state, batches [k, B, *event] of levels) -> (state after k steps, {loss, grad_norm} [k])."""
     config, sde, times, scaler = experiment.config, experiment.sde, experiment.times, experiment.scaler
 
-    def one_loss(params: Any, key: jax.Array, levels: jax.Array, t: jax.Array) -> jax.Array:
+    def one_loss(params: Any, key: jax.Array, levels: jax.Array, t: jax.Array) -> Scalar:
         data_key, noise_key, flip_key, dropout_key = jax.random.split(key, 4)
         x_0 = scaler.encode(data_key, levels)
         if config.data.flip:
@@ -132,7 +137,7 @@ def make_step(
         t, inverse_density = times.sample(t_key, state.times, len(batch))
         keys = jax.random.split(example_key, len(batch))
 
-        def mean_loss(params: Any) -> tuple[jax.Array, jax.Array]:
+        def mean_loss(params: Any) -> tuple[jax.Array, Scalar]:
             loss = jax.vmap(one_loss, (None, 0, 0, 0))(params, keys, batch, t)
             return jnp.mean(inverse_density * loss), loss
 
@@ -157,7 +162,7 @@ def make_step(
 class Log:
     """metrics.jsonl: one row per interval. Metrics stay on the device until a row is due."""
 
-    def __init__(self, path: Path, step: int, rate: optax.Schedule):
+    def __init__(self, path: Path, step: int, rate: Callable[[int], Any]):
         self._path, self._rate, self._held, self._since = path, rate, [], time.monotonic()
         kept = [row for row in rows(path) if row["step"] <= step]  # what a lost run wrote after its last checkpoint
         if jax.process_index() == 0:
@@ -175,7 +180,9 @@ class Log:
         loss = float(held["loss"].mean())
         if not np.isfinite(loss):
             first = step - len(held["loss"]) + 1 + int(np.argmin(np.isfinite(held["loss"])))
-            raise NumericsError(f"the loss is not finite from step {first} on; the last checkpoint is from before: lower the rate")
+            raise NumericsError(
+                f"the loss is not finite from step {first} on; the last checkpoint is from before: lower the rate"
+            )
         row = {
             "step": step,
             "loss": loss,

@@ -11,5 +11,5 @@ def sigma2(sde: LinearSDE, t: Scalar) -> Scalar:
 
 
 def likelihood(sde: LinearSDE, t: Scalar) -> Scalar:
-    """w = g(t)^2: half the integral bounds the negative log-likelihood (Song et al. 2021, "Maximum Likelihood Training", thm. 1)."""
+    """w = g(t)^2: half its integral bounds -log p (Song et al. 2021, "Maximum Likelihood Training", thm. 1)."""
     return sde.diffusion(t) ** 2

@@ -76,7 +76,8 @@ class DDPM(nnx.Module):
     """Down and up a pyramid of resolutions, with skips between equals.
 
     `width`: channels at full resolution; `multipliers`: of the width, one per resolution, each half the one before.
-    `blocks`: residual blocks per resolution (one more on the way up); `attention`: the resolutions (heights) with self-attention.
+    `blocks`: residual blocks per resolution (one more going up); `attention`: the resolutions (heights) with self-attention,
+    which the middle always has.
     `embedding`: of the noise level, "sinusoidal" or "fourier". The last convolution starts at zero, so that eps_hat does.
     Raises ValueError where the shape cannot be halved, or an attention resolution never occurs.
     """
@@ -117,7 +118,7 @@ class DDPM(nnx.Module):
                 skips.append(n)
         self.down, self.shrink = nnx.List(down), nnx.List(shrink)
 
-        self.middle1 = level(now, now, resolutions[-1])
+        self.middle1 = Level(now, now, c, dropout, attend=True, rngs=rngs)
         self.middle2 = ResidualBlock(now, now, c, dropout, rngs=rngs)
 
         up, grow = [], []
@@ -134,11 +135,9 @@ class DDPM(nnx.Module):
         self.norm = _norm(width * multipliers[0], rngs)
         self.last = conv3x3(width * multipliers[0], shape[-1], kernel_init=zeros, rngs=rngs)
 
-    def __call__(
-        self, x: Images, c_noise: Float[Array, " B"], y: None = None, key: Key[Array, ""] | None = None
-    ) -> Images:
+    def __call__(self, x: Images, c_noise: Float[Array, " B"], y: None = None, key: Key[Array, ""] | None = None) -> Images:
         keys = None if key is None else iter(jax.random.split(key, 2 + 2 * sum(len(levels) for levels in self.up)))
-        draw = lambda: None if keys is None else next(keys)  # noqa: E731
+        draw = lambda: None if keys is None else next(keys)
 
         c = nnx.silu(self.dense2(nnx.silu(self.dense1(self.embed(c_noise)))))
         h = self.first(x)
@@ -162,5 +161,7 @@ class DDPM(nnx.Module):
 def pyramid(shape: tuple[int, ...], levels: int) -> list[int]:
     """The heights of `levels` resolutions, each half the one before; ValueError where height or width cannot be halved."""
     if len(shape) != 3 or any(side % 2 ** (levels - 1) for side in shape[:2]):
-        raise ValueError(f"{levels} resolutions need an image [H, W, C] with H and W divisible by {2 ** (levels - 1)}, not {shape}")
+        raise ValueError(
+            f"{levels} resolutions need an image [H, W, C] with H and W divisible by {2 ** (levels - 1)}, not {shape}"
+        )
     return [shape[0] // 2**i for i in range(levels)]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 from flax import linen, nnx
 from jaxtyping import Array, Key
@@ -36,7 +35,10 @@ def _linen(net: linen.Module) -> Functional:
     def init(key: Key[Array, ""], x: Array) -> Any:
         return net.init(key, x[None], jnp.zeros(1), None, None)
 
-    return Functional(init, net.apply)
+    def apply(params: Any, x: Array, c_noise: Array, y: Array | None, key: Key[Array, ""] | None) -> Any:
+        return net.apply(params, x, c_noise, y, key)
+
+    return Functional(init, apply)
 
 
 def _nnx(build: Callable[..., nnx.Module]) -> Functional:

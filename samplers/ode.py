@@ -14,7 +14,10 @@ from sde_lib.base import SDE, Score
 
 
 def heun(sde: SDE, score: Score) -> Step:
-    """x_s = x_t + (s - t)/2 (d(x_t, t) + d(x_t + (s - t) d(x_t, t), s)), d the flow's drift: order 2 (Karras et al. 2022, alg. 1)."""
+    """x_s = x_t + (s - t)/2 (d(x_t, t) + d(x_t + (s - t) d(x_t, t), s)), d the flow's drift.
+
+    Of order 2; Karras et al. (2022), alg. 1.
+    """
     drift = sde.reverse_drift(score, eta=0.0)
 
     def update(key, x, t, s):

@@ -46,10 +46,11 @@ def chain(*steps: Step) -> Step:
             after.append(memory)
         return x, tuple(after)
 
-    if any(callable(step.nfe) for step in steps):
-        nfe = lambda memories, n: sum(step.count(memory, n) for step, memory in zip(steps, memories, strict=True))  # noqa: E731
-    else:
-        nfe = sum(step.nfe for step in steps)
+    def count(memories, n):
+        return sum((step.count(memory, n) for step, memory in zip(steps, memories, strict=True)), jnp.zeros((), int))
+
+    fixed = [step.nfe for step in steps if not callable(step.nfe)]
+    nfe = sum(fixed) if len(fixed) == len(steps) else count
     return Step(lambda x: tuple(step.init(x) for step in steps), update, nfe)
 
 
@@ -62,7 +63,11 @@ class Solution(NamedTuple):
 
 
 def solve(
-    key: Key[Array, ""], step: Step, x: Event, grid: Float[Array, " times"], final: Callable[[Event, Scalar], Event] | None = None
+    key: Key[Array, ""],
+    step: Step,
+    x: Event,
+    grid: Float[Array, " times"],
+    final: Callable[[Event, Scalar], Event] | None = None,
 ) -> Solution:
     """Moves one example from `x` at grid[0] along the decreasing `grid`, one `step` for each pair of neighbours.
 
@@ -82,7 +87,11 @@ def solve(
 
 
 def sample(
-    key: Key[Array, ""], step: Step, x: Event, grid: Float[Array, " times"], final: Callable[[Event, Scalar], Event] | None = None
+    key: Key[Array, ""],
+    step: Step,
+    x: Event,
+    grid: Float[Array, " times"],
+    final: Callable[[Event, Scalar], Event] | None = None,
 ) -> tuple[Event, Float[Array, "steps *event"]]:
     """`solve` without its count: (x, path). Under jit an unused path is never stored."""
     solution = solve(key, step, x, grid, final)

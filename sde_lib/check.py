@@ -68,7 +68,12 @@ def _broken_moments(sde: LinearSDE, t: jax.Array) -> Iterator[str]:
     equations = [
         ("alpha' = f alpha", d_alpha, f * alpha, jnp.abs(d_alpha) + 1),
         ("(sigma^2)' = 2 f sigma^2 + g^2", d_sigma2, 2 * f * sigma**2 + g**2, g**2 + jnp.abs(f) * sigma**2),
-        ("log_snr(time_at(l)) = l", jax.vmap(lambda t: sde.log_snr(sde.time_at(sde.log_snr(t))))(t), jax.vmap(sde.log_snr)(t), 1.0),
+        (
+            "log_snr(time_at(l)) = l",
+            jax.vmap(lambda t: sde.log_snr(sde.time_at(sde.log_snr(t))))(t),
+            jax.vmap(sde.log_snr)(t),
+            1.0,
+        ),
     ]
     for name, left, right, scale in equations:
         error = np.asarray(jnp.abs(left - right) / scale)

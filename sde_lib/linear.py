@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import flax.struct
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -95,12 +96,12 @@ class VESDE(LinearSDE):
 
     def ladder(self, n: int) -> Float[Array, " n"]:
         """NCSN's geometric ladder sigma_1 > ... > sigma_n: sigma(t) at n even times from 1 to 0 (Song & Ermon 2019, sec. 4)."""
-        return self.sigma(jnp.linspace(1.0, 0.0, n))
+        return jnp.asarray(jax.vmap(self.sigma)(jnp.linspace(1.0, 0.0, n)))
 
 
 @flax.struct.dataclass
 class CosineVPSDE(LinearSDE):
-    """Nichol & Dhariwal (2021), eq. 17: alpha(t) = cos(phi_t) / cos(phi_0), phi_t = (u + s)/(1 + s) pi/2, sigma^2 = 1 - alpha^2.
+    """Nichol & Dhariwal (2021), eq. 17: alpha = cos(phi_t) / cos(phi_0), phi_t = (u + s)/(1 + s) pi/2, sigma^2 = 1 - alpha^2.
 
     u = t t_end stops short of alpha = 0, where the log-SNR is infinite; t_end = 0.9946 is DPM-Solver's (Lu et al. 2022).
     sigma = sqrt(sin(phi_t - phi_0) sin(phi_t + phi_0)) / cos(phi_0) is the same without the cancellation.

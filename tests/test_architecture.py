@@ -15,7 +15,18 @@ ALLOWED = {
 }
 FOLDERS = {*ALLOWED, "experiments"}
 FILES = [path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*.py"))]
-OUTSIDE = {"ml_collections", "absl", "pydantic", "rich", "matplotlib", "orbax", "optax", "jinja2", "tensorflow_datasets", "grain"}
+OUTSIDE = {
+    "ml_collections",
+    "absl",
+    "pydantic",
+    "rich",
+    "matplotlib",
+    "orbax",
+    "optax",
+    "jinja2",
+    "tensorflow_datasets",
+    "grain",
+}
 
 
 def imports(path):

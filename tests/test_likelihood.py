@@ -7,7 +7,7 @@ import pytest
 from oracle import GAUSSIAN, MIXTURE
 
 from samplers import encode, log_prob
-from sde_lib import VPSDE
+from sde_lib import VPSDE, TableVPSDE
 
 
 @pytest.mark.parametrize("data", [GAUSSIAN, MIXTURE], ids=["gaussian", "mixture"])
@@ -21,7 +21,8 @@ def test_log_prob_is_the_density(sde, data):
         return encoding.log_prob - prior_error - data.log_prob(sde, x, t_min), prior_error
 
     gaps, prior_errors = jax.jit(jax.vmap(gap))(jnp.array([[0.9, -0.1], [0.0, 0.3], [1.2, 0.4]]))
-    np.testing.assert_allclose(gaps, 0, atol=5e-3)
+    kinks = isinstance(sde, TableVPSDE)  # where its drift jumps, a solver of order five is one of order one
+    np.testing.assert_allclose(gaps, 0, atol=2e-2 if kinks else 5e-3)
     np.testing.assert_allclose(prior_errors, 0, atol=0.1)
 
 

@@ -104,7 +104,9 @@ def test_ancestral_is_ddim_at_eta_1(sde):
     x, args = jnp.array([0.4, -0.9]), (jax.random.key(5), jnp.array([0.4, -0.9]), (), 0.6, 0.5)
     score = MIXTURE.score(sde)
     assert x.shape == (2,)
-    np.testing.assert_allclose(ancestral(sde, score).update(*args)[0], ddim(sde, score, 1.0).update(*args)[0], rtol=2e-3, atol=1e-4)
+    np.testing.assert_allclose(
+        ancestral(sde, score).update(*args)[0], ddim(sde, score, 1.0).update(*args)[0], rtol=2e-3, atol=1e-4
+    )
 
 
 def test_ancestral_on_the_table_is_ho_s_algorithm_2():
@@ -201,7 +203,10 @@ def test_a_padded_grid_is_the_grid():
     step, x = annealed_langevin(sde, GAUSSIAN.score(sde)), jnp.ones(2)
     grid = uniform_grid(sde, 5)
     padded = jnp.pad(grid, (0, 3), mode="edge")
-    plain, long = (solve(jax.random.key(0), Step(step.init, lambda k, *a: step.update(jax.random.key(9), *a), 1), x, g) for g in (grid, padded))
+    plain, long = (
+        solve(jax.random.key(0), Step(step.init, lambda k, *a: step.update(jax.random.key(9), *a), 1), x, g)
+        for g in (grid, padded)
+    )
     np.testing.assert_array_equal(plain.x, long.x)
     assert int(plain.nfe) == int(long.nfe) == 5
 

@@ -12,20 +12,20 @@ def get_config() -> ConfigDict:
     config = base.get_config()
     config.title = "DDPM (VP-SDE) on 8x8 digits"
     config.data = {"name": "digits", "levels": 17, "dequantize": True}
-    config.net = {"name": "DDPM", "width": 16, "multipliers": (1, 2), "blocks": 1, "attention": (4,), "dropout": 0.0}
+    config.net = {"name": "DDPM", "width": 16, "multipliers": (1, 2), "blocks": 1, "attention": (), "dropout": 0.0}
     config.parameterization = "v"
     config.sigma_data = 0.5
     config.train = {
-        "steps": 2000,
-        "batch": 128,
+        "steps": 1600,
+        "batch": 64,
         "learning_rate": 2e-3,
         "decay": "cosine",
         "warm_up": 100,
         "ema": 0.995,
         "log_every": 50,
-        "sample_every": 1000,
-        "checkpoint_every": 1000,
+        "sample_every": 800,
+        "checkpoint_every": 800,
     }
     config.samplers = base.samplers(64)
-    config.evaluate = {"n": 500, "batch": 256, "features": "classifier", "likelihood": 256}
+    config.evaluate = {"n": 400, "seeds": 2, "batch": 400, "features": "classifier", "likelihood": 256}
     return config
