@@ -9,7 +9,7 @@ import typing
 from collections.abc import Callable
 from functools import partial
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -152,7 +152,9 @@ def _check_net(experiment: Experiment) -> None:
 
 def _check_options(function: Callable[..., Any], options: dict[str, Any], given: tuple[str, ...]) -> None:
     """`options` against the signature: their names, types and ranges. `given` are the arguments that the caller supplies."""
-    parameters = {k: p for k, p in inspect.signature(function).parameters.items() if k not in given}
+    # A class by its constructor: NNX's metaclass hides it behind *args.
+    signature = inspect.signature(function.__init__ if isinstance(function, type) else function)
+    parameters = {k: p for k, p in signature.parameters.items() if k not in ("self", *given)}
     if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         return
     hints = _hints(function)
@@ -192,7 +194,8 @@ def _plain(hint: Any) -> Any:
         plain = tuple(_plain(a) for a in typing.get_args(hint) if _plain(a) is not Any)
         return typing.Union[plain] if plain else Any  # noqa: UP007
     if typing.get_origin(hint) is typing.Annotated:
-        return hint if _plain(typing.get_args(hint)[0]) is not Any else Any
+        base, *limits = typing.get_args(hint)
+        return Annotated[_plain(base), *limits] if _plain(base) is not Any else Any
     writable = hint in (int, float, bool, str, type(None)) or typing.get_origin(hint) is tuple
     return hint if writable else Any
 

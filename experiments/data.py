@@ -16,36 +16,94 @@ from experiments.schema import Data
 from experiments.sources import Sources
 
 
-class Records:
-    """Training examples in Grain's order: `MapDataset.shuffle(seed).repeat()`, a new permutation each epoch.
+class Decoded:
+    """A source's examples as events of one shape, that of the first that can be decoded unless `shape` is given.
 
-    Those that fit `resident_mib` are decoded once and kept; the others are decoded as they are asked for, in the same order.
+    `origin` names the source in errors. Nothing is kept: every read decodes.
     """
 
-    def __init__(self, source: Any, levels: int, seed: int, resident_mib: int):
-        decoded = grain.MapDataset.source(_Decoded(source, levels))
-        self._length = len(decoded)
-        first = np.asarray(decoded[0])
-        self.resident = read_all(decoded) if first.nbytes * len(decoded) <= resident_mib * 2**20 else None
-        rows: Any = grain.MapDataset.range(len(decoded)) if self.resident is not None else decoded
-        self._order = rows.seed(seed).shuffle().repeat()
+    def __init__(self, source: Any, levels: int, origin: str, shape: tuple[int, ...] = ()):
+        self._source, self._origin, self._shape = source, origin, shape
+        # The level of each of a pixel's 256 values: round(p (levels - 1) / 255).
+        self._level_of = np.round(np.arange(256) * ((levels - 1) / 255)).astype(np.uint8) if levels else None
+        bad = []
+        for i in range(len(source)):
+            example = self._example(i)
+            if not isinstance(example, str):
+                self._shape, self._dtype = shape or example[0].shape, example[0].dtype
+                self.nbytes = example[0].nbytes * len(source)
+                return
+            bad.append(example)
+        raise DataError([f"no example of {origin} can be used:", *bad[:3]] if bad else f"{origin} holds no example")
 
     def __len__(self) -> int:
-        return self._length
+        return len(self._source)
+
+    def read(self, rows: Sequence[int]) -> tuple[np.ndarray, np.ndarray | None]:
+        """Events [n, *event] and integer labels [n] of these rows, decoded by Grain's threads. DataError lists what fails."""
+        # Chunks, because a hand-over between threads costs Grain more than decoding a small image.
+        chunks = grain.MapDataset.source(rows).map(self._example).batch(16, batch_fn=list)
+        events, labels, bad = np.empty((len(rows), *self._shape), self._dtype), [], []
+        for chunk in chunks.to_iter_dataset(grain.ReadOptions(num_threads=4, prefetch_buffer_size=16)):
+            for example in chunk:
+                if isinstance(example, str):
+                    bad.append(example)
+                else:
+                    events[len(labels)] = example[0]
+                    labels.append(example[1])
+        if bad:
+            raise DataError([f"{len(bad)} of {len(rows)} examples of {self._origin} cannot be used:", *bad[:3]])
+        labels = np.array(labels)
+        return events, labels.astype(int) if labels.dtype.kind in "iu" else None
+
+    def _example(self, i: int) -> tuple[np.ndarray, Any] | str:
+        """(event, label or None), or the line that says why not."""
+        name = f"example {i} of {self._origin}"
+        try:
+            item = self._source[i]  # TFDS decodes here
+            image = item["image"]
+            name = str(image) if isinstance(image, Path) else name
+            event = _point(image) if self._level_of is None else self._level_of[_pixels(image)]
+        except DataError as error:
+            return f"{name}: {error}"
+        except Exception as error:  # decoders of damaged files raise anything, and name neither file nor index
+            return f"{name}: {type(error).__name__}: {' '.join(str(error).split())}"
+        if self._shape and event.shape != self._shape:
+            return f"{name}: its shape is {event.shape}, the others' {self._shape}: resize them to one shape"
+        return event, item.get("label")
+
+
+class Records:
+    """Training examples in Grain's order: `MapDataset.shuffle().repeat()`, a new permutation each epoch.
+
+    Those that fit `resident_mib` are decoded once and kept, as `resident` [n, *event]; the others are decoded as they are asked
+    for, in the same order.
+    """
+
+    def __init__(self, decoded: Decoded, seed: int, resident_mib: int):
+        self._decoded = decoded
+        fit = decoded.nbytes <= resident_mib * 2**20
+        self.resident, self.labels = decoded.read(range(len(decoded))) if fit else (None, None)
+        self._order = grain.MapDataset.range(len(decoded)).seed(seed).shuffle().repeat()
+
+    def __len__(self) -> int:
+        return len(self._decoded)
+
+    def indices(self, step: int, size: int, process: int = 0, processes: int = 1) -> np.ndarray:
+        """This process's share of batch `step`, which is the examples step size ... (step + 1) size - 1 of the order."""
+        return np.asarray(self._order.batch(size // processes)[step * processes + process])
 
     def batch(self, step: int, size: int, process: int = 0, processes: int = 1) -> np.ndarray:
-        """This process's rows of batch `step` [size / processes, *event]: examples step size ... of the order."""
-        share = size // processes
-        start = step * size + process * share
-        items: list[Any] = [self._order[i] for i in range(start, start + share)]
-        return np.stack(items) if self.resident is None else self.resident[items]
+        """The examples at `indices` [size / processes, *event]."""
+        rows = self.indices(step, size, process, processes)
+        return self._decoded.read(rows.tolist())[0] if self.resident is None else self.resident[rows]
 
 
 class Dataset(NamedTuple):
     """Examples as grey levels (uint8), or points (float32).
 
-    `shape`: of one event; `train`: by batch; `test` [M, *shape]: all that is held out; labels, where there are any; `digest`
-    of the held-out examples and as many training ones.
+    `shape`: of one event; `train`: by batch; `test` [M, *shape]: all that is held out; integer labels, where there are any and
+    the examples are resident; `digest` of the held-out examples and as many training ones, or all that are resident.
     """
 
     shape: tuple[int, ...]
@@ -64,65 +122,41 @@ class Dataset(NamedTuple):
 
 def load(sources: Sources, config: Data, seed: int) -> Dataset:
     """The examples of opened sources, decoded. DataError names those that cannot be."""
-    train = Records(sources.train, config.levels, seed, config.resident_mib)
-    test = read_all(grain.MapDataset.source(_Decoded(sources.test, config.levels)))
-    seen = train.resident if train.resident is not None else train.batch(0, min(len(train), len(test)))
-    if seen.shape[1:] != test.shape[1:]:
-        raise DataError(f"training examples have shape {seen.shape[1:]}, held-out ones {test.shape[1:]}")
+    train = Records(Decoded(sources.train, config.levels, f"{config.name} {config.train}"), seed, config.resident_mib)
+    seen = train.resident if train.resident is not None else train.batch(0, min(len(train), len(sources.test)))
+    shape = seen.shape[1:]
+    held_out = Decoded(sources.test, config.levels, f"{config.name} {config.test}", shape)
+    test, test_labels = held_out.read(range(len(held_out)))
     digest = sha256(seen.tobytes() + test.tobytes()).hexdigest()[:16]
-    return Dataset(test.shape[1:], train, test, _labels(sources.train), _labels(sources.test), digest)
+    return Dataset(shape, train, test, train.labels, test_labels, digest)
 
 
-def read_all(decoded: grain.MapDataset) -> np.ndarray:
-    """Every example, in order, decoded by Grain's threads. DataError lists the first that cannot be, or have another shape."""
-    images, bad = [], []
-    for image in decoded.to_iter_dataset(grain.ReadOptions(num_threads=4, prefetch_buffer_size=64)):
-        bad += [image] if isinstance(image, str) else []
-        images += [] if isinstance(image, str) else [image]
-    shapes = {image.shape for image in images}
-    if len(shapes) > 1:
-        first = images[0].shape
-        other = next(i for i, image in enumerate(images) if image.shape != first)
-        bad.append(f"example {other} has shape {images[other].shape}, the first {first}: resize them to one shape")
-    if bad:
-        raise DataError([f"{len(bad)} of {len(images) + len(bad)} examples cannot be used:", *bad[:3]])
-    return np.stack(images)
+def _point(x: Any) -> np.ndarray:
+    if not isinstance(x, np.ndarray) or x.dtype.kind != "f":
+        raise DataError("data.levels = 0 is for points in the plane; an image has 256")
+    return x
 
 
-class _Decoded(Sequence[np.ndarray | str]):
-    """A source whose items are decoded: an event, or a string that says why not."""
-
-    def __init__(self, source: Any, levels: int):
-        self._source, self._levels = source, levels
-
-    def __len__(self) -> int:
-        return len(self._source)
-
-    def __getitem__(self, i: int) -> np.ndarray | str:  # pyright: ignore[reportIncompatibleMethodOverride]
-        try:
-            item = self._source[i]["image"]
-        except Exception as error:  # TFDS decodes here, and names neither dataset nor index
-            return f"example {i}: {error}"
-        if not self._levels:
-            return np.asarray(item)
-        try:
-            pixels = _pixels(item) if isinstance(item, Path) else np.asarray(item)
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-            return f"{item}: {' '.join(str(error).split())}"
-        pixels = pixels if pixels.ndim == 3 else pixels[..., None]
-        return np.round(pixels * ((self._levels - 1) / 255)).astype(np.uint8)
+def _pixels(image: Any) -> np.ndarray:
+    """uint8 [H, W, C] of a file or an array; 16 bits are scaled to 8, not clipped."""
+    pixels = _opened(image) if isinstance(image, Path) else np.asarray(image)
+    if pixels.dtype == np.uint16:
+        pixels = np.round(pixels * (255 / 65535)).astype(np.uint8)
+    if pixels.dtype != np.uint8 or pixels.ndim not in (2, 3):
+        raise DataError(
+            f"an image is uint8 or uint16 [H, W, C], not {pixels.dtype} {pixels.shape}; points have data.levels = 0"
+        )
+    return pixels if pixels.ndim == 3 else pixels[..., None]
 
 
-def _pixels(path: Path) -> np.ndarray:
-    """uint8 [H, W, C], upright, C = 1 or 3: alpha dropped, palette and CMYK converted, 16 bits scaled to 8, not clipped."""
+def _opened(path: Path) -> np.ndarray:
+    """[H, W] or [H, W, 3], upright; alpha is dropped, palette and CMYK are converted."""
     with Image.open(path) as image:
+        if Image.MAX_IMAGE_PIXELS and image.width * image.height > Image.MAX_IMAGE_PIXELS:  # where Pillow only warns
+            raise DataError(f"{image.width} x {image.height} pixels are more than Image.MAX_IMAGE_PIXELS")
         image = ImageOps.exif_transpose(image)
-        if image.mode.startswith("I") or image.mode == "F":
-            wide = np.asarray(image).astype(np.float64)
-            return np.round(wide * (255 / 65535)).clip(0, 255).astype(np.uint8)
-        grey = image.mode in ("1", "L", "LA")
-        return np.asarray(image.convert("L" if grey else "RGB"))
-
-
-def _labels(source: Any) -> np.ndarray | None:
-    return np.array([source[i]["label"] for i in range(len(source))], int) if "label" in source[0] else None
+        if image.mode.startswith("I;16"):
+            return np.asarray(image).astype(np.uint16)
+        if image.mode in ("I", "F"):
+            raise DataError("32-bit pixels have no known scale: convert the file to 8 or 16 bits")
+        return np.asarray(image.convert("L" if image.mode in ("1", "L", "LA") else "RGB"))

@@ -39,17 +39,17 @@ def drawing(experiment: Experiment, sampler: Sampler) -> Callable[..., Drawn]:
 
     run = parallel.mapped(one)
     longest = max(sampler.n, *(int(n) for n in sampler.sweep.get("n", (1,))))
-    warm: set[int] = set()
+    batch = experiment.config.evaluate.batch  # one batch size, one program
+    warm: list[bool] = []
 
     def draw(params: Any, key: jax.Array, n: int, steps: int, **swept: float) -> Drawn:
         # Grids of every length are padded to the longest: a step of length zero costs nothing, a compile costs seconds.
         grid = jnp.pad(experiment.grid(sampler, steps), (0, longest - steps), mode="edge")
         options = {k: jnp.asarray(swept.get(k, sampler.step.options.get(k))) for k in sampler.sweep if k != "n"}
         keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(n))
-        batch = min(experiment.config.evaluate.batch, -(-n // jax.device_count()) * jax.device_count())
-        if batch not in warm:  # compile before the clock starts
+        if not warm:  # compile before the clock starts
             parallel.in_batches(run, params, keys[:1], batch, grid[-1:].repeat(len(grid)), options)
-            warm.add(batch)
+            warm.append(True)
         began = time.monotonic()
         levels, finite, nfe = parallel.in_batches(run, params, keys, batch, grid, options)
         return Drawn(levels, finite, nfe, time.monotonic() - began)

@@ -54,6 +54,8 @@ def main(argv: list[str] | None = None) -> int:
         command.add_argument("--workdir", required=True, type=Path, metavar="DIR", help="where the run lives")
     arguments, overrides = parser.parse_known_args(argv)
     logging.getLogger("absl").setLevel(logging.ERROR)  # what Orbax and TFDS have to say is ours to report
+    jax.config.update("jax_compilation_cache_dir", str(arguments.workdir.absolute() / ".xla_cache"))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
     try:
         run(arguments.command, arguments.config, arguments.workdir, overrides, "python -m experiments " + " ".join(argv))
     except (UserError, Interrupted) as error:

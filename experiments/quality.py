@@ -36,7 +36,7 @@ def feature_space(name: str, data: Dataset, levels: int) -> FeatureSpace:
         size = int(np.prod(data.shape))
         return FeatureSpace(pixels, f"the {size} values of an event" + (", in [-1, 1]" if levels else ""))
 
-    classifier = MLPClassifier(hidden_layer_sizes=(64,), alpha=1e-2, max_iter=60, random_state=0)
+    classifier = MLPClassifier(hidden_layer_sizes=(64,), alpha=1e-2, max_iter=300, random_state=0)
     classifier.fit(pixels(data.train_examples()), data.train_labels)
     accuracy = classifier.score(pixels(data.test), data.test_labels)
 

@@ -89,7 +89,12 @@ def _tfds(config: Data) -> Sources:
         except Exception as error:  # TFDS raises several, all of which mean that it is not there
             raise DataError(_missing(config.name, folder)) from error
     try:
-        return Sources(*(builder.as_data_source(split) for split in (config.train, config.test)))
+        return Sources(
+            *(
+                builder.as_data_source(split=split)  # pyright: ignore[reportCallIssue]
+                for split in (config.train, config.test)
+            )
+        )
     except ValueError as error:
         raise DataError(
             f"{config.name} has the splits {', '.join(builder.info.splits)}: "

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from sde_lib.base import SDE, linear
+from sde_lib.base import SDE, Count, linear
 
 Times = Float[Array, " n"]
 
@@ -61,7 +61,7 @@ def importance(sde: SDE, t_min: float | None = None) -> TimeSampler:
     return _fixed(sample)
 
 
-def discrete(sde: SDE, n: int, t_min: float | None = None) -> TimeSampler:
+def discrete(sde: SDE, n: Count, t_min: float | None = None) -> TimeSampler:
     """t uniform on the n times linspace(t_min, 1, n), with the measure that gives each the weight 1/n: 1/p = 1.
 
     On `ddpm_table(n)` these are DDPM's i/n; on VESDE, whose t_min is 0, they are NCSN's ladder.

@@ -2,9 +2,9 @@
 
     eps_hat = skip x + out net(c_in x, c_noise),        score(x, t) = -eps_hat / sigma(t)
 
-With x_t = alpha x_0 + sigma eps, each parameterisation solves its target for eps. c_in = 1/sqrt(alpha^2 sigma_d^2 + sigma^2)
-gives the network inputs of unit variance on every SDE when the data has standard deviation sigma_d (on VP with sigma_d = 1 it is
-1), and c_noise = log(sigma/alpha)/4 tells the noise level in one unit on every SDE (Karras et al. 2022, table 1).
+With x_t = alpha x_0 + sigma eps, each parameterisation solves for eps. c_in = 1/sqrt(alpha^2 sigma_d^2 + sigma^2)
+gives the network inputs of unit variance on every SDE when the data has standard deviation sigma_d (on VP with sigma_d = 1 it
+is 1), and c_noise = log(sigma/alpha)/4 tells the noise level in one unit on every SDE (Karras et al. 2022, table 1).
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from samplers.step import Step, stateless
-from sde_lib.base import SDE, Score, linear
+from sde_lib.base import SDE, Scalar, Score, linear
 
 
 def ancestral(sde: SDE, score: Score) -> Step:
@@ -23,7 +23,7 @@ def ancestral(sde: SDE, score: Score) -> Step:
     return stateless(update, nfe=1)
 
 
-def ddim(sde: SDE, score: Score, eta: float = 0.0) -> Step:
+def ddim(sde: SDE, score: Score, eta: Scalar = 0.0) -> Step:
     """x_s = alpha_s x_0 + sqrt(sigma_s^2 - eta^2 v) eps + eta sqrt(v) z, with v the variance of q(x_s | x_t, x_0).
 
     x_0 and eps = -sigma_t score are the network's estimates. eta = 0 is an exponential integrator of the probability flow,

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from sde_lib.base import SDE, LinearSDE, linear
+from sde_lib.base import SDE, LinearSDE, Positive, linear
 
 
 def uniform_grid(sde: SDE, n: int, t_min: float | None = None) -> Float[Array, " times"]:
@@ -19,7 +19,7 @@ def log_snr_grid(sde: SDE, n: int, t_min: float | None = None) -> Float[Array, "
     return _by_noise(linear(sde, "log_snr_grid", "uniform_grid serves any SDE"), n, t_min, lambda a, b, u: a * (b / a) ** u)
 
 
-def karras_grid(sde: SDE, n: int, t_min: float | None = None, rho: float = 7.0) -> Float[Array, " times"]:
+def karras_grid(sde: SDE, n: int, t_min: float | None = None, rho: Positive = 7.0) -> Float[Array, " times"]:
     """(sigma/alpha)^(1/rho) even between its ends (Karras et al. 2022, eq. 5)."""
     return _by_noise(
         linear(sde, "karras_grid", "uniform_grid serves any SDE"),

@@ -7,10 +7,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Key
 
 from samplers.step import Step, stateless
-from sde_lib.base import SDE, Event, LinearSDE, Scalar, Score, linear
+from sde_lib.base import SDE, Count, Event, LinearSDE, Positive, Scalar, Score, linear
 
 
-def langevin(sde: SDE, score: Score, snr: float = 0.16, n_steps: int = 1) -> Step:
+def langevin(sde: SDE, score: Score, snr: Positive = 0.16, n_steps: Count = 1) -> Step:
     """A corrector: `n_steps` of Langevin dynamics at t, which leave x at t and p_t unchanged. Chain it before a predictor.
 
     Song et al. (2021), algs. 4 and 5, with their |z|/|score| replaced by what it estimates, sigma_t. Their batch mean ties a
@@ -20,7 +20,7 @@ def langevin(sde: SDE, score: Score, snr: float = 0.16, n_steps: int = 1) -> Ste
     return stateless(lambda key, x, t, s: _dynamics(key, sde, score, x, t, snr, n_steps), nfe=n_steps)
 
 
-def annealed_langevin(sde: SDE, score: Score, snr: float = 0.176, n_steps: int = 1) -> Step:
+def annealed_langevin(sde: SDE, score: Score, snr: Positive = 0.176, n_steps: Count = 1) -> Step:
     """Langevin dynamics alone down the ladder of the grid: x <- (alpha_s / alpha_t) x, then `n_steps` at s.
 
     On VE the rescaling is 1 and this is NCSN's sampler; elsewhere it keeps x/alpha, the noisy image in the units of the data,
@@ -34,7 +34,7 @@ def annealed_langevin(sde: SDE, score: Score, snr: float = 0.176, n_steps: int =
     return stateless(update, nfe=n_steps)
 
 
-def _dynamics(key: Key[Array, ""], sde: LinearSDE, score: Score, x: Event, t: Scalar, snr: float, n_steps: int) -> Event:
+def _dynamics(key: Key[Array, ""], sde: LinearSDE, score: Score, x: Event, t: Scalar, snr: Scalar, n_steps: int) -> Event:
     """`n_steps` of x <- x + e score(x, t) + sqrt(2 e) z with e = 2 (snr sigma_t)^2, at one t."""
     step_size = 2 * (snr * sde.sigma(t)) ** 2
 

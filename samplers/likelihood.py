@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Int, Key
 
 from samplers.ode import integrate
-from sde_lib.base import SDE, Event, Scalar, Score
+from sde_lib.base import SDE, Count, Event, Positive, Scalar, Score
 
 
 class Encoding(NamedTuple):
@@ -28,9 +28,9 @@ def encode(
     *,
     key: Key[Array, ""] | None = None,
     t_min: float | None = None,
-    rtol: float = 1e-4,
-    atol: float = 1e-4,
-    max_steps: int = 2000,
+    rtol: Positive = 1e-4,
+    atol: Positive = 1e-4,
+    max_steps: Count = 2000,
 ) -> Encoding:
     """log p_{t_min}(x) = log p_1(x_1) + int_{t_min}^1 div d(x_t, t) dt along dx/dt = d(x, t), the probability flow from x.
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Int
 
 from samplers.step import Step, stateless
-from sde_lib.base import SDE, Score
+from sde_lib.base import SDE, Count, Positive, Scalar, Score
 
 
 def heun(sde: SDE, score: Score) -> Step:
@@ -27,7 +27,7 @@ def heun(sde: SDE, score: Score) -> Step:
     return stateless(update, nfe=2)
 
 
-def probability_flow(sde: SDE, score: Score, rtol: float = 1e-4, atol: float = 1e-4, max_steps: int = 2000) -> Step:
+def probability_flow(sde: SDE, score: Score, rtol: Positive = 1e-4, atol: Positive = 1e-4, max_steps: Count = 2000) -> Step:
     """From t to s by an adaptive Runge-Kutta method (Tsit5, PI control) with error per unit step below atol + rtol |x|.
 
     Each sample has its own steps, so its solution does not depend on its batch. What did not converge in `max_steps` is nan.
@@ -42,7 +42,7 @@ def probability_flow(sde: SDE, score: Score, rtol: float = 1e-4, atol: float = 1
     return Step(init=lambda x: jnp.zeros((), int), update=update, nfe=lambda nfe, n: nfe)
 
 
-def integrate(drift: Any, x: Any, t: Any, s: Any, rtol: float, atol: float, max_steps: int) -> tuple[Any, Int[Array, ""]]:
+def integrate(drift: Any, x: Any, t: Any, s: Any, rtol: Scalar, atol: Scalar, max_steps: int) -> tuple[Any, Int[Array, ""]]:
     """x(s) of dx/dt = drift(x, t) from x(t), on any tree x, and the number of drifts evaluated; nan where it failed."""
     solution = diffrax.diffeqsolve(
         diffrax.ODETerm(lambda t, x, args: drift(x, t)),

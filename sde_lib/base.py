@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Callable
+from typing import Annotated
 
 import jax
 import jax.numpy as jnp
+from annotated_types import Ge, Gt
 from jax.scipy.stats import norm
 from jaxtyping import Array, Float, Key
 
 Scalar = Float[Array, ""] | float
+Positive = Annotated[Scalar, Gt(0)]
+Count = Annotated[int, Ge(1)]
 Event = Float[Array, "*event"]
 Score = Callable[[Event, Scalar], Event]
 """score(x, t) = grad_x log p_t(x): the one currency between networks, samplers and likelihoods."""

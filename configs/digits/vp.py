@@ -23,9 +23,9 @@ def get_config() -> ConfigDict:
         "warm_up": 100,
         "ema": 0.995,
         "log_every": 50,
-        "sample_every": 800,
+        "sample_every": 1600,
         "checkpoint_every": 800,
     }
     config.samplers = base.samplers(64)
-    config.evaluate = {"n": 400, "seeds": 2, "batch": 400, "features": "classifier", "likelihood": 256}
+    config.evaluate = {"n": 320, "seeds": 2, "batch": 320, "features": "classifier", "likelihood": 160}
     return config

@@ -1,0 +1,232 @@
+"""The command line from end to end: train, resume, sample, evaluate, compare, and what it says to mistakes."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+from experiments import config as configs
+from experiments.main import main
+from experiments.schema import Config
+
+ROOT = Path(__file__).parent.parent
+MOONS, DIGITS = "configs/toy2d/moons.py", "configs/digits/vp.py"
+TINY = [
+    *("--config.net.width=16", "--config.net.depth=1", "--config.train.batch=64", "--config.train.steps_per_call=1"),
+    *("--config.train.warm_up=2", "--config.train.decay=constant", "--config.train.log_every=4"),
+    *("--config.train.sample_every=1000", "--config.sample.n=64", "--config.evaluate.n=64", "--config.evaluate.seeds=2"),
+    *("--config.evaluate.batch=64", "--config.evaluate.likelihood=16", "--config.evaluate.noise_levels=3"),
+]
+
+
+def run(command, workdir, *overrides, config=MOONS):
+    return main([command, f"--config={config}", f"--workdir={workdir}", *TINY, *overrides])
+
+
+def metrics(workdir):
+    return [json.loads(line) for line in (Path(workdir) / "metrics.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture(autouse=True)
+def in_root(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    monkeypatch.syspath_prepend(str(ROOT / "tests"))
+
+
+def test_resuming_is_not_stopping(tmp_path):
+    """8 steps at once and 4 + 4 by the same command: the same losses, to the last bit."""
+    assert run("train", tmp_path / "whole", "--config.train.steps=8") == 0
+    assert run("train", tmp_path / "halves", "--config.train.steps=4") == 0
+    assert run("train", tmp_path / "halves", "--config.train.steps=8") == 0
+    whole, halves = (
+        [(row["step"], row["loss"], row["grad_norm"]) for row in metrics(tmp_path / w)] for w in ("whole", "halves")
+    )
+    assert whole == halves
+    assert [step for step, *_ in whole] == [4, 8]
+
+
+def test_several_steps_per_call_are_single_steps(tmp_path):
+    assert run("train", tmp_path / "one", "--config.train.steps=8") == 0
+    assert run("train", tmp_path / "four", "--config.train.steps=8", "--config.train.steps_per_call=4") == 0
+    one, four = ([row["loss"] for row in metrics(tmp_path / w)] for w in ("one", "four"))
+    np.testing.assert_allclose(one, four, rtol=1e-5)
+
+
+def test_training_learns(tmp_path):
+    """In 200 steps on two moons the loss falls by a quarter; a frozen network's would stay within its noise of 5 %."""
+    assert run("train", tmp_path, "--config.train.steps=200", "--config.net.width=64", "--config.train.log_every=20") == 0
+    loss = [row["loss"] for row in metrics(tmp_path)]
+    assert np.mean(loss[-3:]) < 0.75 * loss[0]
+
+
+def test_sample_and_evaluate_a_trained_run(tmp_path):
+    assert run("train", tmp_path, "--config.train.steps=4") == 0
+    assert run("sample", tmp_path, "--config.train.steps=4") == 0
+    assert np.asarray(Image.open(tmp_path / "samples" / "ancestral_seed0.png")).std() > 1
+    assert run("evaluate", tmp_path, "--config.train.steps=4") == 0
+    report = json.loads((tmp_path / "report.json").read_text())
+    (arm,) = report["arms"]
+    assert [row["name"] for row in arm["samplers"]] == [
+        "ancestral",
+        "annealed_langevin",
+        "predictor_corrector",
+        "probability_flow",
+    ]
+    assert arm["samplers"][0]["nfe"] == 100
+    assert len(arm["samplers"][0]["frechet"]["values"]) == 2
+
+
+def test_a_user_s_sde_and_network_by_name(tmp_path):
+    """Neither is known to this repository; both train and sample."""
+    overrides = ["--config.sde.name=user_parts:Straight", "--config.train.steps=4"]
+    assert run("train", tmp_path, *overrides) == 0
+    tree = configs.read(DIGITS, ["--config.net.name=user_parts:Net"])
+    tree["net"] = {"name": "user_parts:Net", "width": 4}
+    from experiments.build import build
+
+    experiment = build(Config.model_validate(tree), (8, 8, 1))
+    params = experiment.model.init(jax.random.key(0), jax.numpy.zeros((8, 8, 1)))
+    assert experiment.score(params)(jax.numpy.ones((8, 8, 1)), 0.5).shape == (8, 8, 1)
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("--config.train.stepz=3", "unknown config key train.stepz (did you mean steps?)"),
+        ("--config.train.steps=1e3", "train.steps = 1000.0: input should be a valid integer"),
+        ("--config.train.steps=True", "train.steps = True"),
+        ("--config.train.learning_rate=-1", "train.learning_rate = -1"),
+        ("--config.train.learning_rate=nan", "train.learning_rate"),
+        ("--config.train.batch=12", "train.batch = 12 does not divide over 8 devices: take 8 or 16"),
+        ("--config.sde.name=VPSED", "sde: unknown sde_lib name 'VPSED' (did you mean VPSDE?)"),
+        ("--config.sde.beta_mx=3", "sde: unknown option beta_mx (did you mean beta_max?)"),
+        ("--config.sde.beta_max=big", "sde: beta_max = 'big'"),
+        ("--config.sde.name=nowhere:MySDE", "sde: cannot import nowhere:MySDE"),
+        ("--config.net.width=wide", "net: width = 'wide'"),
+        ("--config.weight=sigma3", "weight: unknown losses name 'sigma3' (did you mean sigma2?)"),
+        ("--config.parameterization=epsilon", "parameterization: unknown models name 'epsilon'"),
+        ("--config.samplers.ancestral.step.name=ancestrel", "samplers.ancestral.step: unknown samplers name"),
+        ("--config.samplers.annealed_langevin.step.snr=-1", "samplers.annealed_langevin.step: snr = -1"),
+        ("--config.samplers.ancestral.grid.name=ancestral", "samplers.ancestral.grid"),
+        ("--config.sample.sampler=ddim", "sample.sampler = 'ddim' is not one of samplers"),
+        ("--config.data.name=cifra10", "data: no prepared dataset 'cifra10'"),
+        ("config.seed=1", "config.seed=1: write an override as --config.key=value"),
+    ],
+)
+def test_a_mistake_is_answered_before_any_compile(tmp_path, capsys, override, says):
+    """Exit code 2 or 3, the key, the reason, the nearest; no traceback, and nothing written."""
+    assert run("train", tmp_path, override) == 2
+    error = capsys.readouterr().err
+    assert says in error
+    assert "Traceback" not in error
+    assert not list(tmp_path.iterdir())
+
+
+def test_sdes_that_break_their_promises_are_refused(tmp_path, capsys):
+    assert run("train", tmp_path, "--config.sde.name=VESDE", "--config.sde.sigma_min=60.0") == 2
+    assert "log_snr(t) must decrease" in capsys.readouterr().err
+
+
+def test_every_problem_at_once(tmp_path, capsys):
+    assert run("train", tmp_path, "--config.sde.name=VPSED", "--config.train.stepz=3", "--config.data.name=nope") == 2
+    error = capsys.readouterr().err
+    for said in ("VPSED", "train.stepz", "'nope'"):
+        assert said in error
+
+
+def test_attention_that_never_occurs_is_a_config_error(tmp_path, capsys):
+    argv = ["train", f"--config={DIGITS}", f"--workdir={tmp_path}", "--config.net.attention=(16,)"]
+    assert main(argv) == 2
+    assert "net: attention [16] never occur; the resolutions are [8, 4]" in capsys.readouterr().err
+
+
+def test_another_experiment_in_the_same_workdir_is_refused(tmp_path, capsys):
+    """What made the run may not change; how long it runs and how it is looked at may."""
+    assert run("train", tmp_path, "--config.train.steps=4") == 0
+    assert run("train", tmp_path, "--config.train.steps=4", "--config.seed=1") == 2
+    assert "seed: 0 then, 1 now" in capsys.readouterr().err
+    assert run("train", tmp_path, "--config.train.steps=5", "--config.train.log_every=1") == 0
+
+
+def test_sampling_an_untrained_run_is_refused(tmp_path, capsys):
+    assert run("sample", tmp_path / "absent") == 5
+    assert "train it first" in capsys.readouterr().err
+
+
+def test_a_config_file_that_is_not_there(capsys, tmp_path):
+    assert run("train", tmp_path, config="configs/digits/vq.py") == 2
+    assert "did you mean configs/digits/vp.py?" in capsys.readouterr().err
+
+
+def test_commands_ask_for_their_kind_of_config(capsys, tmp_path):
+    assert run("compare", tmp_path) == 2
+    assert "has no arms" in capsys.readouterr().err
+    assert main(["train", "--config=configs/digits/ddpm_vs_ncsn.py", f"--workdir={tmp_path}"]) == 2
+    assert "compares ddpm, ncsn, subvp" in capsys.readouterr().err
+
+
+def test_a_diverging_run_stops_and_says_so(tmp_path, capsys):
+    """Exit code 4 at the first row that is not finite."""
+    assert run("train", tmp_path, "--config.train.steps=40", "--config.train.learning_rate=1e30") == 4
+    assert "the loss is not finite from step" in capsys.readouterr().err
+
+
+ONE_PROGRAM = """
+import sys, json, jax
+jax.config.update("jax_num_cpu_devices", int(sys.argv[1]))
+from experiments.main import main
+sys.exit(main(json.loads(sys.argv[2])))
+"""
+
+
+def test_one_two_and_eight_devices_agree(tmp_path):
+    """The same losses and the same samples to float32 rounding, for a U-Net on digits."""
+    small = ["--config.net.width=8", "--config.train.steps=3", "--config.train.batch=16", "--config.train.warm_up=1"]
+    small += [
+        "--config.train.log_every=1",
+        "--config.sample.n=16",
+        "--config.samplers.ancestral.n=4",
+        "--config.train.sample_every=3",
+    ]
+    small += ["--config.samplers.ancestral.sweep={}", "--config.net.dropout=0.1", "--config.evaluate.batch=16"]
+    runs = {}
+    for devices in (1, 2, 8):
+        argv = ["train", f"--config={DIGITS}", f"--workdir={tmp_path / str(devices)}", *small]
+        command = [sys.executable, "-c", ONE_PROGRAM, str(devices), json.dumps(argv)]
+        subprocess.run(command, cwd=ROOT, check=True, env=os.environ | {"NPROC": "32"}, capture_output=True)
+        image = np.asarray(Image.open(tmp_path / str(devices) / "samples" / "step_0000003.png"), float)
+        runs[devices] = [row["loss"] for row in metrics(tmp_path / str(devices))], image
+    for devices in (2, 8):
+        np.testing.assert_allclose(runs[devices][0], runs[1][0], rtol=2e-5)
+        assert np.abs(runs[devices][1] - runs[1][1]).max() <= 16  # one grey level of 17, at a rounding edge
+
+
+def test_compare_writes_the_report(tmp_path):
+    """Two arms of an MLP on moons: the page is self-contained, its numbers are those of report.json."""
+    config = tmp_path / "two.py"
+    config.write_text(
+        "from configs.toy2d import moons\n"
+        "def get_config():\n"
+        "    config = moons.get_config()\n"
+        "    config.arms = {'vp': {'title': 'VP <b>'}, 've': {'title': 'VE', 'sde': {'name': 'VESDE', 'sigma_max': 10.0}}}\n"
+        "    return config\n"
+    )
+    overrides = ["--config.train.steps=4", "--config.samplers.ancestral.n=8", "--config.samplers.ancestral.sweep={}"]
+    assert run("compare", tmp_path / "out", *overrides, config=str(config)) == 0
+    html = (tmp_path / "out" / "report.html").read_text()
+    results = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert "VP &lt;b&gt;" in html
+    assert "VP <b>" not in html
+    assert 'src="http' not in html
+    assert "href=" not in html
+    assert "sde.sigma_max = 10.0" in html
+    assert [arm["name"] for arm in results["arms"]] == ["vp", "ve"]
+    assert {key for key, _ in results["protocol"]} >= {"data hash", "config hash", "features", "versions", "NFE"}
+    for name in ("quality.png", "loss_log_snr.png", "curves.png", "samples.png", "process.png", "reverse_process.gif"):
+        assert np.asarray(Image.open(tmp_path / "out" / name).convert("L")).std() > 1

@@ -1,0 +1,27 @@
+"""What a user brings from a module of their own: an SDE, and a network."""
+
+import flax.struct
+import jax.numpy as jnp
+from flax import linen
+
+from sde_lib import LinearSDE
+
+
+@flax.struct.dataclass
+class Straight(LinearSDE):
+    end: float = 0.99
+
+    def alpha(self, t):
+        return 1 - self.end * jnp.asarray(t)
+
+    def sigma(self, t):
+        return jnp.asarray(t)
+
+
+class Net(linen.Module):
+    width: int = 8
+
+    @linen.compact
+    def __call__(self, x, c_noise, y=None, key=None):
+        h = linen.silu(linen.Dense(self.width)(x) + linen.Dense(self.width)(c_noise[:, None]))
+        return linen.Dense(x.shape[-1])(h)
