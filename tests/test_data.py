@@ -173,7 +173,7 @@ def test_cmyk_becomes_rgb_and_a_rotated_photograph_is_turned(tmp_path):
     ids=["truncated", "empty", "text", "shape", "float"],
 )
 @pytest.mark.parametrize("resident_mib", [1, 0], ids=["resident", "streamed"])
-@pytest.mark.parametrize("file", ["even/02.png", "even/00.png"], ids=["training", "held out"])
+@pytest.mark.parametrize("file", ["even/04.png", "even/00.png"], ids=["training", "held out"])
 def test_a_bad_file_is_named(numbered, damage, words, resident_mib, file):
     damage(numbered / file)
     with pytest.raises(DataError, match=rf"{file}: .*{words}"):
@@ -197,7 +197,7 @@ def test_decompression_bombs_stay_closed(numbered, monkeypatch):
 def test_an_empty_or_absent_folder(tmp_path):
     with pytest.raises(DataError, match="holds no image"):
         opened("folder", tmp_path)
-    with pytest.raises(DataError, match="no folder .*nowhere"):
+    with pytest.raises(DataError, match=r"no folder .*nowhere"):
         opened("folder", tmp_path / "nowhere")
     Image.new("L", (2, 2)).save(tmp_path / "only.png")
     with pytest.raises(DataError, match="folder train holds no example"):
@@ -237,7 +237,7 @@ def test_npz_says_what_is_wrong(tmp_path, arrays, words):
 
 def test_npz_that_is_absent_or_none(tmp_path):
     np.savez(tmp_path / "mnist_train.npz", image=np.zeros((3, 2, 2), np.uint8))
-    with pytest.raises(DataError, match="folder holds mnist_train.npz"):
+    with pytest.raises(DataError, match=r"folder holds mnist_train\.npz"):
         opened("npz", tmp_path)
     (tmp_path / "train.npz").write_text("hello")
     with pytest.raises(DataError, match="cannot be read"):
@@ -271,7 +271,8 @@ def test_a_prepared_tfds_set_is_read_by_name_and_split(tmp_path, digits_dir):
         VERSION = tfds.core.Version("2.1.0")
 
         def _info(self):
-            return self.dataset_info_from_configs(features=tfds.features.FeaturesDict({"image": tfds.features.Image()}))
+            features = tfds.features.FeaturesDict({"image": tfds.features.Image()})
+            return tfds.core.DatasetInfo(builder=self, features=features)
 
         def _split_generators(self, dl_manager):
             return {"all": ((i, {"image": Image.fromarray(image)}) for i, image in enumerate(images))}
