@@ -34,27 +34,26 @@ def compare(
     """Trains, samples and measures every arm; the path of report.html."""
     began = time.monotonic()
     space = feature_space(base.evaluate.features, data, base.data.levels)
-    arms, grids, processes = [], {}, {}
+    states, measured, pictures = {}, {}, {}
     for i, (name, experiment) in enumerate(experiments.items(), start=1):
         say(f"[{i}/{len(experiments)}] {experiment.config.title}")
-        state = train(experiment, data, workdir / name)
-        arm, pictures = evaluate_arm(name, experiment, state, data, space, workdir / name)
-        arms.append(arm | {"changes": changes[name]})
-        grids[name], processes[name] = pictures["grids"], pictures["process"]
-    results = summary(base, arms, data, space, command, time.monotonic() - began)
-    first = next(iter(experiments.values()))
-    real = np.asarray(first.scaler.display(data.test[:64]))
-    return write(workdir, results, grids, real, processes)
+        states[name] = train(experiment, data, workdir / name)
+        measured[name], pictures[name] = evaluate(experiment, states[name].ema, data, space)
+    if jax.process_index() == 0:
+        arms = [
+            describe(name, experiment, states[name], workdir / name) | measured[name] | {"changes": changes[name]}
+            for name, experiment in experiments.items()
+        ]
+        results = summary(base, arms, data, space, command, time.monotonic() - began)
+        write(workdir, results, pictures, next(iter(experiments.values())).scaler.display(data.test[:64]))
+    return workdir / "report.html"
 
 
-def evaluate_arm(
-    name: str, experiment: Experiment, state: State, data: Dataset, space: FeatureSpace, run: Path
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The arm's row of the report and its pictures, with its training curve from metrics.jsonl."""
-    measured, pictures = evaluate(experiment, state.ema, data, space)
+def describe(name: str, experiment: Experiment, state: State, run: Path) -> dict[str, Any]:
+    """What the report says of an arm before it is measured: its size, and its training from metrics.jsonl."""
     log = rows(run / "metrics.jsonl")
     seconds = sum(row["seconds"] for row in log)
-    arm = {
+    return {
         "name": name,
         "label": experiment.config.title,
         "changes": {},
@@ -64,7 +63,6 @@ def evaluate_arm(
         "final_loss": log[-1]["loss"],
         "curve": {"step": [row["step"] for row in log], "loss": [row["loss"] for row in log]},
     }
-    return arm | measured, pictures
 
 
 def summary(

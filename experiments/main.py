@@ -14,11 +14,13 @@ import jax
 from pydantic import ValidationError
 
 from experiments import config as configs
+from experiments import parallel
 from experiments.build import Experiment, build, part_problems
-from experiments.compare import compare, evaluate_arm, summary
+from experiments.compare import compare, describe, summary
 from experiments.data import Dataset, load
 from experiments.draw import drawing, save_images
 from experiments.errors import ConfigError, DataError, StorageError, UserError
+from experiments.evaluate import evaluate
 from experiments.interrupt import Interrupted
 from experiments.progress import say
 from experiments.quality import feature_space
@@ -52,11 +54,18 @@ def main(argv: list[str] | None = None) -> int:
         command = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
         command.add_argument("--config", required=True, metavar="FILE", help="a file that defines get_config()")
         command.add_argument("--workdir", required=True, type=Path, metavar="DIR", help="where the run lives")
+        command.add_argument(
+            "--distributed",
+            metavar="auto|HOST:PORT,N,I",
+            help="one of several processes: as the cluster says (Slurm, TPU), or process I of N with its coordinator",
+        )
     arguments, overrides = parser.parse_known_args(argv)
     logging.getLogger("absl").setLevel(logging.ERROR)  # what Orbax and TFDS have to say is ours to report
     jax.config.update("jax_compilation_cache_dir", str(arguments.workdir.absolute() / ".xla_cache"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
     try:
+        if arguments.distributed:
+            parallel.join(arguments.distributed)
         run(arguments.command, arguments.config, arguments.workdir, overrides, "python -m experiments " + " ".join(argv))
     except (UserError, Interrupted) as error:
         print(f"{arguments.command}: {error}", file=sys.stderr)
@@ -137,10 +146,11 @@ def single(command: str, experiment: Experiment, data: Dataset, workdir: Path, l
         say(f"{path}: {config.sample.n} samples, NFE {drawn.nfe.mean():.0f}, {drawn.seconds:.1f} s")
     if command == "evaluate":
         space = feature_space(config.evaluate.features, data, config.data.levels)
-        arm, pictures = evaluate_arm("run", experiment, state, data, space, workdir)
-        results = summary(config, [arm], data, space, line, arm["train_seconds"])
-        real = experiment.scaler.display(data.test[:64])
-        say(f"report: {write(workdir, results, {'run': pictures['grids']}, real, {'run': pictures['process']})}")
+        measured, pictures = evaluate(experiment, state.ema, data, space)
+        if jax.process_index() == 0:
+            arm = describe("run", experiment, state, workdir) | measured
+            results = summary(config, [arm], data, space, line, arm["train_seconds"])
+            say(f"report: {write(workdir, results, {'run': pictures}, experiment.scaler.display(data.test[:64]))}")
     say(f"{command}: done at step {int(state.step)}, in {workdir}")
 
 
@@ -159,5 +169,7 @@ def settle(run: Path, config: Config, command: str) -> None:
             raise ConfigError([f"{run} is another experiment; take another --workdir, or undo:", *changed[:4]])
     elif command in ("sample", "evaluate"):
         raise StorageError(f"{run} holds no run: train it first, by the same command with `train`")
+    if jax.process_index():
+        return
     run.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(now, indent=2))

@@ -12,11 +12,25 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from experiments.errors import ConfigError
+
 
 @cache
 def _mesh() -> Mesh:
     # Auto: explicit axes would refuse a gather by index.
     return jax.make_mesh((jax.device_count(),), ("data",), axis_types=(AxisType.Auto,))
+
+
+def join(words: str) -> None:
+    """Makes this process one of several: as the cluster says ("auto"), or process I of N ("HOST:PORT,N,I")."""
+    if words == "auto":
+        jax.distributed.initialize()
+        return
+    try:
+        coordinator, n, i = words.split(",")
+        jax.distributed.initialize(coordinator, int(n), int(i))
+    except ValueError as error:
+        raise ConfigError(f"--distributed={words}: write auto or HOST:PORT,N,I, as in localhost:1234,2,0 ({error})") from error
 
 
 def replicated() -> NamedSharding:

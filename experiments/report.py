@@ -15,17 +15,13 @@ from experiments import plots
 from experiments.config import flat
 
 
-def write(
-    workdir: Path,
-    results: dict[str, Any],
-    grids: dict[str, dict[str, np.ndarray]],
-    real: np.ndarray,
-    process: dict[str, np.ndarray],
-) -> Path:
+def write(workdir: Path, results: dict[str, Any], pictures: dict[str, dict[str, Any]], real: np.ndarray) -> Path:
     """Writes every file of the report into `workdir`; returns the path of report.html.
 
-    `grids`: samples by arm and sampler; `real`: held-out examples; `process`: by arm, snapshots [k, n, *event], noise first.
+    `pictures` by arm: `grids`, samples by sampler, and `process`, snapshots [k, n, *event] with noise first; `real`: held out.
     """
+    grids = {arm: drawn["grids"] for arm, drawn in pictures.items()}
+    process = {arm: drawn["process"] for arm, drawn in pictures.items()}
     workdir.mkdir(parents=True, exist_ok=True)
     (workdir / "report.json").write_text(json.dumps(_without_nan(results), indent=1, allow_nan=False, ensure_ascii=False))
     labels = {arm["name"]: arm["label"] for arm in results["arms"]}

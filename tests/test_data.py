@@ -164,7 +164,7 @@ def test_cmyk_becomes_rgb_and_a_rotated_photograph_is_turned(tmp_path):
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
-        (lambda path: path.write_bytes(path.read_bytes()[:-40]), "truncated"),
+        (lambda path: path.write_bytes(path.read_bytes()[:-30]), "truncated"),
         (lambda path: path.write_bytes(b""), "cannot identify"),
         (lambda path: path.write_text("hello"), "cannot identify"),
         (lambda path: Image.new("L", (3, 2)).save(path), r"\(2, 3, 1\), the others' \(2, 2, 1\)"),
@@ -251,7 +251,7 @@ def test_images_and_points_are_not_confused(numbered):
         opened("two_moons")
 
 
-@pytest.mark.parametrize(("name", "words"), [("cifar10", "no prepared"), ("cifar1", r"did you mean cifar10\?")])
+@pytest.mark.parametrize(("name", "words"), [("cifar10", "no prepared"), ("cifra10", r"did you mean cifar10\?")])
 def test_an_unprepared_tfds_set_is_reported_at_once(tmp_path, name, words):
     start = time.monotonic()
     with pytest.raises(DataError, match=words) as caught:
@@ -261,7 +261,15 @@ def test_an_unprepared_tfds_set_is_reported_at_once(tmp_path, name, words):
     assert f"tfds build {name} --data_dir={tmp_path} --file_format=array_record" in str(caught.value)
 
 
-def test_a_prepared_tfds_set_is_read_by_name_and_split(tmp_path, digits_dir):
+def test_a_tfds_set_is_read_by_name_and_version(digits_dir):
+    """The digits, as any other set on disk."""
+    by_version, by_name = (opened(name, digits_dir, levels=17) for name in ("digits/1.0.0", "digits"))
+    assert by_version.digest == by_name.digest
+    with pytest.raises(DataError, match="has the splits"):
+        opened("digits/1.0.0", digits_dir, test="validation")
+
+
+def test_a_prepared_tfds_set_is_read_by_name_and_split(tmp_path):
     """Somebody else's builder: only its files are known."""
     import tensorflow_datasets as tfds
 
@@ -275,16 +283,16 @@ def test_a_prepared_tfds_set_is_read_by_name_and_split(tmp_path, digits_dir):
             return tfds.core.DatasetInfo(builder=self, features=features)
 
         def _split_generators(self, dl_manager):
-            return {"all": ((i, {"image": Image.fromarray(image)}) for i, image in enumerate(images))}
+            return {"whole": ((i, {"image": Image.fromarray(image)}) for i, image in enumerate(images))}
 
         def _generate_examples(self):
             raise NotImplementedError
 
     TinyShades(data_dir=tmp_path, file_format="array_record").download_and_prepare()
-    data = opened("tiny_shades", tmp_path, train="all[:75%]", test="all[75%:]")
+    data = opened("tiny_shades", tmp_path, train="whole[:75%]", test="whole[75%:]")
     assert (len(data.train), len(data.test)) == (15, 5)
     np.testing.assert_array_equal(as_multiset(np.concatenate([data.train_examples(), data.test])), as_multiset(images))
-    with pytest.raises(DataError, match="has the splits all"):
+    with pytest.raises(DataError, match="has the splits whole"):
         opened("tiny_shades", tmp_path)
     shutil.rmtree(tmp_path / "tiny_shades" / "2.1.0")
     with pytest.raises(DataError, match="no prepared dataset"):
