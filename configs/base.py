@@ -25,7 +25,7 @@ def get_config() -> ConfigDict:
 
 def samplers(n: int) -> ConfigDict:
     """The four samplers of Song et al. (2021) at about n score evaluations, swept below and above."""
-    grid = {"name": "log_snr_grid", "t_min": 1e-3}
+    grid = {"name": "log_snr_grid", "log_snr_max": 6.0}
     swept = (n // 4, n // 2)
     return ConfigDict(
         {
@@ -47,7 +47,7 @@ def samplers(n: int) -> ConfigDict:
             },
             "probability_flow": {
                 "step": {"name": "probability_flow", "rtol": 1e-2, "atol": 1e-2},
-                "grid": {"name": "uniform_grid", "t_min": 1e-3},
+                "grid": grid,
                 "n": 1,
                 "sweep": {"rtol": (0.5, 0.1), "atol": (0.5, 0.1)},
             },

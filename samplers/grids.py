@@ -2,36 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from sde_lib.base import SDE, LinearSDE, Positive, linear
+from sde_lib.base import SDE, Count, LinearSDE, Positive, linear
 
 
-def uniform_grid(sde: SDE, n: int, t_min: float | None = None) -> Float[Array, " times"]:
+def uniform_grid(sde: SDE, n: Count, t_min: float | None = None) -> Float[Array, " times"]:
     """t_i = 1 + i/n (t_min - 1)."""
     return jnp.linspace(1.0, sde.t_min if t_min is None else t_min, n + 1)
 
 
-def log_snr_grid(sde: SDE, n: int, t_min: float | None = None) -> Float[Array, " times"]:
-    """lambda(t_i) even from lambda(1) to lambda(t_min) (Lu et al. 2022, DPM-Solver's grid)."""
-    return _by_noise(linear(sde, "log_snr_grid", "uniform_grid serves any SDE"), n, t_min, lambda a, b, u: a * (b / a) ** u)
+def log_snr_grid(sde: SDE, n: Count, t_min: float | None = None, log_snr_max: float | None = None) -> Float[Array, " times"]:
+    """lambda(t_i) even from lambda(1) to the end (Lu et al. 2022, DPM-Solver's grid).
+
+    The end is at `log_snr_max`, the same noise on every SDE, or else at `t_min`.
+    """
+    sde = linear(sde, "log_snr_grid", "uniform_grid serves any SDE")
+    return _by_noise(sde, n, t_min, log_snr_max, lambda a, b, u: a * (b / a) ** u)
 
 
-def karras_grid(sde: SDE, n: int, t_min: float | None = None, rho: Positive = 7.0) -> Float[Array, " times"]:
-    """(sigma/alpha)^(1/rho) even between its ends (Karras et al. 2022, eq. 5)."""
-    return _by_noise(
-        linear(sde, "karras_grid", "uniform_grid serves any SDE"),
-        n,
-        t_min,
-        lambda a, b, u: (a ** (1 / rho) + u * (b ** (1 / rho) - a ** (1 / rho))) ** rho,
-    )
+def karras_grid(
+    sde: SDE, n: Count, t_min: float | None = None, log_snr_max: float | None = None, rho: Positive = 7.0
+) -> Float[Array, " times"]:
+    """(sigma/alpha)^(1/rho) even from t = 1 to the end, which is `log_snr_grid`'s (Karras et al. 2022, eq. 5)."""
+    sde = linear(sde, "karras_grid", "uniform_grid serves any SDE")
+    between = lambda a, b, u: (a ** (1 / rho) + u * (b ** (1 / rho) - a ** (1 / rho))) ** rho
+    return _by_noise(sde, n, t_min, log_snr_max, between)
 
 
-def _by_noise(sde: LinearSDE, n: int, t_min: float | None, between) -> Float[Array, " times"]:
+def _by_noise(
+    sde: LinearSDE, n: int, t_min: float | None, log_snr_max: float | None, between: Callable[..., Array]
+) -> Float[Array, " times"]:
     """The times where sigma/alpha = e^(-lambda/2) takes the values between(most, least, u) for even u in [0, 1]."""
-    end = sde.t_min if t_min is None else t_min
-    most, least = (jnp.exp(-sde.log_snr(jnp.asarray(t)) / 2) for t in (1.0, end))
+    end = jnp.asarray(sde.t_min if t_min is None else t_min) if log_snr_max is None else sde.time_at(jnp.asarray(log_snr_max))
+    most, least = (jnp.exp(-sde.log_snr(t) / 2) for t in (jnp.ones(()), end))
     inner = jax.vmap(sde.time_at)(-2 * jnp.log(between(most, least, jnp.arange(1, n) / n)))
-    return jnp.concatenate([jnp.ones(1), inner, jnp.full(1, end)])
+    return jnp.concatenate([jnp.ones(1), inner, end[None]])

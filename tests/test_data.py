@@ -263,10 +263,10 @@ def test_an_unprepared_tfds_set_is_reported_at_once(tmp_path, name, words):
 
 def test_a_tfds_set_is_read_by_name_and_version(digits_dir):
     """The digits, as any other set on disk."""
-    by_version, by_name = (opened(name, digits_dir, levels=17) for name in ("digits/1.0.0", "digits"))
+    by_version, by_name = (opened(name, digits_dir, levels=17) for name in ("digits:1.0.0", "digits"))
     assert by_version.digest == by_name.digest
     with pytest.raises(DataError, match="has the splits"):
-        opened("digits/1.0.0", digits_dir, test="validation")
+        opened("digits:1.0.0", digits_dir, test="validation")
 
 
 def test_a_prepared_tfds_set_is_read_by_name_and_split(tmp_path):

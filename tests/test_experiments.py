@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -205,6 +206,25 @@ def test_one_two_and_eight_devices_agree(tmp_path):
     for devices in (2, 8):
         np.testing.assert_allclose(runs[devices][0], runs[1][0], rtol=2e-5)
         assert np.abs(runs[devices][1] - runs[1][1]).max() <= 16  # one grey level of 17, at a rounding edge
+
+
+def test_two_processes_train_as_one(tmp_path):
+    """Two hosts on loopback, two devices each, against four devices of one: the same losses, written once."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    argv = ["train", f"--config={MOONS}", *TINY, "--config.train.steps=4", "--config.train.log_every=1"]
+    argv.append("--config.samplers.ancestral.n=4")
+    start = lambda devices, *more: subprocess.Popen(
+        [sys.executable, "-c", ONE_PROGRAM, str(devices), json.dumps([*argv, *more])],
+        cwd=ROOT,
+        env=os.environ | {"NPROC": "32"},
+    )
+    both = [start(2, f"--workdir={tmp_path / 'two'}", f"--distributed=localhost:{port},2,{i}") for i in (0, 1)]
+    alone = start(4, f"--workdir={tmp_path / 'one'}")
+    assert [process.wait(timeout=240) for process in (*both, alone)] == [0, 0, 0]
+    two, one = ([row["loss"] for row in metrics(tmp_path / w)] for w in ("two", "one"))
+    np.testing.assert_allclose(two, one, rtol=2e-5)
 
 
 def test_compare_writes_the_report(tmp_path):

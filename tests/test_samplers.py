@@ -268,6 +268,11 @@ def test_log_snr_grid_is_even_in_log_snr(sde):
     np.testing.assert_allclose(np.diff(log_snr), float(log_snr[-1] - log_snr[0]) / 10, rtol=2e-2)
 
 
+@pytest.mark.parametrize("grid", [log_snr_grid, karras_grid])
+def test_grids_end_at_the_same_noise_on_every_sde(sde, grid):
+    assert float(sde.log_snr(grid(sde, 10, log_snr_max=4.0)[-1])) == pytest.approx(4.0, abs=1e-2)
+
+
 def test_karras_grid_is_edm_s():
     """18 levels from 80 to 0.002 at rho = 7, as EDM's code gives them in float64."""
     sde = VESDE(0.002, 80.0)

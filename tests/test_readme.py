@@ -1,0 +1,27 @@
+"""The README's code runs, and does what it says."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+BLOCKS = re.findall(r"```python\n(.*?)```", (Path(__file__).parent.parent / "README.md").read_text(), re.DOTALL)
+
+
+def test_the_library_example_trains_and_samples(capsys):
+    """Eight points within 0.5 of (1, 1) or (-1, -1), and at (1, 1) the density of two Gaussians: log(1/2 / (2 pi 0.1^2)) = 2.07."""
+    names = {}
+    exec(BLOCKS[0], names)
+    *points, log_prob = re.findall(r"-?\d+\.\d+(?:e[+-]\d+)?", capsys.readouterr().out)
+    points = np.array(points, float).reshape(8, 2)
+    assert np.abs(np.abs(points) - 1).max() < 0.5
+    assert (points[:, 0] * points[:, 1] > 0).all()
+    assert abs(float(log_prob) - 2.07) < 0.5
+
+
+def test_the_sde_example_keeps_its_promises():
+    names = {}
+    exec(BLOCKS[1], names)
+    import sde_lib
+
+    sde_lib.check(names["MySDE"]())
