@@ -61,8 +61,6 @@ def main(argv: list[str] | None = None) -> int:
         )
     arguments, overrides = parser.parse_known_args(argv)
     logging.getLogger("absl").setLevel(logging.ERROR)  # what Orbax and TFDS have to say is ours to report
-    jax.config.update("jax_compilation_cache_dir", str(arguments.workdir.absolute() / ".xla_cache"))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
     try:
         if arguments.distributed:
             parallel.join(arguments.distributed)
@@ -105,6 +103,9 @@ def run(command: str, file: str, workdir: Path, overrides: list[str], line: str)
         )
     for name, experiment in built.items():
         settle(workdir / name, experiment.config, command)
+    # What a run compiles, its next start and its other arms find again.
+    jax.config.update("jax_compilation_cache_dir", str(workdir.absolute() / ".xla_cache"))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
     if command == "compare":
         say(f"report: {compare(built, base, tree['arms'], data, workdir, line)}")
     else:

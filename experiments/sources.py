@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any, NamedTuple
+from zipfile import BadZipFile
 
 import numpy as np
 from filelock import FileLock
@@ -46,15 +48,15 @@ def _npz(path: Path) -> Sequence[dict[str, Any]]:
         with np.load(path, allow_pickle=False) as file:
             arrays = {key: file[key] for key in ("image", "label") if key in file.files}
             keys = file.files
-    except (ValueError, OSError, EOFError) as error:
+    except (ValueError, OSError, EOFError, TypeError, AttributeError, BadZipFile) as error:
         raise DataError(f"{path} cannot be read as .npz: {error}") from error
     image = arrays.get("image")
     if image is None:
         raise DataError(f"{path} has no array `image`; it holds {', '.join(keys)}")
     if image.dtype != np.uint8 or image.ndim not in (3, 4) or not len(image):
         raise DataError(f"{path}: image must be uint8 [N, H, W] or [N, H, W, C] with N > 0, not {image.dtype} {image.shape}")
-    if len(arrays.get("label", image)) != len(image):
-        raise DataError(f"{path}: {len(arrays['label'])} labels for {len(image)} images")
+    if (labels := arrays.get("label", image)).shape[:1] != image.shape[:1]:
+        raise DataError(f"{path}: labels of shape {labels.shape} for {len(image)} images")
     return [{key: array[i] for key, array in arrays.items()} for i in range(len(image))]
 
 
@@ -63,17 +65,24 @@ def _folder(root: Path, train: str, test: str) -> Sources:
     if not root.is_dir():
         raise DataError(f"no folder {root}: set --config.data.data_dir to a folder of images")
     if (root / train).is_dir() and (root / test).is_dir():
-        return Sources(_files(root / train), _files(root / test))
-    files = _files(root)
+        classes = sorted({path.parent.name for split in (train, test) for path in _paths(root / split)} - {train, test})
+        return Sources(*(_files(root / split, classes) for split in (train, test)))
+    files = _files(root, sorted({path.parent.name for path in _paths(root)} - {root.name}))
     return Sources([f for i, f in enumerate(files) if i % 10], files[::10])
 
 
-def _files(root: Path) -> list[dict[str, Any]]:
+def _paths(root: Path) -> list[Path]:
     paths = sorted(p for p in root.rglob("*") if p.suffix.lower() in SUFFIXES)
     if not paths:
         raise DataError(f"{root} holds no image ({', '.join(SUFFIXES)})")
-    classes = sorted({p.parent.name for p in paths if p.parent != root})
-    return [{"image": p} | ({"label": classes.index(p.parent.name)} if p.parent != root else {}) for p in paths]
+    return paths
+
+
+def _files(root: Path, classes: list[str]) -> list[dict[str, Any]]:
+    """The images under `root`, numbered by the place of their folder in `classes`."""
+    return [
+        {"image": path} | ({"label": classes.index(path.parent.name)} if path.parent != root else {}) for path in _paths(root)
+    ]
 
 
 def _tfds(config: Data) -> Sources:
@@ -98,7 +107,7 @@ def _tfds(config: Data) -> Sources:
     except ValueError as error:
         raise DataError(
             f"{config.name} has the splits {', '.join(builder.info.splits)}: "
-            f"data.train = {config.train!r} or data.test = {config.test!r} is not among them"
+            f"data.train = {config.train!r} or data.test = {config.test!r} is none of them, nor a part: {error}"
         ) from error
 
 
@@ -107,11 +116,14 @@ def _written_digits(folder: Path) -> Any:
 
     from experiments.digits import Digits
 
-    folder.mkdir(parents=True, exist_ok=True)
     tfds.disable_progress_bar()
-    with FileLock(folder / ".digits.lock"):  # two first runs at once
-        builder = Digits(data_dir=folder, file_format="array_record")
-        builder.download_and_prepare()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / ".digits.lock"), redirect_stdout(None):  # two first runs at once; TFDS speaks of a download
+            builder = Digits(data_dir=folder, file_format="array_record")
+            builder.download_and_prepare()
+    except OSError as error:
+        raise DataError(f"the digits cannot be written to {folder}: {error}; set --config.data.data_dir") from error
     return builder
 
 

@@ -41,4 +41,4 @@ def _by_noise(
     end = jnp.asarray(sde.t_min if t_min is None else t_min) if log_snr_max is None else sde.time_at(jnp.asarray(log_snr_max))
     most, least = (jnp.exp(-sde.log_snr(t) / 2) for t in (jnp.ones(()), end))
     inner = jax.vmap(sde.time_at)(-2 * jnp.log(between(most, least, jnp.arange(1, n) / n)))
-    return jnp.concatenate([jnp.ones(1), inner, end[None]])
+    return jnp.concatenate([jnp.ones(1), inner, jnp.asarray(end)[None]])

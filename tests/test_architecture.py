@@ -14,7 +14,7 @@ ALLOWED = {
     "configs": {"configs"},
 }
 FOLDERS = {*ALLOWED, "experiments"}
-FILES = [path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*.py"))]
+FILES = [path for folder in sorted(FOLDERS) for path in sorted((ROOT / folder).rglob("*.py"))]
 OUTSIDE = {
     "ml_collections",
     "absl",

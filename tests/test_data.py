@@ -224,7 +224,7 @@ def test_npz_round_trip(tmp_path, resident_mib):
         ({"image": np.zeros((3, 2, 2))}, r"float64 \(3, 2, 2\)"),
         ({"image": np.zeros((3, 2), np.uint8)}, r"uint8 \(3, 2\)"),
         ({"image": np.zeros((0, 2, 2), np.uint8)}, "N > 0"),
-        ({"image": np.zeros((3, 2, 2), np.uint8), "label": np.zeros(2, int)}, "2 labels for 3 images"),
+        ({"image": np.zeros((3, 2, 2), np.uint8), "label": np.zeros(2, int)}, r"labels of shape \(2,\) for 3 images"),
         ({"image": np.array([print] * 3, object)}, "cannot be read"),
     ],
     ids=["key", "dtype", "rank", "empty", "labels", "pickle"],

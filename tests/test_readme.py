@@ -9,7 +9,7 @@ BLOCKS = re.findall(r"```python\n(.*?)```", (Path(__file__).parent.parent / "REA
 
 
 def test_the_library_example_trains_and_samples(capsys):
-    """Eight points within 0.5 of (1, 1) or (-1, -1), and at (1, 1) the density of two Gaussians: log(1/2 / (2 pi 0.1^2)) = 2.07."""
+    """Eight points within 0.5 of (1, 1) or (-1, -1); at (1, 1) half a Gaussian: log(1/2 / (2 pi 0.1^2)) = 2.07."""
     names = {}
     exec(BLOCKS[0], names)
     *points, log_prob = re.findall(r"-?\d+\.\d+(?:e[+-]\d+)?", capsys.readouterr().out)
