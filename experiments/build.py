@@ -220,10 +220,11 @@ def _cross_checks(config: Config) -> list[str]:
             problems.append(f"samplers.{label}.sweep: its values are taken together, so they need one length, not {lengths}")
         if any(n < 1 or n != int(n) for n in sampler.sweep.get("n", ())):
             problems.append(f"samplers.{label}.sweep.n: numbers of steps are whole and at least 1")
-        known = (
-            inspect.signature(resolve(samplers, sampler.step.name)).parameters if sampler.step.name in samplers.__all__ else {}
-        )
+        options = inspect.signature(resolve(samplers, sampler.step.name)).parameters
         for name in sampler.sweep.keys() - {"n"}:
-            if known and name not in known:
-                problems.append(f"samplers.{label}.sweep: unknown option {name}{nearest(name, ['n', *list(known)[2:]])}")
+            where = f"samplers.{label}.sweep"
+            if name not in options:
+                problems.append(f"{where}: unknown option {name}{nearest(name, ['n', *list(options)[2:]])}")
+            elif name not in sampler.step.options:
+                problems.append(f"{where}: give samplers.{label}.step.{name} a value too, for outside the sweep")
     return problems

@@ -13,6 +13,9 @@ import numpy as np
 
 from experiments import parallel
 from experiments.build import Experiment
+from experiments.errors import NumericsError
+from experiments.plots import picture
+from experiments.randomness import Purpose, stream
 from experiments.schema import Sampler
 from samplers import solve
 
@@ -27,7 +30,7 @@ class Drawn(NamedTuple):
 
 
 def drawing(experiment: Experiment, sampler: Sampler) -> Callable[..., Drawn]:
-    """draw(params, key, n, steps, **swept) -> Drawn: n samples of `steps` steps, sample i from fold_in(key, i)."""
+    """draw(params, seed, n, steps, **swept) -> Drawn: n samples of `steps` steps, sample i from its own fold of the seed."""
 
     def one(params: Any, key: jax.Array, grid: jax.Array, swept: dict[str, jax.Array]):
         prior_key, step_key = jax.random.split(key)
@@ -40,16 +43,17 @@ def drawing(experiment: Experiment, sampler: Sampler) -> Callable[..., Drawn]:
     run = parallel.mapped(one)
     longest = max(sampler.n, *(int(n) for n in sampler.sweep.get("n", (1,))))
     batch = experiment.config.evaluate.batch  # one batch size, one program
-    warm: list[bool] = []
+    compiled = False
 
-    def draw(params: Any, key: jax.Array, n: int, steps: int, **swept: float) -> Drawn:
+    def draw(params: Any, seed: int, n: int, steps: int, **swept: float) -> Drawn:
+        nonlocal compiled
         # Grids of every length are padded to the longest: a step of length zero costs nothing, a compile costs seconds.
         grid = jnp.pad(experiment.grid(sampler, steps), (0, longest - steps), mode="edge")
         options = {k: jnp.asarray(swept.get(k, sampler.step.options.get(k))) for k in sampler.sweep if k != "n"}
-        keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(n))
-        if not warm:  # compile before the clock starts
+        keys = jax.vmap(jax.random.fold_in, (None, 0))(stream(seed, Purpose.SAMPLE), jnp.arange(n))
+        if not compiled:  # before the clock starts, with a grid that does not move
             parallel.in_batches(run, params, keys[:1], batch, grid[-1:].repeat(len(grid)), options)
-            warm.append(True)
+            compiled = True
         began = time.monotonic()
         levels, finite, nfe = parallel.in_batches(run, params, keys, batch, grid, options)
         return Drawn(levels, finite, nfe, time.monotonic() - began)
@@ -59,9 +63,6 @@ def drawing(experiment: Experiment, sampler: Sampler) -> Callable[..., Drawn]:
 
 def save_images(drawn: Drawn, experiment: Experiment, path: Path) -> None:
     """The samples as one picture. NumericsError, and no picture, when one of them is not finite."""
-    from experiments.errors import NumericsError
-    from experiments.plots import picture
-
     if not drawn.finite.all():
         bad = int((~drawn.finite).sum())
         raise NumericsError(f"{bad} of {len(drawn.finite)} samples are not finite; no picture is written to {path}")

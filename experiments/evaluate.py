@@ -14,19 +14,16 @@ from experiments.data import Dataset
 from experiments.draw import Drawn, drawing
 from experiments.progress import progress, say
 from experiments.quality import FeatureSpace, frechet_distance, precision_recall
+from experiments.randomness import Purpose, stream
 from losses import dsm, sigma2
 from samplers import ancestral, encode, sample
 from sde_lib.base import Scalar
-
-LIKELIHOOD, NOISE, PROCESS = range(3)
-"""Purposes of randomness, folded into key(seed)."""
 
 
 def evaluate(experiment: Experiment, params: Any, data: Dataset, space: FeatureSpace) -> tuple[dict[str, Any], dict[str, Any]]:
     """The results of one arm as JSON values, and its pictures: the first samples of each sampler, and the reverse process."""
     config = experiment.config
     real = space.embed(data.test)
-    base_key = jax.random.key(config.seed)
     table, pictures = [], {}
     with progress("evaluate", len(config.samplers) + 2) as show:
         for done, label in enumerate(config.samplers):
@@ -36,10 +33,10 @@ def evaluate(experiment: Experiment, params: Any, data: Dataset, space: FeatureS
             pictures[label] = np.asarray(experiment.scaler.display(first.levels[first.finite][:64]))
             show(done + 1, f"{label}: Fréchet distance {row['frechet']['mean']:.3g}")
         say("likelihood of held-out examples, and loss by noise level (compile first)")
-        bits = bits_per_dim(experiment, params, data.test, jax.random.fold_in(base_key, LIKELIHOOD))
-        by_noise = loss_by_log_snr(experiment, params, data.test, jax.random.fold_in(base_key, NOISE))
+        bits = bits_per_dim(experiment, params, data.test, stream(config.seed, Purpose.LIKELIHOOD))
+        by_noise = loss_by_log_snr(experiment, params, data.test, stream(config.seed, Purpose.NOISE_LEVELS))
         show(len(config.samplers) + 2, "")
-    process = reverse_process(experiment, params, jax.random.fold_in(base_key, PROCESS))
+    process = reverse_process(experiment, params, stream(config.seed, Purpose.PROCESS))
     return {"samplers": table, "bits_per_dim": bits, "loss_by_log_snr": by_noise}, {"grids": pictures, "process": process}
 
 
@@ -51,7 +48,7 @@ def _quality(
     draw = drawing(experiment, sampler)
 
     def measure(steps: int, **swept: float) -> tuple[dict[str, Any], Drawn]:
-        drawn = [draw(params, jax.random.key(seed), config.n, steps, **swept) for seed in range(config.seeds)]
+        drawn = [draw(params, seed, config.n, steps, **swept) for seed in range(config.seeds)]
         measures = [compare_features(space.embed(d.levels), real, config.neighbours) for d in drawn if d.finite.all()]
         setting = {
             "nfe": float(np.mean([d.nfe.mean() for d in drawn])),

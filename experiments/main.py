@@ -141,7 +141,7 @@ def single(command: str, experiment: Experiment, data: Dataset, workdir: Path, l
     state = train(experiment, data, workdir) if command == "train" else trained(experiment, workdir)
     if command == "sample":
         sampler = config.samplers[config.sample.sampler]
-        drawn = drawing(experiment, sampler)(state.ema, jax.random.key(config.sample.seed), config.sample.n, sampler.n)
+        drawn = drawing(experiment, sampler)(state.ema, config.sample.seed, config.sample.n, sampler.n)
         path = workdir / "samples" / f"{config.sample.sampler}_seed{config.sample.seed}.png"
         save_images(drawn, experiment, path)
         say(f"{path}: {config.sample.n} samples, NFE {drawn.nfe.mean():.0f}, {drawn.seconds:.1f} s")

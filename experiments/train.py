@@ -21,12 +21,10 @@ from experiments.draw import drawing, save_images
 from experiments.errors import NumericsError, StorageError
 from experiments.interrupt import Interrupted, interruptible
 from experiments.progress import progress, say
+from experiments.randomness import Purpose, stream
 from experiments.schema import Train
 from losses import dsm
 from sde_lib.base import Scalar
-
-INIT, STEP = range(2)
-"""Purposes of randomness: every key is fold_in(fold_in(key(seed), purpose), step), so that resuming needs the step alone."""
 
 
 class State(NamedTuple):
@@ -42,14 +40,14 @@ class State(NamedTuple):
 def train(experiment: Experiment, data: Dataset, workdir: Path) -> State:
     """The state after train.steps, from the newest checkpoint in `workdir` if there is one."""
     config = experiment.config.train
-    base_key = jax.random.key(experiment.config.seed)
+    seed = experiment.config.seed
     optimizer = make_optimizer(config)
-    advance = parallel.pmapped(make_step(experiment, optimizer, jax.random.fold_in(base_key, STEP)))
+    advance = parallel.pmapped(make_step(experiment, optimizer, stream(seed, Purpose.STEP)))
     sampler = experiment.config.samplers[experiment.config.sample.sampler]
     draw = drawing(experiment, sampler)
 
     with Checkpoints(workdir / "checkpoints", config.keep) as checkpoints, interruptible() as asked:
-        state = init_state(experiment, optimizer, jax.random.fold_in(base_key, INIT))
+        state = init_state(experiment, optimizer, stream(seed, Purpose.INIT))
         if checkpoints.latest() is not None:
             state = checkpoints.restore(state)
             say(f"resuming {workdir} at step {int(state.step)}")
@@ -80,7 +78,7 @@ def train(experiment: Experiment, data: Dataset, workdir: Path) -> State:
                     raise Interrupted(f"stopped at step {step}, which is saved; the same command goes on from there")
                 if due(config.sample_every):
                     n = min(experiment.config.sample.n, 64)
-                    drawn = draw(state.ema, jax.random.key(experiment.config.sample.seed), n, sampler.n)
+                    drawn = draw(state.ema, experiment.config.sample.seed, n, sampler.n)
                     save_images(drawn, experiment, workdir / "samples" / f"step_{step:07d}.png")
     return state
 

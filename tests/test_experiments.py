@@ -120,6 +120,7 @@ def test_a_user_s_sde_and_network_by_name(tmp_path):
         ("--config.samplers.ancestral.grid.name=ancestral", "samplers.ancestral.grid"),
         ("--config.sample.sampler=ddim", "sample.sampler = 'ddim' is not one of samplers"),
         ("--config.data.name=cifra10", "data: no prepared dataset 'cifra10'"),
+        ("--config.samplers.ancestral.sweep={'eta': (1.0,)}", "samplers.ancestral.sweep: unknown option eta"),
         ("config.seed=1", "config.seed=1: write an override as --config.key=value"),
     ],
 )
@@ -195,8 +196,9 @@ def test_one_two_and_eight_devices_agree(tmp_path):
     small += [
         "--config.train.log_every=1",
         "--config.sample.n=16",
-        "--config.samplers.ancestral.n=4",
+        "--config.samplers.ancestral.n=2",
         "--config.train.sample_every=3",
+        "--config.net.multipliers=(1,)",
     ]
     small += ["--config.samplers.ancestral.sweep={}", "--config.net.dropout=0.1", "--config.evaluate.batch=16"]
     runs = {}
