@@ -24,8 +24,10 @@ def read(path: str, overrides: list[str]) -> dict[str, Any]:
         raise ConfigError(f"no config file {path}{nearest(path, others)}")
     try:
         tree = runpy.run_path(path)["get_config"]().to_dict()
-    except KeyError as error:
-        raise ConfigError(f"{path} must define get_config(), which returns an ml_collections.ConfigDict") from error
+    except (KeyError, AttributeError) as error:
+        raise ConfigError(f"{path} must define get_config(), which returns an ml_collections.ConfigDict ({error})") from error
+    except Exception as error:  # it is the user's code
+        raise ConfigError(f"{path} cannot be run: {type(error).__name__}: {' '.join(str(error).split())}") from error
     problems = []
     for override in overrides:
         key, equals, text = override.removeprefix("--config.").partition("=")

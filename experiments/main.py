@@ -98,9 +98,8 @@ def run(command: str, file: str, workdir: Path, overrides: list[str], line: str)
         for warning in {str(w.message) for w in caught if w.category is UserWarning}:
             say(f"warning: {warning}")
     if problems:
-        raise ConfigError(
-            _by_arm(problems, common=set.intersection(*map(set, problems.values())) if len(problems) > 1 else set())
-        )
+        shared = [line for line in next(iter(problems.values())) if all(line in lines for lines in problems.values())]
+        raise ConfigError(shared + _by_arm(problems, known=shared) if len(problems) > 1 else _by_arm(problems, known=[]))
     for name, experiment in built.items():
         settle(workdir / name, experiment.config, command)
     # What a run compiles, its next start and its other arms find again.
@@ -115,9 +114,7 @@ def run(command: str, file: str, workdir: Path, overrides: list[str], line: str)
 def judge(tree: dict[str, Any], arms: dict[str, dict[str, Any]]) -> Sources:
     """The data's sources, if nothing is wrong with the config or any arm of it; else ConfigError with every problem at once."""
     found = configs.problems(tree) + part_problems(tree)
-    found += _by_arm({name: configs.problems(arm) + part_problems(arm) for name, arm in arms.items()}, common=set(found))[
-        len(found) :
-    ]
+    found += _by_arm({name: configs.problems(arm) + part_problems(arm) for name, arm in arms.items()}, known=found)
     try:
         sources = open_sources(Data.model_validate(tree.get("data")))
     except ValidationError:
@@ -129,10 +126,9 @@ def judge(tree: dict[str, Any], arms: dict[str, dict[str, Any]]) -> Sources:
     return sources
 
 
-def _by_arm(problems: dict[str, list[str]], common: set[str]) -> list[str]:
-    """Common problems once, the others under the arm that has them."""
-    own = [f"arms.{name}: {line}" if name else line for name, lines in problems.items() for line in lines if line not in common]
-    return [*sorted(common), *own]
+def _by_arm(problems: dict[str, list[str]], known: list[str]) -> list[str]:
+    """The problems that are not known yet, each with its arm."""
+    return [f"arms.{name}: {line}" if name else line for name, lines in problems.items() for line in lines if line not in known]
 
 
 def single(command: str, experiment: Experiment, data: Dataset, workdir: Path, line: str) -> None:

@@ -169,6 +169,13 @@ def test_a_config_file_that_is_not_there(capsys, tmp_path):
     assert "did you mean configs/digits/vp.py?" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("text", "says"), [("def get_config(:", "SyntaxError"), ("x = 1", "must define get_config")])
+def test_a_config_file_that_does_not_run(capsys, tmp_path, text, says):
+    (tmp_path / "bad.py").write_text(text)
+    assert run("train", tmp_path / "out", config=str(tmp_path / "bad.py")) == 2
+    assert says in capsys.readouterr().err
+
+
 def test_commands_ask_for_their_kind_of_config(capsys, tmp_path):
     assert run("compare", tmp_path) == 2
     assert "has no arms" in capsys.readouterr().err
