@@ -14,6 +14,7 @@ from scipy.spatial.distance import cdist
 from sklearn.neural_network import MLPClassifier
 
 from experiments.data import Dataset
+from experiments.errors import ConfigError
 
 Features = Float[np.ndarray, "n f"]
 
@@ -26,7 +27,7 @@ class FeatureSpace(NamedTuple):
 
 
 def feature_space(name: str, data: Dataset, levels: int) -> FeatureSpace:
-    """ "pixels": the event itself, levels scaled to [-1, 1]. "classifier": the hidden layer of a network fit to the labels."""
+    """`pixels`: the event itself, levels scaled to [-1, 1]; `classifier`: the hidden layer of a network fit to the labels."""
 
     def pixels(images: np.ndarray) -> Features:
         flat = images.reshape(len(images), -1).astype(np.float64)
@@ -36,6 +37,8 @@ def feature_space(name: str, data: Dataset, levels: int) -> FeatureSpace:
         size = int(np.prod(data.shape))
         return FeatureSpace(pixels, f"the {size} values of an event" + (", in [-1, 1]" if levels else ""))
 
+    if data.train_labels is None:
+        raise ConfigError("evaluate.features = 'classifier' needs labels, and this data has none: take 'pixels'")
     classifier = MLPClassifier(hidden_layer_sizes=(64,), alpha=1e-2, max_iter=300, random_state=0)
     classifier.fit(pixels(data.train_examples()), data.train_labels)
     accuracy = classifier.score(pixels(data.test), data.test_labels)

@@ -151,6 +151,12 @@ def test_attention_that_never_occurs_is_a_config_error(tmp_path, capsys):
     assert "net: attention [16] never occur; the resolutions are [8, 4]" in capsys.readouterr().err
 
 
+def test_classifier_features_need_labels(tmp_path, capsys):
+    assert run("train", tmp_path, "--config.train.steps=1") == 0
+    assert run("evaluate", tmp_path, "--config.train.steps=1", "--config.evaluate.features=classifier") == 2
+    assert "needs labels" in capsys.readouterr().err
+
+
 def test_another_experiment_in_the_same_workdir_is_refused(tmp_path, capsys):
     """What made the run may not change; how long it runs and how it is looked at may."""
     assert run("train", tmp_path, "--config.train.steps=4") == 0
