@@ -46,7 +46,7 @@ def write(workdir: Path, results: dict[str, Any], pictures: dict[str, dict[str, 
     html = environment.get_template("report.html.jinja").render(
         **results,
         best=_best(results),
-        changed=[[arm["label"], sorted(flat(arm["changes"]).items())] for arm in results["arms"]],
+        changed=[[arm["label"], _differences(arm["changes"])] for arm in results["arms"]],
         images={
             path.stem: _data_uri(path)
             for path in [*(workdir / f"{name}.png" for name in figures), workdir / "reverse_process.gif"]
@@ -55,6 +55,11 @@ def write(workdir: Path, results: dict[str, Any], pictures: dict[str, dict[str, 
     path = workdir / "report.html"
     path.write_text(html)
     return path
+
+
+def _differences(changes: dict[str, Any]) -> list[tuple[str, Any]]:
+    """The keys that make an arm, without the title that names it."""
+    return sorted((key, value) for key, value in flat(changes).items() if key != "title")
 
 
 def _best(results: dict[str, Any]) -> dict[str, Any]:
