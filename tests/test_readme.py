@@ -9,14 +9,12 @@ BLOCKS = re.findall(r"```python\n(.*?)```", (Path(__file__).parent.parent / "REA
 
 
 def test_the_library_example_trains_and_samples(capsys):
-    """Eight points within 0.5 of (1, 1) or (-1, -1); at (1, 1) half a Gaussian: log(1/2 / (2 pi 0.1^2)) = 2.07."""
-    names = {}
-    exec(BLOCKS[0], names)
-    *points, log_prob = re.findall(r"-?\d+\.\d+(?:e[+-]\d+)?", capsys.readouterr().out)
-    points = np.array(points, float).reshape(8, 2)
+    """Eight points within 0.5 of (1, 1) or (-1, -1), some of each."""
+    exec(BLOCKS[0], {})
+    points = np.array(re.findall(r"-?\d+\.\d*(?:e[+-]\d+)?", capsys.readouterr().out), float).reshape(8, 2)
     assert np.abs(np.abs(points) - 1).max() < 0.5
     assert (points[:, 0] * points[:, 1] > 0).all()
-    assert abs(float(log_prob) - 2.07) < 0.5
+    assert len(set(np.sign(points[:, 0]))) == 2
 
 
 def test_the_sde_example_keeps_its_promises():
