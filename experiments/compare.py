@@ -15,6 +15,7 @@ import numpy as np
 
 from experiments.build import Experiment
 from experiments.data import Dataset
+from experiments.draw import first_shown
 from experiments.evaluate import compare_features, evaluate, spread
 from experiments.progress import say
 from experiments.quality import FeatureSpace, feature_space
@@ -45,7 +46,7 @@ def compare(
             for name, experiment in experiments.items()
         ]
         results = summary(base, arms, data, space, command, time.monotonic() - began)
-        write(workdir, results, pictures, next(iter(experiments.values())).scaler.display(data.test[:64]))
+        write(workdir, results, pictures, first_shown(next(iter(experiments.values())), data.test))
     return workdir / "report.html"
 
 

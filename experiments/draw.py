@@ -61,6 +61,11 @@ def drawing(experiment: Experiment, sampler: Sampler) -> Callable[..., Drawn]:
     return draw
 
 
+def first_shown(experiment: Experiment, levels: np.ndarray) -> np.ndarray:
+    """The first 64 images as 0..255, or the first 1000 points: what a report shows."""
+    return experiment.scaler.display(levels[: 64 if experiment.scaler.levels else 1000])
+
+
 def save_images(drawn: Drawn, experiment: Experiment, path: Path) -> None:
     """The samples as one picture. NumericsError, and no picture, when one of them is not finite."""
     if not drawn.finite.all():

@@ -11,7 +11,7 @@ import numpy as np
 from experiments import parallel
 from experiments.build import Experiment
 from experiments.data import Dataset
-from experiments.draw import Drawn, drawing
+from experiments.draw import Drawn, drawing, first_shown
 from experiments.progress import progress, say
 from experiments.quality import FeatureSpace, frechet_distance, precision_recall
 from experiments.randomness import Purpose, stream
@@ -30,7 +30,7 @@ def evaluate(experiment: Experiment, params: Any, data: Dataset, space: FeatureS
             say(f"sampling with {label} (compiles first)")
             row, first = _quality(experiment, label, params, space, real)
             table.append(row)
-            pictures[label] = np.asarray(experiment.scaler.display(first.levels[first.finite][:64]))
+            pictures[label] = first_shown(experiment, first.levels[first.finite])
             show(done + 1, f"{label}: Fréchet distance {row['frechet']['mean']:.3g}")
         say("likelihood of held-out examples, and loss by noise level (compile first)")
         bits = bits_per_dim(experiment, params, data.test, stream(config.seed, Purpose.LIKELIHOOD))

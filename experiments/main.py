@@ -18,7 +18,7 @@ from experiments import parallel
 from experiments.build import Experiment, build, part_problems
 from experiments.compare import compare, describe, summary
 from experiments.data import Dataset, load
-from experiments.draw import drawing, save_images
+from experiments.draw import drawing, first_shown, save_images
 from experiments.errors import ConfigError, DataError, StorageError, UserError
 from experiments.evaluate import evaluate
 from experiments.interrupt import Interrupted
@@ -147,7 +147,7 @@ def single(command: str, experiment: Experiment, data: Dataset, workdir: Path, l
         if jax.process_index() == 0:
             arm = describe("run", experiment, state, workdir) | measured
             results = summary(config, [arm], data, space, line, arm["train_seconds"])
-            say(f"report: {write(workdir, results, {'run': pictures}, experiment.scaler.display(data.test[:64]))}")
+            say(f"report: {write(workdir, results, {'run': pictures}, first_shown(experiment, data.test))}")
     say(f"{command}: done at step {int(state.step)}, in {workdir}")
 
 

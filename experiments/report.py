@@ -33,7 +33,7 @@ def write(workdir: Path, results: dict[str, Any], pictures: dict[str, dict[str, 
         "process": plots.process_strip(process, labels),
     }
     for name, figure in figures.items():
-        figure.savefig(workdir / f"{name}.png", facecolor="white")
+        figure.savefig(workdir / f"{name}.png", facecolor="white", bbox_inches="tight", pad_inches=0.1)
     plots.process_gif(process, workdir / "reverse_process.gif")
     for arm, by_sampler in grids.items():
         for sampler, events in by_sampler.items():
