@@ -40,6 +40,7 @@ setup(
         "filelock>=3",
         "jaxtyping>=0.3",
         "jinja2>=3",
+        "lineax>=0.1",
         "matplotlib>=3.9",
         "numpy>=2.1",
         "pillow>=10",

@@ -1,4 +1,4 @@
-"""Ancestral sampling and DDIM: steps through the posterior q(x_s | x_t, x_0) at the network's x_0."""
+"""Ancestral sampling, DDIM and its inversion: steps through the posterior q(x_s | x_t, x_0) at the network's x_0."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from samplers.step import Step, stateless
-from sde_lib.base import SDE, Scalar, Score, linear
+from sde_lib.base import SDE, Count, Scalar, Score, linear
 
 
 def ancestral(sde: SDE, score: Score) -> Step:
@@ -35,8 +35,26 @@ def ddim(sde: SDE, score: Score, eta: Scalar = 0.0) -> Step:
         score_t = score(x, t)
         x_0 = sde.denoise(lambda x, t: score_t, x, t)
         eps = -sde.sigma(t) * score_t
-        std = eta * sde.posterior(x, x_0, t, s)[1]
+        std = jnp.where(s < t, eta * sde.posterior(x, x_0, t, s)[1], 0.0)
         direction = jnp.sqrt(sde.sigma(s) ** 2 - std**2)
         return sde.alpha(s) * x_0 + direction * eps + std * jax.random.normal(key, x.shape)
 
     return stateless(update, nfe=1)
+
+
+def ddim_inversion(sde: SDE, score: Score, iterations: Count = 5) -> Step:
+    """The x_s, s > t, that `ddim` takes to x_t: x_s = alpha_s/alpha_t x_t + (sigma_s - alpha_s/alpha_t sigma_t) eps(x_s, s).
+
+    For a grid from data to noise, `grid[::-1]`: `ddim` on `grid` then returns to where this began. Solved by `iterations` of
+    a fixed point, each of one evaluation, which converge where no step raises the noise many times over; one of them is of
+    first order, as is the usual inversion with eps(x_t, t). Song, Meng & Ermon (2021), sec. 4.3; Pan et al. (2023), alg. 1.
+    """
+    sde = linear(sde, "ddim_inversion", "heun and probability_flow on a reversed grid invert the flow of any SDE")
+
+    def update(key, x, t, s):
+        scaled = sde.alpha(s) / sde.alpha(t) * x
+        gain = sde.sigma(s) - sde.alpha(s) / sde.alpha(t) * sde.sigma(t)
+        again = lambda x_s, _: (scaled - gain * sde.sigma(s) * score(x_s, s), None)
+        return jax.lax.scan(again, scaled, length=iterations)[0]
+
+    return stateless(update, nfe=iterations)

@@ -16,6 +16,11 @@ def uniform_grid(sde: SDE, n: Count, t_min: float | None = None) -> Float[Array,
     return jnp.linspace(1.0, sde.t_min if t_min is None else t_min, n + 1)
 
 
+def quadratic_grid(sde: SDE, n: Count, t_min: float | None = None) -> Float[Array, " times"]:
+    """sqrt(t_i) even from 1 to sqrt(t_min): dense near the data (Song, Meng & Ermon 2021, app. D.2)."""
+    return jnp.linspace(1.0, jnp.sqrt(sde.t_min if t_min is None else t_min), n + 1) ** 2
+
+
 def log_snr_grid(sde: SDE, n: Count, t_min: float | None = None, log_snr_max: float | None = None) -> Float[Array, " times"]:
     """lambda(t_i) even from lambda(1) to the end (Lu et al. 2022, DPM-Solver's grid).
 
@@ -31,6 +36,25 @@ def karras_grid(
     """(sigma/alpha)^(1/rho) even from t = 1 to the end, which is `log_snr_grid`'s (Karras et al. 2022, eq. 5)."""
     sde = linear(sde, "karras_grid", "uniform_grid serves any SDE")
     between = lambda a, b, u: (a ** (1 / rho) + u * (b ** (1 / rho) - a ** (1 / rho))) ** rho
+    return _by_noise(sde, n, t_min, log_snr_max, between)
+
+
+def arctan_grid(
+    sde: SDE,
+    n: Count,
+    t_min: float | None = None,
+    log_snr_max: float | None = None,
+    centre: Positive = 0.3,
+    width: Positive = 5.0,
+) -> Float[Array, " times"]:
+    """arctan(log(s/centre)/width) even in s = sigma/alpha from t = 1 to the end, which may be s = 0 (t_min = 0 on VP).
+
+    Even in log-SNR around s = `centre` and ever sparser beyond a factor e^`width` of it, where nothing is decided: the grid of
+    the library's fast solver, `deis` on `arctan_grid(sde, n, t_min=0)`.
+    """
+    sde = linear(sde, "arctan_grid", "uniform_grid serves any SDE")
+    angle = lambda s: jnp.arctan(jnp.log(s / centre) / width)
+    between = lambda a, b, u: centre * jnp.exp(width * jnp.tan(angle(a) + u * (angle(b) - angle(a))))
     return _by_noise(sde, n, t_min, log_snr_max, between)
 
 

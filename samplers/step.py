@@ -69,20 +69,21 @@ def solve(
     grid: Float[Array, " times"],
     final: Callable[[Event, Scalar], Event] | None = None,
 ) -> Solution:
-    """Moves one example from `x` at grid[0] along the decreasing `grid`, one `step` for each pair of neighbours.
+    """Moves one example from `x` at grid[0] along `grid`, one `step` for each pair of neighbours.
 
-    A move of length zero is skipped and costs nothing, so that grids padded with their last point share one compiled program.
+    Grids decrease from noise to data; the deterministic steps also run on a reversed one, from data to noise. A move of length
+    zero is skipped and costs nothing, so that grids padded with their last point share one compiled program.
     `final`: applied to x at the end, at the cost of one evaluation; `partial(sde.denoise, score)` is Tweedie's denoising.
     """
 
     def move(carry, at):
         key, t, s = at
-        carry = jax.lax.cond(s < t, lambda x, memory: step.update(key, x, memory, t, s), lambda x, memory: (x, memory), *carry)
+        carry = jax.lax.cond(s != t, lambda x, memory: step.update(key, x, memory, t, s), lambda x, memory: (x, memory), *carry)
         return carry, carry[0]
 
     keys = jax.random.split(key, len(grid) - 1)
     (x, memory), path = jax.lax.scan(move, (x, step.init(x)), (keys, grid[:-1], grid[1:]))
-    nfe = step.count(memory, jnp.sum(grid[1:] < grid[:-1]))
+    nfe = step.count(memory, jnp.sum(grid[1:] != grid[:-1]))
     return Solution(x, path, nfe) if final is None else Solution(final(x, grid[-1]), path, nfe + 1)
 
 

@@ -17,6 +17,7 @@ from jaxtyping import Array, Float, Key
 
 Scalar = Float[Array, ""] | float
 Positive = Annotated[Scalar, Gt(0)]
+NonNegative = Annotated[Scalar, Ge(0)]
 Count = Annotated[int, Ge(1)]
 Event = Float[Array, "*event"]
 Score = Callable[[Event, Scalar], Event]

@@ -1,0 +1,136 @@
+"""Exponential multistep solvers: one evaluation a step, and a polynomial through the last few.
+
+With l = log(alpha/sigma) = lambda/2, the probability flow of any LinearSDE is linear but for what the network predicts:
+
+    d(x/alpha)/dl = -e^(-l) eps(x, t),        d(x/sigma)/dl = e^l x_0(x, t)
+
+DEIS puts a polynomial in l for eps, the DPM-Solver++ family for x_0; the exponential is integrated exactly. The first
+steps, with fewer values known, are of lower order: near t = 1, where x_t has next to nothing of the data, it is not felt.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from annotated_types import Interval
+from jaxtyping import Array, Float, Int
+
+from samplers.polynomial import integral
+from samplers.step import Step
+from sde_lib.base import SDE, Event, LinearSDE, NonNegative, Scalar, Score, linear
+
+Order = Annotated[int, Interval(ge=1, le=5)]
+
+
+class Past(NamedTuple):
+    """What the network predicted at the last few log-SNRs, newest first, and how many there are."""
+
+    l: Float[Array, " q"]
+    values: Float[Array, "q *event"]
+    known: Int[Array, ""]
+
+    @classmethod
+    def none(cls, x: Event, q: int) -> Past:
+        """No prediction yet, and room for q."""
+        return cls(jnp.zeros(q, x.dtype), jnp.zeros((q, *x.shape), x.dtype), jnp.zeros((), int))
+
+    def push(self, l: Scalar, value: Event) -> Past:
+        """With one more at the front; the oldest is forgotten."""
+        shift = lambda new, old: jnp.concatenate([jnp.asarray(new, old.dtype)[None], old[:-1]])
+        return Past(shift(l, self.l), shift(value, self.values), jnp.minimum(self.known + 1, len(self.l)))
+
+
+def deis(sde: SDE, score: Score, order: Order = 3) -> Step:
+    """x_s = alpha_s/alpha_t x_t - alpha_s int_{l_t}^{l_s} e^(-l) eps(l) dl, eps the polynomial through the last `order` values.
+
+    An exponential Adams-Bashforth method of that order, and the library's fast solver: DEIS (Zhang & Chen 2023, prop. 3) with
+    its polynomials in log(sigma/alpha). As e^(-l) dies out, the same formula steps on to sigma_s = 0. At order 1 it is `ddim`.
+    """
+    sde = linear(sde, "deis", "heun and probability_flow integrate the flow of any SDE")
+
+    def update(key, x, past, t, s):
+        l_t, l_s = sde.log_snr(t) / 2, sde.log_snr(s) / 2
+        past = past.push(l_t, -sde.sigma(t) * score(x, t))
+        change = integral(l_s - l_t, 1.0, list(past.l - l_t), list(past.values), past.known)
+        return sde.alpha(s) / sde.alpha(t) * x - sde.alpha(s) * jnp.exp(-l_t) * change, past
+
+    return Step(init=lambda x: Past.none(x, order), update=update, nfe=1)
+
+
+def dpmpp_2m(sde: SDE, score: Score, eta: NonNegative = 0.0) -> Step:
+    """x_s = sigma_s/sigma_t e^(-eta^2 h) x_t + alpha_s (1 - e^(-(1 + eta^2) h)) D + sigma_s sqrt(1 - e^(-2 eta^2 h)) z.
+
+    D = x_0 + h/(2 h') (x_0 - x_0'), with h = l_s - l_t, and h' and x_0' of the step before. DPM-Solver++(2M) at eta = 0
+    and SDE-DPM-Solver++(2M) at eta = 1 (Lu et al. 2022b, alg. 2 and eq. 19), along the reverse SDE of `reverse_drift` at eta.
+    """
+    sde = linear(sde, "dpmpp_2m", "heun and probability_flow integrate the flow of any SDE")
+
+    def update(key, x, past, t, s):
+        past = past.push(sde.log_snr(t) / 2, sde.denoise(score, x, t))
+        h, before = sde.log_snr(s) / 2 - past.l[0], past.l[0] - past.l[1]
+        # Where sigma_s = 0 the step is infinite, and D is all that is left: no slope carries that far.
+        slope = jnp.where((past.known > 1) & jnp.isfinite(h), h / (2 * before), 0.0)
+        d = past.values[0] + slope * (past.values[0] - past.values[1])
+        return _noised(key, sde, x, d * -jnp.expm1(-(1 + eta**2) * h), h, eta, t, s), past
+
+    return Step(init=lambda x: Past.none(x, 2), update=update, nfe=1)
+
+
+def dpmpp_3m(sde: SDE, score: Score, eta: NonNegative = 0.0) -> Step:
+    """`dpmpp_2m` with x_0 the parabola through the last three values, integrated exactly: of order 3 at eta = 0.
+
+    x_s = sigma_s/sigma_t e^(-eta^2 h) x_t + alpha_s a int_0^h e^(-a v) x_0(l_s - v) dv + noise, with a = 1 + eta^2. The
+    third-order multistep solver of Lu et al. (2022b), app. B, whose public code halves the second difference and is of order 2.
+    """
+    sde = linear(sde, "dpmpp_3m", "heun and probability_flow integrate the flow of any SDE")
+
+    def update(key, x, past, t, s):
+        past = past.push(sde.log_snr(t) / 2, sde.denoise(score, x, t))
+        return _move(key, sde, x, past, t, s, eta), past
+
+    return Step(init=lambda x: Past.none(x, 3), update=update, nfe=1)
+
+
+def unipc(sde: SDE, score: Score, order: Order = 3) -> Step:
+    """x_t is corrected by the polynomial of x_0 through its own value too, then `order` values predict x_s.
+
+    One evaluation serves a corrector of order `order` + 1 and a predictor of order `order`, with exact weights: Zhao et al.
+    (2023), alg. 5-8, in the variant with varying coefficients (app. C). At the last time nothing is corrected.
+    """
+    sde = linear(sde, "unipc", "heun and probability_flow integrate the flow of any SDE")
+
+    def update(key, x, memory, t, s):
+        past, x_before, t_before = memory
+        found = past.push(sde.log_snr(t) / 2, sde.denoise(score, x, t))
+        corrected = _move(key, sde, x_before, found, t_before, t, 0.0)
+        x = jnp.where(past.known > 0, corrected, x)
+        past = Past(found.l, found.values, jnp.minimum(found.known, order))
+        return _move(key, sde, x, past, t, s, 0.0), (found, x, jnp.asarray(t, x.dtype))
+
+    def init(x: Event) -> Any:
+        # One value more than the predictor uses: the corrector's.
+        return Past.none(x, order + 1), x, jnp.ones((), x.dtype)
+
+    return Step(init, update, nfe=1)
+
+
+def _move(key: Any, sde: LinearSDE, x: Event, past: Past, t: Scalar, s: Scalar, eta: Scalar) -> Event:
+    """x_s from x_t by the polynomial of x_0 through `past`; a step to sigma_s = 0 takes the newest x_0 alone."""
+    h, a = (sde.log_snr(s) - sde.log_snr(t)) / 2, 1 + eta**2
+    finite = jnp.isfinite(h)
+    nodes = jnp.where(finite, sde.log_snr(s) / 2 - past.l, 0.0)
+    x_0 = integral(h, a, list(nodes), list(past.values), jnp.where(finite, past.known, 1))
+    return _noised(key, sde, x, a * x_0, h, eta, t, s)
+
+
+def _noised(key: Any, sde: LinearSDE, x: Event, x_0: Event, h: Scalar, eta: Scalar, t: Scalar, s: Scalar) -> Event:
+    """sigma_s/sigma_t e^(-eta^2 h) x_t + alpha_s x_0 + sigma_s sqrt(1 - e^(-2 eta^2 h)) z."""
+    kept = jnp.where(eta > 0, eta**2 * h, 0.0)  # 0 for the flow, at an infinite h too
+    noise = jax.random.normal(key, x.shape, x.dtype)
+    return (
+        sde.sigma(s) / sde.sigma(t) * jnp.exp(-kept) * x
+        + sde.alpha(s) * x_0
+        + sde.sigma(s) * jnp.sqrt(-jnp.expm1(-2 * kept)) * noise
+    )

@@ -1,0 +1,37 @@
+"""Exact integrals of an interpolating polynomial against an exponential: the weights of every exponential integrator."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import jax.numpy as jnp
+from jaxtyping import Array, Int
+
+from sde_lib.base import Event, Scalar
+
+
+def integral(h: Scalar, a: Scalar, nodes: Sequence[Scalar], values: Sequence[Event], known: Int[Array, ""]) -> Event:
+    """int_0^h e^(-a v) P(v) dv, P the polynomial through the first `known` of the (nodes[j], values[j]).
+
+    P in Newton's form, sum_k [v_0 .. v_k] prod_{j < k} (v - v_j), integrated term by term. h may be infinite.
+    """
+    moment = _moments(h, a, len(nodes))
+    total = jnp.zeros_like(values[0])
+    differences, product = list(values), [1.0]  # [v_j .. v_{j + k}] and the coefficients of prod_{j < k} (v - v_j)
+    for k in range(len(nodes)):
+        weight = sum(c * m for c, m in zip(product, moment, strict=False))
+        total = total + jnp.where(k < known, weight, 0.0) * differences[0]
+        gaps = [jnp.where(j + k + 1 < known, nodes[j] - nodes[j + k + 1], 1.0) for j in range(len(differences) - 1)]
+        differences = [(differences[j] - differences[j + 1]) / gap for j, gap in enumerate(gaps)]
+        product = [up - nodes[k] * c for up, c in zip([0.0, *product], [*product, 0.0], strict=True)]
+    return total
+
+
+def _moments(h: Scalar, a: Scalar, n: int) -> list[Scalar]:
+    """int_0^h e^(-a v) v^k dv for k < n, by parts: M_k = (k M_{k-1} - h^k e^(-a h)) / a."""
+    moments: list[Scalar] = [-jnp.expm1(-a * h) / a]
+    finite = jnp.where(jnp.isinf(h), 0.0, h)
+    for k in range(1, n):
+        boundary = jnp.where(jnp.isinf(h), 0.0, finite**k * jnp.exp(-a * finite))
+        moments.append((k * moments[-1] - boundary) / a)
+    return moments

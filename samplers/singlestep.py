@@ -1,0 +1,76 @@
+"""Solvers of two evaluations a step and no memory, in the coordinates where the flow is simplest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from samplers.step import Step
+from sde_lib.base import SDE, Event, NonNegative, Positive, Scalar, Score, linear
+
+
+def dpmpp_2s(sde: SDE, score: Score) -> Step:
+    """x_s = sigma_s/sigma_t x_t + alpha_s (1 - e^(-h)) x_0(x_m, m), with m halfway in log-SNR and x_m by half of such a step.
+
+    DPM-Solver++(2S) at r = 1/2 (Lu et al. 2022b, alg. 1), h = (lambda_s - lambda_t)/2. Where sigma_s = 0, at infinite log-SNR,
+    nothing is halfway: x_0(x_t, t) alone.
+    """
+    sde = linear(sde, "dpmpp_2s", "heun and probability_flow integrate the flow of any SDE")
+
+    def first_order(x: Event, x_0: Event, t: Scalar, s: Scalar) -> Event:
+        return sde.sigma(s) / sde.sigma(t) * x - sde.alpha(s) * jnp.expm1((sde.log_snr(t) - sde.log_snr(s)) / 2) * x_0
+
+    def update(key, x, t, s):
+        x_0 = sde.denoise(score, x, t)
+
+        def halfway() -> Event:
+            m = sde.time_at((sde.log_snr(t) + sde.log_snr(s)) / 2)
+            return first_order(x, sde.denoise(score, first_order(x, x_0, t, m), m), t, s)
+
+        return halfway, lambda: first_order(x, x_0, t, s)
+
+    return _second_unless_clean(sde.sigma, update)
+
+
+def edm_heun(
+    sde: SDE,
+    score: Score,
+    churn: NonNegative = 0.0,
+    churn_min: NonNegative = 0.0,
+    churn_max: Positive = float("inf"),
+    s_noise: Positive = 1.0,
+) -> Step:
+    """Heun's method on dy/ds = eps(y, s) in y = x/alpha and s = sigma/alpha, after new noise has raised s_t to (1 + churn) s_t.
+
+    y^ = y + s_noise sqrt(s^^2 - s_t^2) z for s_t in [churn_min, churn_max], as long as s^ is within the SDE. Karras et al.
+    (2022), alg. 2, for every LinearSDE; `churn` is their gamma = min(S_churn/N, sqrt(2) - 1). The step to s = 0 is Euler's.
+    """
+    sde = linear(sde, "edm_heun", "heun integrates the flow of any SDE")
+    ratio = lambda t: sde.sigma(t) / sde.alpha(t)
+    eps = lambda y, t: -sde.sigma(t) * score(sde.alpha(t) * y, t)
+
+    def update(key, x, t, s):
+        raised = (1 + churn) * ratio(t)
+        churned = (ratio(t) >= churn_min) & (ratio(t) <= churn_max) & (raised <= ratio(1.0)) & (churn > 0)
+        t_hat = jnp.where(churned, sde.time_at(-2 * jnp.log(raised)), t)
+        s_hat, s_s = jnp.where(churned, raised, ratio(t)), ratio(s)
+        noise = s_noise * jnp.sqrt(jnp.maximum(s_hat**2 - ratio(t) ** 2, 0.0))
+        y = x / sde.alpha(t) + noise * jax.random.normal(key, x.shape, x.dtype)
+        d = eps(y, t_hat)
+        euler = y + (s_s - s_hat) * d
+        return lambda: sde.alpha(s) * (y + (s_s - s_hat) / 2 * (d + eps(euler, s))), lambda: sde.alpha(s) * euler
+
+    return _second_unless_clean(sde.sigma, update)
+
+
+def _second_unless_clean(sigma: Callable[[Scalar], Scalar], stages: Callable) -> Step:
+    """A Step of `stages(key, x, t, s) -> (x_s by a second evaluation, x_s without it)`: the latter where sigma_s = 0."""
+
+    def update(key, x, nfe, t, s):
+        two, one = stages(key, x, t, s)
+        noisy = sigma(s) > 0
+        return jax.lax.cond(noisy, two, one), nfe + 1 + noisy
+
+    return Step(init=lambda x: jnp.zeros((), int), update=update, nfe=lambda nfe, n: nfe)
