@@ -1,29 +1,26 @@
-"""Config -> objects: the only reader of `name`. What can be wrong with a config is found here, before any compile."""
+"""Config -> objects. What can be wrong with a config is found here, before any compile."""
 
 from __future__ import annotations
 
-import importlib
-import inspect
-import types
-import typing
 from collections.abc import Callable
 from functools import partial
-from types import ModuleType
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from flax import linen
-from pydantic import ConfigDict, ValidationError, create_model
+from pydantic import ValidationError
 
 import losses
 import models
 import samplers
 import sde_lib
+from experiments import dequantize
 from experiments.config import nearest
 from experiments.errors import ConfigError
+from experiments.parts import GRID, NET, OBJECTIVE, PARAMETERIZATION, SDE, STEP, TIMES, WEIGHT, Kind, clash, parameters
 from experiments.scale import Scaler
-from experiments.schema import Config, Sampler
+from experiments.schema import Config, Named, Sampler
 
 
 class Experiment(NamedTuple):
@@ -34,46 +31,43 @@ class Experiment(NamedTuple):
     sde: sde_lib.LinearSDE
     model: models.ScoreModel
     times: losses.TimeSampler
-    weight: Callable
+    objective: Callable[..., losses.Loss]
     scaler: Scaler
 
     def score(self, params: Any, key: Any = None) -> sde_lib.Score:
         """The network's score at `params`; `key` for dropout."""
         return lambda x, t: self.model.apply(params, x, t, key=key)
 
-    def step(self, sampler: Sampler, score: sde_lib.Score, **swept: Any) -> samplers.Step:
-        """The sampler's step, after its corrector; `swept` replaces options of the step."""
-        step = resolve(samplers, sampler.step.name)(self.sde, score, **(sampler.step.options | swept))
+    def loss(self, params: Any, key: Any) -> losses.Loss:
+        """The objective at `params`, with `key` for dropout."""
+        evaluate = self.model.with_variance if learns_variance(self.config) else self.model.apply
+        return self.objective(self.sde, lambda x, t: evaluate(params, x, t, key=key))
+
+    def step(self, sampler: Sampler, params: Any, **swept: Any) -> samplers.Step:
+        """The sampler's step at `params`, after its corrector; `swept` replaces options of the step.
+
+        A step that takes a variance v, and is told none, gets the learned one where there is one.
+        """
+        make, score, options = STEP.find(sampler.step.name), self.score(params), sampler.step.options | swept
+        if "v" in parameters(make) and learns_variance(self.config):
+            options = {"v": lambda x, t: self.model.with_variance(params, x, t)[1]} | options
+        step = make(self.sde, score, **options)
         if sampler.corrector is None:
             return step
-        return samplers.chain(resolve(samplers, sampler.corrector.name)(self.sde, score, **sampler.corrector.options), step)
+        return samplers.chain(STEP.find(sampler.corrector.name)(self.sde, score, **sampler.corrector.options), step)
 
     def grid(self, sampler: Sampler, n: int) -> jax.Array:
         """The sampler's grid of n steps."""
-        return resolve(samplers, sampler.grid.name)(self.sde, n, **sampler.grid.options)
+        return GRID.find(sampler.grid.name)(self.sde, n, **sampler.grid.options)
 
 
-def resolve(module: ModuleType, name: str) -> Callable[..., Any]:
-    """`name` in the module's `__all__`, or "my_pkg.my_module:Name" anywhere; ConfigError with the nearest name otherwise."""
-    if ":" in name:
-        path, _, attribute = name.partition(":")
-        try:
-            return getattr(importlib.import_module(path), attribute)
-        except (ImportError, AttributeError) as error:
-            raise ConfigError(f"cannot import {name}: {error}; is its folder on PYTHONPATH?") from error
-    if name not in module.__all__:
-        raise ConfigError(
-            f"unknown {module.__name__} name {name!r}{nearest(name, _builders(module))}, or my_pkg.my_module:Name"
-        )
-    return getattr(module, name)
+def learns_variance(config: Config) -> bool:
+    """Whether the objective trains v(x_t, t) beside the score."""
+    return "score_and_v" in parameters(OBJECTIVE.find(config.objective.name))
 
 
-def _builders(module: ModuleType) -> list[str]:
-    return [
-        name for name in module.__all__ if callable(getattr(module, name)) and not inspect.isabstract(getattr(module, name))
-    ]
-
-
+PARTS = {"sde": SDE, "net": NET, "parameterization": PARAMETERIZATION, "objective": OBJECTIVE, "weight": WEIGHT, "times": TIMES}
+SAMPLER_PARTS = {"step": STEP, "corrector": STEP, "grid": GRID}
 Problems = list[str]
 
 
@@ -91,54 +85,74 @@ def part_problems(tree: dict[str, Any]) -> Problems:
     """What is wrong with the named parts of a config's tree: names that do not exist, options that do not fit a signature."""
     problems: Problems = []
 
-    def part(module: ModuleType, where: str, section: Any, given: tuple[str, ...]) -> None:
-        if isinstance(section, dict) and isinstance(section.get("name"), str):  # anything else is the schema's to refuse
-            options = {key: value for key, value in section.items() if key != "name"}
-            attempt(problems, where, lambda: _check_options(resolve(module, section["name"]), options, given))
+    def part(kind: Kind, where: str, section: Any) -> None:
+        try:
+            named = Named.model_validate(section)
+        except ValidationError:  # the schema's to refuse
+            return
+        attempt(problems, where, lambda: kind.check(named))
 
-    part(sde_lib, "sde", tree.get("sde"), ())
-    part(models, "net", tree.get("net"), ("shape", "rngs"))
-    part(losses, "times", tree.get("times"), ("sde",))
-    for key, module in (("weight", losses), ("parameterization", models)):
-        if isinstance(tree.get(key), str):
-            attempt(problems, key, lambda module=module, key=key: resolve(module, tree[key]))
+    for key, kind in PARTS.items():
+        if tree.get(key) is not None:
+            part(kind, key, tree[key])
     labelled = tree.get("samplers")
     for label, sampler in labelled.items() if isinstance(labelled, dict) else ():
-        if isinstance(sampler, dict):
-            part(samplers, f"samplers.{label}.step", sampler.get("step"), ("sde", "score"))
-            part(samplers, f"samplers.{label}.corrector", sampler.get("corrector"), ("sde", "score"))
-            part(samplers, f"samplers.{label}.grid", sampler.get("grid"), ("sde", "n"))
+        for key, kind in SAMPLER_PARTS.items() if isinstance(sampler, dict) else ():
+            if sampler.get(key) is not None:
+                part(kind, f"samplers.{label}.{key}", sampler[key])
     return problems
 
 
 def build(config: Config, shape: tuple[int, ...]) -> Experiment:
     """The experiment on events of `shape`. Raises ConfigError with every problem, one line each."""
     problems = _cross_checks(config)
-    sde = attempt(problems, "sde", lambda: resolve(sde_lib, config.sde.name)(**config.sde.options))
+    sde = attempt(problems, "sde", lambda: SDE.find(config.sde.name)(**config.sde.options))
     attempt(problems, "sde", lambda: sde and sde_lib.check(sde))
     if problems:
         raise ConfigError(problems)
 
-    def make_model() -> models.ScoreModel:
-        net, parameterization = resolve(models, config.net.name), resolve(models, config.parameterization)
-        # A linen class is configured by its options alone; an NNX class waits for the shape and the randomness.
-        is_linen = isinstance(net, type) and issubclass(net, linen.Module)
-        module = net(**config.net.options) if is_linen else partial(net, **config.net.options)
-        return models.score_model(module, sde, parameterization, config.sigma_data)
-
-    model = attempt(problems, "net", make_model)
-    times = attempt(problems, "times", lambda: resolve(losses, config.times.name)(sde, **config.times.options))
-    weight = resolve(losses, config.weight)
-    attempt(problems, "weight", lambda: float(weight(sde, 0.5)))
-    experiment = Experiment(config, shape, sde, model, times, weight, Scaler(config.data.levels, config.data.dequantize))
+    model = attempt(problems, "net", lambda: _model(config, sde))
+    times = attempt(problems, "times", lambda: TIMES.find(config.times.name)(sde, **config.times.options))
+    objective = attempt(problems, "objective", lambda: _objective(config))
+    scaler = Scaler(config.data.levels, config.data.dequantize)
+    experiment = Experiment(config, shape, sde, model, times, objective, scaler)
     if model is not None:
         attempt(problems, "net", lambda: _check_net(experiment))
+    attempt(problems, "objective", lambda: objective and objective(sde, lambda x, t: x))
+    attempt(problems, "weight", lambda: _weight(config)(sde, 0.5))
     for label, sampler in config.samplers.items():
-        attempt(problems, f"samplers.{label}", lambda sampler=sampler: experiment.step(sampler, lambda x, t: x))
+        attempt(problems, f"samplers.{label}", lambda sampler=sampler: experiment.step(sampler, None))
         attempt(problems, f"samplers.{label}.grid", lambda sampler=sampler: experiment.grid(sampler, sampler.n))
     if problems:
         raise ConfigError(problems)
     return experiment
+
+
+def _model(config: Config, sde: sde_lib.LinearSDE) -> models.ScoreModel:
+    """The network as a score; it emits a variance too where the objective learns one."""
+    net, learned = NET.find(config.net.name), learns_variance(config)
+    options = config.net.options | ({"outputs": 2} if learned else {})
+    if learned and "outputs" not in parameters(net):
+        raise TypeError(f"objective {config.objective.name} learns a variance, and {config.net.name} takes no `outputs`")
+    # A linen class is configured by its options alone; an NNX class waits for the shape and the randomness.
+    is_linen = isinstance(net, type) and issubclass(net, linen.Module)
+    module = net(**options) if is_linen else partial(net, **options)
+    return models.score_model(module, sde, PARAMETERIZATION.find(config.parameterization), config.sigma_data, learned)
+
+
+def _objective(config: Config) -> Callable[..., losses.Loss]:
+    """objective(sde, score), with the weight, the times of a discrete bound, and the distance of two levels."""
+    make = OBJECTIVE.find(config.objective.name)
+    step = 2 / (config.data.levels - 1) if config.data.levels and not config.data.dequantize else None
+    given = {"width": step} | {k: config.times.options[k] for k in ("n", "t_min") if k in config.times.options}
+    if config.weight is not None:
+        given["weight"] = _weight(config)
+    return partial(make, **({k: given[k] for k in given if k in parameters(make)} | config.objective.options))
+
+
+def _weight(config: Config) -> Callable[..., Any]:
+    """weight(sde, t) with its options; where none is named, any."""
+    return losses.likelihood if config.weight is None else partial(WEIGHT.find(config.weight.name), **config.weight.options)
 
 
 def _check_net(experiment: Experiment) -> None:
@@ -148,56 +162,6 @@ def _check_net(experiment: Experiment) -> None:
     out = jax.eval_shape(experiment.model.apply, params, x, 0.5)
     if out.shape != x.shape:
         raise ValueError(f"the network maps {x.shape} to {out.shape}; it must keep the shape")
-
-
-def _check_options(function: Callable[..., Any], options: dict[str, Any], given: tuple[str, ...]) -> None:
-    """`options` against the signature: their names, types and ranges. `given` are the arguments that the caller supplies."""
-    # A class by its constructor: NNX's metaclass hides it behind *args.
-    signature = inspect.signature(function.__init__ if isinstance(function, type) else function)
-    parameters = {k: p for k, p in signature.parameters.items() if k not in ("self", *given)}
-    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
-        return
-    hints = _hints(function)
-    fields: dict[str, Any] = {
-        name: (_plain(hints.get(name, Any)), ... if p.default is p.empty else p.default)
-        for name, p in parameters.items()
-        if p.kind is not p.VAR_POSITIONAL
-    }
-    model = create_model("Options", __config__=ConfigDict(extra="forbid", strict=True, allow_inf_nan=False), **fields)
-    try:
-        model.model_validate(options)
-    except ValidationError as error:
-        lines = []
-        for problem in error.errors():
-            name = str(problem["loc"][0])
-            if problem["type"] == "extra_forbidden":
-                lines.append(f"unknown option {name}{nearest(name, list(fields))}")
-            else:
-                lines.append(f"{name} = {problem['input']!r}: {problem['msg'][0].lower()}{problem['msg'][1:]}")
-        raise ConfigError(lines) from error
-
-
-def _hints(function: Callable[..., Any]) -> dict[str, Any]:
-    """The annotations of a function, or of a class's constructor or fields; none where they cannot be evaluated."""
-    hints: dict[str, Any] = {}
-    for source in (function, function.__init__) if isinstance(function, type) else (function,):
-        try:
-            hints |= typing.get_type_hints(source, include_extras=True)
-        except (NameError, TypeError):
-            continue
-    return hints
-
-
-def _plain(hint: Any) -> Any:
-    """The part of an annotation that a config file can write: `Scalar`, an array or a float, is a float."""
-    if typing.get_origin(hint) in (typing.Union, types.UnionType):
-        plain = tuple(_plain(a) for a in typing.get_args(hint) if _plain(a) is not Any)
-        return typing.Union[plain] if plain else Any  # noqa: UP007
-    if typing.get_origin(hint) is typing.Annotated:
-        base, *limits = typing.get_args(hint)
-        return Annotated[_plain(base), *limits] if _plain(base) is not Any else Any
-    writable = hint in (int, float, bool, str, type(None)) or typing.get_origin(hint) is tuple
-    return hint if writable else Any
 
 
 def _cross_checks(config: Config) -> list[str]:
@@ -214,13 +178,18 @@ def _cross_checks(config: Config) -> list[str]:
         problems.append(f"sample.sampler = {config.sample.sampler!r} is not one of samplers{close}")
     if config.train.warm_up >= config.train.steps and config.train.decay == "cosine":
         problems.append(f"train.warm_up = {config.train.warm_up} leaves no step to decay in train.steps = {config.train.steps}")
+    if reason := clash(config.objective.name, config.times.name):
+        problems.append(f"times: {reason}")
+    if config.weight is not None and "weight" not in parameters(OBJECTIVE.find(config.objective.name)):
+        problems.append(f"weight: {config.objective.name} weighs t itself, not by {config.weight.name}; take None, or dsm")
+    problems += dequantize.problems(config)
     for label, sampler in config.samplers.items():
         lengths = {len(values) for values in sampler.sweep.values()}
         if len(lengths) > 1:
             problems.append(f"samplers.{label}.sweep: its values are taken together, so they need one length, not {lengths}")
         if any(n < 1 or n != int(n) for n in sampler.sweep.get("n", ())):
             problems.append(f"samplers.{label}.sweep.n: numbers of steps are whole and at least 1")
-        options = inspect.signature(resolve(samplers, sampler.step.name)).parameters
+        options = parameters(STEP.find(sampler.step.name))
         for name in sampler.sweep.keys() - {"n"}:
             where = f"samplers.{label}.sweep"
             if name not in options:

@@ -20,6 +20,7 @@ from experiments.evaluate import compare_features, evaluate, spread
 from experiments.progress import say
 from experiments.quality import FeatureSpace, feature_space
 from experiments.report import write
+from experiments.scale import Scaler
 from experiments.schema import Config
 from experiments.train import State, rows, train
 
@@ -92,6 +93,17 @@ def reference(config: Config, data: Dataset, space: FeatureSpace) -> dict[str, A
     return spread(draws)
 
 
+def bits_protocol(scaler: Scaler) -> str:
+    """What the bits are of, and their offset."""
+    if not scaler.levels:
+        return "-log2 p(x)/D of held-out points; ± is the standard error of the mean over them"
+    return (
+        "-log2 P(k)/D of held-out examples, bounded by the draws of u in the cells of their levels, P(k) = ∫ p(k + u) du; "
+        f"the scale of the {scaler.levels} levels adds log2(({scaler.levels} - 1)/2) = {scaler.bits_per_dim(0.0, 1):.4g}; "
+        "± is the standard error of the mean over examples"
+    )
+
+
 def protocol(config: Config, data: Dataset, space: FeatureSpace) -> list[list[str]]:
     """What a reader needs to repeat or to doubt the numbers."""
     e = config.evaluate
@@ -115,6 +127,7 @@ def protocol(config: Config, data: Dataset, space: FeatureSpace) -> list[list[st
             "between Gaussians fitted to the features (squared 2-Wasserstein); biased up by small n, alike for all rows",
         ],
         ["precision, recall", f"share within the other set's {e.neighbours}-nearest-neighbour balls"],
+        ["bits/dim", bits_protocol(Scaler(config.data.levels, config.data.dequantize))],
         ["NFE", "evaluations of the network per sample, counted; for an adaptive solver the mean over samples"],
         ["wall time", f"of {e.n} samples in batches of {e.batch}, without compiling"],
         [

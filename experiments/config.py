@@ -37,8 +37,13 @@ def read(path: str, overrides: list[str]) -> dict[str, Any]:
         *parents, leaf = key.split(".")
         node = tree
         for parent in parents:
-            node = node.setdefault(parent, {}) if isinstance(node, dict) else {}
-        if isinstance(node, dict):
+            below = node.get(parent)
+            node[parent] = {} if below is None else {"name": below} if isinstance(below, str) else below
+            node = node[parent]
+            if not isinstance(node, dict):
+                problems.append(f"{override}: config.{parent} = {node!r} has no keys below it")
+                break
+        else:
             node[leaf] = _value(text)
     if problems:
         raise ConfigError(problems)

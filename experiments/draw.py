@@ -37,7 +37,7 @@ def drawing(experiment: Experiment, sampler: Sampler) -> Callable[..., Drawn]:
         score = experiment.score(params)
         final = (lambda x, t: experiment.sde.denoise(score, x, t)) if sampler.denoise else None
         x_1 = experiment.sde.prior_sample(prior_key, experiment.shape)
-        solution = solve(step_key, experiment.step(sampler, score, **swept), x_1, grid, final)
+        solution = solve(step_key, experiment.step(sampler, params, **swept), x_1, grid, final)
         return experiment.scaler.decode(solution.x), jnp.isfinite(solution.x).all(), solution.nfe
 
     run = parallel.mapped(one)

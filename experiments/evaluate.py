@@ -12,12 +12,12 @@ from experiments import parallel
 from experiments.build import Experiment
 from experiments.data import Dataset
 from experiments.draw import Drawn, drawing, first_shown
+from experiments.likelihood import bits_per_dim, held_out
 from experiments.progress import progress, say
 from experiments.quality import FeatureSpace, frechet_distance, precision_recall
 from experiments.randomness import Purpose, stream
 from losses import dsm, sigma2
-from samplers import ancestral, encode, sample
-from sde_lib.base import Scalar
+from samplers import ancestral, sample
 
 
 def evaluate(experiment: Experiment, params: Any, data: Dataset, space: FeatureSpace) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -25,17 +25,16 @@ def evaluate(experiment: Experiment, params: Any, data: Dataset, space: FeatureS
     config = experiment.config
     real = space.embed(data.test)
     table, pictures = [], {}
-    with progress("evaluate", len(config.samplers) + 2) as show:
+    with progress("evaluate", len(config.samplers)) as show:
         for done, label in enumerate(config.samplers):
             say(f"sampling with {label} (compiles first)")
             row, first = _quality(experiment, label, params, space, real)
             table.append(row)
             pictures[label] = first_shown(experiment, first.levels[first.finite])
             show(done + 1, f"{label}: Fréchet distance {row['frechet']['mean']:.3g}")
-        say("likelihood of held-out examples, and loss by noise level (compile first)")
-        bits = bits_per_dim(experiment, params, data.test, stream(config.seed, Purpose.LIKELIHOOD))
-        by_noise = loss_by_log_snr(experiment, params, data.test, stream(config.seed, Purpose.NOISE_LEVELS))
-        show(len(config.samplers) + 2, "")
+    say("likelihood of held-out examples, and loss by noise level (compile first)")
+    bits = bits_per_dim(experiment, params, data)
+    by_noise = loss_by_log_snr(experiment, params, data.test, stream(config.seed, Purpose.NOISE_LEVELS))
     process = reverse_process(experiment, params, stream(config.seed, Purpose.PROCESS))
     return {"samplers": table, "bits_per_dim": bits, "loss_by_log_snr": by_noise}, {"grids": pictures, "process": process}
 
@@ -84,32 +83,6 @@ def spread(measures: list[dict[str, float]]) -> dict[str, dict[str, Any]]:
     return {name: summary([m[name] for m in measures]) for name in ("frechet", "precision", "recall")}
 
 
-def bits_per_dim(experiment: Experiment, params: Any, test: np.ndarray, key: jax.Array) -> dict[str, Any] | None:
-    """-log2 p / D of dequantised held-out examples by the probability flow, with the standard error of the mean."""
-    config = experiment.config.evaluate
-    n = min(config.likelihood, len(test))
-    if not n:
-        return None
-    scaler = experiment.scaler._replace(dequantize=True)
-
-    def one(params: Any, row: tuple[jax.Array, jax.Array]) -> tuple[Scalar, jax.Array]:
-        data_key, probe_key = jax.random.split(row[0])
-        x = scaler.encode(data_key, row[1])
-        tolerance = config.tolerance
-        encoding = encode(experiment.sde, experiment.score(params), x, key=probe_key, rtol=tolerance, atol=tolerance)
-        return scaler.bits_per_dim(encoding.log_prob, x.size), encoding.nfe
-
-    rows = jax.random.split(key, n), jnp.asarray(test[:n])
-    bits, nfe = parallel.in_batches(parallel.mapped(one), params, rows, config.batch)
-    return {
-        "mean": float(bits.mean()),
-        "std_error": float(bits.std(ddof=1) / np.sqrt(n)),
-        "n": n,
-        "nfe": float(nfe.mean()),
-        "probes": f"Hutchinson, one Rademacher probe; tolerance {config.tolerance:g}",
-    }
-
-
 def loss_by_log_snr(experiment: Experiment, params: Any, test: np.ndarray, key: jax.Array) -> dict[str, list[float]]:
     """E|eps - eps_hat|^2 / D of held-out examples at even log-SNRs: dsm with weight sigma^2, whatever the network predicts."""
     config, sde = experiment.config.evaluate, experiment.sde
@@ -122,7 +95,7 @@ def loss_by_log_snr(experiment: Experiment, params: Any, test: np.ndarray, key: 
         x_0 = experiment.scaler.encode(data_key, row[1])
         return jax.lax.map(lambda level: loss(noise_key, x_0, sde.time_at(level)), log_snr)
 
-    n = min(config.likelihood or config.batch, len(test))
+    n = held_out(experiment.config, test) or min(config.batch, len(test))
     rows = jax.random.split(key, n), jnp.asarray(test[:n])
     loss = parallel.in_batches(parallel.mapped(one), params, rows, config.batch)
     return {

@@ -1,4 +1,7 @@
-"""python -m experiments {train,sample,evaluate,compare} --config=FILE --workdir=DIR [--config.key=value ...]"""
+"""python -m experiments {train,sample,interpolate,evaluate,compare} --config=FILE --workdir=DIR [--config.key=value ...]
+
+python -m experiments matrix
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ import jax
 from pydantic import ValidationError
 
 from experiments import config as configs
-from experiments import parallel
+from experiments import interpolate, matrix, parallel
 from experiments.build import Experiment, build, part_problems
 from experiments.compare import compare, describe, summary
 from experiments.data import Dataset, load
@@ -32,11 +35,12 @@ from experiments.train import train, trained
 COMMANDS = {
     "train": "train one experiment, or go on with it",
     "sample": "draw images from a trained run",
+    "interpolate": "show what lies between held-out examples, by a trained run",
     "evaluate": "measure a trained run and write its report",
     "compare": "train and evaluate every arm of a config, in one report",
 }
 FREE = ("title", "train.steps", "train.log_every", "train.sample_every", "train.checkpoint_every", "train.keep")
-FREE_SECTIONS = ("samplers.", "sample.", "evaluate.", "data.data_dir", "data.resident_mib")
+FREE_SECTIONS = ("samplers.", "sample.", "evaluate.", "interpolate.", "data.data_dir", "data.resident_mib")
 """Keys that a run in progress may change; the others made it what it is."""
 
 
@@ -49,7 +53,9 @@ def main(argv: list[str] | None = None) -> int:
         epilog="Any key of the config can be overridden: --config.train.steps=100 --config.sde.name=my_pkg.my_module:MySDE",
         allow_abbrev=False,
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="{" + ",".join(COMMANDS) + "}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="{" + ",".join([*COMMANDS, "matrix"]) + "}")
+    about = "print which SDE, objective, draw of t, sampler and likelihood work together"
+    commands.add_parser("matrix", help=about, description=about, allow_abbrev=False)
     for name, text in COMMANDS.items():
         command = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
         command.add_argument("--config", required=True, metavar="FILE", help="a file that defines get_config()")
@@ -60,6 +66,11 @@ def main(argv: list[str] | None = None) -> int:
             help="one of several processes: as the cluster says (Slurm, TPU), or process I of N with its coordinator",
         )
     arguments, overrides = parser.parse_known_args(argv)
+    if arguments.command == "matrix":
+        if overrides:
+            parser.error(f"matrix takes no {overrides[0]}")
+        print(matrix.table())
+        return 0
     logging.getLogger("absl").setLevel(logging.ERROR)  # what Orbax and TFDS have to say is ours to report
     try:
         if arguments.distributed:
@@ -80,7 +91,7 @@ def run(command: str, file: str, workdir: Path, overrides: list[str], line: str)
     arms = configs.arms(tree)
     if (command == "compare") != bool(arms):
         raise ConfigError(
-            f"{file} has no arms: use train, sample and evaluate, or give it config.arms"
+            f"{file} has no arms: use train, sample, interpolate and evaluate, or give it config.arms"
             if command == "compare"
             else f"{file} compares {', '.join(arms)}: use compare, or a config without arms"
         )
@@ -132,7 +143,7 @@ def _by_arm(problems: dict[str, list[str]], known: list[str]) -> list[str]:
 
 
 def single(command: str, experiment: Experiment, data: Dataset, workdir: Path, line: str) -> None:
-    """train, sample or evaluate."""
+    """train, sample, interpolate or evaluate."""
     config = experiment.config
     state = train(experiment, data, workdir) if command == "train" else trained(experiment, workdir)
     if command == "sample":
@@ -141,6 +152,10 @@ def single(command: str, experiment: Experiment, data: Dataset, workdir: Path, l
         path = workdir / "samples" / f"{config.sample.sampler}_seed{config.sample.seed}.png"
         save_images(drawn, experiment, path)
         say(f"{path}: {config.sample.n} samples, NFE {drawn.nfe.mean():.0f}, {drawn.seconds:.1f} s")
+    if command == "interpolate":
+        path = workdir / "interpolation.png"
+        interpolate.write(experiment, state.ema, data.test, path)
+        say(f"{path}: {config.interpolate.pairs} pairs of held-out examples")
     if command == "evaluate":
         space = feature_space(config.evaluate.features, data, config.data.levels)
         measured, pictures = evaluate(experiment, state.ema, data, space)
@@ -164,7 +179,7 @@ def settle(run: Path, config: Config, command: str) -> None:
         ]
         if changed:
             raise ConfigError([f"{run} is another experiment; take another --workdir, or undo:", *changed[:4]])
-    elif command in ("sample", "evaluate"):
+    elif command in ("sample", "interpolate", "evaluate"):
         raise StorageError(f"{run} holds no run: train it first, by the same command with `train`")
     if jax.process_index():
         return

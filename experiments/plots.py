@@ -140,6 +140,29 @@ def process_gif(process: dict[str, np.ndarray], path: Path) -> None:
     frames[0].save(path, save_all=True, append_images=frames[1:], duration=durations, loop=0)
 
 
+def interpolation(frames: dict[str, np.ndarray], ends: tuple[np.ndarray, np.ndarray], held_out: np.ndarray) -> Figure:
+    """Frames [pairs, frames, *event] of each kind, a panel each: a row for a pair, between its ends; points as paths."""
+    pairs, n = next(iter(frames.values())).shape[:2]
+    points = held_out.ndim == 2
+    size = (4.2, 4.4) if points else (0.55 * (n + 2), 0.55 * pairs + 0.4)
+    columns, rows = (len(frames), 1) if points else (1, len(frames))
+    figure = Figure(figsize=(size[0] * columns, size[1] * rows), layout="constrained", dpi=130)
+    for panel, (title, kind) in zip(figure.subplots(rows, columns, squeeze=False).flat, frames.items(), strict=True):
+        panel.set_title(title, fontsize=10)
+        panel.set(xticks=[], yticks=[])
+        panel.spines[:].set_visible(False)
+        if points:
+            panel.scatter(*held_out.T, s=3, linewidths=0, color="#bbb")
+            for i, path in enumerate(kind):
+                panel.plot(*path.T, marker=".", color=COLOURS[i % len(COLOURS)])
+                panel.scatter(*np.stack([end[i] for end in ends]).T, marker="o", color=COLOURS[i % len(COLOURS)], zorder=3)
+            panel.set(aspect="equal")
+        else:
+            whole = np.concatenate([ends[0][:, None], kind, ends[1][:, None]], axis=1)
+            panel.imshow(picture(whole.reshape(-1, *whole.shape[2:]), n + 2, 4), cmap="gray", interpolation="nearest")
+    return figure
+
+
 def _beside(images: Sequence[Image.Image], gap: int = 24) -> Image.Image:
     sheet = Image.new("L", (sum(i.width for i in images) + gap * (len(images) - 1), images[0].height), 255)
     left = 0

@@ -19,6 +19,8 @@ class Purpose(IntEnum):
     LIKELIHOOD = 3
     NOISE_LEVELS = 4
     PROCESS = 5
+    DEQUANTIZER = 6
+    INTERPOLATE = 7
 
 
 def stream(seed: int, purpose: Purpose) -> jax.Array:

@@ -42,7 +42,7 @@ def write(workdir: Path, results: dict[str, Any], pictures: dict[str, dict[str, 
             plots.picture(events).save(path)
 
     environment = Environment(loader=PackageLoader("experiments", "."), autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"number": _number, "spread": _spread}
+    environment.filters |= {"number": _number, "spread": _spread, "mean_error": _mean_error}
     html = environment.get_template("report.html.jinja").render(
         **results,
         best=_best(results),
@@ -87,6 +87,14 @@ def _spread(summary: dict[str, Any]) -> str:
     mean = _number(summary["mean"])
     decimals = len(mean.partition(".")[2])
     return f"{mean} ± {summary['std']:.{decimals}f}"
+
+
+def _mean_error(summary: dict[str, Any]) -> str:
+    """mean ± standard error to a thousandth; how many are not finite, where any is."""
+    if summary["non_finite"]:
+        return f"— ({summary['non_finite']} not finite)"
+    error = summary["std_error"]
+    return f"{summary['mean']:.3f}" + (f" ± {error:.3f}" if math.isfinite(error) else "")
 
 
 def _without_nan(tree: Any) -> Any:

@@ -26,10 +26,11 @@ class Scaler(NamedTuple):
 
     def encode(self, key: Key[Array, ""], k: Levels) -> Float[Array, "*event"]:
         """Levels k [*event] -> x."""
-        if not self.levels:
-            return k
-        u = jax.random.uniform(key, k.shape) if self.dequantize else 0.5
-        return (2 * (k + u) - self.levels) / (self.levels - 1)
+        return self.place(k, jax.random.uniform(key, k.shape) if self.dequantize else 0.5)
+
+    def place(self, k: Levels, u: Event | float) -> Float[Array, "*event"]:
+        """The x at u in the cells of the levels k."""
+        return (2 * (k + u) - self.levels) / (self.levels - 1) if self.levels else k
 
     def decode(self, x: Float[Array, "*event"]) -> Float[Array, "*event"] | UInt8[Array, "*event"]:
         """The level k in whose cell x lies, as uint8."""
@@ -44,6 +45,7 @@ class Scaler(NamedTuple):
     def bits_per_dim(self, log_prob: Scalar, size: int) -> Scalar:
         """-log2 p(k + u)/D = -log2 p(x)/D + log2((L - 1)/2), in the mean a bound on -log2 P(k)/D (Theis et al. 2016, sec. 3.1).
 
-        For points, -log2 p(x)/D.
+        The cell of a level has width 2/(L - 1) in x; where it is 1/L or 2/L, the second term is log2 L or log2(L/2), the 8 and
+        the 7 of the papers. For points, -log2 p(x)/D.
         """
         return -log_prob / size / math.log(2) + (math.log2((self.levels - 1) / 2) if self.levels else 0.0)

@@ -6,7 +6,7 @@ import json
 from hashlib import sha256
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, model_validator
 
 Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -19,10 +19,18 @@ class Strict(BaseModel):
 
 
 class Named(BaseModel):
-    """A part of the library, or a user's as "my_pkg.my_module:Name", with its options: the rest of the section."""
+    """A part of the library, or a user's as "my_pkg.my_module:Name", with its options: the rest of the section.
+
+    A bare name is a part without options.
+    """
 
     model_config = ConfigDict(extra="allow", frozen=True, strict=True)
     name: str
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_name(cls, part: Any) -> Any:
+        return {"name": part} if isinstance(part, str) else part
 
     @property
     def options(self) -> dict[str, Any]:
@@ -77,17 +85,41 @@ class Sample(Strict):
     seed: int = 0
 
 
+def _examples(value: Any) -> Any:
+    if value == "all" or (type(value) is int and value >= 0):
+        return value
+    raise ValueError("give a number of held-out examples, 0 for none, or all")
+
+
 class Evaluate(Strict):
-    """`n` samples for each of `seeds`; `likelihood` held-out images for bits/dim (0: none)."""
+    """`n` samples for each of `seeds`; bits/dim of `likelihood` held-out examples (0: none; "all").
+
+    The flow is solved to `tolerance`, its divergence by `probes` of Hutchinson's (0: exact, by D products an evaluation), at
+    `draws` importance-weighted draws of `dequantizer`, which if variational is fitted in `dequantizer_steps`; beside it stands
+    the variational bound, at `bound_times` times an example (0: none).
+    """
 
     n: Annotated[int, Field(ge=8)] = 1000
     seeds: Count = 3
     batch: Count = 256
     features: Literal["pixels", "classifier"] = "pixels"
     neighbours: Count = 3
-    likelihood: Annotated[int, Field(ge=0)] = 256
+    likelihood: Annotated[int | Literal["all"], PlainValidator(_examples)] = 256
     tolerance: Positive = 1e-3
+    probes: Annotated[int, Field(ge=0)] = 1
+    draws: Count = 1
+    dequantizer: Literal["uniform", "variational"] = "uniform"
+    dequantizer_steps: Count = 1000
+    bound_times: Annotated[int, Field(ge=0)] = 64
     noise_levels: Annotated[int, Field(ge=2)] = 24
+
+
+class Interpolate(Strict):
+    """`frames` between the examples of each of `pairs`: in the latents of the flow, and from time `t` on (Ho et al. 2020)."""
+
+    pairs: Count = 6
+    frames: Annotated[int, Field(ge=2)] = 9
+    t: Annotated[float, Field(gt=0, le=1)] = 0.3
 
 
 class Config(Strict):
@@ -99,13 +131,15 @@ class Config(Strict):
     net: Named
     parameterization: str = "eps"
     sigma_data: Positive = 1.0
-    weight: str = "sigma2"
+    objective: Named = Named(name="dsm")
+    weight: Named | None = None
     times: Named
     data: Data
     train: Train
     samplers: Annotated[dict[str, Sampler], Field(min_length=1)]
     sample: Sample
     evaluate: Evaluate = Evaluate()
+    interpolate: Interpolate = Interpolate()
     arms: dict[str, dict[str, Any]] = {}
 
     def digest(self) -> str:

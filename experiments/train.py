@@ -1,4 +1,4 @@
-"""train: a score network by denoising score matching, resumed by the same command."""
+"""train: a score network by the config's objective, resumed by the same command."""
 
 from __future__ import annotations
 
@@ -23,7 +23,6 @@ from experiments.interrupt import Interrupted, interruptible
 from experiments.progress import progress, say
 from experiments.randomness import Purpose, stream
 from experiments.schema import Train
-from losses import dsm
 from sde_lib.base import Scalar
 
 
@@ -121,14 +120,14 @@ def make_step(
     experiment: Experiment, optimizer: optax.GradientTransformation, base_key: jax.Array
 ) -> Callable[[State, jax.Array], tuple[State, dict[str, jax.Array]]]:
     """advance(state, batches [k, B, *event] of levels) -> (state after k steps, {loss, grad_norm} [k])."""
-    config, sde, times, scaler = experiment.config, experiment.sde, experiment.times, experiment.scaler
+    config, times, scaler = experiment.config, experiment.times, experiment.scaler
 
     def one_loss(params: Any, key: jax.Array, levels: jax.Array, t: jax.Array) -> Scalar:
         data_key, noise_key, flip_key, dropout_key = jax.random.split(key, 4)
         x_0 = scaler.encode(data_key, levels)
         if config.data.flip:
             x_0 = jnp.where(jax.random.bernoulli(flip_key), x_0[:, ::-1], x_0)
-        return dsm(sde, experiment.score(params, dropout_key), experiment.weight)(noise_key, x_0, t)
+        return experiment.loss(params, dropout_key)(noise_key, x_0, t)
 
     def one_step(state: State, batch: jax.Array) -> tuple[State, dict[str, jax.Array]]:
         t_key, example_key = jax.random.split(jax.random.fold_in(base_key, state.step))

@@ -1,7 +1,39 @@
 """Objectives for scores. `__all__` is the registry that configs name from."""
 
+from losses.adaptive import loss_aware
+from losses.bound import Bound, continuous_bound, elbo, hybrid, vlb
 from losses.dsm import Loss, dsm
-from losses.times import TimeSampler, discrete, importance, uniform
-from losses.weights import likelihood, sigma2
+from losses.matching import esm, ism, ssm, ssm_vr
+from losses.terms import diffusion_term, prior_term, reconstruction_term
+from losses.times import TimeSampler, discrete, importance, log_normal, logit_normal, uniform
+from losses.weights import edm, likelihood, min_snr, p2, sigma2, soft_truncation
 
-__all__ = ["Loss", "TimeSampler", "discrete", "dsm", "importance", "likelihood", "sigma2", "uniform"]
+__all__ = [
+    "Bound",
+    "Loss",
+    "TimeSampler",
+    "continuous_bound",
+    "diffusion_term",
+    "discrete",
+    "dsm",
+    "edm",
+    "elbo",
+    "esm",
+    "hybrid",
+    "importance",
+    "ism",
+    "likelihood",
+    "log_normal",
+    "logit_normal",
+    "loss_aware",
+    "min_snr",
+    "p2",
+    "prior_term",
+    "reconstruction_term",
+    "sigma2",
+    "soft_truncation",
+    "ssm",
+    "ssm_vr",
+    "uniform",
+    "vlb",
+]

@@ -8,13 +8,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Key
 
-from losses.weights import sigma2
-from sde_lib.base import SDE, Event, LinearSDE, Scalar, Score, linear
+from losses.weights import Weight, sigma2
+from sde_lib.base import SDE, Event, Scalar, Score, linear
 
 Loss = Callable[[Key[Array, ""], Event, Scalar], Scalar]
 
 
-def dsm(sde: SDE, score: Score, weight: Callable[[LinearSDE, Scalar], Scalar] = sigma2) -> Loss:
+def dsm(sde: SDE, score: Score, weight: Weight = sigma2) -> Loss:
     """l(x_0, t) = w(t)/D |score(x_t, t) - grad log p(x_t | x_0)|^2,  x_t = alpha x_0 + sigma z,  grad log p = -z/sigma.
 
     Coded as w/sigma^2 |sigma score + z|^2 / D, which stays of order one as sigma -> 0.
@@ -22,7 +22,7 @@ def dsm(sde: SDE, score: Score, weight: Callable[[LinearSDE, Scalar], Scalar] = 
 
     Returns `loss(key, x_0, t)` for one example: `key` draws z. Raises TypeError for an SDE without alpha and sigma.
     """
-    sde = linear(sde, "dsm", "a LinearSDE is two functions, alpha(t) and sigma(t)")
+    sde = linear(sde, "dsm", "ism, ssm and ssm_vr train the score of any SDE")
 
     def loss(key: Key[Array, ""], x_0: Event, t: Scalar) -> Scalar:
         z = jax.random.normal(key, x_0.shape)

@@ -11,9 +11,11 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.scipy.special import ndtri
+from jax.scipy.stats import norm
 from jaxtyping import Array, Float, Key
 
-from sde_lib.base import SDE, Count, linear
+from sde_lib.base import SDE, Count, Positive, Scalar, linear
 
 Times = Float[Array, " n"]
 
@@ -29,13 +31,19 @@ class TimeSampler(NamedTuple):
     update: Callable[[Any, Times, Times], Any]
 
 
+def spread(key: Key[Array, ""], n: int) -> Times:
+    """u_i = (u + i/n) mod 1."""
+    return (jax.random.uniform(key) + jnp.arange(n) / n) % 1.0
+
+
 def _fixed(sample: Callable[[Times], tuple[Times, Times]]) -> TimeSampler:
     """A sampler without memory from `sample(u) -> (t, 1/p(t))`, the image of uniform u."""
 
-    def low_discrepancy(key: Key[Array, ""], memory: None, n: int) -> tuple[Times, Times]:
-        return sample((jax.random.uniform(key) + jnp.arange(n) / n) % 1.0)
-
-    return TimeSampler(init=lambda: None, sample=low_discrepancy, update=lambda memory, t, loss: memory)
+    return TimeSampler(
+        init=lambda: None,
+        sample=lambda key, memory, n: sample(spread(key, n)),
+        update=lambda memory, t, loss: memory,
+    )
 
 
 def uniform(sde: SDE, t_min: float | None = None) -> TimeSampler:
@@ -73,3 +81,55 @@ def discrete(sde: SDE, n: Count, t_min: float | None = None) -> TimeSampler:
         return start + (1 - start) * i / max(n - 1, 1), jnp.ones_like(u)
 
     return _fixed(sample)
+
+
+def log_normal(
+    sde: SDE, mean: Scalar = -1.2, std: Positive = 1.2, t_min: float | None = None, unbiased: bool = True
+) -> TimeSampler:
+    """y = log(sigma/alpha) ~ N(mean, std^2), truncated to what t in [t_min, 1] reaches.
+
+    p(t) = N(y(t); mean, std^2) y'(t) / P(y(t_min) <= y <= y(1)), with y' = -lambda'/2. `unbiased` = False gives 1 for 1/p(t),
+    so that p is part of the objective, E_{t~p} loss: Karras et al. (2022), table 1, with the weight `edm`.
+    Raises TypeError for an SDE without alpha and sigma.
+    """
+    linear_sde = linear(sde, "log_normal", "logit_normal draws t for any SDE")
+    start = sde.t_min if t_min is None else t_min
+    y_of = lambda t: -linear_sde.log_snr(t) / 2
+
+    def sample(u: Times) -> tuple[Times, Times]:
+        y, inverse_density = _truncated_normal(u, y_of(jnp.asarray(start)), y_of(jnp.asarray(1.0)), mean, std)
+        t = jnp.clip(jax.vmap(linear_sde.time_at)(-2 * y), start, 1.0)
+        return t, inverse_density / jax.vmap(jax.grad(y_of))(t) if unbiased else jnp.ones_like(t)
+
+    return _fixed(sample)
+
+
+def logit_normal(
+    sde: SDE, mean: Scalar = 0.0, std: Positive = 1.0, t_min: float | None = None, unbiased: bool = True
+) -> TimeSampler:
+    """y = log(t/(1 - t)) ~ N(mean, std^2), truncated to t >= t_min: p(t) = N(y; mean, std^2) / (t (1 - t)) / P(y >= y(t_min)).
+
+    1/p(t) has no second moment as t -> 1, whatever `std`, and float32 reaches no t beyond y = mean + 5.3 std, 0.995 at the
+    defaults. `unbiased` = False gives 1 for it, so that p is part of the objective, E_{t~p} loss, as in Esser et al. (2024,
+    Stable Diffusion 3), sec. 3.1.
+    """
+    start = sde.t_min if t_min is None else t_min
+
+    def sample(u: Times) -> tuple[Times, Times]:
+        first = jnp.log(start) - jnp.log1p(-start) if start else -jnp.inf
+        y, inverse_density = _truncated_normal(u, first, jnp.inf, mean, std)
+        t = jnp.clip(jax.nn.sigmoid(y), start, 1.0)
+        return t, inverse_density * jax.nn.sigmoid(y) * jax.nn.sigmoid(-y) if unbiased else jnp.ones_like(t)
+
+    return _fixed(sample)
+
+
+def _truncated_normal(u: Times, low: Scalar, high: Scalar, mean: Scalar, std: Scalar) -> tuple[Times, Times]:
+    """(y, 1/p(y)) of N(mean, std^2) on [low, high], as the image of uniform u.
+
+    Half a float's spacing keeps u off 0 and 1, where y is infinite: float32 draws no y beyond 5.3 `std` from the mean.
+    """
+    below, above = norm.cdf(low, mean, std), norm.cdf(high, mean, std)
+    tiny = jnp.finfo(u.dtype).eps / 2
+    y = jnp.clip(mean + std * ndtri(jnp.clip(below + u * (above - below), tiny, 1 - tiny)), low, high)
+    return y, (above - below) / norm.pdf(y, mean, std)

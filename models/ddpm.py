@@ -78,7 +78,8 @@ class DDPM(nnx.Module):
     `width`: channels at full resolution; `multipliers`: of the width, one per resolution, each half the one before.
     `blocks`: residual blocks per resolution (one more going up); `attention`: the resolutions (heights) with self-attention,
     which the middle always has.
-    `embedding`: of the noise level, "sinusoidal" or "fourier". The last convolution starts at zero, so that eps_hat does.
+    `embedding`: of the noise level, "sinusoidal" or "fourier". `outputs`: images emitted, side by side along the channels
+    (2: a score and its variance). The last convolution starts at zero, so that eps_hat does.
     Raises ValueError where the shape cannot be halved, or an attention resolution never occurs.
     """
 
@@ -91,6 +92,7 @@ class DDPM(nnx.Module):
         attention: tuple[int, ...] = (16,),
         dropout: float = 0.1,
         embedding: str = "sinusoidal",
+        outputs: int = 1,
         *,
         rngs: nnx.Rngs,
     ):
@@ -133,7 +135,7 @@ class DDPM(nnx.Module):
         self.up, self.grow = nnx.List(up), nnx.List(grow)
 
         self.norm = _norm(width * multipliers[0], rngs)
-        self.last = conv3x3(width * multipliers[0], shape[-1], kernel_init=zeros, rngs=rngs)
+        self.last = conv3x3(width * multipliers[0], outputs * shape[-1], kernel_init=zeros, rngs=rngs)
 
     def __call__(self, x: Images, c_noise: Float[Array, " B"], y: None = None, key: Key[Array, ""] | None = None) -> Images:
         keys = None if key is None else iter(jax.random.split(key, 2 + 2 * sum(len(levels) for levels in self.up)))

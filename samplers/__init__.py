@@ -2,7 +2,10 @@
 
 from samplers.ancestral import ancestral, ddim, ddim_inversion
 from samplers.grids import arctan_grid, karras_grid, log_snr_grid, quadratic_grid, uniform_grid
+from samplers.guidance import classifier, classifier_free, guidance_interval
+from samplers.inpaint import inpaint, resample
 from samplers.langevin import annealed_langevin, langevin
+from samplers.latent import decode, interpolate, slerp
 from samplers.likelihood import encode, log_prob
 from samplers.multistep import deis, dpmpp_2m, dpmpp_3m, unipc
 from samplers.ode import heun, probability_flow
@@ -18,8 +21,11 @@ __all__ = [
     "annealed_langevin",
     "arctan_grid",
     "chain",
+    "classifier",
+    "classifier_free",
     "ddim",
     "ddim_inversion",
+    "decode",
     "deis",
     "dpmpp_2m",
     "dpmpp_2s",
@@ -27,15 +33,20 @@ __all__ = [
     "edm_heun",
     "encode",
     "euler_maruyama",
+    "guidance_interval",
     "heun",
+    "inpaint",
+    "interpolate",
     "karras_grid",
     "langevin",
     "log_prob",
     "log_snr_grid",
     "probability_flow",
     "quadratic_grid",
+    "resample",
     "reverse_diffusion",
     "sample",
+    "slerp",
     "solve",
     "unipc",
     "uniform_grid",

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 
 from samplers.step import Step, stateless
-from sde_lib.base import SDE, Count, Scalar, Score, linear
+from sde_lib.base import SDE, Count, Event, Scalar, Score, linear
 
 
-def ancestral(sde: SDE, score: Score) -> Step:
-    """x_s ~ q(x_s | x_t, x_0 = E[x_0 | x_t]).
+def ancestral(sde: SDE, score: Score, v: Scalar | Callable[[Event, Scalar], Event] = 0.0) -> Step:
+    """x_s ~ N(mean of q(x_s | x_t, x_0 = E[x_0 | x_t]), std^2),  std = std_transition^v std_posterior^(1 - v).
 
-    DDPM's sampler on VP (Ho et al. 2020, alg. 2, with the posterior variance), SMLD's on VE (Song et al. 2021, eq. 47).
+    DDPM's sampler on VP (Ho et al. 2020, alg. 2), SMLD's on VE (Song et al. 2021, eq. 47). `v` = 0 is DDPM's "fixedsmall", the
+    deviation of q itself; `v` = 1 its "fixedlarge", that of p(x_t | x_s); v(x_t, t) a learned one (Nichol & Dhariwal 2021,
+    eq. 15), which under jit shares the score's evaluation of the network. A step to sigma_s = 0 adds no noise.
     """
     sde = linear(sde, "ancestral", "euler_maruyama serves any SDE")
 
     def update(key, x, t, s):
-        mean, std = sde.posterior(x, sde.denoise(score, x, t), t, s)
+        mean, smallest = sde.posterior(x, sde.denoise(score, x, t), t, s)
+        _, largest = sde.transition(t, s)
+        share = v(x, t) if callable(v) else v
+        std = jnp.where(smallest == 0, 0.0, largest**share * smallest ** (1 - share))
         return mean + std * jax.random.normal(key, x.shape)
 
     return stateless(update, nfe=1)

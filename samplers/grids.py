@@ -10,18 +10,20 @@ from jaxtyping import Array, Float
 
 from sde_lib.base import SDE, Count, LinearSDE, Positive, linear
 
+Grid = Float[Array, " times"]
 
-def uniform_grid(sde: SDE, n: Count, t_min: float | None = None) -> Float[Array, " times"]:
+
+def uniform_grid(sde: SDE, n: Count, t_min: float | None = None) -> Grid:
     """t_i = 1 + i/n (t_min - 1)."""
     return jnp.linspace(1.0, sde.t_min if t_min is None else t_min, n + 1)
 
 
-def quadratic_grid(sde: SDE, n: Count, t_min: float | None = None) -> Float[Array, " times"]:
+def quadratic_grid(sde: SDE, n: Count, t_min: float | None = None) -> Grid:
     """sqrt(t_i) even from 1 to sqrt(t_min): dense near the data (Song, Meng & Ermon 2021, app. D.2)."""
     return jnp.linspace(1.0, jnp.sqrt(sde.t_min if t_min is None else t_min), n + 1) ** 2
 
 
-def log_snr_grid(sde: SDE, n: Count, t_min: float | None = None, log_snr_max: float | None = None) -> Float[Array, " times"]:
+def log_snr_grid(sde: SDE, n: Count, t_min: float | None = None, log_snr_max: float | None = None) -> Grid:
     """lambda(t_i) even from lambda(1) to the end (Lu et al. 2022, DPM-Solver's grid).
 
     The end is at `log_snr_max`, the same noise on every SDE, or else at `t_min`.
@@ -30,9 +32,7 @@ def log_snr_grid(sde: SDE, n: Count, t_min: float | None = None, log_snr_max: fl
     return _by_noise(sde, n, t_min, log_snr_max, lambda a, b, u: a * (b / a) ** u)
 
 
-def karras_grid(
-    sde: SDE, n: Count, t_min: float | None = None, log_snr_max: float | None = None, rho: Positive = 7.0
-) -> Float[Array, " times"]:
+def karras_grid(sde: SDE, n: Count, t_min: float | None = None, log_snr_max: float | None = None, rho: Positive = 7.0) -> Grid:
     """(sigma/alpha)^(1/rho) even from t = 1 to the end, which is `log_snr_grid`'s (Karras et al. 2022, eq. 5)."""
     sde = linear(sde, "karras_grid", "uniform_grid serves any SDE")
     between = lambda a, b, u: (a ** (1 / rho) + u * (b ** (1 / rho) - a ** (1 / rho))) ** rho
@@ -44,23 +44,30 @@ def arctan_grid(
     n: Count,
     t_min: float | None = None,
     log_snr_max: float | None = None,
-    centre: Positive = 0.3,
+    centre: Positive = 4.0,
     width: Positive = 5.0,
-) -> Float[Array, " times"]:
-    """arctan(log(s/centre)/width) even in s = sigma/alpha from t = 1 to the end, which may be s = 0 (t_min = 0 on VP).
+    knee: Positive = 1.65,
+    power: Positive = 2.1,
+) -> Grid:
+    """arctan(log(s/centre)/width) even in s = sigma/alpha, n - 1 steps from t = 1 to s = knee/n^power, and one to the end.
 
-    Even in log-SNR around s = `centre` and ever sparser beyond a factor e^`width` of it, where nothing is decided: the grid of
-    the library's fast solver, `deis` on `arctan_grid(sde, n, t_min=0)`.
+    Even in log-SNR around s = `centre` and ever sparser beyond a factor e^`width` of it, where nothing is decided. The end may
+    be s = 0 (t_min = 0 on VP); where it lies above the knee, all n steps lead to it. The grid of the library's fast solver,
+    `deis` on `arctan_grid(sde, n, t_min=0)`: its constants are those of least error over the mixtures of benchmarks/solvers.py.
     """
     sde = linear(sde, "arctan_grid", "uniform_grid serves any SDE")
     angle = lambda s: jnp.arctan(jnp.log(s / centre) / width)
-    between = lambda a, b, u: centre * jnp.exp(width * jnp.tan(angle(a) + u * (angle(b) - angle(a))))
+    last = knee / n**power
+
+    def between(most, least, u):
+        reached = jnp.where(least < last, jnp.minimum(u * n / max(n - 1, 1), 1.0), u)
+        a, b = angle(most), angle(jnp.maximum(least, last))
+        return centre * jnp.exp(width * jnp.tan(a + reached * (b - a)))
+
     return _by_noise(sde, n, t_min, log_snr_max, between)
 
 
-def _by_noise(
-    sde: LinearSDE, n: int, t_min: float | None, log_snr_max: float | None, between: Callable[..., Array]
-) -> Float[Array, " times"]:
+def _by_noise(sde: LinearSDE, n: int, t_min: float | None, log_snr_max: float | None, between: Callable[..., Array]) -> Grid:
     """The times where sigma/alpha = e^(-lambda/2) takes the values between(most, least, u) for even u in [0, 1]."""
     end = jnp.asarray(sde.t_min if t_min is None else t_min) if log_snr_max is None else sde.time_at(jnp.asarray(log_snr_max))
     most, least = (jnp.exp(-sde.log_snr(t) / 2) for t in (jnp.ones(()), end))

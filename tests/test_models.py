@@ -46,7 +46,7 @@ def test_edm_is_karras_table_1():
 def test_edm_is_minus_v_at_unit_data(sde):
     """One function of x, up to the network's sign."""
     edm, v = models.edm(sde, 0.3, 1.0), models.v(sde, 0.3, 1.0)
-    np.testing.assert_allclose([edm.c_in, edm.skip, edm.out], [v.c_in, v.skip, -v.out], rtol=1e-6)
+    np.testing.assert_allclose(np.array([edm.c_in, edm.skip, edm.out]), np.array([v.c_in, v.skip, -v.out]), rtol=1e-6)
 
 
 def test_vp_needs_no_input_scale():
@@ -80,28 +80,36 @@ def test_a_module_keeps_its_own_parameters():
     np.testing.assert_array_equal(params["first"]["kernel"], module.first.kernel[...])
 
 
-small = partial(DDPM, width=8, multipliers=(1, 2), blocks=1, attention=(4,), dropout=0.5)
-
-
-@pytest.mark.parametrize("embedding", ["sinusoidal", "fourier"])
-def test_ddpm_starts_at_zero_and_hears_the_noise_level(embedding):
-    """The last convolution starts at zero; with parameters moved off it, c_noise changes the output."""
-    net = functional(partial(small, embedding=embedding))
+@pytest.fixture(scope="module")
+def unet():
+    """A small U-Net, compiled once: call(params, x, c_noise, y, key), its first parameters, others moved off zero, and x."""
+    net = functional(partial(DDPM, width=8, multipliers=(1, 2), blocks=1, attention=(4,), dropout=0.5))
     x = jax.random.normal(jax.random.key(1), (1, 8, 8, 3))
-    params = net.init(jax.random.key(0), x[0])
-    call = jax.jit(net.apply)
+    quickly = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}  # a sixth of the compilation
+    params = jax.jit(net.init, compiler_options=quickly)(jax.random.key(0), x[0])
+    return jax.jit(net.apply), params, jax.tree.map(lambda a: a + 0.05, params), x
+
+
+def test_ddpm_starts_at_zero_and_hears_the_noise_level(unet):
+    """The last convolution starts at zero; with parameters moved off it, c_noise changes the output."""
+    call, params, moved, x = unet
     assert not call(params, x, jnp.zeros(1), None, None).any()
-    moved = jax.tree.map(lambda a: a + 0.05, params)
     assert float(jnp.abs(call(moved, x, jnp.zeros(1), None, None) - call(moved, x, jnp.ones(1), None, None)).max()) > 1e-3
 
 
-def test_dropout_needs_a_key():
+@pytest.mark.parametrize("embedding", ["sinusoidal", "fourier"])
+def test_mlp_starts_at_zero_and_hears_the_noise_level(embedding):
+    net, x = functional(partial(MLP, width=16, embedding=embedding)), jnp.ones((2, 3))
+    params = net.init(jax.random.key(0), x[0])
+    assert not net.apply(params, x, jnp.zeros(2), None, None).any()
+    quiet, loud = net.apply(jax.tree.map(lambda a: a + 0.05, params), x, jnp.array([0.0, 1.0]), None, None)
+    assert float(jnp.abs(quiet - loud).max()) > 1e-3
+
+
+def test_dropout_needs_a_key(unet):
     """No key: one answer. Two keys: two."""
-    net = functional(small)
-    x = jax.random.normal(jax.random.key(1), (1, 8, 8, 1))
-    params = jax.tree.map(lambda a: a + 0.05, net.init(jax.random.key(0), x[0]))
-    call = jax.jit(net.apply)
-    first, second = (call(params, x, jnp.zeros(1), None, jax.random.key(k)) for k in (0, 1))
+    call, _, moved, x = unet
+    first, second = (call(moved, x, jnp.zeros(1), None, jax.random.key(k)) for k in (0, 1))
     assert float(jnp.abs(first - second).max()) > 1e-3
 
 

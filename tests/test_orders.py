@@ -6,16 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import SDES
-from test_sde_lib import Nonlinear
 
-import samplers
 from samplers import (
-    Step,
-    adaptive_sde,
     ancestral,
     ddim,
-    ddim_inversion,
     deis,
     dpmpp_2m,
     dpmpp_2s,
@@ -26,11 +20,9 @@ from samplers import (
     log_snr_grid,
     reverse_diffusion,
     sample,
-    solve,
-    uniform_grid,
     unipc,
 )
-from sde_lib import VPSDE, TableVPSDE
+from sde_lib import TableVPSDE
 
 MEAN, VARIANCE = np.array([0.5, -1.0, 0.2]), np.array([0.04, 0.5, 2.0])
 FLOW = {

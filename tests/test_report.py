@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from experiments.plots import picture
-from experiments.report import _number, _spread, _without_nan
+from experiments.report import _mean_error, _number, _spread, _without_nan
 
 
 def test_each_image_is_in_its_place():
@@ -26,6 +26,13 @@ def test_numbers_have_three_digits(value, text):
 def test_a_spread_has_the_precision_of_its_mean():
     assert _spread({"mean": 2.345, "std": 0.4567, "values": [1, 2]}) == "2.35 ± 0.46"
     assert _spread({"mean": float("nan"), "std": float("nan"), "values": []}) == "— (not finite)"
+
+
+def test_a_mean_comes_with_its_standard_error_or_with_what_failed():
+    nan = float("nan")
+    assert _mean_error({"mean": 2.34567, "std_error": 0.0123, "non_finite": 0}) == "2.346 ± 0.012"
+    assert _mean_error({"mean": 2.34567, "std_error": nan, "non_finite": 0}) == "2.346"
+    assert _mean_error({"mean": nan, "std_error": nan, "non_finite": 3}) == "— (3 not finite)"
 
 
 def test_json_has_null_for_nan():

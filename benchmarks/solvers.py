@@ -1,0 +1,182 @@
+"""Endpoint error against NFE under exact scores: this library's fast solver, and every solver of diffusers and k-diffusion.
+
+python -m benchmarks.solvers --out runs/solvers [--workers N]        (needs `pip install -e .[bench]`)
+
+The figure of a solver is the geometric mean, over the mixtures of `benchmarks.problems`, of the median over starts of the
+root-mean-square distance per dimension to the endpoint of the flow, in float64. Ours is one configuration at every NFE; the
+peer beside it is the best of all theirs at that NFE, chosen after the fact. On VE and sub-VP, which they have not, ours alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import multiprocessing
+import os
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from matplotlib.figure import Figure
+from threadpoolctl import threadpool_limits
+
+from benchmarks.problems import Mixture, mixtures
+from samplers import arctan_grid, deis, dpmpp_2m, dpmpp_3m, heun, log_snr_grid, sample, unipc
+from sde_lib import VESDE, VPSDE, LinearSDE, SubVPSDE
+
+jax.config.update("jax_enable_x64", True)
+
+NFES = (5, 8, 10, 15, 20, 35, 50)
+FAST = "deis, arctan grid"
+OURS = {
+    FAST: (deis, partial(arctan_grid, t_min=0.0), 1),
+    "unipc 3, log-SNR grid": (unipc, partial(log_snr_grid, log_snr_max=14.0), 1),
+    "dpmpp_3m, log-SNR grid": (dpmpp_3m, partial(log_snr_grid, log_snr_max=14.0), 1),
+    "dpmpp_2m, log-SNR grid": (dpmpp_2m, partial(log_snr_grid, log_snr_max=14.0), 1),
+    "heun, log-SNR grid": (heun, partial(log_snr_grid, log_snr_max=14.0), 2),
+}
+"""Step, grid, and evaluations a step."""
+SDES = {"VP": VPSDE(), "sub-VP": SubVPSDE(), "VE": VESDE()}
+Errors = dict[str, list[float | None]]
+
+
+def distance(found: np.ndarray, exact: np.ndarray) -> float:
+    """The median over examples of the root mean square over dimensions."""
+    return float(np.median(np.sqrt(np.mean((found - exact) ** 2, axis=1))))
+
+
+def starts(mixture: Mixture, s: float) -> np.ndarray:
+    """y ~ N(0, (1 + s^2) I) at the noisiest s [n, D]: on VP, x_1 of unit variance."""
+    return np.random.default_rng(0).standard_normal((mixture.n, mixture.means.shape[1])) * math.hypot(1, s)
+
+
+def ours(mixture: Mixture, sde: LinearSDE) -> Errors:
+    """Errors at each NFE of every solver of `OURS`, along its own grid, to the end of its grid."""
+    top = float(jnp.exp(-sde.log_snr(1.0) / 2))
+    y = starts(mixture, top)
+    score = lambda x, t: -mixture.eps(x[None] / sde.alpha(t), sde.sigma(t) / sde.alpha(t), jnp)[0] / sde.sigma(t)
+    found: Errors = {}
+    for label, (step, grid, nfe) in OURS.items():
+        run = jax.jit(jax.vmap(lambda x, grid, step=step: sample(jax.random.key(0), step(sde, score), x, grid)[0], (0, None)))
+        longest, errors = max(NFES) // nfe + 1, []
+        for n in NFES:
+            times = grid(sde, n // nfe) if n >= nfe else None
+            end = float(sde.sigma(times[-1]) / sde.alpha(times[-1]))
+            x = run(y * sde.alpha(1.0), jnp.pad(times, (0, longest - len(times)), mode="edge"))
+            errors.append(distance(np.asarray(x / sde.alpha(times[-1])), mixture.flow(y, top, max(end, 1e-7))[0]))
+        found[label] = errors
+    return found
+
+
+def theirs(mixture: Mixture) -> Errors:
+    """Errors at each NFE of every deterministic peer on VP, None where it has no setting of that cost."""
+    import torch
+
+    from benchmarks.peers import S_MAX, peers
+
+    torch.set_num_threads(1)
+    y, carried = starts(mixture, S_MAX), {}
+
+    def start(s: float) -> np.ndarray:
+        if s not in carried:
+            carried[s] = mixture.flow(y, S_MAX, s)[0] if s != S_MAX else y
+        return carried[s]
+
+    exact, found = start(1e-7), {}
+    for peer in peers():
+        if not peer.stochastic:
+            error = lambda n, peer=peer: distance(peer.run(mixture.eps, start, n, 0), exact)
+            found[peer.label] = [_or_none(error, n) for n in NFES]
+    return found
+
+
+def _or_none(measure: Callable[[int], float], n: int) -> float | None:
+    """`measure(n)`; None where a peer refuses the budget or leaves the numbers."""
+    try:
+        error = measure(n)
+    except (ValueError, IndexError, AssertionError, RuntimeError, ZeroDivisionError):
+        return None
+    return error if math.isfinite(error) else None
+
+
+def measured(index: int) -> dict[str, Errors]:
+    """All errors on one mixture: ours on each SDE, and the peers'."""
+    mixture = mixtures()[index]
+    threadpool_limits(1)  # a process for each mixture is the better use of the cores
+    return {name: ours(mixture, sde) for name, sde in SDES.items()} | {"peers": theirs(mixture)}
+
+
+def mean(errors: list[Errors], label: str) -> list[float | None]:
+    """The geometric mean over mixtures at each NFE; None where one is missing."""
+    columns = zip(*(e[label] for e in errors), strict=True)
+    return [math.exp(sum(map(math.log, c)) / len(c)) if all(c) else None for c in columns]
+
+
+def table(results: list[dict[str, Errors]]) -> dict[str, Any]:
+    """Ours on each SDE, the best peer at each NFE with its name, and their ratio."""
+    means = {sde: {label: mean([r[sde] for r in results], label) for label in OURS} for sde in SDES}
+    every = {label: mean([r["peers"] for r in results], label) for label in results[0]["peers"]}
+    best = []
+    for i, nfe in enumerate(NFES):
+        label, error = min(((k, v[i]) for k, v in every.items() if v[i] is not None), key=lambda pair: pair[1])
+        fast = means["VP"][FAST][i]
+        best.append({"nfe": nfe, "ours": fast, "peer": error, "ratio": fast / error, "label": label})
+    return {"best": best, "ours": means, "peers": every}
+
+
+def plot(found: dict[str, Any], path: Path) -> None:
+    """Error against NFE: our solvers on VP, the fast one on the other SDEs, and the envelope and the five best of the peers."""
+    figure = Figure(figsize=(7.2, 4.8), layout="constrained", dpi=140)
+    axes = figure.subplots()
+    axes.set(xscale="log", yscale="log", xlabel="score evaluations (NFE)", ylabel="median error at the data")
+    axes.set_xticks(NFES, [str(n) for n in NFES])
+    axes.minorticks_off()
+    whole = {k: v for k, v in found["peers"].items() if None not in v}
+    for label in sorted(whole, key=lambda k: sum(map(math.log, whole[k])))[:30]:
+        axes.plot(NFES, whole[label], color="#ccc", lw=0.8, zorder=1)
+    axes.plot([], [], color="#ccc", lw=0.8, label="the 30 best single peers")
+    peer = [row["peer"] for row in found["best"]]
+    axes.plot(NFES, peer, color="#444", ls="--", lw=1.6, label=f"best of {len(found['peers'])} peers at each NFE")
+    for label, errors in found["ours"]["VP"].items():
+        axes.plot(NFES, errors, lw=2.4 if label == FAST else 1.1, marker="o" if label == FAST else None, ms=4, label=label)
+    for name in ("sub-VP", "VE"):
+        axes.plot(NFES, found["ours"][name][FAST], lw=1.2, ls=":", label=f"{FAST}; {name}")
+    axes.legend(fontsize=7.5, frameon=False)
+    figure.savefig(path)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--workers", type=int, default=os.cpu_count())
+    arguments = parser.parse_args()
+    names = [f"{m.name} ({m.means.shape[1]}-D)" for m in mixtures()]
+    with ProcessPoolExecutor(arguments.workers, multiprocessing.get_context("spawn")) as pool:
+        results = list(pool.map(measured, range(len(names))))
+    found = table(results)
+    protocol = {
+        "mixtures": names,
+        "starts": [m.n for m in mixtures()],
+        "schedule": "VP beta 0.1 to 20; VE sigma 0.01 to 50",
+        "versions": {name: version(name) for name in ("jax", "diffusers", "k-diffusion", "torch")},
+    }
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    by_mixture = dict(zip(names, results, strict=True))
+    (arguments.out / "solvers.json").write_text(json.dumps({"protocol": protocol, **found, "by_mixture": by_mixture}, indent=1))
+    plot(found, arguments.out / "solvers.png")
+    print("| NFE | ours | best peer | ratio | which |\n|---|---|---|---|---|")
+    for row in found["best"]:
+        print("| {nfe} | {ours:.2e} | {peer:.2e} | {ratio:.2f} | {label} |".format(**row))
+    for name in ("sub-VP", "VE"):
+        print(f"{name}:", "  ".join(f"{e:.2e}" for e in found["ours"][name][FAST]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+"""interpolate: between held-out examples, on the arc between their latents, and as DDPM does from part of the way to noise."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments import parallel, plots
+from experiments.build import Experiment
+from experiments.draw import first_shown
+from experiments.errors import ConfigError
+from experiments.randomness import Purpose, stream
+from samplers import decode, encode, interpolate, slerp
+
+
+def interpolated(experiment: Experiment, params: Any, test: np.ndarray) -> dict[str, np.ndarray]:
+    """Frames [pairs, frames, *event] as levels between examples i and pairs + i, at even weights, by their kind.
+
+    By the flow, at evaluate.tolerance; and from t on, by the step and on the grid of sample.sampler. Their ends, w = 0 and 1,
+    are the examples themselves, encoded and decoded, or noised and denoised.
+    """
+    config, scaler, sde = experiment.config.interpolate, experiment.scaler, experiment.sde
+    label = experiment.config.sample.sampler
+    sampler = experiment.config.samplers[label]
+    whole = experiment.grid(sampler, sampler.n)
+    problems = []
+    if 2 * config.pairs > len(test):
+        problems.append(f"interpolate.pairs = {config.pairs}: {len(test)} held-out examples make {len(test) // 2}")
+    if config.t <= whole[-1]:
+        problems.append(f"interpolate.t = {config.t:g}: the grid of samplers.{label} ends at {whole[-1]:.3g}; start above it")
+    if problems:
+        raise ConfigError(problems)
+    grid = jnp.concatenate([jnp.full(1, config.t), whole[whole < config.t]])
+    tolerance: dict[str, Any] = {"rtol": experiment.config.evaluate.tolerance, "atol": experiment.config.evaluate.tolerance}
+
+    def one(params: Any, row: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        key, *levels = row
+        score = experiment.score(params)
+        x_a, x_b = (scaler.place(k, 0.5) for k in levels)
+        # The density is not asked for; `key` makes it cheap.
+        latent_a, latent_b = (encode(sde, score, x, key=key, **tolerance).latent for x in (x_a, x_b))
+        by_flow = lambda w: decode(sde, score, slerp(latent_a, latent_b, w, sde.prior_mean), **tolerance)
+        step, final = experiment.step(sampler, params), partial(sde.denoise, score) if sampler.denoise else None
+        from_t = lambda w: interpolate(key, step, sde, x_a, x_b, w, grid, final)
+        weights = jnp.linspace(0.0, 1.0, config.frames)
+        return scaler.decode(jax.vmap(by_flow)(weights)), scaler.decode(jax.vmap(from_t)(weights))
+
+    keys = jax.vmap(jax.random.fold_in, (None, 0))(
+        stream(experiment.config.seed, Purpose.INTERPOLATE), jnp.arange(config.pairs)
+    )
+    rows = keys, jnp.asarray(test[: config.pairs]), jnp.asarray(test[config.pairs : 2 * config.pairs])
+    flow, ddpm = parallel.in_batches(parallel.mapped(one), params, rows, jax.device_count())
+    return {"probability flow, on the arc between latents": flow, f"{label.replace('_', ' ')} from t = {config.t:g}": ddpm}
+
+
+def write(experiment: Experiment, params: Any, test: np.ndarray, path: Path) -> None:
+    """The frames as one picture: a row for each pair, between its two examples."""
+    frames = interpolated(experiment, params, test)
+    if jax.process_index() == 0:
+        pairs, shown = experiment.config.interpolate.pairs, experiment.scaler.display
+        ends = shown(test[:pairs]), shown(test[pairs : 2 * pairs])
+        figure = plots.interpolation({kind: shown(k) for kind, k in frames.items()}, ends, first_shown(experiment, test))
+        figure.savefig(path, bbox_inches="tight", pad_inches=0.1)

@@ -1,0 +1,154 @@
+"""Named parts: the only reader of `name`. A part is found in a module's `__all__` or anywhere, and judged by its signature."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import types
+import typing
+from collections.abc import Callable
+from functools import cache
+from types import ModuleType
+from typing import Annotated, Any, NamedTuple
+
+from flax import nnx
+from pydantic import ConfigDict, ValidationError, create_model
+
+import losses
+import models
+import samplers
+import sde_lib
+from experiments.config import nearest
+from experiments.errors import ConfigError
+from experiments.schema import Named
+
+
+class Kind(NamedTuple):
+    """Parts of `module` that `makes` something from the arguments `given`; the rest of their signature is a config's to set."""
+
+    module: ModuleType
+    makes: Any
+    given: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> list[str]:
+        """The names of all such parts in the module."""
+        return _names(self)
+
+    def holds(self, part: Any) -> bool:
+        """Whether the part makes what is wanted, from what is given and what a config can write."""
+        if not callable(part) or inspect.isabstract(part):
+            return False
+        made, wanted = part if isinstance(part, type) else _hints(part).get("return"), self.makes
+        right = issubclass(made, wanted) if inspect.isclass(made) and inspect.isclass(wanted) else made == wanted
+        return right and not self._missing(part)
+
+    def _missing(self, part: Callable[..., Any]) -> list[str]:
+        """What the part must be called with, and no config can write."""
+        hints = _hints(part)
+        needed = (p for p in parameters(part).values() if p.default is p.empty and p.name not in self.given)
+        return [p.name for p in needed if p.kind is p.VAR_POSITIONAL or _plain(hints.get(p.name, Any)) is Any]
+
+    def find(self, name: str) -> Callable[..., Any]:
+        """The part of that name, or what "my_pkg.my_module:Name" leads to; ConfigError with the nearest name otherwise."""
+        if ":" in name:
+            path, _, attribute = name.partition(":")
+            try:
+                return getattr(importlib.import_module(path), attribute)
+            except (ImportError, AttributeError) as error:
+                raise ConfigError(f"cannot import {name}: {error}; is its folder on PYTHONPATH?") from error
+        if name in self.names:
+            return getattr(self.module, name)
+        close = f"{nearest(name, self.names)}, or my_pkg.my_module:Name"
+        if name in self.module.__all__:
+            missing = self._missing(getattr(self.module, name))
+            raise ConfigError(
+                f"{name!r} needs {' and '.join(missing)}, which no config can write{close}"
+                if missing
+                else f"{name!r} is another part of {self.module.__name__}{close}"
+            )
+        raise ConfigError(f"unknown {self.module.__name__} name {name!r}{close}")
+
+    def check(self, part: Named) -> None:
+        """ConfigError where there is no such part, or its options do not fit."""
+        _check_options(self.find(part.name), part.options, self.given)
+
+
+SDE = Kind(sde_lib, sde_lib.SDE)
+NET = Kind(models, nnx.Module, ("shape", "outputs", "rngs"))
+PARAMETERIZATION = Kind(models, models.Coefs, ("sde", "t", "sigma_data"))
+OBJECTIVE = Kind(losses, losses.Loss, ("sde", "score", "score_and_v", "weight", "n", "t_min", "width"))
+WEIGHT = Kind(losses, typing.get_type_hints(losses.sigma2)["return"], ("sde", "t"))
+TIMES = Kind(losses, losses.TimeSampler, ("sde",))
+STEP = Kind(samplers, samplers.Step, ("sde", "score"))
+GRID = Kind(samplers, typing.get_type_hints(samplers.uniform_grid)["return"], ("sde", "n"))
+
+
+@cache
+def clash(objective: str, times: str) -> str | None:
+    """Why the objective cannot be trained with that draw of t, and what can; None where it can."""
+    if "n" in parameters(OBJECTIVE.find(objective)) and times != "discrete":
+        return f"{objective} sums over the n times of discrete, and over no other draw; take discrete, or objective dsm"
+    return None
+
+
+@cache
+def _names(kind: Kind) -> list[str]:
+    return [name for name in kind.module.__all__ if kind.holds(getattr(kind.module, name))]
+
+
+def parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """What it is called with."""
+    # A class by its constructor: NNX's metaclass hides it behind *args.
+    signature = inspect.signature(function.__init__ if isinstance(function, type) else function)
+    return {name: p for name, p in signature.parameters.items() if name != "self"}
+
+
+def _check_options(function: Callable[..., Any], options: dict[str, Any], given: tuple[str, ...]) -> None:
+    """`options` against the signature: their names, types and ranges. `given` are the arguments that the caller supplies."""
+    free = {name: p for name, p in parameters(function).items() if name not in given}
+    if any(p.kind is p.VAR_KEYWORD for p in free.values()):
+        return
+    hints = _hints(function)
+    fields: dict[str, Any] = {
+        name: (_plain(hints.get(name, Any)), ... if p.default is p.empty else p.default)
+        for name, p in free.items()
+        if p.kind is not p.VAR_POSITIONAL
+    }
+    model = create_model("Options", __config__=ConfigDict(extra="forbid", strict=True, allow_inf_nan=False), **fields)
+    try:
+        model.model_validate(options)
+    except ValidationError as error:
+        lines = []
+        for problem in error.errors():
+            name = str(problem["loc"][0])
+            if problem["type"] == "extra_forbidden":
+                lines.append(f"unknown option {name}{nearest(name, list(fields))}")
+            elif problem["type"] == "missing":
+                lines.append(f"option {name} is missing")
+            else:
+                lines.append(f"{name} = {problem['input']!r}: {problem['msg'][0].lower()}{problem['msg'][1:]}")
+        raise ConfigError(lines) from error
+
+
+def _hints(function: Callable[..., Any]) -> dict[str, Any]:
+    """The annotations of a function, or of a class's constructor or fields; none where they cannot be evaluated."""
+    hints: dict[str, Any] = {}
+    for source in (function, function.__init__) if isinstance(function, type) else (function,):
+        try:
+            hints |= typing.get_type_hints(source, include_extras=True)
+        except (NameError, TypeError):
+            continue
+    return hints
+
+
+def _plain(hint: Any) -> Any:
+    """The part of an annotation that a config file can write: `Scalar`, an array or a float, is a float."""
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        plain = tuple(_plain(a) for a in typing.get_args(hint) if _plain(a) is not Any)
+        return typing.Union[plain] if plain else Any  # noqa: UP007
+    if typing.get_origin(hint) is typing.Annotated:
+        base, *limits = typing.get_args(hint)
+        return Annotated[_plain(base), *limits] if _plain(base) is not Any else Any
+    writable = hint in (int, float, bool, str, type(None)) or typing.get_origin(hint) is tuple
+    return hint if writable else Any

@@ -1,0 +1,116 @@
+"""The terms of the variational bound on -log p(x_0), in nats per example, for any LinearSDE.
+
+All are functions of the network's error d = eps_hat - eps at x_t = alpha x_0 + sigma eps, eps_hat = -sigma score, which is of
+order one at every t: x_0 - x_0_hat = (sigma/alpha) d.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated
+
+import jax
+import jax.numpy as jnp
+from annotated_types import Ge, Le
+from jax.scipy.special import log_ndtr
+from jax.scipy.stats import norm
+from jaxtyping import Array, Float, Key
+
+from sde_lib.base import SDE, Event, LinearSDE, Positive, Scalar, Score, linear
+
+Share = Float[Array, "..."] | float
+Variance = Annotated[Scalar, Ge(0), Le(1)] | Callable[[Event, Scalar], Event]
+"""v in log std = v log std_transition + (1 - v) log std_posterior: a number, or v(x_t, t) (Nichol & Dhariwal 2021, eq. 15)."""
+
+
+def prior_term(sde: SDE, x_0: Event) -> Scalar:
+    """L_T = KL(q(x_1 | x_0) || p_1) = |alpha(1) x_0 - prior_mean|^2 / (2 sigma(1)^2).
+
+    Ho et al. (2020), eq. 5. Raises TypeError for an SDE without alpha and sigma.
+    """
+    sde = bounded(sde, "prior_term")
+    return jnp.sum((sde.alpha(1.0) * x_0 - sde.prior_mean) ** 2) / (2 * sde.sigma(1.0) ** 2)
+
+
+def diffusion_term(sde: SDE, score: Score, v: Variance = 0.0) -> Callable[[Key[Array, ""], Event, Scalar, Scalar], Scalar]:
+    """L_{t-1} = KL(q(x_s | x_t, x_0) || N(mean of q(x_s | x_t, x_0_hat), std_p^2)) from t to s < t; see `kl`.
+
+    Ho et al. (2020), eq. 5; at `v` = 0 it is (SNR(s) - SNR(t)) |x_0 - x_0_hat|^2 / 2, Kingma et al. (2021), eq. 13.
+    Returns term(key, x_0, t, s). Raises TypeError for an SDE without alpha and sigma.
+    """
+    linear_sde = bounded(sde, "diffusion_term")
+
+    def term(key: Key[Array, ""], x_0: Event, t: Scalar, s: Scalar) -> Scalar:
+        x_t, d = miss(linear_sde, score, key, x_0, t)
+        return kl(linear_sde, d, t, s, share(v, x_t, t))
+
+    return term
+
+
+def reconstruction_term(
+    sde: SDE, score: Score, width: Positive | None = 2 / 255
+) -> Callable[[Key[Array, ""], Event, Scalar], Scalar]:
+    """L_0 = -log p(x_0 | x_t), p = N(x_0_hat, (sigma/alpha)^2) over the cell of x_0; see `surprise`.
+
+    Ho et al. (2020), eq. 13, with the deviation of Kingma et al. (2021), app. F, which differs from sqrt(beta_1) by a factor
+    alpha ~ 1. Returns `loss(key, x_0, t)`. Raises TypeError for an SDE without alpha and sigma.
+    """
+    linear_sde = bounded(sde, "reconstruction_term")
+
+    def term(key: Key[Array, ""], x_0: Event, t: Scalar) -> Scalar:
+        return surprise(linear_sde, miss(linear_sde, score, key, x_0, t)[1], x_0, t, width)
+
+    return term
+
+
+def bounded(sde: SDE, asker: str) -> LinearSDE:
+    """`sde`, where it has the bound; a TypeError otherwise."""
+    return linear(sde, asker, "samplers.log_prob gives the likelihood under any SDE")
+
+
+def share(v: Variance, x_t: Event, t: Scalar) -> Share:
+    """v at x_t."""
+    return v(x_t, t) if callable(v) else v
+
+
+def miss(sde: LinearSDE, score: Score, key: Key[Array, ""], x_0: Event, t: Scalar) -> tuple[Event, Event]:
+    """(x_t, d), with eps ~ N(0, I) from `key`."""
+    eps = jax.random.normal(key, x_0.shape)
+    x_t = sde.perturb(x_0, eps, t)
+    return x_t, -sde.sigma(t) * score(x_t, t) - eps
+
+
+def kl(sde: LinearSDE, d: Event, t: Scalar, s: Scalar, v: Share) -> Scalar:
+    """sum log rho + (1/rho^2 - 1)/2 + (e^(lambda_s - lambda_t) - 1) d^2 / (2 rho^2),  rho = std_p/std_q = (sigma_t/sigma_s)^v.
+
+    The KL of two Gaussians; std_transition/std_posterior = sigma_t/sigma_s, as each is its sigma times one square root.
+    """
+    log_rho = v * (jnp.log(sde.sigma(t)) - jnp.log(sde.sigma(s)))
+    gain = jnp.expm1(sde.log_snr(s) - sde.log_snr(t))
+    return jnp.sum(log_rho + jnp.expm1(-2 * log_rho) / 2 + jnp.exp(-2 * log_rho) * gain * d**2 / 2)
+
+
+def surprise(sde: LinearSDE, d: Event, x_0: Event, t: Scalar, width: Positive | None) -> Scalar:
+    """-sum log N(x_0; x_0_hat, (sigma/alpha)^2): a density where `width` is None, or over [x_0 - width/2, x_0 + width/2].
+
+    `width` is the distance of two grey levels, 2/(L - 1). The first and the last cell, at -1 and 1, are open.
+    """
+    std = jnp.exp(-sde.log_snr(t) / 2)
+    if width is None:
+        return -jnp.sum(norm.logpdf(d) - jnp.log(std))
+    half = width / (2 * std)
+    log_p = jnp.where(x_0 < -1 + width / 2, log_ndtr(d + half), _log_cell(d, half))
+    return -jnp.sum(jnp.where(x_0 > 1 - width / 2, log_ndtr(half - d), log_p))
+
+
+def _log_cell(d: Event, half: Scalar) -> Event:
+    """log(Phi(d + half) - Phi(d - half)), in the left tail, where neither is close to 1.
+
+    Where the two are close, by Taylor's series of the density about d, of relative error h^4 (d^4 - 6 d^2 + 3)/120.
+    """
+    d = -jnp.abs(d)
+    narrow = half * jnp.maximum(1.0, -d) < 0.05
+    upper = log_ndtr(d + half)
+    ratio = jnp.where(narrow, -1.0, log_ndtr(d - half) - upper)
+    series = norm.logpdf(d) + jnp.log(2 * half) + jnp.log1p(half**2 * (d**2 - 1) / 6)
+    return jnp.where(narrow, series, upper + jnp.log(-jnp.expm1(ratio)))

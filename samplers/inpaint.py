@@ -1,0 +1,59 @@
+"""Inpainting: functions Step -> Step, so that every sampler fills in what is missing around what is known."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool
+
+from samplers.step import Step
+from sde_lib.base import SDE, Count, Event, linear
+
+
+def inpaint(step: Step, sde: SDE, known: Event, mask: Bool[Array, "..."]) -> Step:
+    """`step` from t to s, then x_s <- alpha_s known + sigma_s z, a draw of p(x_s | x_0), where `mask` is true.
+
+    `mask` broadcasts over the event; what `known` holds outside of it is not read. `step` moves all the way to s: a predictor
+    or a whole chain, not the corrector in one. x_s agrees with `known` to sigma_s, and exactly where that is 0. What is
+    unknown meets what is known in the next score only, which is late: `resample` mends that. Song et al. (2021), app. I.2.
+
+    Raises TypeError for an SDE without alpha and sigma.
+    """
+    sde = linear(sde, "inpaint", "guidance.classifier on log p(known | x_t) serves any SDE")
+
+    def update(key, x, memory, t, s):
+        step_key, known_key = jax.random.split(key)
+        x, memory = step.update(step_key, x, memory, t, s)
+        return jnp.where(mask, sde.perturb(known, jax.random.normal(known_key, x.shape, x.dtype), s), x), memory
+
+    return Step(step.init, update, step.nfe)
+
+
+def resample(step: Step, sde: SDE, repeats: Count) -> Step:
+    """`step` from t to s, `repeats` times in all: before each but the first, back to x_t = alpha_ts x_s + sigma_ts z.
+
+    On an exact step this changes no law. On `inpaint` it is RePaint's resampling, by which the unknown learns of the known:
+    Lugmayr et al. (2022), alg. 1. What a multistep solver remembers is of another path, so each repetition forgets it.
+
+    Raises TypeError for an SDE without alpha and sigma.
+    """
+    sde = linear(sde, "resample", "it needs the transition from s to t")
+
+    def update(key, x, memory, t, s):
+        alpha_ts, sigma_ts = sde.transition(t, s)
+
+        def once(x_t, before, nfe, key):
+            x_s, after = step.update(key, x_t, before, t, s)
+            return x_s, after, nfe + step.count(after, jnp.array(1)) - step.count(before, jnp.array(0))
+
+        def again(carry, key):
+            x_s, _, nfe = carry
+            back_key, step_key = jax.random.split(key)
+            x_t = alpha_ts * x_s + sigma_ts * jax.random.normal(back_key, x_s.shape, x_s.dtype)
+            return once(x_t, step.init(x_t), nfe, step_key), None
+
+        keys, (remembered, nfe) = jax.random.split(key, repeats), memory
+        x, remembered, nfe = jax.lax.scan(again, once(x, remembered, nfe, keys[0]), keys[1:])[0]
+        return x, (remembered, nfe)
+
+    return Step(lambda x: (step.init(x), jnp.zeros((), int)), update, nfe=lambda memory, n: memory[1])

@@ -1,0 +1,71 @@
+"""The flow's latent space: back from x_1 to data, between two latents, and between two examples part of the way to noise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
+
+from samplers.ode import integrate
+from samplers.step import Step, sample
+from sde_lib.base import SDE, Count, Event, Positive, Scalar, Score, linear
+
+
+def decode(
+    sde: SDE,
+    score: Score,
+    latent: Event,
+    *,
+    t_min: float | None = None,
+    rtol: Positive = 1e-4,
+    atol: Positive = 1e-4,
+    max_steps: Count = 2000,
+) -> Event:
+    """The x at t_min of the probability flow that is `latent` at t = 1: the inverse of `encode`. nan where the solver failed.
+
+    Song et al. (2021), sec. 4.3.
+    """
+    start = sde.t_min if t_min is None else t_min
+    return integrate(sde.reverse_drift(score, eta=0.0), latent, 1.0, start, rtol, atol, max_steps)[0]
+
+
+def slerp(a: Event, b: Event, w: Scalar, centre: Scalar = 0.0) -> Event:
+    """From a (w = 0) to b (w = 1) on the arc about `centre`, lengths linear in w.
+
+        c + ((1 - w)|a - c| + w |b - c|) (sin((1 - w) theta) a' + sin(w theta) b') / sin(theta)
+
+    with a', b' the directions of a - c and b - c, and theta = 2 arctan(|a' - b'| / |a' + b'|) the angle between them
+    (Shoemake 1985). Latents of equal length keep it, as on a straight line they would not; `centre` is the SDE's `prior_mean`.
+    Where a' = b' there is nothing to turn, and where a' = -b' no one arc: both go straight, (1 - w) a + w b.
+    """
+    a, b = a - centre, b - centre
+    length = lambda v: jnp.sqrt(jnp.vdot(v, v))
+    unit = lambda v: v / jnp.maximum(length(v), jnp.finfo(v.dtype).tiny)
+    theta = 2 * jnp.arctan2(length(unit(a) - unit(b)), length(unit(a) + unit(b)))  # arccos loses small angles to rounding
+    straight = jnp.sin(theta) < 1e-3
+    turned = (jnp.sin((1 - w) * theta) * unit(a) + jnp.sin(w * theta) * unit(b)) / jnp.where(straight, 1.0, jnp.sin(theta))
+    return centre + jnp.where(straight, (1 - w) * a + w * b, ((1 - w) * length(a) + w * length(b)) * turned)
+
+
+def interpolate(
+    key: Key[Array, ""],
+    step: Step,
+    sde: SDE,
+    x_a: Event,
+    x_b: Event,
+    w: Scalar,
+    grid: Float[Array, " times"],
+    final: Callable[[Event, Scalar], Event] | None = None,
+) -> Event:
+    """`step` along `grid` from x_t = (1 - w) x_a,t + w x_b,t = alpha_t ((1 - w) x_a + w x_b) + sigma_t z at t = grid[0].
+
+    Ho et al. (2020), sec. 4.3, where x_a,t and x_b,t are two draws of q; here they share their noise z, so that x_t is at the
+    noise level of t for every w, and `key` fixes it and the step's for all frames of a pair. `final` as in `sample`.
+    Raises TypeError for an SDE without alpha and sigma.
+    """
+    linear_sde = linear(sde, "interpolate", "encode, slerp and decode serve any SDE")
+    noise_key, step_key = jax.random.split(key)
+    x_t = linear_sde.perturb((1 - w) * x_a + w * x_b, jax.random.normal(noise_key, x_a.shape), grid[0])
+    return sample(step_key, step, x_t, grid, final)[0]

@@ -1,0 +1,37 @@
+"""Expectations of a loss without Monte Carlo: its Gaussian noise set to the nodes of Gauss-Hermite cubature."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from unittest.mock import patch
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from oracle import GAUSSIAN
+
+
+def nodes(n: int, dimensions: int) -> tuple[np.ndarray, np.ndarray]:
+    """z [n^d, d] and weights with sum w f(z) = E f(N(0, I)) for f of degree up to 2 n - 1 in each coordinate."""
+    z, w = np.polynomial.hermite_e.hermegauss(n)
+    grid = np.stack(np.meshgrid(*[z] * dimensions), axis=-1).reshape(-1, dimensions)
+    weights = np.stack(np.meshgrid(*[w / w.sum()] * dimensions), axis=-1).reshape(-1, dimensions).prod(axis=-1)
+    return grid.astype(np.float32), weights.astype(np.float32)
+
+
+def noise(z: jax.Array):
+    """`jax.random.normal` gives z, whatever the key."""
+    return patch.object(jax.random, "normal", lambda key, shape: z)
+
+
+def expectation(of: Callable[..., Any], n: int = 3) -> Any:
+    """E of(key, x_0) over x_0 ~ GAUSSIAN and the noise `of` draws; exact for polynomials of degree 2 n - 1 in either."""
+    points, weights = nodes(n, 4)
+
+    def at(point):
+        z_0, z = jnp.split(point, 2)
+        with noise(z):
+            return of(jax.random.key(0), GAUSSIAN.means[0] + GAUSSIAN.std * z_0)
+
+    return jax.tree.map(lambda a: jnp.tensordot(weights, a, 1), jax.vmap(at)(points))

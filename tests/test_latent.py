@@ -1,0 +1,146 @@
+"""There and back through the latent space of the flow, and what lies between."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from oracle import GAUSSIAN, MIXTURE
+from PIL import Image
+from test_experiments import MOONS, in_root, run  # noqa: F401
+from test_sde_lib import Nonlinear
+
+from experiments import config as configs
+from experiments.build import build
+from experiments.errors import ConfigError
+from experiments.interpolate import interpolated
+from experiments.schema import Config
+from samplers import ancestral, decode, encode, interpolate, sample, slerp, uniform_grid
+from samplers.step import stateless
+from sde_lib import VESDE, VPSDE, TableVPSDE
+
+
+def test_decode_inverts_encode(sde):
+    """From data of a mixture to t = 1 and back, at its exact score."""
+    score = MIXTURE.score(sde)
+    options: dict[str, Any] = {"t_min": max(sde.t_min, 1e-3), "rtol": 1e-4, "atol": 1e-4}
+
+    def there_and_back(x):
+        latent = encode(sde, score, x, **options).latent
+        return latent, decode(sde, score, latent, **options)
+
+    xs = jax.vmap(MIXTURE.sample)(jax.random.split(jax.random.key(0), 8))
+    latents, back = jax.jit(jax.vmap(there_and_back))(xs)
+    assert float(jnp.abs(latents - xs).max()) > 0.1
+    np.testing.assert_allclose(back, xs, atol=2e-2 if isinstance(sde, TableVPSDE) else 5e-3)  # its drift has kinks
+
+
+def test_latents_of_a_gaussian_are_its_quantiles():
+    """Of N(m, s^2) the flow is the affine map between the marginals, so that the latent is the standardised x."""
+    sde, x = VPSDE(), jnp.array([0.9, -0.3])
+    latent = encode(sde, GAUSSIAN.score(sde), x, rtol=1e-6, atol=1e-6).latent
+    scale = lambda t: jnp.sqrt((sde.alpha(t) * GAUSSIAN.std) ** 2 + sde.sigma(t) ** 2)
+    mean = GAUSSIAN.means[0]
+    standard = (x - sde.alpha(sde.t_min) * mean) / scale(sde.t_min)
+    np.testing.assert_allclose(latent, sde.alpha(1.0) * mean + scale(1.0) * standard, atol=1e-3)
+
+
+@pytest.mark.parametrize("centre", [0.0, -0.4])
+def test_slerp_is_the_arc(centre):
+    """Ends exact; length kept; equal weights turn by equal angles, in the plane of a and b."""
+    a, b = centre + jnp.array([[3.0], [0.0]]), centre + 3 * jnp.array([[np.cos(2.0)], [np.sin(2.0)]])
+    weights = jnp.linspace(0, 1, 9)
+    arc = jax.vmap(lambda w: slerp(a, b, w, centre))(weights)
+    angle = 2.0 * np.asarray(weights)
+    np.testing.assert_allclose(arc[..., 0] - centre, 3 * np.stack([np.cos(angle), np.sin(angle)], -1), atol=2e-6)
+
+
+def test_lengths_are_linear_between_different_ones():
+    a, b = jax.random.normal(jax.random.key(0), (2, 4, 4, 1)) * jnp.array([1.0, 3.0]).reshape(2, 1, 1, 1)
+    for w in (0.0, 0.3, 1.0):
+        length = (1 - w) * jnp.linalg.norm(a.ravel()) + w * jnp.linalg.norm(b.ravel())
+        assert float(jnp.linalg.norm(slerp(a, b, w).ravel())) == pytest.approx(float(length), rel=1e-5)
+    np.testing.assert_allclose(slerp(a, b, 0.0), a, atol=1e-6)
+    np.testing.assert_allclose(slerp(a, b, 1.0), b, atol=1e-6)
+
+
+@pytest.mark.parametrize("turn", [1e-7, 5e-4, 2e-3, 1e-2, np.pi - 1e-2, np.pi - 2e-3])
+def test_slerp_keeps_the_length_at_small_and_near_straight_angles(turn):
+    """In float32, where arccos of the cosine is off by tens of percent."""
+    a, b = jnp.array([1.0, 0.0]), jnp.array([np.cos(turn), np.sin(turn)], jnp.float32)
+    for w in (0.25, 0.5):
+        np.testing.assert_allclose(slerp(a, b, w), [np.cos(w * turn), np.sin(w * turn)], atol=1e-3)
+
+
+def test_slerp_without_an_arc_goes_straight():
+    """Parallel, antiparallel, and from the centre itself: finite, and the ends are the ends."""
+    a, zero = jnp.array([1.0, 2.0]), jnp.zeros(2)
+    np.testing.assert_allclose(slerp(a, 2 * a, 0.25), 1.25 * a, rtol=1e-6)
+    np.testing.assert_allclose(slerp(a, -a, 0.25), 0.5 * a, rtol=1e-6)
+    np.testing.assert_allclose(slerp(zero, zero, 0.5), zero)
+    np.testing.assert_allclose(slerp(zero, a, 1.0), a, rtol=1e-6)
+
+
+def test_interpolation_at_an_end_is_denoising_of_that_example():
+    """At w = 0: x_a noised to t and carried to data by the same two keys; at w = 1, x_b."""
+    sde, key = VPSDE(), jax.random.key(3)
+    step = ancestral(sde, MIXTURE.score(sde))
+    grid = 0.4 * uniform_grid(sde, 10)
+    x_a, x_b = jnp.array([-1.0, 0.1]), jnp.array([1.1, 0.4])
+    noise_key, step_key = jax.random.split(key)
+    z = jax.random.normal(noise_key, (2,))
+    for w, x in ((0.0, x_a), (1.0, x_b)):
+        alone = sample(step_key, step, sde.perturb(x, z, grid[0]), grid)[0]
+        np.testing.assert_allclose(interpolate(key, step, sde, x_a, x_b, w, grid), alone, rtol=1e-6)
+
+
+@pytest.mark.parametrize("w", [0.0, 0.3, 0.5])
+def test_the_noise_is_that_of_t_for_every_weight(w):
+    """x_t over keys: mean alpha_t ((1 - w) x_a + w x_b), standard deviation sigma_t. A step that stays shows it."""
+    sde, grid = VESDE(), jnp.array([0.6, 0.0])
+    stay = stateless(lambda key, x, t, s: x, nfe=0)
+    x_a, x_b = jnp.array([-1.0, 3.0]), jnp.array([2.0, 0.5])
+    keys = jax.random.split(jax.random.key(0), 20_000)
+    x_t = jax.vmap(lambda key: interpolate(key, stay, sde, x_a, x_b, w, grid))(keys)
+    sigma = float(sde.sigma(0.6))
+    np.testing.assert_allclose(x_t.std(0), sigma, rtol=4 / np.sqrt(2 * 20_000))
+    np.testing.assert_allclose(x_t.mean(0), (1 - w) * x_a + w * x_b, atol=4 * sigma / np.sqrt(20_000))
+
+
+def test_the_last_denoising_is_applied():
+    sde, grid = VPSDE(), jnp.array([0.5, 0.1])
+    step, a, b = ancestral(sde, GAUSSIAN.score(sde)), jnp.zeros(2), jnp.ones(2)
+    arguments = jax.random.key(0), step, sde, a, b, 0.5, grid
+    np.testing.assert_allclose(interpolate(*arguments, lambda x, t: 10 * x + t), 10 * interpolate(*arguments) + 0.1, rtol=1e-6)
+
+
+def test_interpolation_of_an_sde_that_is_not_linear_is_refused():
+    with pytest.raises(TypeError, match="interpolate needs alpha"):
+        interpolate(
+            jax.random.key(0), ancestral(VPSDE(), lambda x, t: x), Nonlinear(), jnp.ones(2), jnp.ones(2), 0.5, jnp.ones(2)
+        )
+
+
+SMALL = ["--config.interpolate.pairs=3", "--config.interpolate.frames=3", "--config.train.steps=4"]
+SMALL += ["--config.samplers.ancestral.n=4", "--config.samplers.ancestral.sweep={}"]
+
+
+@pytest.mark.slow
+def test_the_subcommand_writes_a_picture_of_points(tmp_path, capsys):
+    """Of a trained run alone."""
+    assert run("interpolate", tmp_path, *SMALL) == 5
+    assert "train it first" in capsys.readouterr().err
+    assert run("train", tmp_path, *SMALL) == 0
+    assert run("interpolate", tmp_path, *SMALL) == 0
+    assert np.asarray(Image.open(tmp_path / "interpolation.png").convert("L")).std() > 1
+
+
+def test_pairs_and_times_that_there_are_not_are_refused():
+    tree = configs.read(MOONS, ["--config.interpolate.pairs=6", "--config.interpolate.t=1e-4"])
+    experiment = build(Config.model_validate(tree), (2,))
+    with pytest.raises(ConfigError) as error:
+        interpolated(experiment, (), np.zeros((9, 2), np.float32))
+    few, late = str(error.value).splitlines()
+    assert few == "interpolate.pairs = 6: 9 held-out examples make 4"
+    assert late.startswith("interpolate.t = 0.0001: the grid of samplers.ancestral ends at")
