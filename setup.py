@@ -52,6 +52,7 @@ setup(
     extras_require={
         "cuda": ["jax[cuda12]>=0.10,<0.12"],
         "tpu": ["jax[tpu]>=0.10,<0.12"],
+        "bench": ["diffusers>=0.35", "k-diffusion>=0.1.1", "torch>=2.8"],
         "dev": ["pytest>=8", "pytest-xdist>=3", "hypothesis>=6", "beartype>=0.20", "ruff>=0.14", "pyright>=1.1.400"],
     },
 )

@@ -1,6 +1,6 @@
 """Endpoint error against NFE under exact scores: this library's fast solver, and every solver of diffusers and k-diffusion.
 
-python -m benchmarks.solvers --out runs/solvers [--workers N]        (needs `pip install -e .[bench]`)
+python -m benchmarks.solvers --out runs/solvers [--workers N] [--held-out]     (needs `pip install -e .[bench]`)
 
 The figure of a solver is the geometric mean, over the mixtures of `benchmarks.problems`, of the median over starts of the
 root-mean-square distance per dimension to the endpoint of the flow, in float64. Ours is one configuration at every NFE; the
@@ -13,8 +13,7 @@ import argparse
 import json
 import math
 import multiprocessing
-import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from importlib.metadata import version
@@ -24,10 +23,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import torch
 from matplotlib.figure import Figure
 from threadpoolctl import threadpool_limits
 
-from benchmarks.problems import Mixture, mixtures
+from benchmarks.problems import Mixture, held_out, mixtures
 from samplers import arctan_grid, deis, dpmpp_2m, dpmpp_3m, heun, log_snr_grid, sample, unipc
 from sde_lib import VESDE, VPSDE, LinearSDE, SubVPSDE
 
@@ -77,11 +77,8 @@ def ours(mixture: Mixture, sde: LinearSDE) -> Errors:
 
 def theirs(mixture: Mixture) -> Errors:
     """Errors at each NFE of every deterministic peer on VP, None where it has no setting of that cost."""
-    import torch
-
     from benchmarks.peers import S_MAX, peers
 
-    torch.set_num_threads(1)
     y, carried = starts(mixture, S_MAX), {}
 
     def start(s: float) -> np.ndarray:
@@ -93,11 +90,11 @@ def theirs(mixture: Mixture) -> Errors:
     for peer in peers():
         if not peer.stochastic:
             error = lambda n, peer=peer: distance(peer.run(mixture.eps, start, n, 0), exact)
-            found[peer.label] = [_or_none(error, n) for n in NFES]
+            found[peer.label] = [or_none(error, n) for n in NFES]
     return found
 
 
-def _or_none(measure: Callable[[int], float], n: int) -> float | None:
+def or_none(measure: Callable[[int], float], n: int) -> float | None:
     """`measure(n)`; None where a peer refuses the budget or leaves the numbers."""
     try:
         error = measure(n)
@@ -106,11 +103,31 @@ def _or_none(measure: Callable[[int], float], n: int) -> float | None:
     return error if math.isfinite(error) else None
 
 
-def measured(index: int) -> dict[str, Errors]:
+def measured(mixture: Mixture) -> dict[str, Errors]:
     """All errors on one mixture: ours on each SDE, and the peers'."""
-    mixture = mixtures()[index]
-    threadpool_limits(1)  # a process for each mixture is the better use of the cores
     return {name: ours(mixture, sde) for name, sde in SDES.items()} | {"peers": theirs(mixture)}
+
+
+def each(measure: Callable[[Mixture], Any], chosen: Sequence[Mixture], workers: int | None) -> list[Any]:
+    """`measure` of each mixture, in processes of one thread, the largest first."""
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), one_thread) as pool:
+        pending = [pool.submit(measure, mixture) for mixture in reversed(chosen)]
+        return [future.result() for future in reversed(pending)]
+
+
+def one_thread() -> None:
+    """A process for each mixture is the better use of the cores."""
+    torch.set_num_threads(1)
+    threadpool_limits(1)
+
+
+def protocol(chosen: Sequence[Mixture]) -> dict[str, Any]:
+    """What the numbers depend on."""
+    return {
+        "mixtures": {m.name: {"dimensions": m.means.shape[1], "starts": m.n} for m in chosen},
+        "schedule": "VP beta 0.1 to 20; VE sigma 0.01 to 50",
+        "versions": {name: version(name) for name in ("jax", "diffusers", "k-diffusion", "torch")},
+    }
 
 
 def mean(errors: list[Errors], label: str) -> list[float | None]:
@@ -155,21 +172,16 @@ def plot(found: dict[str, Any], path: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--workers", type=int, default=os.cpu_count())
+    parser.add_argument("--workers", type=int, help="processes, one for each core unless told")
+    parser.add_argument("--held-out", action="store_true", help="the mixtures on which nothing was chosen")
     arguments = parser.parse_args()
-    names = [f"{m.name} ({m.means.shape[1]}-D)" for m in mixtures()]
-    with ProcessPoolExecutor(arguments.workers, multiprocessing.get_context("spawn")) as pool:
-        results = list(pool.map(measured, range(len(names))))
+    chosen = held_out() if arguments.held_out else mixtures()
+    results = each(measured, chosen, arguments.workers)
     found = table(results)
-    protocol = {
-        "mixtures": names,
-        "starts": [m.n for m in mixtures()],
-        "schedule": "VP beta 0.1 to 20; VE sigma 0.01 to 50",
-        "versions": {name: version(name) for name in ("jax", "diffusers", "k-diffusion", "torch")},
-    }
     arguments.out.mkdir(parents=True, exist_ok=True)
-    by_mixture = dict(zip(names, results, strict=True))
-    (arguments.out / "solvers.json").write_text(json.dumps({"protocol": protocol, **found, "by_mixture": by_mixture}, indent=1))
+    by_mixture = {mixture.name: result for mixture, result in zip(chosen, results, strict=True)}
+    text = json.dumps({"protocol": protocol(chosen), **found, "by_mixture": by_mixture}, indent=1)
+    (arguments.out / "solvers.json").write_text(text)
     plot(found, arguments.out / "solvers.png")
     print("| NFE | ours | best peer | ratio | which |\n|---|---|---|---|---|")
     for row in found["best"]:

@@ -25,11 +25,19 @@ def get_config() -> ConfigDict:
 
 
 def samplers(n: int) -> ConfigDict:
-    """The four samplers of Song et al. (2021) at about n score evaluations, swept below and above."""
-    grid = {"name": "log_snr_grid", "log_snr_max": 6.0}
+    """The four samplers of Song et al. (2021) at about n score evaluations and below, and the library's fast solver at n/4."""
+    end = {"log_snr_max": 6.0}
+    grid = {"name": "log_snr_grid", **end}
     swept = (n // 4, n // 2)
     return ConfigDict(
         {
+            "fast": {
+                "step": {"name": "deis"},
+                "grid": {"name": "arctan_grid", **end},
+                "n": n // 4,
+                "denoise": True,
+                "sweep": {"n": (n // 16, n // 8)},
+            },
             "ancestral": {"step": {"name": "ancestral"}, "grid": grid, "n": n, "sweep": {"n": swept}},
             "annealed_langevin": {
                 "step": {"name": "annealed_langevin", "snr": 0.5, "n_steps": 1},

@@ -1,4 +1,4 @@
-"""Config -> objects. What can be wrong with a config is found here, before any compile."""
+"""Config -> objects."""
 
 from __future__ import annotations
 
@@ -7,20 +7,17 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 from flax import linen
-from pydantic import ValidationError
 
 import losses
 import models
 import samplers
 import sde_lib
-from experiments import dequantize
-from experiments.config import nearest
+from experiments.checks import attempt, check_net, check_times, check_weight, cross_problems, known_score, sampler_problems
 from experiments.errors import ConfigError
-from experiments.parts import GRID, NET, OBJECTIVE, PARAMETERIZATION, SDE, STEP, TIMES, WEIGHT, Kind, clash, parameters
+from experiments.parts import GRID, NET, OBJECTIVE, PARAMETERIZATION, SDE, STEP, TIMES, WEIGHT, parameters
 from experiments.scale import Scaler
-from experiments.schema import Config, Named, Sampler
+from experiments.schema import Config, Sampler
 
 
 class Experiment(NamedTuple):
@@ -43,15 +40,19 @@ class Experiment(NamedTuple):
         evaluate = self.model.with_variance if learns_variance(self.config) else self.model.apply
         return self.objective(self.sde, lambda x, t: evaluate(params, x, t, key=key))
 
+    def learned(self, params: Any) -> dict[str, Any]:
+        """{"v": the variance v(x, t) at `params`} where one is learned, for what takes it."""
+        v = lambda x, t: self.model.with_variance(params, x, t)[1]
+        return {"v": v} if learns_variance(self.config) else {}
+
     def step(self, sampler: Sampler, params: Any, **swept: Any) -> samplers.Step:
         """The sampler's step at `params`, after its corrector; `swept` replaces options of the step.
 
         A step that takes a variance v, and is told none, gets the learned one where there is one.
         """
-        make, score, options = STEP.find(sampler.step.name), self.score(params), sampler.step.options | swept
-        if "v" in parameters(make) and learns_variance(self.config):
-            options = {"v": lambda x, t: self.model.with_variance(params, x, t)[1]} | options
-        step = make(self.sde, score, **options)
+        make, score = STEP.find(sampler.step.name), self.score(params)
+        learned = self.learned(params) if "v" in parameters(make) else {}
+        step = make(self.sde, score, **(learned | sampler.step.options | swept))
         if sampler.corrector is None:
             return step
         return samplers.chain(STEP.find(sampler.corrector.name)(self.sde, score, **sampler.corrector.options), step)
@@ -66,46 +67,9 @@ def learns_variance(config: Config) -> bool:
     return "score_and_v" in parameters(OBJECTIVE.find(config.objective.name))
 
 
-PARTS = {"sde": SDE, "net": NET, "parameterization": PARAMETERIZATION, "objective": OBJECTIVE, "weight": WEIGHT, "times": TIMES}
-SAMPLER_PARTS = {"step": STEP, "corrector": STEP, "grid": GRID}
-Problems = list[str]
-
-
-def attempt(problems: Problems, where: str, make: Callable[[], Any]) -> Any:
-    """`make()`; or None, and its error among the problems, if that is one that a config can cause."""
-    try:
-        return make()
-    except ConfigError as error:
-        problems.extend(f"{where}: {line}" for line in str(error).splitlines())
-    except (TypeError, ValueError, ZeroDivisionError, IndexError) as error:
-        problems.append(f"{where}: {' '.join(str(error).split())}")
-
-
-def part_problems(tree: dict[str, Any]) -> Problems:
-    """What is wrong with the named parts of a config's tree: names that do not exist, options that do not fit a signature."""
-    problems: Problems = []
-
-    def part(kind: Kind, where: str, section: Any) -> None:
-        try:
-            named = Named.model_validate(section)
-        except ValidationError:  # the schema's to refuse
-            return
-        attempt(problems, where, lambda: kind.check(named))
-
-    for key, kind in PARTS.items():
-        if tree.get(key) is not None:
-            part(kind, key, tree[key])
-    labelled = tree.get("samplers")
-    for label, sampler in labelled.items() if isinstance(labelled, dict) else ():
-        for key, kind in SAMPLER_PARTS.items() if isinstance(sampler, dict) else ():
-            if sampler.get(key) is not None:
-                part(kind, f"samplers.{label}.{key}", sampler[key])
-    return problems
-
-
 def build(config: Config, shape: tuple[int, ...]) -> Experiment:
     """The experiment on events of `shape`. Raises ConfigError with every problem, one line each."""
-    problems = _cross_checks(config)
+    problems = cross_problems(config)
     sde = attempt(problems, "sde", lambda: SDE.find(config.sde.name)(**config.sde.options))
     attempt(problems, "sde", lambda: sde and sde_lib.check(sde))
     if problems:
@@ -117,12 +81,13 @@ def build(config: Config, shape: tuple[int, ...]) -> Experiment:
     scaler = Scaler(config.data.levels, config.data.dequantize)
     experiment = Experiment(config, shape, sde, model, times, objective, scaler)
     if model is not None:
-        attempt(problems, "net", lambda: _check_net(experiment))
+        attempt(problems, "net", lambda: check_net(experiment))
     attempt(problems, "objective", lambda: objective and objective(sde, lambda x, t: x))
-    attempt(problems, "weight", lambda: _weight(config)(sde, 0.5))
+    attempt(problems, "weight", lambda: check_weight(_weight(config), sde))
+    attempt(problems, "times", lambda: times and check_times(config, sde, times))
+    known = experiment._replace(model=known_score(sde))
     for label, sampler in config.samplers.items():
-        attempt(problems, f"samplers.{label}", lambda sampler=sampler: experiment.step(sampler, None))
-        attempt(problems, f"samplers.{label}.grid", lambda sampler=sampler: experiment.grid(sampler, sampler.n))
+        problems += sampler_problems(known, label, sampler)
     if problems:
         raise ConfigError(problems)
     return experiment
@@ -153,47 +118,3 @@ def _objective(config: Config) -> Callable[..., losses.Loss]:
 def _weight(config: Config) -> Callable[..., Any]:
     """weight(sde, t) with its options; where none is named, any."""
     return losses.likelihood if config.weight is None else partial(WEIGHT.find(config.weight.name), **config.weight.options)
-
-
-def _check_net(experiment: Experiment) -> None:
-    """The score has the shape of x: traced, not compiled."""
-    x = jnp.zeros(experiment.shape)
-    params = jax.eval_shape(experiment.model.init, jax.random.key(0), x)
-    out = jax.eval_shape(experiment.model.apply, params, x, 0.5)
-    if out.shape != x.shape:
-        raise ValueError(f"the network maps {x.shape} to {out.shape}; it must keep the shape")
-
-
-def _cross_checks(config: Config) -> list[str]:
-    """Combinations that no single key can judge."""
-    problems = []
-    devices = jax.device_count()
-    for key, batch in (("train.batch", config.train.batch), ("evaluate.batch", config.evaluate.batch)):
-        if batch % devices:
-            lower = batch // devices * devices
-            valid = " or ".join(str(b) for b in (lower, lower + devices) if b)
-            problems.append(f"{key} = {batch} does not divide over {devices} devices: take {valid}")
-    if config.sample.sampler not in config.samplers:
-        close = nearest(config.sample.sampler, list(config.samplers))
-        problems.append(f"sample.sampler = {config.sample.sampler!r} is not one of samplers{close}")
-    if config.train.warm_up >= config.train.steps and config.train.decay == "cosine":
-        problems.append(f"train.warm_up = {config.train.warm_up} leaves no step to decay in train.steps = {config.train.steps}")
-    if reason := clash(config.objective.name, config.times.name):
-        problems.append(f"times: {reason}")
-    if config.weight is not None and "weight" not in parameters(OBJECTIVE.find(config.objective.name)):
-        problems.append(f"weight: {config.objective.name} weighs t itself, not by {config.weight.name}; take None, or dsm")
-    problems += dequantize.problems(config)
-    for label, sampler in config.samplers.items():
-        lengths = {len(values) for values in sampler.sweep.values()}
-        if len(lengths) > 1:
-            problems.append(f"samplers.{label}.sweep: its values are taken together, so they need one length, not {lengths}")
-        if any(n < 1 or n != int(n) for n in sampler.sweep.get("n", ())):
-            problems.append(f"samplers.{label}.sweep.n: numbers of steps are whole and at least 1")
-        options = parameters(STEP.find(sampler.step.name))
-        for name in sampler.sweep.keys() - {"n"}:
-            where = f"samplers.{label}.sweep"
-            if name not in options:
-                problems.append(f"{where}: unknown option {name}{nearest(name, ['n', *list(options)[2:]])}")
-            elif name not in sampler.step.options:
-                problems.append(f"{where}: give samplers.{label}.step.{name} a value too, for outside the sweep")
-    return problems

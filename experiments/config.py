@@ -70,7 +70,10 @@ def problems(tree: dict[str, Any]) -> list[str]:
 def arms(tree: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """The tree of each arm: the base under the arm's overrides. A section that gives a `name` replaces the base's."""
     base = {key: value for key, value in tree.items() if key != "arms"}
-    return {name: _overlay(base, changes) for name, changes in tree.get("arms", {}).items()}
+    changed = tree.get("arms")
+    if not isinstance(changed, dict):  # none, or the schema's to refuse
+        return {}
+    return {name: _overlay(base, changes) for name, changes in changed.items() if isinstance(changes, dict)}
 
 
 def _overlay(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
@@ -100,7 +103,8 @@ def _problems(error: ValidationError) -> Iterator[str]:
         elif problem["type"] == "missing":
             yield f"config key {key} is missing"
         else:
-            yield f"{key} = {problem['input']!r}: {problem['msg'][0].lower()}{problem['msg'][1:]}"
+            wanted = problem["msg"].partition(" or instance of ")[0]
+            yield f"{key} = {problem['input']!r}: {wanted[0].lower()}{wanted[1:]}"
 
 
 def _fields(parents: list[Any]) -> list[str]:

@@ -118,7 +118,7 @@ def reverse_process(experiment: Experiment, params: Any, key: jax.Array, snapsho
     def one(params: Any, key: jax.Array) -> jax.Array:
         prior_key, step_key = jax.random.split(key)
         x_1 = sde.prior_sample(prior_key, experiment.shape)
-        _, path = sample(step_key, ancestral(sde, experiment.score(params)), x_1, grid)
+        _, path = sample(step_key, ancestral(sde, experiment.score(params), **experiment.learned(params)), x_1, grid)
         path = jnp.concatenate([x_1[None], path])
         shown = jnp.round(jnp.linspace(0, sampler.n, snapshots)).astype(int)
         scale = jax.vmap(lambda t: jnp.hypot(sde.alpha(t), sde.sigma(t)))(grid[shown])

@@ -18,7 +18,8 @@ from pydantic import ValidationError
 
 from experiments import config as configs
 from experiments import interpolate, matrix, parallel
-from experiments.build import Experiment, build, part_problems
+from experiments.build import Experiment, build
+from experiments.checks import part_problems
 from experiments.compare import compare, describe, summary
 from experiments.data import Dataset, load
 from experiments.draw import drawing, first_shown, save_images

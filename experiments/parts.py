@@ -7,9 +7,10 @@ import inspect
 import types
 import typing
 from collections.abc import Callable
-from functools import cache
+from dataclasses import dataclass, field
+from functools import cache, cached_property
 from types import ModuleType
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 from flax import nnx
 from pydantic import ConfigDict, ValidationError, create_model
@@ -23,17 +24,21 @@ from experiments.errors import ConfigError
 from experiments.schema import Named
 
 
-class Kind(NamedTuple):
-    """Parts of `module` that `makes` something from the arguments `given`; the rest of their signature is a config's to set."""
+@dataclass(frozen=True, eq=False)
+class Kind:
+    """Parts of `module` that `makes` something from the arguments `given`; the rest of their signature is a config's to set.
+
+    `given`: each with where it comes from.
+    """
 
     module: ModuleType
     makes: Any
-    given: tuple[str, ...] = ()
+    given: dict[str, str] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def names(self) -> list[str]:
         """The names of all such parts in the module."""
-        return _names(self)
+        return [name for name in self.module.__all__ if self.holds(getattr(self.module, name))]
 
     def holds(self, part: Any) -> bool:
         """Whether the part makes what is wanted, from what is given and what a config can write."""
@@ -75,13 +80,18 @@ class Kind(NamedTuple):
 
 
 SDE = Kind(sde_lib, sde_lib.SDE)
-NET = Kind(models, nnx.Module, ("shape", "outputs", "rngs"))
-PARAMETERIZATION = Kind(models, models.Coefs, ("sde", "t", "sigma_data"))
-OBJECTIVE = Kind(losses, losses.Loss, ("sde", "score", "score_and_v", "weight", "n", "t_min", "width"))
-WEIGHT = Kind(losses, typing.get_type_hints(losses.sigma2)["return"], ("sde", "t"))
-TIMES = Kind(losses, losses.TimeSampler, ("sde",))
-STEP = Kind(samplers, samplers.Step, ("sde", "score"))
-GRID = Kind(samplers, typing.get_type_hints(samplers.uniform_grid)["return"], ("sde", "n"))
+NET = Kind(models, nnx.Module, {"shape": "data", "outputs": "objective", "rngs": "seed"})
+PARAMETERIZATION = Kind(models, models.Coefs, {"sde": "sde", "t": "times", "sigma_data": "sigma_data"})
+OBJECTIVE = Kind(
+    losses,
+    losses.Loss,
+    {"sde": "sde", "score": "net", "score_and_v": "net", "weight": "weight"}
+    | {"n": "times.n", "t_min": "times.t_min", "width": "data.levels"},
+)
+WEIGHT = Kind(losses, typing.get_type_hints(losses.sigma2)["return"], {"sde": "sde", "t": "times"})
+TIMES = Kind(losses, losses.TimeSampler, {"sde": "sde"})
+STEP = Kind(samplers, samplers.Step, {"sde": "sde", "score": "net"})
+GRID = Kind(samplers, typing.get_type_hints(samplers.uniform_grid)["return"], {"sde": "sde", "n": "the sampler's n"})
 
 
 @cache
@@ -92,11 +102,6 @@ def clash(objective: str, times: str) -> str | None:
     return None
 
 
-@cache
-def _names(kind: Kind) -> list[str]:
-    return [name for name in kind.module.__all__ if kind.holds(getattr(kind.module, name))]
-
-
 def parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     """What it is called with."""
     # A class by its constructor: NNX's metaclass hides it behind *args.
@@ -104,8 +109,8 @@ def parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     return {name: p for name, p in signature.parameters.items() if name != "self"}
 
 
-def _check_options(function: Callable[..., Any], options: dict[str, Any], given: tuple[str, ...]) -> None:
-    """`options` against the signature: their names, types and ranges. `given` are the arguments that the caller supplies."""
+def _check_options(function: Callable[..., Any], options: dict[str, Any], given: dict[str, str]) -> None:
+    """`options` against the signature: their names, types and ranges. `given` are the arguments that come from elsewhere."""
     free = {name: p for name, p in parameters(function).items() if name not in given}
     if any(p.kind is p.VAR_KEYWORD for p in free.values()):
         return
@@ -122,8 +127,11 @@ def _check_options(function: Callable[..., Any], options: dict[str, Any], given:
         lines = []
         for problem in error.errors():
             name = str(problem["loc"][0])
-            if problem["type"] == "extra_forbidden":
-                lines.append(f"unknown option {name}{nearest(name, list(fields))}")
+            if name in given:
+                lines.append(f"{name} is not an option: it comes from {given[name]}")
+            elif problem["type"] == "extra_forbidden":
+                close = nearest(name, list(fields)) or f" ({getattr(function, '__name__', function)} takes none)"
+                lines.append(f"unknown option {name}{close}")
             elif problem["type"] == "missing":
                 lines.append(f"option {name} is missing")
             else:

@@ -53,15 +53,17 @@ def ddim_inversion(sde: SDE, score: Score, iterations: Count = 5) -> Step:
     """The x_s, s > t, that `ddim` takes to x_t: x_s = alpha_s/alpha_t x_t + (sigma_s - alpha_s/alpha_t sigma_t) eps(x_s, s).
 
     For a grid from data to noise, `grid[::-1]`: `ddim` on `grid` then returns to where this began. Solved by `iterations` of
-    a fixed point, each of one evaluation, which converge where no step raises the noise many times over; one of them is of
-    first order, as is the usual inversion with eps(x_t, t). Song, Meng & Ermon (2021), sec. 4.3; Pan et al. (2023), alg. 1.
+    a fixed point, each of one evaluation, which converge where no step raises the noise many times over. The first is the
+    usual inversion, with eps(x_t, t) where there is noise. Song, Meng & Ermon (2021), sec. 4.3; Pan et al. (2023), alg. 1.
     """
     sde = linear(sde, "ddim_inversion", "heun and probability_flow on a reversed grid invert the flow of any SDE")
 
     def update(key, x, t, s):
         scaled = sde.alpha(s) / sde.alpha(t) * x
         gain = sde.sigma(s) - sde.alpha(s) / sde.alpha(t) * sde.sigma(t)
-        again = lambda x_s, _: (scaled - gain * sde.sigma(s) * score(x_s, s), None)
-        return jax.lax.scan(again, scaled, length=iterations)[0]
+        solved = lambda x, t: scaled - gain * sde.sigma(t) * score(x, t)
+        noisy = sde.sigma(t) > 0
+        x_s = solved(jnp.where(noisy, x, scaled), jnp.where(noisy, t, s))
+        return jax.lax.scan(lambda x_s, _: (solved(x_s, s), None), x_s, length=iterations - 1)[0]
 
     return stateless(update, nfe=iterations)

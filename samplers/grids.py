@@ -44,16 +44,17 @@ def arctan_grid(
     n: Count,
     t_min: float | None = None,
     log_snr_max: float | None = None,
-    centre: Positive = 4.0,
-    width: Positive = 5.0,
-    knee: Positive = 1.65,
-    power: Positive = 2.1,
+    centre: Positive = 3.4,
+    width: Positive = 5.8,
+    knee: Positive = 1.2,
+    power: Positive = 2.05,
 ) -> Grid:
     """arctan(log(s/centre)/width) even in s = sigma/alpha, n - 1 steps from t = 1 to s = knee/n^power, and one to the end.
 
     Even in log-SNR around s = `centre` and ever sparser beyond a factor e^`width` of it, where nothing is decided. The end may
     be s = 0 (t_min = 0 on VP); where it lies above the knee, all n steps lead to it. The grid of the library's fast solver,
-    `deis` on `arctan_grid(sde, n, t_min=0)`: its constants are those of least error over the mixtures of benchmarks/solvers.py.
+    `deis` on `arctan_grid(sde, n, t_min=0)`: its constants, and `deis`'s reach, are of least error on the mixtures of
+    benchmarks/problems.py.
     """
     sde = linear(sde, "arctan_grid", "uniform_grid serves any SDE")
     angle = lambda s: jnp.arctan(jnp.log(s / centre) / width)

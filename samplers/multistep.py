@@ -22,6 +22,7 @@ from samplers.step import Step
 from sde_lib.base import SDE, Event, LinearSDE, NonNegative, Positive, Scalar, Score, linear
 
 Order = Annotated[int, Interval(ge=1, le=5)]
+Eta = Annotated[Scalar, Interval(ge=0, le=1)]
 
 
 class Past(NamedTuple):
@@ -42,22 +43,26 @@ class Past(NamedTuple):
         return Past(shift(l, self.l), shift(value, self.values), jnp.minimum(self.known + 1, len(self.l)))
 
 
-def deis(sde: SDE, score: Score, order: Order = 4, reach: Positive = 0.42) -> Step:
-    """x_s = alpha_s/alpha_t x_t - alpha_s int_{l_t}^{l_s} e^(-l) eps(l) dl, eps the polynomial through the last `order` values.
+def deis(sde: SDE, score: Score, order: Order = 4, eta: Eta = 0.0, reach: Positive = 0.7) -> Step:
+    """x_s = alpha_s/alpha_t x_t - alpha_s int_{l_t}^{l'} e^(-l) eps(l) dl + std z, eps the polynomial through `order` values.
 
+    std is eta times that of `posterior`, and l' = log(alpha_s/sqrt(sigma_s^2 - std^2)): l_s at eta = 0, the flow.
     An exponential Adams-Bashforth method of that order, and on `arctan_grid` the library's fast solver: DEIS (Zhang & Chen
     2023, prop. 3) with its polynomials in log(sigma/alpha). As e^(-l) dies out, the same formula steps on to sigma_s = 0. At
-    order 1 it is `ddim`. A third difference is a derivative over short steps only: it counts 1/(1 + (h/reach)^2), h the mean
-    of the last three steps in l, which leaves the order as it is.
+    order 1 it is `ddim`, at every eta; above that keep eta small, as new noise spoils the polynomial. A third difference is a
+    derivative over short steps only: in a step h in l it counts 1/(1 + (h/reach)^2), which leaves the order as it is.
     """
     sde = linear(sde, "deis", "heun and probability_flow integrate the flow of any SDE")
 
     def update(key, x, past, t, s):
         l_t, l_s = sde.log_snr(t) / 2, sde.log_snr(s) / 2
         past = past.push(l_t, -sde.sigma(t) * score(x, t))
-        trust = 1 / (1 + ((past.l[0] - past.l[3]) / 3 / reach) ** 2) if order > 3 else 1.0
-        change = integral(l_s - l_t, 1.0, list(past.l - l_t), list(past.values), past.known, trust)
-        return sde.alpha(s) / sde.alpha(t) * x - sde.alpha(s) * jnp.exp(-l_t) * change, past
+        renewed = jnp.maximum(-(eta**2) * jnp.expm1(2 * (l_t - l_s)), 0.0)  # std^2/sigma_s^2
+        h = l_s - jnp.log1p(-renewed) / 2 - l_t
+        trust = 1 / (1 + (h / reach) ** 2)
+        change = integral(h, 1.0, list(past.l - l_t), list(past.values), past.known, trust)
+        x = sde.alpha(s) / sde.alpha(t) * x - sde.alpha(s) * jnp.exp(-l_t) * change
+        return x + sde.sigma(s) * jnp.sqrt(renewed) * jax.random.normal(key, x.shape, x.dtype), past
 
     return Step(init=lambda x: Past.none(x, order), update=update, nfe=1)
 

@@ -79,6 +79,7 @@ def test_sample_and_evaluate_a_trained_run(tmp_path):
     assert [row["name"] for row in arm["samplers"]] == [
         "ancestral",
         "annealed_langevin",
+        "fast",
         "predictor_corrector",
         "probability_flow",
     ]

@@ -6,7 +6,7 @@ import pytest
 from test_sde_lib import Nonlinear
 
 from samplers import arctan_grid, karras_grid, log_snr_grid, quadratic_grid, uniform_grid
-from sde_lib import VESDE
+from sde_lib import VESDE, VPSDE
 
 BY_TIME = {"uniform": uniform_grid, "quadratic": quadratic_grid}
 BY_NOISE = {"log_snr": log_snr_grid, "karras": karras_grid, "arctan": arctan_grid}
@@ -73,6 +73,15 @@ def test_arctan_grid_is_even_in_its_angle(sde):
     """arctan(log(s/centre)/width), of s = sigma/alpha; and to the data, where the angle is -pi/2."""
     angle = np.arctan(np.log(ratio(sde, arctan_grid(sde, 10, 0.05, centre=0.5, width=2.0)) / 0.5) / 2.0)
     np.testing.assert_allclose(angle, np.linspace(angle[0], angle[-1], 11), atol=5e-3)
+
+
+def test_arctan_grid_reaches_its_knee_one_step_before_the_end():
+    """s = knee/n^power before s = 0; where the end lies above the knee all steps lead to it."""
+    knee = lambda n, t_min: ratio(VPSDE(), arctan_grid(VPSDE(), n, t_min, knee=2.0, power=1.5))
+    for n in (2, 5, 40):
+        np.testing.assert_allclose(knee(n, 0.0)[-2:], [2 / n**1.5, 0.0], rtol=1e-3)
+    assert knee(1, 0.0)[-1] == 0
+    assert knee(5, 0.5)[-2] > 1.1 * knee(5, 0.5)[-1] > 2 / 5**1.5
 
 
 @pytest.mark.parametrize("name", BY_NOISE)

@@ -32,7 +32,8 @@ FLOW = {
     "dpmpp_2s": (dpmpp_2s, 2),
     "dpmpp_2m": (dpmpp_2m, 2),
     "deis 2": (partial(deis, order=2), 2),
-    "deis 3": (deis, 3),
+    "deis 3": (partial(deis, order=3), 3),
+    "deis 4": (deis, 3),  # its first steps, with fewer values, are of lower order
     "dpmpp_3m": (dpmpp_3m, 3),
     "unipc 2": (partial(unipc, order=2), 3),
     "unipc 3": (unipc, 4),

@@ -50,6 +50,7 @@ PREDICTORS = {
     "edm_heun": edm_heun,
     "edm_heun churned": partial(edm_heun, churn=0.05),
     "deis": deis,
+    "deis 0.2": partial(deis, eta=0.2),
     "dpmpp_2m": dpmpp_2m,
     "dpmpp_2m 1": partial(dpmpp_2m, eta=1.0),
     "dpmpp_2s": dpmpp_2s,
@@ -171,6 +172,15 @@ def test_adaptive_sde_meets_its_tolerance():
     assert errors[0] < 0.2
     assert all(after < 0.6 * before for before, after in pairwise(errors)), errors
     assert all(after > 2 * before for before, after in pairwise(nfes)), nfes
+
+
+@pytest.mark.parametrize("eta", [0.0, 0.4, 1.0])
+def test_deis_of_order_1_is_ddim(sde, eta):
+    """Same key, same x_s, at every eta."""
+    x, score = jnp.array([0.4, -0.9]), MIXTURE.score(sde)
+    first = deis(sde, score, order=1, eta=eta)
+    got, _ = first.update(jax.random.key(5), x, first.init(x), 0.6, 0.5)
+    np.testing.assert_allclose(got, ddim(sde, score, eta).update(jax.random.key(5), x, (), 0.6, 0.5)[0], rtol=2e-3, atol=1e-4)
 
 
 def test_ancestral_is_ddim_at_eta_1(sde):

@@ -28,4 +28,5 @@ def get_config() -> ConfigDict:
     }
     config.samplers = base.samplers(64)
     config.evaluate = {"n": 320, "seeds": 2, "batch": 320, "features": "classifier", "likelihood": 160}
+    config.interpolate = {"t": 0.15}
     return config

@@ -1,0 +1,191 @@
+"""What can be wrong with what a config names: found before any compile, each with the reason and what works."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from pydantic import ValidationError
+
+import losses
+import models
+import samplers
+import sde_lib
+from experiments import dequantize
+from experiments.config import nearest
+from experiments.errors import ConfigError
+from experiments.parts import GRID, NET, OBJECTIVE, PARAMETERIZATION, SDE, STEP, TIMES, WEIGHT, Kind, clash, parameters
+from experiments.schema import Config, Named, Sampler
+
+if TYPE_CHECKING:
+    from experiments.build import Experiment
+
+PARTS = {"sde": SDE, "net": NET, "parameterization": PARAMETERIZATION, "objective": OBJECTIVE, "weight": WEIGHT, "times": TIMES}
+SAMPLER_PARTS = {"step": STEP, "corrector": STEP, "grid": GRID}
+Problems = list[str]
+
+
+def attempt(problems: Problems, where: str, make: Callable[[], Any]) -> Any:
+    """`make()`; or None, and its error among the problems, if that is one that a config can cause."""
+    try:
+        return make()
+    except ConfigError as error:
+        problems.extend(f"{where}: {line}" for line in str(error).splitlines())
+    except (TypeError, ValueError, ZeroDivisionError, IndexError) as error:
+        problems.append(f"{where}: {' '.join(str(error).split())}")
+
+
+def part_problems(tree: dict[str, Any]) -> Problems:
+    """What is wrong with the named parts of a config's tree: names that do not exist, options that do not fit a signature."""
+    problems: Problems = []
+
+    def part(kind: Kind, where: str, section: Any) -> None:
+        try:
+            named = Named.model_validate(section)
+        except ValidationError:  # the schema's to refuse
+            return
+        attempt(problems, where, lambda: kind.check(named))
+
+    for key, kind in PARTS.items():
+        if tree.get(key) is not None:
+            part(kind, key, tree[key])
+    labelled = tree.get("samplers")
+    for label, sampler in labelled.items() if isinstance(labelled, dict) else ():
+        for key, kind in SAMPLER_PARTS.items() if isinstance(sampler, dict) else ():
+            if sampler.get(key) is not None:
+                part(kind, f"samplers.{label}.{key}", sampler[key])
+    return problems
+
+
+def check_net(experiment: Experiment) -> None:
+    """The score has the shape of x: traced, not compiled."""
+    x = jnp.zeros(experiment.shape)
+    params = jax.eval_shape(experiment.model.init, jax.random.key(0), x)
+    out = jax.eval_shape(experiment.model.apply, params, x, 0.5)
+    if out.shape != x.shape:
+        raise ValueError(f"the network maps {x.shape} to {out.shape}; it must keep the shape")
+
+
+def check_weight(weight: Callable[..., Any], sde: sde_lib.LinearSDE) -> None:
+    """The weight is a positive number."""
+    w = weight(sde, 0.5)
+    if not 0 < w < jnp.inf:
+        raise ValueError(f"its options give t = 0.5 the weight {w:.3g}, which must be positive and finite")
+
+
+def check_times(config: Config, sde: sde_lib.LinearSDE, times: losses.TimeSampler) -> None:
+    """With its options the draw gives times, and none of them at sigma = 0."""
+    options = config.times.options
+    start = options.get("t_min")
+    if start is not None and not (0 <= start < 1 and sde.sigma(start) > 0):
+        raise ValueError(f"t_min = {start:g} must be in [0, 1) with sigma(t_min) > 0; without it, it is {sde.t_min:g}")
+    if options and not all(jnp.isfinite(drawn).all() for drawn in times.sample(jax.random.key(0), times.init(), 8)):
+        raise ValueError(f"{options} put no t in [t_min, 1]")
+
+
+def known_score(sde: sde_lib.LinearSDE) -> models.ScoreModel:
+    """The score of N(0, I) in a network's form, -eps_hat/sigma, undefined where sigma = 0; and a variance."""
+
+    def apply(params: Any, x: jax.Array, t: Any, y: Any = None, key: Any = None) -> jax.Array:
+        return -(sde.sigma(t) * x / (sde.alpha(t) ** 2 + sde.sigma(t) ** 2)) / sde.sigma(t)
+
+    return models.ScoreModel(lambda key, x: None, apply, lambda *a, **k: (apply(*a, **k), jnp.full_like(a[1], 0.5)))
+
+
+def sampler_problems(known: Experiment, label: str, sampler: Sampler) -> Problems:
+    """What is wrong with a sampler, tried on a `known` score."""
+    problems: Problems = []
+    where = f"samplers.{label}"
+    step = attempt(problems, where, lambda: known.step(sampler, None))
+    grid = attempt(problems, f"{where}.grid", lambda: _falling(known, sampler))
+    if step is not None and isinstance(known.sde, sde_lib.LinearSDE):  # no network has the score of another
+        attempt(problems, where, lambda: _check_moves(known, sampler))
+        if grid is not None and not problems:
+            attempt(problems, where, lambda: _check_end(known, sampler, step, grid))
+    return problems
+
+
+def _falling(experiment: Experiment, sampler: Sampler) -> np.ndarray:
+    """The grid, which falls from noise to data."""
+    grid = np.asarray(experiment.grid(sampler, sampler.n))
+    falls = (grid[1:] < grid[:-1]) & (grid[1:] >= 0)
+    if not falls.all():
+        t, s = grid[falls.argmin() :][:2]
+        raise ValueError(f"in {sampler.n} steps it goes from t = {t:.3g} to {s:.3g}; times fall from 1 and end at 0 or above")
+    return grid
+
+
+def _check_moves(known: Experiment, sampler: Sampler) -> None:
+    """The step moves x from t to s < t, and the corrector leaves it at t."""
+    alone = sampler.model_copy(update={"corrector": None})
+    if STEP.find(sampler.step.name) is samplers.ddim_inversion:
+        raise ValueError("ddim_inversion goes from data to noise, and a sampler from noise to data; take ddim")
+    step = known.step(alone, None)
+    if not callable(step.nfe) and not _reads_s(step, known.shape):
+        raise ValueError(f"{sampler.step.name} leaves x at its t; make it the corrector, and ancestral the step")
+    corrector = sampler.corrector and known.step(alone.model_copy(update={"step": sampler.corrector}), None)
+    if sampler.corrector and corrector and _reads_s(corrector, known.shape):
+        raise ValueError(f"{sampler.corrector.name} moves x to s, and a corrector leaves it at t; take langevin, or None")
+
+
+def _reads_s(step: samplers.Step, shape: tuple[int, ...]) -> bool:
+    """Whether the update from t to s asks what s is."""
+    x = jnp.ones(shape)
+    traced = jax.make_jaxpr(step.update)(jax.random.key(0), x, step.init(x), 1.0, 0.5).jaxpr
+    return any(variable is traced.invars[-1] for equation in traced.eqns for variable in equation.invars)
+
+
+def _check_end(known: Experiment, sampler: Sampler, step: samplers.Step, grid: np.ndarray) -> None:
+    """Where the grid ends at sigma = 0, and a score is infinite, none is asked for: ones are taken there."""
+    if known.sde.sigma(grid[-1]) > 0:
+        return
+    where = f"the score is infinite at t = {grid[-1]:g}, where sigma = 0"
+    if sampler.denoise:
+        raise ValueError(f"{where}, and denoise asks for it; take denoise = False, or end the grid above")
+    if not jnp.isfinite(samplers.solve(jax.random.key(0), step, jnp.ones(known.shape), jnp.asarray(grid)).x).all():
+        end = f"end the grid above, as at its default t_min = {known.sde.t_min:g}"
+        raise ValueError(f"{where}, and {sampler.step.name} asks for it; {end}, or take deis")
+
+
+def cross_problems(config: Config) -> list[str]:
+    """Combinations that no single key can judge."""
+    problems = []
+    devices = jax.device_count()
+    for key, batch in (("train.batch", config.train.batch), ("evaluate.batch", config.evaluate.batch)):
+        if batch % devices:
+            lower = batch // devices * devices
+            valid = " or ".join(str(b) for b in (lower, lower + devices) if b)
+            problems.append(f"{key} = {batch} does not divide over {devices} devices: take {valid}")
+    if config.sample.sampler not in config.samplers:
+        close = nearest(config.sample.sampler, list(config.samplers))
+        problems.append(f"sample.sampler = {config.sample.sampler!r} is not one of samplers{close}")
+    if config.train.warm_up >= config.train.steps and config.train.decay == "cosine":
+        problems.append(f"train.warm_up = {config.train.warm_up} leaves no step to decay in train.steps = {config.train.steps}")
+    if reason := clash(config.objective.name, config.times.name):
+        problems.append(f"times: {reason}")
+    if config.weight is not None and "weight" not in parameters(OBJECTIVE.find(config.objective.name)):
+        problems.append(f"weight: {config.objective.name} weighs t itself, not by {config.weight.name}; take None, or dsm")
+    problems += dequantize.problems(config)
+    for label, sampler in config.samplers.items():
+        lengths = {len(values) for values in sampler.sweep.values()}
+        if len(lengths) > 1:
+            problems.append(f"samplers.{label}.sweep: its values are taken together, so they need one length, not {lengths}")
+        if any(n < 1 or n != int(n) for n in sampler.sweep.get("n", ())):
+            problems.append(f"samplers.{label}.sweep.n: numbers of steps are whole and at least 1")
+        options = {k: p for k, p in parameters(STEP.find(sampler.step.name)).items() if k not in STEP.given}
+        for name in sorted(sampler.sweep.keys() - {"n"}):
+            where = f"samplers.{label}.sweep"
+            if name not in options:
+                problems.append(f"{where}: unknown option {name}{nearest(name, ['n', *options])}")
+            elif type(options[name].default) is int:
+                problems.append(f"{where}: {name} is a count, and each needs a program: write a sampler for each {name}")
+            elif name not in sampler.step.options:
+                problems.append(f"{where}: give samplers.{label}.step.{name} a value too, for outside the sweep")
+            else:
+                for value in sampler.sweep[name]:
+                    swept = Named(name=sampler.step.name, **(sampler.step.options | {name: value}))
+                    attempt(problems, where, lambda swept=swept: STEP.check(swept))
+    return problems
