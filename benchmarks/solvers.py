@@ -67,7 +67,7 @@ def ours(mixture: Mixture, sde: LinearSDE) -> Errors:
         run = jax.jit(jax.vmap(lambda x, grid, step=step: sample(jax.random.key(0), step(sde, score), x, grid)[0], (0, None)))
         longest, errors = max(NFES) // nfe + 1, []
         for n in NFES:
-            times = grid(sde, n // nfe) if n >= nfe else None
+            times = grid(sde, n // nfe)
             end = float(sde.sigma(times[-1]) / sde.alpha(times[-1]))
             x = run(y * sde.alpha(1.0), jnp.pad(times, (0, longest - len(times)), mode="edge"))
             errors.append(distance(np.asarray(x / sde.alpha(times[-1])), mixture.flow(y, top, max(end, 1e-7))[0]))

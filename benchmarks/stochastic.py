@@ -26,7 +26,7 @@ from benchmarks.solvers import NFES, Errors, each, mean, or_none, protocol
 from samplers import ancestral, arctan_grid, deis, dpmpp_2m, dpmpp_3m, log_snr_grid, sample
 from sde_lib import VPSDE
 
-N = 32_768
+N = 16_384
 ANGLES = np.arange(16) * np.pi / 16
 STOCHASTIC = "deis of order 3 at eta 0.15, arctan grid"
 OURS = {

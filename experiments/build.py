@@ -109,12 +109,20 @@ def _objective(config: Config) -> Callable[..., losses.Loss]:
     """objective(sde, score), with the weight, the times of a discrete bound, and the distance of two levels."""
     make = OBJECTIVE.find(config.objective.name)
     step = 2 / (config.data.levels - 1) if config.data.levels and not config.data.dequantize else None
-    given = {"width": step} | {k: config.times.options[k] for k in ("n", "t_min") if k in config.times.options}
-    if config.weight is not None:
-        given["weight"] = _weight(config)
-    return partial(make, **({k: given[k] for k in given if k in parameters(make)} | config.objective.options))
+    given = {"width": step} | ({} if config.weight is None else {"weight": _weight(config)})
+    given |= {k: v for k, v in config.times.options.items() if k in ("n", "t_min")}
+    return _with(make, given, config.objective.options)
 
 
 def _weight(config: Config) -> Callable[..., Any]:
     """weight(sde, t) with its options; where none is named, any."""
-    return losses.likelihood if config.weight is None else partial(WEIGHT.find(config.weight.name), **config.weight.options)
+    if config.weight is None:
+        return losses.likelihood
+    given = {"sigma_data": config.sigma_data, "t_min": config.times.options.get("t_min") or None}
+    return _with(WEIGHT.find(config.weight.name), given, config.weight.options)
+
+
+def _with(make: Callable[..., Any], given: dict[str, Any], options: dict[str, Any]) -> Callable[..., Any]:
+    """`make` with its options, and with what it takes of what is given."""
+    taken = parameters(make)
+    return partial(make, **({k: v for k, v in given.items() if k in taken} | options))

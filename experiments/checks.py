@@ -61,12 +61,10 @@ def part_problems(tree: dict[str, Any]) -> Problems:
 
 
 def check_net(experiment: Experiment) -> None:
-    """The score has the shape of x: traced, not compiled."""
+    """The network takes and emits what a score model asks of it: traced, not compiled."""
     x = jnp.zeros(experiment.shape)
     params = jax.eval_shape(experiment.model.init, jax.random.key(0), x)
-    out = jax.eval_shape(experiment.model.apply, params, x, 0.5)
-    if out.shape != x.shape:
-        raise ValueError(f"the network maps {x.shape} to {out.shape}; it must keep the shape")
+    jax.eval_shape(experiment.model.apply, params, x, 0.5)
 
 
 def check_weight(weight: Callable[..., Any], sde: sde_lib.LinearSDE) -> None:
@@ -76,14 +74,18 @@ def check_weight(weight: Callable[..., Any], sde: sde_lib.LinearSDE) -> None:
         raise ValueError(f"its options give t = 0.5 the weight {w:.3g}, which must be positive and finite")
 
 
-def check_times(config: Config, sde: sde_lib.LinearSDE, times: losses.TimeSampler) -> None:
+def check_times(config: Config, sde: sde_lib.SDE, times: losses.TimeSampler) -> None:
     """With its options the draw gives times, and none of them at sigma = 0."""
     options = config.times.options
     start = options.get("t_min")
-    if start is not None and not (0 <= start < 1 and sde.sigma(start) > 0):
+    clean = isinstance(sde, sde_lib.LinearSDE) and start is not None and not sde.sigma(start) > 0
+    if start is not None and (clean or not 0 <= start < 1):
         raise ValueError(f"t_min = {start:g} must be in [0, 1) with sigma(t_min) > 0; without it, it is {sde.t_min:g}")
-    if options and not all(jnp.isfinite(drawn).all() for drawn in times.sample(jax.random.key(0), times.init(), 8)):
-        raise ValueError(f"{options} put no t in [t_min, 1]")
+    if options:
+        t, inverse_density = times.sample(jax.random.key(0), times.init(), 8)
+        sound = jnp.isfinite(t).all() & jnp.isfinite(inverse_density).all() & (inverse_density > 0).all() & (t.min() < t.max())
+        if not sound:
+            raise ValueError(f"{options} leave next to nothing of its density in [t_min, 1]")
 
 
 def known_score(sde: sde_lib.LinearSDE) -> models.ScoreModel:
@@ -102,7 +104,7 @@ def sampler_problems(known: Experiment, label: str, sampler: Sampler) -> Problem
     step = attempt(problems, where, lambda: known.step(sampler, None))
     grid = attempt(problems, f"{where}.grid", lambda: _falling(known, sampler))
     if step is not None and isinstance(known.sde, sde_lib.LinearSDE):  # no network has the score of another
-        attempt(problems, where, lambda: _check_moves(known, sampler))
+        attempt(problems, where, lambda: _check_parts(known, sampler))
         if grid is not None and not problems:
             attempt(problems, where, lambda: _check_end(known, sampler, step, grid))
     return problems
@@ -118,17 +120,21 @@ def _falling(experiment: Experiment, sampler: Sampler) -> np.ndarray:
     return grid
 
 
-def _check_moves(known: Experiment, sampler: Sampler) -> None:
-    """The step moves x from t to s < t, and the corrector leaves it at t."""
+def _check_parts(known: Experiment, sampler: Sampler) -> None:
+    """The step moves x, and the corrector does not."""
     alone = sampler.model_copy(update={"corrector": None})
-    if STEP.find(sampler.step.name) is samplers.ddim_inversion:
-        raise ValueError("ddim_inversion goes from data to noise, and a sampler from noise to data; take ddim")
-    step = known.step(alone, None)
-    if not callable(step.nfe) and not _reads_s(step, known.shape):
-        raise ValueError(f"{sampler.step.name} leaves x at its t; make it the corrector, and ancestral the step")
+    check_moves(sampler.step.name, known.step(alone, None), known.shape)
     corrector = sampler.corrector and known.step(alone.model_copy(update={"step": sampler.corrector}), None)
     if sampler.corrector and corrector and _reads_s(corrector, known.shape):
         raise ValueError(f"{sampler.corrector.name} moves x to s, and a corrector leaves it at t; take langevin, or None")
+
+
+def check_moves(name: str, step: samplers.Step, shape: tuple[int, ...]) -> None:
+    """The step of that name moves x from t to s < t. ValueError with what does otherwise."""
+    if STEP.find(name) is samplers.ddim_inversion:
+        raise ValueError("ddim_inversion goes from data to noise, and a sampler from noise to data; take ddim")
+    if not callable(step.nfe) and not _reads_s(step, shape):
+        raise ValueError(f"{name} leaves x at its t; make it the corrector, and ancestral the step")
 
 
 def _reads_s(step: samplers.Step, shape: tuple[int, ...]) -> bool:

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 
 import losses
 import samplers
+from experiments.checks import check_moves
 from experiments.parts import OBJECTIVE, SDE, STEP, TIMES, clash, parameters
 from sde_lib import SDE as AnySDE
 
@@ -76,10 +77,12 @@ def refusal(axis: str, name: str, sde: str) -> str | None:
     """Why the SDE does not have the part; None where it does."""
     try:
         made = make(axis, name, SDES[sde](), lambda x, t: -x)
+        if axis == "sampler":
+            check_moves(name, made, (2,))
         if axis in ("objective", "likelihood"):  # these may refuse no sooner than they see an example
             arguments = (jax.random.key(0), jnp.zeros(2), 0.5) if axis == "objective" else (jnp.zeros(2),)
             jax.eval_shape(made, *arguments)
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         return str(error)
     return None
 
@@ -116,4 +119,5 @@ def table() -> str:
     lines += [*block("objective, times", list(AXES.times), rows), ""]
     lines += [f"[{i}] {note}" for i, note in enumerate(notes, 1)]
     total = [not reasons(cell) for cell in cells()]
-    return "\n".join([*lines, "", f"{sum(total)} of {len(total)} cells run; each other is refused with a reason above"])
+    lines += ["", "An SDE of which f and g alone are known is for Python: no config has a network for its score."]
+    return "\n".join([*lines, f"{sum(total)} of {len(total)} cells run; each other is refused with a reason above"])

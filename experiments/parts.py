@@ -88,7 +88,11 @@ OBJECTIVE = Kind(
     {"sde": "sde", "score": "net", "score_and_v": "net", "weight": "weight"}
     | {"n": "times.n", "t_min": "times.t_min", "width": "data.levels"},
 )
-WEIGHT = Kind(losses, typing.get_type_hints(losses.sigma2)["return"], {"sde": "sde", "t": "times"})
+WEIGHT = Kind(
+    losses,
+    typing.get_type_hints(losses.sigma2)["return"],
+    {"sde": "sde", "t": "times", "sigma_data": "sigma_data", "t_min": "times.t_min"},
+)
 TIMES = Kind(losses, losses.TimeSampler, {"sde": "sde"})
 STEP = Kind(samplers, samplers.Step, {"sde": "sde", "score": "net"})
 GRID = Kind(samplers, typing.get_type_hints(samplers.uniform_grid)["return"], {"sde": "sde", "n": "the sampler's n"})

@@ -6,7 +6,7 @@ import json
 from hashlib import sha256
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, model_validator
 
 Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -37,6 +37,12 @@ class Named(BaseModel):
         return dict(self.model_extra or {})
 
 
+def _some_levels(levels: int) -> int:
+    if levels == 1:
+        raise ValueError("one level says nothing: give 2 to 256, or 0 for points")
+    return levels
+
+
 class Data(Strict):
     """Where images or points come from; see `experiments.data`."""
 
@@ -44,7 +50,7 @@ class Data(Strict):
     data_dir: str = ""
     train: str = "train"
     test: str = "test"
-    levels: Annotated[int, Field(ge=0, le=256)] = 256
+    levels: Annotated[int, Field(ge=0, le=256), AfterValidator(_some_levels)] = 256
     dequantize: bool = False
     flip: bool = False
     resident_mib: Annotated[int, Field(ge=0)] = 4096

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from losses.dsm import Loss, dsm
+from losses.dsm import Loss, dsm, trained
 from losses.terms import (
     Share,
     Variance,
@@ -22,7 +22,7 @@ from losses.terms import (
     share,
     surprise,
 )
-from losses.times import importance, spread
+from losses.times import Several, discrete_times, importance, spread
 from losses.weights import likelihood
 from sde_lib.base import SDE, Count, Event, LinearSDE, NonNegative, Positive, Scalar, Score
 
@@ -41,7 +41,7 @@ class Bound(NamedTuple):
 
 
 def vlb(
-    sde: SDE, score: Score, n: Count, width: Positive | None = 2 / 255, v: Variance = 0.0, t_min: float | None = None
+    sde: SDE, score: Score, n: Several, width: Positive | None = 2 / 255, v: Variance = 0.0, t_min: float | None = None
 ) -> Loss:
     """l(x_0, t) = n/D L_i at t = t_i of `discrete(sde, n, t_min)`: L_0 at the first, KL from t_i to t_{i-1} at the others.
 
@@ -49,8 +49,8 @@ def vlb(
     Ho et al. (2020), eq. 5; Nichol & Dhariwal (2021), sec. 3.1. Returns `loss(key, x_0, t)`; t is rounded to the nearest t_i.
     Raises TypeError for an SDE without alpha and sigma.
     """
-    linear_sde = bounded(sde, "vlb")
-    times = _grid(sde, n, t_min)
+    linear_sde = trained(sde, "vlb")
+    times = discrete_times(sde, n, t_min)
 
     def loss(key: Key[Array, ""], x_0: Event, t: Scalar) -> Scalar:
         t, term = _term(linear_sde, times, t, width)
@@ -63,7 +63,7 @@ def vlb(
 def hybrid(
     sde: SDE,
     score_and_v: Callable[[Event, Scalar], tuple[Event, Event]],
-    n: Count,
+    n: Several,
     width: Positive | None = 2 / 255,
     lambda_vlb: NonNegative = 1e-3,
     t_min: float | None = None,
@@ -74,8 +74,8 @@ def hybrid(
     with one evaluation of the network. Nichol & Dhariwal (2021), eq. 16. Returns `loss(key, x_0, t)`; t is rounded to the
     nearest of `discrete(sde, n, t_min)`. Raises TypeError for an SDE without alpha and sigma.
     """
-    linear_sde = bounded(sde, "hybrid")
-    times = _grid(sde, n, t_min)
+    linear_sde = trained(sde, "hybrid")
+    times = discrete_times(sde, n, t_min)
 
     def loss(key: Key[Array, ""], x_0: Event, t: Scalar) -> Scalar:
         t, term = _term(linear_sde, times, t, width)
@@ -90,7 +90,7 @@ def hybrid(
 def elbo(
     sde: SDE,
     score: Score,
-    n: Count,
+    n: Several,
     width: Positive | None = 2 / 255,
     v: Variance = 0.0,
     m: Count | None = None,
@@ -103,14 +103,14 @@ def elbo(
     """
     sde = bounded(sde, "elbo")
     step, last = diffusion_term(sde, score, v), reconstruction_term(sde, score, width)
-    times = _grid(sde, n, t_min)
+    times = discrete_times(sde, n, t_min)
 
     def bound(key: Key[Array, ""], x_0: Event) -> Bound:
         last_key, which_key, step_key = jax.random.split(key, 3)
         which = jnp.arange(n - 1) if m is None else jnp.floor(spread(which_key, m) * (n - 1)).astype(int)
         keys = jax.random.split(step_key, len(which))
         terms = jax.lax.map(lambda at: step(at[0], x_0, times[at[1] + 1], times[at[1]]), (keys, which))
-        return Bound(prior_term(sde, x_0), jnp.sum(terms) * ((n - 1) / max(len(which), 1)), last(last_key, x_0, times[0]))
+        return Bound(prior_term(sde, x_0), jnp.sum(terms) * ((n - 1) / len(which)), last(last_key, x_0, times[0]))
 
     return bound
 
@@ -151,8 +151,3 @@ def _term(
         return len(times) / x_0.size * jnp.where(i == 0, surprise(sde, d, x_0, t_i, width), kl(sde, d, t_i, s, v))
 
     return t_i, term
-
-
-def _grid(sde: SDE, n: int, t_min: float | None) -> Float[Array, " n"]:
-    """The n times of `discrete`."""
-    return jnp.linspace(sde.t_min if t_min is None else t_min, 1.0, n)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Key
 
 from losses.weights import Weight, sigma2
-from sde_lib.base import SDE, Event, Scalar, Score, linear
+from sde_lib.base import SDE, Event, LinearSDE, Scalar, Score, linear
 
 Loss = Callable[[Key[Array, ""], Event, Scalar], Scalar]
 
@@ -22,7 +22,7 @@ def dsm(sde: SDE, score: Score, weight: Weight = sigma2) -> Loss:
 
     Returns `loss(key, x_0, t)` for one example: `key` draws z. Raises TypeError for an SDE without alpha and sigma.
     """
-    sde = linear(sde, "dsm", "ism, ssm and ssm_vr train the score of any SDE")
+    sde = trained(sde, "dsm")
 
     def loss(key: Key[Array, ""], x_0: Event, t: Scalar) -> Scalar:
         z = jax.random.normal(key, x_0.shape)
@@ -31,3 +31,8 @@ def dsm(sde: SDE, score: Score, weight: Weight = sigma2) -> Loss:
         return weight(sde, t) / sigma_t**2 * jnp.mean(residual**2)
 
     return loss
+
+
+def trained(sde: SDE, asker: str) -> LinearSDE:
+    """`sde`, where an objective that needs p(x_t | x_0) can be trained on it; a TypeError otherwise."""
+    return linear(sde, asker, "ism, ssm and ssm_vr train the score of any SDE")

@@ -7,19 +7,17 @@ order one at every t: x_0 - x_0_hat = (sigma/alpha) d.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated
 
 import jax
 import jax.numpy as jnp
-from annotated_types import Ge, Le
 from jax.scipy.special import log_ndtr
 from jax.scipy.stats import norm
 from jaxtyping import Array, Float, Key
 
-from sde_lib.base import SDE, Event, LinearSDE, Positive, Scalar, Score, linear
+from sde_lib.base import SDE, Event, LinearSDE, Positive, Scalar, Score, UnitInterval, linear
 
 Share = Float[Array, "..."] | float
-Variance = Annotated[Scalar, Ge(0), Le(1)] | Callable[[Event, Scalar], Event]
+Variance = UnitInterval | Callable[[Event, Scalar], Event]
 """v in log std = v log std_transition + (1 - v) log std_posterior: a number, or v(x_t, t) (Nichol & Dhariwal 2021, eq. 15)."""
 
 

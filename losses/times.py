@@ -7,15 +7,16 @@ uniform u, each u_i being uniform on its own.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from annotated_types import Ge
 from jax.scipy.special import ndtri
 from jax.scipy.stats import norm
 from jaxtyping import Array, Float, Key
 
-from sde_lib.base import SDE, Count, Positive, Scalar, linear
+from sde_lib.base import SDE, Positive, Scalar, linear
 
 Times = Float[Array, " n"]
 
@@ -69,18 +70,21 @@ def importance(sde: SDE, t_min: float | None = None) -> TimeSampler:
     return _fixed(sample)
 
 
-def discrete(sde: SDE, n: Count, t_min: float | None = None) -> TimeSampler:
-    """t uniform on the n times linspace(t_min, 1, n), with the measure that gives each the weight 1/n: 1/p = 1.
+Several = Annotated[int, Ge(2)]
+
+
+def discrete_times(sde: SDE, n: Several, t_min: float | None = None) -> Times:
+    """linspace(t_min, 1, n)."""
+    return jnp.linspace(sde.t_min if t_min is None else t_min, 1.0, n)
+
+
+def discrete(sde: SDE, n: Several, t_min: float | None = None) -> TimeSampler:
+    """t uniform on the n `discrete_times`, with the measure that gives each the weight 1/n: 1/p = 1.
 
     On `ddpm_table(n)` these are DDPM's i/n; on VESDE, whose t_min is 0, they are NCSN's ladder.
     """
-    start = sde.t_min if t_min is None else t_min
-
-    def sample(u: Times) -> tuple[Times, Times]:
-        i = jnp.floor(u * n)
-        return start + (1 - start) * i / max(n - 1, 1), jnp.ones_like(u)
-
-    return _fixed(sample)
+    times = discrete_times(sde, n, t_min)
+    return _fixed(lambda u: (times[jnp.floor(u * n).astype(int)], jnp.ones_like(u)))
 
 
 def log_normal(
@@ -127,9 +131,13 @@ def logit_normal(
 def _truncated_normal(u: Times, low: Scalar, high: Scalar, mean: Scalar, std: Scalar) -> tuple[Times, Times]:
     """(y, 1/p(y)) of N(mean, std^2) on [low, high], as the image of uniform u.
 
-    Half a float's spacing keeps u off 0 and 1, where y is infinite: float32 draws no y beyond 5.3 `std` from the mean.
+    A float's resolution keeps u off 0 and 1, where y is infinite: without `low` and `high` none is drawn beyond 5.3 `std` of
+    the mean.
     """
-    below, above = norm.cdf(low, mean, std), norm.cdf(high, mean, std)
-    tiny = jnp.finfo(u.dtype).eps / 2
-    y = jnp.clip(mean + std * ndtri(jnp.clip(below + u * (above - below), tiny, 1 - tiny)), low, high)
+    upper = low + high > 2 * mean  # an upper tail by its mirror image: floats resolve the lower
+    first, last = jnp.where(upper, 2 * mean - high, low), jnp.where(upper, 2 * mean - low, high)
+    below, above = norm.cdf(first, mean, std), norm.cdf(last, mean, std)
+    inside = jnp.clip(below + u * (above - below), jnp.finfo(u.dtype).tiny, 1 - jnp.finfo(u.dtype).eps / 2)
+    y = mean + std * ndtri(inside)
+    y = jnp.clip(jnp.where(upper, 2 * mean - y, y), low, high)
     return y, (above - below) / norm.pdf(y, mean, std)

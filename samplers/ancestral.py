@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 
 from samplers.step import Step, stateless
-from sde_lib.base import SDE, Count, Event, Scalar, Score, linear
+from sde_lib.base import SDE, Count, Event, Scalar, Score, UnitInterval, linear
 
 
-def ancestral(sde: SDE, score: Score, v: Scalar | Callable[[Event, Scalar], Event] = 0.0) -> Step:
+def ancestral(sde: SDE, score: Score, v: UnitInterval | Callable[[Event, Scalar], Event] = 0.0) -> Step:
     """x_s ~ N(mean of q(x_s | x_t, x_0 = E[x_0 | x_t]), std^2),  std = std_transition^v std_posterior^(1 - v).
 
     DDPM's sampler on VP (Ho et al. 2020, alg. 2), SMLD's on VE (Song et al. 2021, eq. 47). `v` = 0 is DDPM's "fixedsmall", the
@@ -30,7 +30,7 @@ def ancestral(sde: SDE, score: Score, v: Scalar | Callable[[Event, Scalar], Even
     return stateless(update, nfe=1)
 
 
-def ddim(sde: SDE, score: Score, eta: Scalar = 0.0) -> Step:
+def ddim(sde: SDE, score: Score, eta: UnitInterval = 0.0) -> Step:
     """x_s = alpha_s x_0 + sqrt(sigma_s^2 - eta^2 v) eps + eta sqrt(v) z, with v the variance of q(x_s | x_t, x_0).
 
     x_0 and eps = -sigma_t score are the network's estimates. eta = 0 is an exponential integrator of the probability flow,

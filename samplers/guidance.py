@@ -1,6 +1,6 @@
 """Guidance: functions Score -> Score, so that every sampler and likelihood takes a guided score unchanged.
 
-By Bayes' rule grad log p(y | x_t) = grad log p(x_t | y) - grad log p(x_t), so both functions here are, at each t, the score of
+By Bayes' rule grad log p(y | x_t) = grad log p(x_t | y) - grad log p(x_t), so both guided scores here are, at each t, that of
 
     p_t(x)^(1 - w) p_t(x | y)^w
 

@@ -19,7 +19,7 @@ def inpaint(step: Step, sde: SDE, known: Event, mask: Bool[Array, "..."]) -> Ste
 
     Raises TypeError for an SDE without alpha and sigma.
     """
-    sde = linear(sde, "inpaint", "guidance.classifier on log p(known | x_t) serves any SDE")
+    sde = linear(sde, "inpaint", "samplers.classifier on log p(known | x_t) serves any SDE")
 
     def update(key, x, memory, t, s):
         step_key, known_key = jax.random.split(key)

@@ -19,10 +19,9 @@ from jaxtyping import Array, Float, Int
 
 from samplers.polynomial import integral
 from samplers.step import Step
-from sde_lib.base import SDE, Event, LinearSDE, NonNegative, Positive, Scalar, Score, linear
+from sde_lib.base import SDE, Event, LinearSDE, NonNegative, Positive, Scalar, Score, UnitInterval, linear
 
 Order = Annotated[int, Interval(ge=1, le=5)]
-Eta = Annotated[Scalar, Interval(ge=0, le=1)]
 
 
 class Past(NamedTuple):
@@ -43,12 +42,13 @@ class Past(NamedTuple):
         return Past(shift(l, self.l), shift(value, self.values), jnp.minimum(self.known + 1, len(self.l)))
 
 
-def deis(sde: SDE, score: Score, order: Order = 4, eta: Eta = 0.0, reach: Positive = 0.7) -> Step:
+def deis(sde: SDE, score: Score, order: Order = 4, eta: UnitInterval = 0.0, reach: Positive = 0.7) -> Step:
     """x_s = alpha_s/alpha_t x_t - alpha_s int_{l_t}^{l'} e^(-l) eps(l) dl + std z, eps the polynomial through `order` values.
 
     std is eta times that of `posterior`, and l' = log(alpha_s/sqrt(sigma_s^2 - std^2)): l_s at eta = 0, the flow.
-    An exponential Adams-Bashforth method of that order, and on `arctan_grid` the library's fast solver: DEIS (Zhang & Chen
-    2023, prop. 3) with its polynomials in log(sigma/alpha). As e^(-l) dies out, the same formula steps on to sigma_s = 0. At
+    An exponential Adams-Bashforth method of that order (from a cold start, whose first steps have fewer values, of order 3 at
+    most), and on `arctan_grid` the library's fast solver: DEIS (Zhang & Chen 2023, prop. 3) with its polynomials in
+    log(sigma/alpha). As e^(-l) dies out, the same formula steps on to sigma_s = 0. At
     order 1 it is `ddim`, at every eta; above that keep eta small, as new noise spoils the polynomial. A third difference is a
     derivative over short steps only: in a step h in l it counts 1/(1 + (h/reach)^2), which leaves the order as it is.
     """
@@ -105,21 +105,23 @@ def unipc(sde: SDE, score: Score, order: Order = 3) -> Step:
     """x_t is corrected by the polynomial of x_0 through its own value too, then `order` values predict x_s.
 
     One evaluation serves a corrector of order `order` + 1 and a predictor of order `order`, with exact weights: Zhao et al.
-    (2023), alg. 5-8, in the variant with varying coefficients (app. C). At the last time nothing is corrected.
+    (2023), alg. 5-8, in the variant with varying coefficients (app. C). At the last time nothing is corrected. What others did
+    to x_t since, such as a Langevin corrector, is kept.
     """
     sde = linear(sde, "unipc", "heun and probability_flow integrate the flow of any SDE")
 
     def update(key, x, memory, t, s):
-        past, x_before, t_before = memory
+        past, x_before, t_before, predicted = memory
         found = past.push(sde.log_snr(t) / 2, sde.denoise(score, x, t))
-        corrected = _move(key, sde, x_before, found, t_before, t, 0.0)
+        corrected = _move(key, sde, x_before, found, t_before, t, 0.0) + (x - predicted)
         x = jnp.where(past.known > 0, corrected, x)
         past = Past(found.l, found.values, jnp.minimum(found.known, order))
-        return _move(key, sde, x, past, t, s, 0.0), (found, x, jnp.asarray(t, x.dtype))
+        x_s = _move(key, sde, x, past, t, s, 0.0)
+        return x_s, (found, x, jnp.asarray(t, x.dtype), x_s)
 
     def init(x: Event) -> Any:
         # One value more than the predictor uses: the corrector's.
-        return Past.none(x, order + 1), x, jnp.ones((), x.dtype)
+        return Past.none(x, order + 1), x, jnp.ones((), x.dtype), x
 
     return Step(init, update, nfe=1)
 

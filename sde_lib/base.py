@@ -11,13 +11,14 @@ from typing import Annotated
 
 import jax
 import jax.numpy as jnp
-from annotated_types import Ge, Gt
+from annotated_types import Ge, Gt, Le
 from jax.scipy.stats import norm
 from jaxtyping import Array, Float, Key
 
 Scalar = Float[Array, ""] | float
 Positive = Annotated[Scalar, Gt(0)]
 NonNegative = Annotated[Scalar, Ge(0)]
+UnitInterval = Annotated[Scalar, Ge(0), Le(1)]
 Count = Annotated[int, Ge(1)]
 Event = Float[Array, "*event"]
 Score = Callable[[Event, Scalar], Event]

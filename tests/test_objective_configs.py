@@ -111,6 +111,12 @@ def test_the_bound_takes_its_times_and_its_width_from_the_config(data, width):
     assert value(hybrid) == value(hybrid, both)
 
 
+def test_the_weight_takes_the_network_s_sigma_data():
+    edm = made("--config.weight=edm", "--config.sigma_data=0.7")
+    weight = partial(losses.edm, sigma_data=0.7)
+    assert value(edm) == value(edm, lambda e, params: losses.dsm(e.sde, e.score(params), weight))
+
+
 def test_ancestral_sampling_takes_the_learned_variance_unless_told():
     """At first v = 1/2, as the last layer is zero."""
     experiment = made("--config.objective=hybrid", DISCRETE, UNWEIGHTED)
@@ -152,19 +158,25 @@ SWEEP = "--config.samplers.ancestral={'step': {'name': 'deis', 'reach': 0.4}, 'g
         (["weight=min_snr", "weight.gamma=-3.0"], "weight: gamma = -3.0: input should be greater than 0"),
         (["weight=min_snr", "weight.gama=3"], "weight: unknown option gama (did you mean gamma?)"),
         (["weight.gama=3"], "weight: unknown option gama (sigma2 takes none)"),
-        (["weight={'name': 'soft_truncation', 't_min': 2.0}"], "weight: its options give t = 0.5 the weight"),
+        (["weight=edm", "weight.sigma_data=0.5"], "weight: sigma_data is not an option: it comes from sigma_data"),
         (["seed.x=3"], "--config.seed.x=3: config.seed = 0 has no keys below it"),
         (["arms=3"], "arms = 3: input should be a valid dictionary"),
         (["arms={'a': 3}"], "arms.a = 3: input should be a valid dictionary"),
         (["evaluate.draws=2"], "evaluate.draws = 2: points (data.levels = 0) have no cells; take 1"),
         (["times=discrete"], "times: option n is missing"),
         (["times={'name': 'log_normal', 'std': -1}"], "times: std = -1: input should be greater than 0"),
-        (["times={'name': 'log_normal', 'mean': 1e3}"], "times: {'mean': 1000.0} put no t in [t_min, 1]"),
+        (["times={'name': 'log_normal', 'mean': 1e3}"], "times: {'mean': 1000.0} leave next to nothing of its density"),
+        (["times={'name': 'discrete', 'n': 1}"], "times: n = 1: input should be greater than or equal to 2"),
+        (["data.levels=1"], "data.levels = 1: value error, one level says nothing: give 2 to 256, or 0 for points"),
         (["times.t_min=0.0"], "times: t_min = 0 must be in [0, 1) with sigma(t_min) > 0; without it, it is 1e-05"),
         ([sampled("heun", "uniform_grid")], f"samplers.e: {AT_ZERO}, and heun asks for it; end the grid above"),
         ([sampled("probability_flow", "uniform_grid", n=1)], f"samplers.e: {AT_ZERO}, and probability_flow asks for it"),
         ([sampled("ddim", "uniform_grid", denoise=True)], f"samplers.e: {AT_ZERO}, and denoise asks for it"),
         ([sampled("ddim", "log_snr_grid")], "samplers.e.grid: in 4 steps it goes from t = 0 to 0; times fall from 1"),
+        (
+            ["samplers={'e': {'step': {'name': 'ddim', 'eta': 2.0}, 'grid': 'uniform_grid', 'n': 2}}"],
+            "samplers.e.step: eta = 2.0",
+        ),
         ([sampled("langevin", "quadratic_grid")], "langevin leaves x at its t; make it the corrector"),
         ([sampled("ddim_inversion", "quadratic_grid")], "ddim_inversion goes from data to noise"),
         (["samplers.ancestral.corrector=ddim"], "ddim moves x to s, and a corrector leaves it at t; take langevin, or None"),
@@ -193,3 +205,12 @@ def test_what_does_not_fit_is_refused(tmp_path, capsys, overrides, says):
 @pytest.mark.parametrize("step", ["ancestral", "ddim", "deis", "dpmpp_2m", "euler_maruyama", "edm_heun"])
 def test_steps_that_need_no_score_at_the_end_go_to_zero(step):
     made(sampled(step, "uniform_grid"), "--config.sample.sampler=e")
+
+
+def test_an_sde_without_alpha_and_sigma_is_refused(tmp_path, capsys):
+    """By each part that needs them, whatever the options."""
+    overrides = "--config.sde=test_sde_lib:Nonlinear", "--config.times.t_min=0.01", ONE_SAMPLER
+    assert main(["train", f"--config={MOONS}", f"--workdir={tmp_path}", *TINY, *overrides]) == 2
+    error = capsys.readouterr().err
+    assert "ancestral needs alpha(t) and sigma(t), and Nonlinear is not a LinearSDE; euler_maruyama serves any SDE" in error
+    assert "Traceback" not in error

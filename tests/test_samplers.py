@@ -343,3 +343,15 @@ def test_any_sde_can_be_sampled(step):
     if step is not euler_maruyama:
         np.testing.assert_allclose(x, exact, rtol=1e-3)
     assert jnp.isfinite(x).all()
+
+
+@pytest.mark.parametrize("name", ["ddim", "deis", "dpmpp_3m", "unipc", "edm_heun"])
+def test_a_corrector_is_heard(name):
+    """From a wrong start, x_1 = 3 on N(0, I) data, Langevin steps forget it, whatever the predictor remembers."""
+    sde = VPSDE()
+    score = lambda x, t: -x
+    step = chain(langevin(sde, score, snr=0.3, n_steps=5), PREDICTORS[name](sde, score))
+    one = lambda key: sample(key, step, jnp.full(2, 3.0), log_snr_grid(sde, 20, log_snr_max=6.0))[0]
+    x = jax.jit(jax.vmap(one))(jax.random.split(jax.random.key(0), 2000))
+    assert float(jnp.abs(x.mean())) < 0.1
+    assert float(x.std()) == pytest.approx(1.0, abs=0.1)

@@ -188,3 +188,15 @@ def test_loss_aware_finds_a_peak():
 def test_what_needs_alpha_and_sigma_says_so(make):
     with pytest.raises(TypeError, match=f"{make.__name__} needs alpha.*Nonlinear is not a LinearSDE; (uniform|logit_normal)"):
         make(Nonlinear())
+
+
+@pytest.mark.parametrize("mean", [-9.0, 9.0])
+def test_log_normal_is_unbiased_in_its_tails(mean):
+    """Where nearly all of the normal lies outside of what t reaches, on either side."""
+    t, inverse_density = log_normal(VESDE(0.01, 50.0), mean=mean, std=1.0).sample(jax.random.key(0), None, 4000)
+    y = np.log(0.01 * 5000 ** np.asarray(t))
+    near = np.abs(y - mean) < np.abs(y - mean).min() + 1.0  # the mass of the last unit of y, over the tail's own density
+    assert np.isfinite(inverse_density).all()
+    assert (np.asarray(inverse_density) > 0).all()
+    weight = np.asarray(inverse_density)[near].mean() * near.mean()
+    assert weight == pytest.approx(1 / np.log(5000), rel=0.05)
