@@ -26,7 +26,7 @@ def get_config() -> ConfigDict:
 
 def samplers(n: int) -> ConfigDict:
     """The four samplers of Song et al. (2021) at about n score evaluations and below, and the library's fast solver at n/4."""
-    end = {"log_snr_max": 6.0}
+    end = {"log_snr_max": 6.0}  # where grey levels are told apart; what is below is for Tweedie's denoising
     grid = {"name": "log_snr_grid", **end}
     swept = (n // 4, n // 2)
     return ConfigDict(

