@@ -40,7 +40,7 @@ def walk(sde: str) -> list[Cell]:
 
 
 def run(cell: Cell) -> dict[str, jax.Array]:
-    """One gradient of the objective in w, for the score of a known law; at w = 1 a sample, and the likelihood of the example."""
+    """One gradient of the objective in w, for the score of a known law; at w = 1 a sample, and the likelihood of x_0."""
     sde, x_0 = SDES[cell.sde](), jnp.array([0.3, -0.8])
     times = matrix.make("times", cell.times, sde, lambda x, t: x)
 
