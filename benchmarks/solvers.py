@@ -27,6 +27,7 @@ import torch
 from matplotlib.figure import Figure
 from threadpoolctl import threadpool_limits
 
+from benchmarks.peers import S_MAX, peers
 from benchmarks.problems import Mixture, held_out, mixtures
 from samplers import arctan_grid, deis, dpmpp_2m, dpmpp_3m, heun, log_snr_grid, sample, unipc
 from sde_lib import VESDE, VPSDE, LinearSDE, SubVPSDE
@@ -76,22 +77,23 @@ def ours(mixture: Mixture, sde: LinearSDE) -> Errors:
 
 
 def theirs(mixture: Mixture) -> Errors:
-    """Errors at each NFE of every deterministic peer on VP, None where it has no setting of that cost."""
-    from benchmarks.peers import S_MAX, peers
+    """Errors at each NFE of every deterministic peer on VP."""
+    y = starts(mixture, S_MAX)
+    exact = mixture.flow(y, S_MAX, 1e-7)[0]
+    return of_peers(mixture, y, stochastic=False, measure=lambda found: distance(found, exact))
 
-    y, carried = starts(mixture, S_MAX), {}
+
+def of_peers(mixture: Mixture, y: np.ndarray, stochastic: bool, measure: Callable[[np.ndarray], float]) -> Errors:
+    """`measure` at each NFE of every such peer on VP from y at `S_MAX`, None where it has no setting of that cost."""
+    carried = {S_MAX: y}
 
     def start(s: float) -> np.ndarray:
         if s not in carried:
-            carried[s] = mixture.flow(y, S_MAX, s)[0] if s != S_MAX else y
+            carried[s] = mixture.flow(y, S_MAX, s)[0]
         return carried[s]
 
-    exact, found = start(1e-7), {}
-    for peer in peers():
-        if not peer.stochastic:
-            error = lambda n, peer=peer: distance(peer.run(mixture.eps, start, n, 0), exact)
-            found[peer.label] = [or_none(error, n) for n in NFES]
-    return found
+    error = lambda peer: lambda n: measure(peer.run(mixture.eps, start, n, 0))
+    return {p.label: [or_none(error(p), n) for n in NFES] for p in peers() if p.stochastic == stochastic}
 
 
 def or_none(measure: Callable[[int], float], n: int) -> float | None:

@@ -21,8 +21,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from scipy.stats import norm
 
+from benchmarks.peers import S_MAX
 from benchmarks.problems import Mixture, mixtures
-from benchmarks.solvers import NFES, Errors, each, mean, or_none, protocol
+from benchmarks.solvers import NFES, Errors, each, mean, of_peers, protocol
 from samplers import ancestral, arctan_grid, deis, dpmpp_2m, dpmpp_3m, log_snr_grid, sample
 from sde_lib import VPSDE
 
@@ -66,29 +67,11 @@ def ours(mixture: Mixture) -> Errors:
     return found
 
 
-def theirs(mixture: Mixture) -> Errors:
-    """Distances at each NFE of every stochastic peer, None where it has no setting of that cost."""
-    from benchmarks.peers import S_MAX, peers
-
-    y, carried = noise(S_MAX), {}
-
-    def start(s: float) -> np.ndarray:
-        if s not in carried:
-            carried[s] = mixture.flow(y, S_MAX, s)[0] if s != S_MAX else y
-        return carried[s]
-
-    found = {}
-    for peer in peers():
-        if peer.stochastic:
-            distance = lambda n, peer=peer: sliced(mixture, peer.run(mixture.eps, start, n, 0))
-            found[peer.label] = [or_none(distance, n) for n in NFES]
-    return found
-
-
 def measured(mixture: Mixture) -> dict[str, Errors]:
     """All distances on one mixture, and that of exact samples, over five seeds."""
     floor = [sliced(mixture, mixture.sample(np.random.default_rng(seed), N)) for seed in range(5)]
-    return {"ours": ours(mixture), "peers": theirs(mixture), "floor": {"exact samples": [float(np.mean(floor))]}}
+    theirs = of_peers(mixture, noise(S_MAX), stochastic=True, measure=partial(sliced, mixture))
+    return {"ours": ours(mixture), "peers": theirs, "floor": {"exact samples": [float(np.mean(floor))]}}
 
 
 def plot(rows: list[dict], means: Errors, floor: float, path: Path) -> None:

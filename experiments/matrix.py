@@ -17,7 +17,7 @@ from experiments.parts import OBJECTIVE, SDE, STEP, TIMES, clash, parameters
 from sde_lib import SDE as AnySDE
 
 
-class DriftAndDiffusion(AnySDE):
+class Nonlinear(AnySDE):
     """dx = -x^3 dt + dw: what is possible for an SDE of which f and g alone are known."""
 
     def drift(self, x, t):
@@ -48,7 +48,7 @@ LIKELIHOODS = {
     "flow, Hutchinson": lambda sde, score: partial(samplers.log_prob, sde, score, key=jax.random.key(0)),
     "variational bound": lambda sde, score: lambda x: -losses.continuous_bound(sde, score)(jax.random.key(0), x).total,
 }
-SDES = {name: SDE.find(name) for name in SDE.names} | {"f and g alone": DriftAndDiffusion}
+SDES = {name: SDE.find(name) for name in SDE.names} | {"f and g alone": Nonlinear}
 AXES = Cell(list(SDES), OBJECTIVE.names, TIMES.names, STEP.names, list(LIKELIHOODS))  # pyright: ignore[reportArgumentType]
 N = 10
 """Times of a discrete objective or draw."""

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from conftest import Straight
 
-import sde_lib
+from experiments.matrix import Nonlinear
 from sde_lib import VESDE, VPSDE, CosineVPSDE, LinearSDE, SubVPSDE, check, ddpm_table
 
 T = np.linspace(0.01, 1.0, 67, dtype=np.float32)
@@ -189,22 +189,6 @@ def test_check_names_the_broken_promise(broken, says):
 def test_check_warns_of_a_prior_that_knows_the_data():
     with pytest.warns(UserWarning, match="still knows the data"):
         check(VPSDE(0.1, 3.0))
-
-
-class Nonlinear(sde_lib.SDE):
-    """dx = -x^3 dt + dw: no alpha and no sigma."""
-
-    def drift(self, x, t):
-        return -(x**3)
-
-    def diffusion(self, t):
-        return jnp.ones(())
-
-    def prior_sample(self, key, shape):
-        return jax.random.normal(key, shape)
-
-    def prior_log_prob(self, x):
-        return -jnp.sum(x**2) / 2
 
 
 def test_check_accepts_a_nonlinear_sde():
