@@ -9,6 +9,8 @@ import jax.numpy as jnp
 from flax import linen, nnx
 from jaxtyping import Array, Key
 
+from models.block import rematerialise
+
 
 class Functional(NamedTuple):
     """init(key, x) -> params, for one example x;  apply(params, x [B, *event], c_noise [B], y [B] or None, key or None)."""
@@ -17,7 +19,9 @@ class Functional(NamedTuple):
     apply: Callable[..., Array]
 
 
-def functional(net: linen.Module | nnx.Module | Callable[..., nnx.Module]) -> Functional:
+def functional(
+    net: linen.Module | nnx.Module | Callable[..., nnx.Module], compute: str = "float32", remat: bool = False
+) -> Functional:
     """Pure functions from `net`, which is one of
 
     - an NNX class, or a partial of one: called as `net(shape, rngs=rngs)` with the event shape to build a fresh module;
@@ -25,10 +29,26 @@ def functional(net: linen.Module | nnx.Module | Callable[..., nnx.Module]) -> Fu
     - a linen module.
 
     All are called as `net(x, c_noise, y, key)` on a batch; `key` is None, or the randomness of dropout while training.
+
+    `compute`: the dtype of x, and so of what the network computes; parameters, c_noise and the result are float32. `remat`:
+    the backward pass computes again what is inside each `models.block.Block` of an NNX module, of which it keeps the arguments.
+    Raises ValueError for a linen module that is to rematerialise, and, from `apply`, where there is no block; TypeError, from
+    `apply`, where the network does not compute in the dtype of its input.
     """
     if isinstance(net, linen.Module):
-        return _linen(net)
-    return _nnx((lambda shape, rngs: net) if isinstance(net, nnx.Module) else net)
+        if remat:
+            raise ValueError("remat is for NNX modules; wrap the blocks of a linen module in flax.linen.remat")
+        init, call = _linen(net)
+    else:
+        init, call = _nnx((lambda shape, rngs: net) if isinstance(net, nnx.Module) else net, remat)
+
+    def apply(params: Any, x: Array, c_noise: Array, y: Array | None, key: Key[Array, ""] | None) -> Array:
+        y = call(params, x.astype(compute), c_noise, y, key)
+        if y.dtype != compute and compute != "float32":
+            raise TypeError(f"the network computes in {y.dtype}, whatever the dtype of its input: take compute = 'float32'")
+        return y.astype(x.dtype)
+
+    return Functional(init, apply)
 
 
 def _linen(net: linen.Module) -> Functional:
@@ -41,7 +61,7 @@ def _linen(net: linen.Module) -> Functional:
     return Functional(init, apply)
 
 
-def _nnx(build: Callable[..., nnx.Module]) -> Functional:
+def _nnx(build: Callable[..., nnx.Module], remat: bool) -> Functional:
     def init(key: Key[Array, ""], x: Array) -> Any:
         return nnx.to_pure_dict(nnx.state(build(x.shape, rngs=nnx.Rngs(key)), nnx.Param))
 
@@ -49,6 +69,7 @@ def _nnx(build: Callable[..., nnx.Module]) -> Functional:
         # The structure without the arrays: costs tracing time alone, and keeps `apply` a function of its arguments.
         graph, state = nnx.split(nnx.eval_shape(lambda: build(x.shape[1:], rngs=nnx.Rngs(0))))
         nnx.replace_by_pure_dict(state, params)
-        return nnx.merge(graph, state)(x, c_noise, y, key)  # pyright: ignore[reportCallIssue]
+        net = nnx.merge(graph, state)
+        return (rematerialise(net) if remat else net)(x, c_noise, y, key)  # pyright: ignore[reportCallIssue]
 
     return Functional(init, apply)

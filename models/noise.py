@@ -1,43 +1,70 @@
-"""Embeddings of the noise level c_noise as a vector."""
+"""Embeddings of the noise level c_noise as a vector, and of a class label."""
 
 from __future__ import annotations
 
 import math
 
+import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 
 class Sinusoidal(nnx.Module):
-    """[sin(w_k c), cos(w_k c)] with w_k geometric from 100 down to 0.01 (Vaswani et al. 2017; Ho et al. 2020 on t in 0..1000).
+    """[sin(w_k c), cos(w_k c)] with w_k geometric from 100 down to 0.01, for a c_noise that spans about [-2, 2].
 
-    c_noise spans about [-2, 2], so the fastest pair turns a few dozen times over all noise levels and the slowest is linear.
+    The fastest pair turns a few dozen times over all noise levels and the slowest is linear: `Positional` on t in 0..1000.
     """
 
     def __init__(self, width: int, *, rngs: nnx.Rngs):
         self.width = width
 
     def __call__(self, c_noise: Float[Array, " B"]) -> Float[Array, "B width"]:
-        frequencies = 100 * jnp.logspace(0, -4, self.width // 2)
-        angles = c_noise[:, None] * frequencies
-        return jnp.concatenate([jnp.sin(angles), jnp.cos(angles)], axis=-1)
+        return waves(c_noise, 100 * jnp.logspace(0, -4, self.width // 2))
+
+
+class Positional(nnx.Module):
+    """[sin(w_k c), cos(w_k c)] with w_k = 10000^(-k/(width/2 - 1)), for a c_noise that counts to a thousand.
+
+    Vaswani et al. (2017), sec. 3.5, as Ho et al. (2020) code it.
+    """
+
+    def __init__(self, width: int, *, rngs: nnx.Rngs):
+        self.width = width
+
+    def __call__(self, c_noise: Float[Array, " B"]) -> Float[Array, "B width"]:
+        return waves(c_noise, jnp.logspace(0, -4, self.width // 2))
 
 
 class Fourier(nnx.Module):
-    """[sin(2 pi w c), cos(2 pi w c)] with fixed random w ~ N(0, scale^2) (Tancik et al. 2020; Song et al. 2021, app. C.3).
+    """[sin(2 pi w c), cos(2 pi w c)] with random w ~ N(0, scale^2) that do not train.
 
-    score_sde uses scale 16 on log(sigma), of which c_noise is a quarter.
+    Tancik et al. (2020); Song et al. (2021), app. C.2, with scale 16 for c = log(sigma).
     """
 
     def __init__(self, width: int, scale: float = 4.0, *, rngs: nnx.Rngs):
-        # Not an nnx.Param: these never train. Fixed by a seed of their own, so that they need no place in a checkpoint.
-        self.width, self.scale = width, scale
+        # A parameter, as in the source, so that published frequencies have a place; no gradient reaches it.
+        self.frequencies = nnx.Param(scale * jax.random.normal(rngs.params(), (width // 2,)))
 
     def __call__(self, c_noise: Float[Array, " B"]) -> Float[Array, "B width"]:
-        frequencies = self.scale * nnx.Rngs(0).normal((self.width // 2,))
-        angles = 2 * math.pi * c_noise[:, None] * frequencies
-        return jnp.concatenate([jnp.sin(angles), jnp.cos(angles)], axis=-1)
+        return waves(c_noise, 2 * math.pi * jax.lax.stop_gradient(self.frequencies[...]))
 
 
-EMBEDDINGS = {"sinusoidal": Sinusoidal, "fourier": Fourier}
+def waves(c_noise: Float[Array, " B"], frequencies: Float[Array, " K"]) -> Float[Array, "B 2*K"]:
+    """[sin(w_k c), cos(w_k c)]."""
+    angles = c_noise[:, None] * frequencies
+    return jnp.concatenate([jnp.sin(angles), jnp.cos(angles)], axis=-1)
+
+
+EMBEDDINGS = {"sinusoidal": Sinusoidal, "positional": Positional, "fourier": Fourier}
+
+
+class Labels(nnx.Module):
+    """A vector for each of `classes` labels, and a last one for no label: None, or the label `classes`."""
+
+    def __init__(self, classes: int, width: int, *, rngs: nnx.Rngs):
+        self.classes = classes
+        self.table = nnx.Param(nnx.initializers.normal(0.02)(rngs.params(), (classes + 1, width), jnp.float32))
+
+    def __call__(self, y: Int[Array, " B"] | None) -> Float[Array, "#B width"]:
+        return self.table[jnp.array([self.classes]) if y is None else y]

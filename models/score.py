@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Key
 
-from models.functional import functional
+from models.functional import Functional, functional
 from sde_lib.base import SDE, Event, LinearSDE, Scalar, linear
 
 
@@ -42,7 +42,7 @@ def _norm(sde: LinearSDE, t: Scalar, sigma_data: float) -> Scalar:
 
 
 def eps(sde: LinearSDE, t: Scalar, sigma_data: float) -> Coefs:
-    """net = eps. Ho et al. (2020), eq. 11; NCSN's and NCSN++'s net(x)/sigma is this up to sign."""
+    """net = eps. Ho et al. (2020), eq. 11."""
     return _coefs(sde, t, sigma_data, skip=0.0, out=1.0)
 
 
@@ -61,8 +61,13 @@ def v(sde: LinearSDE, t: Scalar, sigma_data: float) -> Coefs:
 
 
 def score(sde: LinearSDE, t: Scalar, sigma_data: float) -> Coefs:
-    """net = score, so eps = -sigma net."""
+    """net = score, so eps = -sigma net. NCSN's (Song & Ermon 2019)."""
     return _coefs(sde, t, sigma_data, skip=0.0, out=-sde.sigma(t))
+
+
+def sigma_score(sde: LinearSDE, t: Scalar, sigma_data: float) -> Coefs:
+    """net = sigma score = -eps: what NCSNv2 (Song & Ermon 2020, sec. 3.3) and NCSN++ emit before they divide by sigma."""
+    return _coefs(sde, t, sigma_data, skip=0.0, out=-1.0)
 
 
 def edm(sde: LinearSDE, t: Scalar, sigma_data: float) -> Coefs:
@@ -91,8 +96,8 @@ def score_model(
 ) -> ScoreModel:
     """The network as a score: score(x, t) = -(skip x + out net(c_in x, c_noise)) / sigma(t), on one example x.
 
-    `net`: an NNX module or what builds one, or a linen module (see `models.functional`).
-    `parameterization`: what it predicts, one of `eps x0 v score edm` or a function of the same signature.
+    `net`: an NNX module or what builds one, a linen module, or the `Functional` of one (see `models.functional`).
+    `parameterization`: what it predicts, one of `eps x0 v score sigma_score edm` or a function of the same signature.
     `sigma_data`: standard deviation of the data, for c_in and edm.
     `learned_variance`: the network emits twice the channels, [net, raw], and v = (raw + 1)/2 in log std = v log std_transition
     + (1 - v) log std_posterior. As in the source, nothing holds v to [0, 1]. Nichol & Dhariwal (2021), eq. 15.
@@ -102,7 +107,7 @@ def score_model(
     the network emits another shape.
     """
     linear_sde = linear(sde, "score_model", "write the score of another SDE as a plain function score(x, t)")
-    init, call = functional(net)
+    init, call = net if isinstance(net, Functional) else functional(net)
 
     def evaluate(params: Any, x: Event, t: Scalar, y: Any, key: Key[Array, ""] | None) -> tuple[Event, list[Event]]:
         """The score, and the rest of what the network emits."""

@@ -10,8 +10,8 @@ from flax import linen, nnx
 
 import models
 from models import DDPM, MLP, Coefs, score_model
-from models.ddpm import _groups
 from models.functional import functional
+from models.norm import most_groups
 from sde_lib import VESDE, VPSDE
 
 TARGETS = {
@@ -125,8 +125,8 @@ def test_a_side_that_cannot_be_halved_is_an_error():
 
 @pytest.mark.parametrize("channels", [1, 3, 8, 30, 128, 200])
 def test_groups_divide_the_channels(channels):
-    assert channels % _groups(channels) == 0
-    assert _groups(128) == 32
+    assert channels % most_groups(channels) == 0
+    assert most_groups(128) == 32
 
 
 def test_cifar_ddpm_has_the_published_size():

@@ -1,0 +1,1 @@
+"""Weights that others published, in and out of our networks."""

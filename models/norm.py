@@ -1,0 +1,57 @@
+"""Normalisation: over groups of channels, and over the channels of a token. Moments are taken in float32."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float
+
+
+def standardize(x: Float[Array, "..."], axes: Sequence[int], eps: float) -> Float[Array, "..."]:
+    """(x - mean) / sqrt(var + eps) over `axes`, in float32 and returned in it."""
+    x = x.astype(jnp.float32)
+    centred = x - x.mean(axes, keepdims=True)
+    return centred * jax.lax.rsqrt((centred**2).mean(axes, keepdims=True) + eps)
+
+
+class GroupNorm(nnx.Module):
+    """a standardize(x) + b over space and each of `groups` groups of channels (Wu & He 2018).
+
+    `groups` None: the most of at least four channels, up to 32, that divide them (Song et al. 2021). Without `affine`, a = 1
+    and b = 0.
+    """
+
+    def __init__(self, channels: int, groups: int | None = None, eps: float = 1e-6, affine: bool = True):
+        self.groups, self.eps = groups or most_groups(channels), eps
+        self.scale = nnx.Param(jnp.ones(channels)) if affine else None
+        self.bias = nnx.Param(jnp.zeros(channels)) if affine else None
+
+    def __call__(self, x: Float[Array, "B *space C"]) -> Float[Array, "B *space C"]:
+        grouped = x.reshape(len(x), -1, self.groups, x.shape[-1] // self.groups)
+        return _scaled(standardize(grouped, (1, 3), self.eps).reshape(x.shape), self.scale, self.bias, x.dtype)
+
+
+class LayerNorm(nnx.Module):
+    """a standardize(x) + b over the channels, the last axis (Ba et al. 2016). Without `affine`, a = 1 and b = 0."""
+
+    def __init__(self, channels: int, eps: float = 1e-6, affine: bool = True):
+        self.eps = eps
+        self.scale = nnx.Param(jnp.ones(channels)) if affine else None
+        self.bias = nnx.Param(jnp.zeros(channels)) if affine else None
+
+    def __call__(self, x: Float[Array, "... C"]) -> Float[Array, "... C"]:
+        return _scaled(standardize(x, (-1,), self.eps), self.scale, self.bias, x.dtype)
+
+
+def most_groups(channels: int) -> int:
+    """The most groups of at least four channels, up to 32, that divide `channels`."""
+    return max(g for g in range(1, min(32, max(channels // 4, 1)) + 1) if channels % g == 0)
+
+
+def _scaled(standard: Array, scale: nnx.Param | None, bias: nnx.Param | None, dtype: jnp.dtype) -> Array:
+    if scale is None or bias is None:
+        return standard.astype(dtype)
+    return (standard * scale[...] + bias[...]).astype(dtype)
