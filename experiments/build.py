@@ -15,7 +15,7 @@ import samplers
 import sde_lib
 from experiments.checks import attempt, check_net, check_times, check_weight, cross_problems, known_score, sampler_problems
 from experiments.errors import ConfigError
-from experiments.parts import GRID, NET, OBJECTIVE, PARAMETERIZATION, SDE, STEP, TIMES, WEIGHT, parameters
+from experiments.parts import CONDITIONING, GRID, NET, OBJECTIVE, PARAMETERIZATION, SDE, STEP, TIMES, WEIGHT, parameters
 from experiments.scale import Scaler
 from experiments.schema import Config, Sampler
 
@@ -62,6 +62,11 @@ class Experiment(NamedTuple):
         return GRID.find(sampler.grid.name)(self.sde, n, **sampler.grid.options)
 
 
+def scale(config: Config) -> Scaler:
+    """Between the levels of the data and the numbers of the network."""
+    return Scaler(config.data.levels, config.data.dequantize, {"symmetric": -1.0, "unit": 0.0}[config.data.range])
+
+
 def learns_variance(config: Config) -> bool:
     """Whether the objective trains v(x_t, t) beside the score."""
     return "score_and_v" in parameters(OBJECTIVE.find(config.objective.name))
@@ -78,7 +83,7 @@ def build(config: Config, shape: tuple[int, ...]) -> Experiment:
     model = attempt(problems, "net", lambda: _model(config, sde))
     times = attempt(problems, "times", lambda: TIMES.find(config.times.name)(sde, **config.times.options))
     objective = attempt(problems, "objective", lambda: _objective(config))
-    scaler = Scaler(config.data.levels, config.data.dequantize)
+    scaler = scale(config)
     experiment = Experiment(config, shape, sde, model, times, objective, scaler)
     if model is not None:
         attempt(problems, "net", lambda: check_net(experiment))
@@ -94,7 +99,7 @@ def build(config: Config, shape: tuple[int, ...]) -> Experiment:
 
 
 def _model(config: Config, sde: sde_lib.LinearSDE) -> models.ScoreModel:
-    """The network as a score; it emits a variance too where the objective learns one."""
+    """The network as a score, in its dtype; it emits a variance too where the objective learns one."""
     net, learned = NET.find(config.net.name), learns_variance(config)
     options = config.net.options | ({"outputs": 2} if learned else {})
     if learned and "outputs" not in parameters(net):
@@ -102,14 +107,21 @@ def _model(config: Config, sde: sde_lib.LinearSDE) -> models.ScoreModel:
     # A linen class is configured by its options alone; an NNX class waits for the shape and the randomness.
     is_linen = isinstance(net, type) and issubclass(net, linen.Module)
     module = net(**options) if is_linen else partial(net, **options)
-    return models.score_model(module, sde, PARAMETERIZATION.find(config.parameterization), config.sigma_data, learned)
+    network = models.functional(module, config.compute, config.remat)
+    return models.score_model(network, sde, _parameterization(config), config.sigma_data, learned)
+
+
+def _parameterization(config: Config) -> models.score.Parameterization:
+    """What the network predicts, from an input and a noise level as the config says them."""
+    told = config.conditioning and partial(CONDITIONING.find(config.conditioning.name), **config.conditioning.options)
+    return models.conditioned(PARAMETERIZATION.find(config.parameterization), told, config.scale_input)
 
 
 def _objective(config: Config) -> Callable[..., losses.Loss]:
     """objective(sde, score), with the weight, the times of a discrete bound, and the distance of two levels."""
     make = OBJECTIVE.find(config.objective.name)
-    step = 2 / (config.data.levels - 1) if config.data.levels and not config.data.dequantize else None
-    given = {"width": step} | ({} if config.weight is None else {"weight": _weight(config)})
+    cell = scale(config).cell if config.data.levels and not config.data.dequantize else None
+    given = {"width": cell} | ({} if config.weight is None else {"weight": _weight(config)})
     given |= {k: v for k, v in config.times.options.items() if k in ("n", "t_min")}
     return _with(make, given, config.objective.options)
 

@@ -17,13 +17,21 @@ import sde_lib
 from experiments import dequantize
 from experiments.config import nearest
 from experiments.errors import ConfigError
-from experiments.parts import GRID, NET, OBJECTIVE, PARAMETERIZATION, SDE, STEP, TIMES, WEIGHT, Kind, clash, parameters
+from experiments.parts import CONDITIONING, GRID, NET, OBJECTIVE, PARAMETERIZATION, SDE, STEP, TIMES, WEIGHT, Kind, clash, parameters
 from experiments.schema import Config, Named, Sampler
 
 if TYPE_CHECKING:
     from experiments.build import Experiment
 
-PARTS = {"sde": SDE, "net": NET, "parameterization": PARAMETERIZATION, "objective": OBJECTIVE, "weight": WEIGHT, "times": TIMES}
+PARTS = {
+    "sde": SDE,
+    "net": NET,
+    "parameterization": PARAMETERIZATION,
+    "conditioning": CONDITIONING,
+    "objective": OBJECTIVE,
+    "weight": WEIGHT,
+    "times": TIMES,
+}
 SAMPLER_PARTS = {"step": STEP, "corrector": STEP, "grid": GRID}
 Problems = list[str]
 
@@ -140,7 +148,7 @@ def check_moves(name: str, step: samplers.Step, shape: tuple[int, ...]) -> None:
 def _reads_s(step: samplers.Step, shape: tuple[int, ...]) -> bool:
     """Whether the update from t to s asks what s is."""
     x = jnp.ones(shape)
-    traced = jax.make_jaxpr(step.update)(jax.random.key(0), x, step.init(x), 1.0, 0.5).jaxpr
+    traced = jax.make_jaxpr(step.update, axis_env=[("batch", 1)])(jax.random.key(0), x, step.init(x), 1.0, 0.5).jaxpr
     return any(variable is traced.invars[-1] for equation in traced.eqns for variable in equation.invars)
 
 
@@ -151,7 +159,8 @@ def _check_end(known: Experiment, sampler: Sampler, step: samplers.Step, grid: n
     where = f"the score is infinite at t = {grid[-1]:g}, where sigma = 0"
     if sampler.denoise:
         raise ValueError(f"{where}, and denoise asks for it; take denoise = False, or end the grid above")
-    if not jnp.isfinite(samplers.solve(jax.random.key(0), step, jnp.ones(known.shape), jnp.asarray(grid)).x).all():
+    solved = jax.vmap(lambda x: samplers.solve(jax.random.key(0), step, x, jnp.asarray(grid)).x, axis_name="batch")
+    if not jnp.isfinite(solved(jnp.ones((1, *known.shape)))).all():
         end = f"end the grid above, as at its default t_min = {known.sde.t_min:g}"
         raise ValueError(f"{where}, and {sampler.step.name} asks for it; {end}, or take deis")
 

@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from experiments.build import Experiment
+from experiments.build import Experiment, scale
 from experiments.data import Dataset
 from experiments.draw import first_shown
 from experiments.evaluate import compare_features, evaluate, spread
@@ -99,7 +99,7 @@ def bits_protocol(scaler: Scaler) -> str:
         return "-log2 p(x)/D of held-out points; ± is the standard error of the mean over them"
     return (
         "-log2 P(k)/D of held-out examples, bounded by the draws of u in the cells of their levels, P(k) = ∫ p(k + u) du; "
-        f"the scale of the {scaler.levels} levels adds log2(({scaler.levels} - 1)/2) = {scaler.bits_per_dim(0.0, 1):.4g}; "
+        f"the scale of the {scaler.levels} levels adds -log2({scaler.cell:.4g}) = {scaler.bits_per_dim(0.0, 1):.4g}; "
         "± is the standard error of the mean over examples"
     )
 
@@ -127,7 +127,7 @@ def protocol(config: Config, data: Dataset, space: FeatureSpace) -> list[list[st
             "between Gaussians fitted to the features (squared 2-Wasserstein); biased up by small n, alike for all rows",
         ],
         ["precision, recall", f"share within the other set's {e.neighbours}-nearest-neighbour balls"],
-        ["bits/dim", bits_protocol(Scaler(config.data.levels, config.data.dequantize))],
+        ["bits/dim", bits_protocol(scale(config))],
         ["NFE", "evaluations of the network per sample, counted; for an adaptive solver the mean over samples"],
         ["wall time", f"of {e.n} samples in batches of {e.batch}, without compiling"],
         [

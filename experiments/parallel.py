@@ -55,11 +55,14 @@ def pmapped(step: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def mapped(function: Callable[..., Any]) -> Callable[..., Any]:
-    """jit of `function(params, row, *rest)`, vmapped over rows [n, ...] (any tree), rows and results split over devices."""
+    """jit of `function(params, row, *rest)`, vmapped over rows [n, ...] (any tree), rows and results split over devices.
+
+    The axis of the rows is called "batch", for a function that must know its fellows.
+    """
 
     def run(params: Any, rows: Any, *rest: Any) -> Any:
         rows = jax.lax.with_sharding_constraint(rows, over_data())
-        return jax.vmap(lambda row: function(params, row, *rest))(rows)
+        return jax.vmap(lambda row: function(params, row, *rest), axis_name="batch")(rows)
 
     return jax.jit(run, out_shardings=over_data())
 

@@ -80,8 +80,13 @@ class Kind:
 
 
 SDE = Kind(sde_lib, sde_lib.SDE)
-NET = Kind(models, nnx.Module, {"shape": "data", "outputs": "objective", "rngs": "seed"})
+NET = Kind(
+    models,
+    nnx.Module,
+    {"shape": "data", "outputs": "objective", "rngs": "seed", "classes": "the labels of data, which no config trains on yet"},
+)
 PARAMETERIZATION = Kind(models, models.Coefs, {"sde": "sde", "t": "times", "sigma_data": "sigma_data"})
+CONDITIONING = Kind(models, typing.get_type_hints(models.log_noise)["return"], {"sde": "sde", "t": "times"})
 OBJECTIVE = Kind(
     losses,
     losses.Loss,
@@ -162,5 +167,5 @@ def _plain(hint: Any) -> Any:
     if typing.get_origin(hint) is typing.Annotated:
         base, *limits = typing.get_args(hint)
         return Annotated[_plain(base), *limits] if _plain(base) is not Any else Any
-    writable = hint in (int, float, bool, str, type(None)) or typing.get_origin(hint) is tuple
+    writable = hint in (int, float, bool, str, type(None)) or typing.get_origin(hint) in (tuple, typing.Literal)
     return hint if writable else Any

@@ -44,7 +44,10 @@ def _some_levels(levels: int) -> int:
 
 
 class Data(Strict):
-    """Where images or points come from; see `experiments.data`."""
+    """Where images or points come from; see `experiments.data`.
+
+    `range`: of the numbers that a network sees, "symmetric" for [-1, 1] or "unit" for [0, 1], as NCSN's and NCSN++'s were.
+    """
 
     name: str
     data_dir: str = ""
@@ -52,18 +55,28 @@ class Data(Strict):
     test: str = "test"
     levels: Annotated[int, Field(ge=0, le=256), AfterValidator(_some_levels)] = 256
     dequantize: bool = False
+    range: Literal["symmetric", "unit"] = "symmetric"
     flip: bool = False
     resident_mib: Annotated[int, Field(ge=0)] = 4096
 
 
 class Train(Strict):
+    """Adam, with decoupled weight decay where there is any, after clipping of the gradient's global norm (`clip` None: none).
+
+    `ema`: the rate of the average of parameters that samples and results are drawn from; it warms up.
+    """
+
     steps: Count
     batch: Count
     steps_per_call: Count = 1
     learning_rate: Positive = 2e-4
+    beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    epsilon: Positive = 1e-8
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
     decay: Literal["constant", "cosine"] = "constant"
     warm_up: Annotated[int, Field(ge=0)] = 5000
-    clip: Positive = 1.0
+    clip: Positive | None = 1.0
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.9999
     log_every: Count = 100
     sample_every: Count = 10_000
@@ -129,7 +142,12 @@ class Interpolate(Strict):
 
 
 class Config(Strict):
-    """One experiment; with `arms`, several that differ by what each arm overrides."""
+    """One experiment; with `arms`, several that differ by what each arm overrides.
+
+    `conditioning`: the noise level as the network hears it (None: the parameterisation's); `scale_input` False: x as it is, as
+    networks from before EDM see it. `compute`: the dtype inside the network, with parameters, schedules and reductions in
+    float32; `remat`: its backward pass computes again what is inside a block, which takes time and saves memory.
+    """
 
     title: str
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
@@ -137,6 +155,10 @@ class Config(Strict):
     net: Named
     parameterization: str = "eps"
     sigma_data: Positive = 1.0
+    conditioning: Named | None = None
+    scale_input: bool = True
+    compute: Literal["float32", "bfloat16"] = "float32"
+    remat: bool = False
     objective: Named = Named(name="dsm")
     weight: Named | None = None
     times: Named

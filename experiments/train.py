@@ -91,8 +91,10 @@ def trained(experiment: Experiment, workdir: Path) -> State:
 
 
 def make_optimizer(config: Train) -> optax.GradientTransformation:
-    """Adam after clipping by the global norm (score_sde's order)."""
-    return optax.chain(optax.clip_by_global_norm(config.clip), optax.adam(optimizer_rate(config)))
+    """AdamW after clipping by the global norm (score_sde's order)."""
+    clip = optax.identity() if config.clip is None else optax.clip_by_global_norm(config.clip)
+    rate = optimizer_rate(config)
+    return optax.chain(clip, optax.adamw(rate, config.beta1, config.beta2, config.epsilon, weight_decay=config.weight_decay))
 
 
 def optimizer_rate(config: Train) -> Callable[[Any], Any]:

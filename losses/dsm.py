@@ -14,11 +14,12 @@ from sde_lib.base import SDE, Event, LinearSDE, Scalar, Score, linear
 Loss = Callable[[Key[Array, ""], Event, Scalar], Scalar]
 
 
-def dsm(sde: SDE, score: Score, weight: Weight = sigma2) -> Loss:
+def dsm(sde: SDE, score: Score, weight: Weight = sigma2, half_sum: bool = False) -> Loss:
     """l(x_0, t) = w(t)/D |score(x_t, t) - grad log p(x_t | x_0)|^2,  x_t = alpha x_0 + sigma z,  grad log p = -z/sigma.
 
     Coded as w/sigma^2 |sigma score + z|^2 / D, which stays of order one as sigma -> 0.
-    Vincent (2011); Song et al. (2021), eq. 7; the mean over the D dimensions is score_sde's `reduce_mean`.
+    Vincent (2011); Song et al. (2021), eq. 7; the mean over the D dimensions is score_sde's `reduce_mean`. `half_sum` is what
+    it does without, D/2 times as much: w/2 |...|^2, which matters where the gradient is clipped.
 
     Returns `loss(key, x_0, t)` for one example: `key` draws z. Raises TypeError for an SDE without alpha and sigma.
     """
@@ -28,7 +29,7 @@ def dsm(sde: SDE, score: Score, weight: Weight = sigma2) -> Loss:
         z = jax.random.normal(key, x_0.shape)
         sigma_t = sde.sigma(t)
         residual = sigma_t * score(sde.perturb(x_0, z, t), t) + z
-        return weight(sde, t) / sigma_t**2 * jnp.mean(residual**2)
+        return weight(sde, t) / sigma_t**2 * (jnp.sum(residual**2) / 2 if half_sum else jnp.mean(residual**2))
 
     return loss
 

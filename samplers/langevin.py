@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Key
@@ -10,14 +12,19 @@ from samplers.step import Step, stateless
 from sde_lib.base import SDE, Count, Event, LinearSDE, Positive, Scalar, Score, linear
 
 
-def langevin(sde: SDE, score: Score, snr: Positive = 0.16, n_steps: Count = 1) -> Step:
+Norm = Literal["expected", "sample", "batch"]
+
+
+def langevin(sde: SDE, score: Score, snr: Positive = 0.16, n_steps: Count = 1, norm: Norm = "expected") -> Step:
     """A corrector: `n_steps` of Langevin dynamics at t, which leave x at t and p_t unchanged. Chain it before a predictor.
 
-    Song et al. (2021), algs. 4 and 5, with their |z|/|score| replaced by what it estimates, sigma_t. Their batch mean ties a
-    sample to its batch, and a sample's own ratio has infinite mean in two dimensions.
+    Each is x <- x + e score(x, t) + sqrt(2 e) z with e = 2 (snr r)^2, Song et al. (2021), algs. 4 and 5. `norm`: what r is.
+    "expected" is sigma_t, which |z|/|score| estimates; "sample" that ratio of the sample's own norms, of infinite mean in two
+    dimensions; "batch" theirs, the ratio of the norms' means over the batch, on which a sample then depends: it needs
+    `jax.vmap(..., axis_name="batch")`.
     """
     sde = linear(sde, "langevin", "euler_maruyama serves any SDE without a corrector")
-    return stateless(lambda key, x, t, s: _dynamics(key, sde, score, x, t, snr, n_steps), nfe=n_steps)
+    return stateless(lambda key, x, t, s: _dynamics(key, sde, score, x, t, snr, n_steps, norm), nfe=n_steps)
 
 
 def annealed_langevin(sde: SDE, score: Score, snr: Positive = 0.176, n_steps: Count = 1) -> Step:
@@ -34,11 +41,21 @@ def annealed_langevin(sde: SDE, score: Score, snr: Positive = 0.176, n_steps: Co
     return stateless(update, nfe=n_steps)
 
 
-def _dynamics(key: Key[Array, ""], sde: LinearSDE, score: Score, x: Event, t: Scalar, snr: Scalar, n_steps: int) -> Event:
-    """`n_steps` of x <- x + e score(x, t) + sqrt(2 e) z with e = 2 (snr sigma_t)^2, at one t."""
-    step_size = 2 * (snr * sde.sigma(t)) ** 2
+def _dynamics(
+    key: Key[Array, ""], sde: LinearSDE, score: Score, x: Event, t: Scalar, snr: Scalar, n_steps: int, norm: Norm = "expected"
+) -> Event:
+    """`n_steps` of Langevin dynamics at one t."""
+
+    def ratio(z: Event, score_t: Event) -> Scalar:
+        if norm == "expected":
+            return sde.sigma(t)
+        norms = jnp.linalg.norm(z.ravel()), jnp.linalg.norm(score_t.ravel())
+        z_norm, score_norm = jax.lax.pmean(norms, "batch") if norm == "batch" else norms
+        return z_norm / score_norm
 
     def move(x, key):
-        return x + step_size * score(x, t) + jnp.sqrt(2 * step_size) * jax.random.normal(key, x.shape), None
+        z, score_t = jax.random.normal(key, x.shape), score(x, t)
+        step_size = 2 * (snr * ratio(z, score_t)) ** 2
+        return x + step_size * score_t + jnp.sqrt(2 * step_size) * z, None
 
     return jax.lax.scan(move, x, jax.random.split(key, n_steps))[0]

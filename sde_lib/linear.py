@@ -100,6 +100,38 @@ class VESDE(LinearSDE):
 
 
 @flax.struct.dataclass
+class LogLinearVPSDE(LinearSDE):
+    """VDM's fixed schedule: lambda(t) falls linearly from log_snr_max to log_snr_min, alpha^2 = sigmoid(lambda) = 1 - sigma^2.
+
+    Kingma et al. (2021), sec. 3.2 and app. C, whose gamma is -lambda. Uniform t is its importance-sampled t.
+    """
+
+    log_snr_max: Scalar = 13.3
+    log_snr_min: Scalar = -5.0
+
+    @property
+    def t_min(self) -> float:
+        """0: sigma(0)^2 = sigmoid(-log_snr_max) > 0, and nothing is singular there."""
+        return 0.0
+
+    def log_snr(self, t: Scalar) -> Scalar:
+        """log_snr_max + t (log_snr_min - log_snr_max)."""
+        return self.log_snr_max + t * (self.log_snr_min - self.log_snr_max)
+
+    def alpha(self, t: Scalar) -> Scalar:
+        """sqrt(sigmoid(lambda))."""
+        return jnp.exp(jax.nn.log_sigmoid(self.log_snr(t)) / 2)
+
+    def sigma(self, t: Scalar) -> Scalar:
+        """sqrt(sigmoid(-lambda))."""
+        return jnp.exp(jax.nn.log_sigmoid(-self.log_snr(t)) / 2)
+
+    def time_at(self, log_snr: Scalar) -> Scalar:
+        """(lambda - log_snr_max) / (log_snr_min - log_snr_max)."""
+        return (log_snr - self.log_snr_max) / (self.log_snr_min - self.log_snr_max)
+
+
+@flax.struct.dataclass
 class CosineVPSDE(LinearSDE):
     """Nichol & Dhariwal (2021), eq. 17: alpha = cos(phi_t) / cos(phi_0), phi_t = (u + s)/(1 + s) pi/2, sigma^2 = 1 - alpha^2.
 
@@ -152,11 +184,11 @@ class TableVPSDE(LinearSDE):
         return jnp.sqrt(-jnp.expm1(2 * self._log_alpha(t)))
 
 
-def ddpm_table(n: int = 1000, beta_1: float = 1e-4, beta_n: float = 0.02) -> TableVPSDE:
-    """The discrete DDPM as an SDE: alpha(i/n)^2 = prod_{j <= i} (1 - beta_j), beta_j even from beta_1 to beta_n.
+def ddpm_table(n: int = 1000, beta_1: float = 1e-4, beta_n: float = 0.02, power: float = 1.0) -> TableVPSDE:
+    """The discrete DDPM as an SDE: alpha(i/n)^2 = prod_{j <= i} (1 - beta_j), beta_j^(1/power) even from beta_1's to beta_n's.
 
-    Ho et al. (2020), sec. 4. The products are taken in float64. With `losses.discrete(sde, n)` and
+    Ho et al. (2020), sec. 4, with power 1; latent diffusion takes 2. The products are taken in float64. With `losses.discrete(sde, n)` and
     `samplers.uniform_grid(sde, n, t_min=0)` training and ancestral sampling are DDPM's own.
     """
-    log_alpha = np.cumsum(np.log1p(-np.linspace(beta_1, beta_n, n, dtype=np.float64))) / 2
+    log_alpha = np.cumsum(np.log1p(-(np.linspace(beta_1 ** (1 / power), beta_n ** (1 / power), n, dtype=np.float64) ** power))) / 2
     return TableVPSDE(jnp.asarray(np.concatenate([[0.0], log_alpha]), jnp.result_type(float)))

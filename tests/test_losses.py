@@ -22,6 +22,12 @@ def test_sigma2_is_ddpm_s_simple_loss(sde):
     assert float(loss) == pytest.approx(float(jnp.mean((jax.random.normal(key, (3,)) - eps_hat) ** 2)), rel=1e-4)
 
 
+def test_half_sum_is_d_over_2_means(sde):
+    """score_sde's reduce_mean=False: half the sum over D = 3 dimensions."""
+    whole, mean = (dsm(sde, lambda x, t: jnp.sin(x), half_sum=asked)(KEY, X_0, T) for asked in (True, False))
+    assert float(whole) == pytest.approx(1.5 * float(mean), rel=1e-5)
+
+
 def test_discrete_ddpm_and_ncsn_are_their_papers():
     """At the times of `discrete`: |eps - eps_hat(sqrt(abar) x_0 + sqrt(1 - abar) eps, i)|^2 on the table (Ho et al. 2020,
     eq. 14), and sigma_i^2 |s + (x~ - x)/sigma_i^2|^2 on the ladder (Song & Ermon 2019, eq. 5), per dimension."""

@@ -134,3 +134,96 @@ def test_cifar_ddpm_has_the_published_size():
     net = partial(DDPM, width=128, multipliers=(1, 2, 2, 2), blocks=2, attention=(16,))
     params = jax.eval_shape(functional(net).init, jax.random.key(0), jnp.zeros((32, 32, 3)))
     assert sum(a.size for a in jax.tree.leaves(params)) == 35_746_307
+
+
+@pytest.mark.parametrize(
+    ("conditioning", "label"),
+    [
+        (models.time, lambda sde, t: 999 * t),
+        (partial(models.index, n=50), lambda sde, t: 50 * t - 1),
+        (partial(models.rung, n=11), lambda sde, t: 10 * (1 - t)),
+        (models.log_noise, lambda sde, t: np.log(sde.sigma(t) / sde.alpha(t)) / 4),
+        (partial(models.log_noise, scale=1.0, factor=0.5), lambda sde, t: np.log(0.5 * sde.sigma(t) / sde.alpha(t))),
+    ],
+    ids=["time", "index", "rung", "quarter log", "log sigma"],
+)
+def test_the_network_hears_what_its_paper_tells_it(sde, conditioning, label):
+    """c_noise is the label at t and c_in is 1 where the input is not scaled; skip and out are the parameterisation's."""
+    plain, told = models.v(sde, 0.3, 0.5), models.conditioned(models.v, conditioning, scale_input=False)(sde, 0.3, 0.5)
+    assert float(told.c_noise) == pytest.approx(float(label(sde, 0.3)), rel=1e-4)
+    assert float(told.c_in) == 1.0
+    assert (told.skip, told.out) == (plain.skip, plain.out)
+
+
+def test_labels_of_ddpm_and_ncsn_are_whole_at_their_times():
+    """i - 1 at DDPM's t = i/n; rung 0 at sigma_max, n - 1 at sigma_min, whose sigma is the ladder's."""
+    ve, n = VESDE(), 10
+    np.testing.assert_allclose([models.index(ve, i / n, n) for i in range(1, n + 1)], np.arange(n), atol=1e-5)
+    for label, sigma in enumerate(ve.ladder(n)):
+        t = ve.time_at(-2 * jnp.log(sigma))
+        assert float(models.rung(ve, t, n)) == pytest.approx(label, abs=1e-3)
+
+
+def equations(jaxpr):
+    """Of a jaxpr and of all inside it."""
+    for equation in jaxpr.eqns:
+        yield equation
+        for inner in equation.params.values():
+            if hasattr(inner, "jaxpr") or hasattr(inner, "eqns"):
+                yield from equations(getattr(inner, "jaxpr", inner))
+
+
+def test_bfloat16_stays_close_and_keeps_float32_parameters():
+    """The products run in bfloat16, which is within 2 % of float32, and gradients and results come back in float32."""
+    net = partial(DDPM, width=8, multipliers=(1, 2), blocks=1, attention=(4,), dropout=0.0)
+    x = jax.random.normal(jax.random.key(1), (1, 8, 8, 3))
+    params = jax.tree.map(lambda a: a + 0.05, functional(net).init(jax.random.key(0), x[0]))
+    full, half = (functional(net, compute).apply(params, x, jnp.zeros(1), None, None) for compute in ("float32", "bfloat16"))
+    assert half.dtype == jnp.float32
+    assert 0 < float(jnp.abs(full - half).max()) < 0.02 * float(jnp.abs(full).max())
+    products = [
+        e.invars[0].aval.dtype
+        for e in equations(jax.make_jaxpr(functional(net, "bfloat16").apply)(params, x, jnp.zeros(1), None, None).jaxpr)
+        if e.primitive.name in ("conv_general_dilated", "dot_general")
+    ]
+    assert products.count(jnp.bfloat16) == len(products)
+
+
+def test_a_network_that_computes_in_float32_regardless_is_refused():
+    with pytest.raises(TypeError, match="the network computes in float32, whatever the dtype of its input"):
+        net, x = functional(LinenNet(), "bfloat16"), jnp.ones((1, 3))
+        net.apply(net.init(jax.random.key(0), x[0]), x, jnp.zeros(1), None, None)
+
+
+def test_rematerialisation_gives_the_same_gradient_and_computes_again():
+    """Equal gradients, dropout included, from more products; a network without blocks is refused."""
+    net = partial(DDPM, width=8, multipliers=(1, 2), blocks=1, attention=(4,), dropout=0.5)
+    x = jax.random.normal(jax.random.key(1), (1, 8, 8, 3))
+    params = jax.tree.map(lambda a: a + 0.05, functional(net).init(jax.random.key(0), x[0]))
+
+    def gradient(remat):
+        call = functional(net, remat=remat).apply
+        return jax.grad(lambda p: (call(p, x, jnp.zeros(1), None, jax.random.key(2)) ** 2).sum())
+
+    kept, again = (jax.jit(gradient(remat))(params) for remat in (False, True))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5 * float(jnp.abs(a).max() + 1)), kept, again)
+    counts = [
+        sum(e.primitive.name == "conv_general_dilated" for e in equations(jax.make_jaxpr(gradient(remat))(params).jaxpr))
+        for remat in (False, True)
+    ]
+    assert counts[1] > counts[0]
+    with pytest.raises(ValueError, match="MLP has no models.block.Block"):
+        score_model(functional(partial(MLP, width=8), remat=True), VPSDE()).apply(
+            functional(partial(MLP, width=8)).init(jax.random.key(0), jnp.zeros(3)), jnp.zeros(3), 0.5
+        )
+
+
+@pytest.mark.parametrize("net", [partial(MLP, width=16), partial(DDPM, width=8, multipliers=(1,), blocks=1, attention=())])
+def test_a_label_is_heard_and_none_is_the_last_row(net):
+    net, x = functional(partial(net, classes=3)), jnp.ones((2, 4, 4, 1))
+    params = net.init(jax.random.key(0), x[0])
+    params = jax.tree.map(lambda a: a + 0.05 * jax.random.normal(jax.random.key(1), a.shape), params)
+    say = lambda y: np.asarray(net.apply(params, x, jnp.zeros(2), y, None))
+    one, other = say(jnp.array([0, 1]))
+    assert np.abs(one - other).max() > 1e-4
+    np.testing.assert_allclose(say(None), say(jnp.array([3, 3])), rtol=1e-6)

@@ -355,3 +355,22 @@ def test_a_corrector_is_heard(name):
     x = jax.jit(jax.vmap(one))(jax.random.split(jax.random.key(0), 2000))
     assert float(jnp.abs(x.mean())) < 0.1
     assert float(x.std()) == pytest.approx(1.0, abs=0.2)  # Langevin steps of this size end at 1.05 to 1.11
+
+
+def test_the_norms_of_langevin_are_song_s():
+    """x + e s + sqrt(2 e) z, e = 2 (snr |z|/|s|)^2, with norms of the sample, or their means over the batch; alone both agree."""
+    sde, score, keys = VESDE(), lambda x, t: jnp.sin(x) + t, jax.random.split(jax.random.key(0), 3)
+    x = jnp.array([[0.3, -1.0], [2.0, 0.1], [-0.4, 0.7]])
+
+    def moved(norm, x, keys):
+        return jax.vmap(lambda key, x: langevin(sde, score, 0.3, norm=norm).update(key, x, (), 0.5, 0.4)[0], axis_name="batch")(
+            keys, x
+        )
+
+    z = jax.vmap(lambda key: jax.random.normal(jax.random.split(key, 1)[0], (2,)))(keys)
+    s = score(x, 0.5)
+    z_norm, s_norm = (np.linalg.norm(a, axis=-1, keepdims=True) for a in (z, s))
+    for norm, ratio in (("sample", z_norm / s_norm), ("batch", z_norm.mean() / s_norm.mean())):
+        e = 2 * (0.3 * ratio) ** 2
+        np.testing.assert_allclose(moved(norm, x, keys), x + e * s + np.sqrt(2 * e) * z, rtol=1e-5)
+    np.testing.assert_allclose(moved("batch", x[:1], keys[:1]), moved("sample", x[:1], keys[:1]), rtol=1e-6)

@@ -10,20 +10,22 @@ from experiments.scale import Scaler
 
 @pytest.mark.parametrize("levels", [2, 17, 256])
 @pytest.mark.parametrize("dequantize", [False, True])
-def test_decode_inverts_encode(levels, dequantize):
-    """Every level, whatever the dequantising noise; without it the ends are -1 and 1."""
-    scaler, k = Scaler(levels, dequantize), jnp.arange(levels, dtype=jnp.uint8)
-    x = jax.vmap(lambda key: scaler.encode(key, k))(jax.random.split(jax.random.key(0), 50))
+@pytest.mark.parametrize("low", [-1.0, 0.0])
+def test_decode_inverts_encode(levels, dequantize, low):
+    """Every level, wherever in its cell but for float32's resolution of the ends; in the middle the ends are `low` and 1."""
+    scaler, k = Scaler(levels, dequantize, low), jnp.arange(levels, dtype=jnp.uint8)
+    x = jax.vmap(lambda u: scaler.place(k, u))(jnp.linspace(0.001, 0.999, 50) if dequantize else jnp.full(50, 0.5))
     np.testing.assert_array_equal(jax.vmap(scaler.decode)(x), np.tile(k, (50, 1)))
     if not dequantize:
-        np.testing.assert_allclose(x[0, [0, -1]], [-1, 1], atol=1e-6)
+        np.testing.assert_allclose(x[0, [0, -1]], [low, 1], atol=1e-6)
 
 
 @pytest.mark.parametrize("levels", [17, 256])
-def test_uniform_levels_cost_log2_levels_bits(levels):
+@pytest.mark.parametrize("low", [-1.0, 0.0])
+def test_uniform_levels_cost_log2_levels_bits(levels, low):
     """A density uniform on the dequantised range assigns every level 1/levels, hence log2(levels) bits."""
-    width = 2 * levels / (levels - 1)
-    bits = Scaler(levels, True).bits_per_dim(jnp.asarray(-8 * np.log(width)), 8)
+    width = (1 - low) * levels / (levels - 1)
+    bits = Scaler(levels, True, low).bits_per_dim(jnp.asarray(-8 * np.log(width)), 8)
     assert float(bits) == pytest.approx(np.log2(levels), rel=1e-5)
 
 

@@ -200,3 +200,13 @@ def test_log_normal_is_unbiased_in_its_tails(mean):
     assert (np.asarray(inverse_density) > 0).all()
     weight = np.asarray(inverse_density)[near].mean() * near.mean()
     assert weight == pytest.approx(1 / np.log(5000), rel=0.05)
+
+
+@pytest.mark.parametrize(("sde", "z"), [(VPSDE(), 23.8645), (SubVPSDE(), 37.6789)], ids=["VP", "sub-VP"])
+def test_importance_without_z_is_z_times_smaller(sde, z):
+    """The same t, and 1/p without the constants that ScoreFlow leaves out (recomputed in float64 at t_min = 1e-5)."""
+    (t, whole), (same, without) = (
+        importance(sde, 1e-5, normalized=asked).sample(jax.random.key(0), None, 64) for asked in (True, False)
+    )
+    np.testing.assert_array_equal(t, same)
+    np.testing.assert_allclose(whole / without, z, rtol=1e-4)
