@@ -17,7 +17,20 @@ import sde_lib
 from experiments import dequantize
 from experiments.config import nearest
 from experiments.errors import ConfigError
-from experiments.parts import CONDITIONING, GRID, NET, OBJECTIVE, PARAMETERIZATION, SDE, STEP, TIMES, WEIGHT, Kind, clash, parameters
+from experiments.parts import (
+    CONDITIONING,
+    GRID,
+    NET,
+    OBJECTIVE,
+    PARAMETERIZATION,
+    SDE,
+    STEP,
+    TIMES,
+    WEIGHT,
+    Kind,
+    clash,
+    parameters,
+)
 from experiments.schema import Config, Named, Sampler
 
 if TYPE_CHECKING:

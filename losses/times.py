@@ -56,8 +56,8 @@ def uniform(sde: SDE, t_min: float | None = None) -> TimeSampler:
 def importance(sde: SDE, t_min: float | None = None, normalized: bool = True) -> TimeSampler:
     """p(t) = g(t)^2 / (Z sigma(t)^2), which makes the likelihood weight constant: minimal variance where |sigma score + z| is.
 
-    As g^2/sigma^2 = -lambda', t is uniform in log-SNR and Z = lambda(t_min) - lambda(1), for every LinearSDE. `normalized` False
-    leaves Z out of 1/p, as ScoreFlow trains: a loss Z times smaller, about 24 on VP and 38 on sub-VP.
+    As g^2/sigma^2 = -lambda', t is uniform in log-SNR and Z = lambda(t_min) - lambda(1), for every LinearSDE. `normalized`
+    False leaves Z out of 1/p, as ScoreFlow trains: a loss Z times smaller, about 24 on VP and 38 on sub-VP.
     Song et al. (2021, "Maximum Likelihood Training"), sec. 5.1, written there for VP.
     """
     linear_sde = linear(sde, "importance", "uniform draws t for any SDE")

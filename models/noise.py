@@ -50,13 +50,27 @@ class Fourier(nnx.Module):
         return waves(c_noise, 2 * math.pi * jax.lax.stop_gradient(self.frequencies[...]))
 
 
+class Timestep(nnx.Module):
+    """[cos(w_k c), sin(w_k c)] with w_k = 10000^(-2k/width), for a c_noise that counts to a thousand.
+
+    Nichol & Dhariwal (2021)'s, and so ADM's and DiT's: `Positional` with the cosines first, and without its last frequency.
+    """
+
+    def __init__(self, width: int, *, rngs: nnx.Rngs):
+        self.width = width
+
+    def __call__(self, c_noise: Float[Array, " B"]) -> Float[Array, "B width"]:
+        half = self.width // 2
+        return jnp.roll(waves(c_noise, jnp.logspace(0, -4, half, endpoint=False)), half, axis=-1)
+
+
 def waves(c_noise: Float[Array, " B"], frequencies: Float[Array, " K"]) -> Float[Array, "B 2*K"]:
     """[sin(w_k c), cos(w_k c)]."""
     angles = c_noise[:, None] * frequencies
     return jnp.concatenate([jnp.sin(angles), jnp.cos(angles)], axis=-1)
 
 
-EMBEDDINGS = {"sinusoidal": Sinusoidal, "positional": Positional, "fourier": Fourier}
+EMBEDDINGS = {"sinusoidal": Sinusoidal, "positional": Positional, "timestep": Timestep, "fourier": Fourier}
 
 
 class Labels(nnx.Module):

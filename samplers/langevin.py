@@ -11,7 +11,6 @@ from jaxtyping import Array, Key
 from samplers.step import Step, stateless
 from sde_lib.base import SDE, Count, Event, LinearSDE, Positive, Scalar, Score, linear
 
-
 Norm = Literal["expected", "sample", "batch"]
 
 

@@ -187,8 +187,9 @@ class TableVPSDE(LinearSDE):
 def ddpm_table(n: int = 1000, beta_1: float = 1e-4, beta_n: float = 0.02, power: float = 1.0) -> TableVPSDE:
     """The discrete DDPM as an SDE: alpha(i/n)^2 = prod_{j <= i} (1 - beta_j), beta_j^(1/power) even from beta_1's to beta_n's.
 
-    Ho et al. (2020), sec. 4, with power 1; latent diffusion takes 2. The products are taken in float64. With `losses.discrete(sde, n)` and
-    `samplers.uniform_grid(sde, n, t_min=0)` training and ancestral sampling are DDPM's own.
+    Ho et al. (2020), sec. 4, with power 1; Rombach et al. (2022) take 2. The products are taken in float64. With
+    `losses.discrete(sde, n)` and `samplers.uniform_grid(sde, n, t_min=0)` training and ancestral sampling are DDPM's own.
     """
-    log_alpha = np.cumsum(np.log1p(-(np.linspace(beta_1 ** (1 / power), beta_n ** (1 / power), n, dtype=np.float64) ** power))) / 2
+    beta = np.linspace(beta_1 ** (1 / power), beta_n ** (1 / power), n, dtype=np.float64) ** power
+    log_alpha = np.cumsum(np.log1p(-beta)) / 2
     return TableVPSDE(jnp.asarray(np.concatenate([[0.0], log_alpha]), jnp.result_type(float)))

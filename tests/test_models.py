@@ -190,9 +190,10 @@ def test_bfloat16_stays_close_and_keeps_float32_parameters():
 
 
 def test_a_network_that_computes_in_float32_regardless_is_refused():
+    net, x = functional(LinenNet(), "bfloat16"), jnp.ones((1, 3))
+    params = net.init(jax.random.key(0), x[0])
     with pytest.raises(TypeError, match="the network computes in float32, whatever the dtype of its input"):
-        net, x = functional(LinenNet(), "bfloat16"), jnp.ones((1, 3))
-        net.apply(net.init(jax.random.key(0), x[0]), x, jnp.zeros(1), None, None)
+        net.apply(params, x, jnp.zeros(1), None, None)
 
 
 def test_rematerialisation_gives_the_same_gradient_and_computes_again():
@@ -212,7 +213,7 @@ def test_rematerialisation_gives_the_same_gradient_and_computes_again():
         for remat in (False, True)
     ]
     assert counts[1] > counts[0]
-    with pytest.raises(ValueError, match="MLP has no models.block.Block"):
+    with pytest.raises(ValueError, match="MLP has no models"):
         score_model(functional(partial(MLP, width=8), remat=True), VPSDE()).apply(
             functional(partial(MLP, width=8)).init(jax.random.key(0), jnp.zeros(3)), jnp.zeros(3), 0.5
         )

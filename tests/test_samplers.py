@@ -358,7 +358,7 @@ def test_a_corrector_is_heard(name):
 
 
 def test_the_norms_of_langevin_are_song_s():
-    """x + e s + sqrt(2 e) z, e = 2 (snr |z|/|s|)^2, with norms of the sample, or their means over the batch; alone both agree."""
+    """x + e s + sqrt(2 e) z, e = 2 (snr |z|/|s|)^2, norms of the sample or their means over the batch; alone they agree."""
     sde, score, keys = VESDE(), lambda x, t: jnp.sin(x) + t, jax.random.split(jax.random.key(0), 3)
     x = jnp.array([[0.3, -1.0], [2.0, 0.1], [-0.4, 0.7]])
 
