@@ -98,17 +98,21 @@ def build(config: Config, shape: tuple[int, ...]) -> Experiment:
     return experiment
 
 
-def _model(config: Config, sde: sde_lib.LinearSDE) -> models.ScoreModel:
-    """The network as a score, in its dtype; it emits a variance too where the objective learns one."""
+def network(config: Config) -> Any:
+    """The network, or what makes it of a shape and randomness; it emits a variance too where the objective learns one."""
     net, learned = NET.find(config.net.name), learns_variance(config)
     options = config.net.options | ({"outputs": 2} if learned else {})
     if learned and "outputs" not in parameters(net):
         raise TypeError(f"objective {config.objective.name} learns a variance, and {config.net.name} takes no `outputs`")
     # A linen class is configured by its options alone; an NNX class waits for the shape and the randomness.
     is_linen = isinstance(net, type) and issubclass(net, linen.Module)
-    module = net(**options) if is_linen else partial(net, **options)
-    network = models.functional(module, config.compute, config.remat)
-    return models.score_model(network, sde, _parameterization(config), config.sigma_data, learned)
+    return net(**options) if is_linen else partial(net, **options)
+
+
+def _model(config: Config, sde: sde_lib.LinearSDE) -> models.ScoreModel:
+    """The network as a score, in its dtype."""
+    net = models.functional(network(config), config.compute, config.remat)
+    return models.score_model(net, sde, _parameterization(config), config.sigma_data, learns_variance(config))
 
 
 def _parameterization(config: Config) -> models.score.Parameterization:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import platform
 import time
 from datetime import UTC, datetime
@@ -16,9 +17,10 @@ import numpy as np
 from experiments.build import Experiment, scale
 from experiments.data import Dataset
 from experiments.draw import first_shown
-from experiments.evaluate import compare_features, evaluate, spread
+from experiments.evaluate import evaluate, spread
+from experiments.fid import FEW, Yardstick, yardstick
 from experiments.progress import say
-from experiments.quality import FeatureSpace, feature_space
+from experiments.quality import FeatureSpace
 from experiments.report import write
 from experiments.scale import Scaler
 from experiments.schema import Config
@@ -30,30 +32,33 @@ def compare(
     base: Config,
     changes: dict[str, dict[str, Any]],
     data: Dataset,
+    space: FeatureSpace,
     workdir: Path,
     command: str,
 ) -> Path:
     """Trains, samples and measures every arm; the path of report.html."""
     began = time.monotonic()
-    space = feature_space(base.evaluate.features, data, base.data.levels)
+    real = yardstick(base, data, space, workdir)
     states, measured, pictures = {}, {}, {}
     for i, (name, experiment) in enumerate(experiments.items(), start=1):
         say(f"[{i}/{len(experiments)}] {experiment.config.title}")
         states[name] = train(experiment, data, workdir / name)
-        measured[name], pictures[name] = evaluate(experiment, states[name].ema, data, space)
+        measured[name], pictures[name] = evaluate(experiment, states[name].ema, data, real)
+    baseline = reference(base, data, real)
     if jax.process_index() == 0:
         arms = [
             describe(name, experiment, states[name], workdir / name) | measured[name] | {"changes": changes[name]}
             for name, experiment in experiments.items()
         ]
-        results = summary(base, arms, data, space, command, time.monotonic() - began)
+        results = summary(base, arms, data, real, baseline, command, time.monotonic() - began)
         write(workdir, results, pictures, first_shown(next(iter(experiments.values())), data.test))
     return workdir / "report.html"
 
 
 def describe(name: str, experiment: Experiment, state: State, run: Path) -> dict[str, Any]:
     """What the report says of an arm before it is measured: its size, and its training from metrics.jsonl."""
-    log = rows(run / "metrics.jsonl")
+    log = rows(run / "metrics.jsonl")  # none, where the weights are from elsewhere
+    last = log[-1] if log else {"step": math.nan, "loss": math.nan}
     seconds = sum(row["seconds"] for row in log)
     return {
         "name": name,
@@ -61,36 +66,52 @@ def describe(name: str, experiment: Experiment, state: State, run: Path) -> dict
         "changes": {},
         "parameters": sum(a.size for a in jax.tree.leaves(state.params)),
         "train_seconds": seconds,
-        "steps_per_second": log[-1]["step"] / seconds,
-        "final_loss": log[-1]["loss"],
+        "steps_per_second": last["step"] / seconds if seconds else math.nan,
+        "final_loss": last["loss"],
         "curve": {"step": [row["step"] for row in log], "loss": [row["loss"] for row in log]},
     }
 
 
 def summary(
-    config: Config, arms: list[dict[str, Any]], data: Dataset, space: FeatureSpace, command: str, seconds: float
+    config: Config,
+    arms: list[dict[str, Any]],
+    data: Dataset,
+    real: Yardstick,
+    baseline: dict[str, Any],
+    command: str,
+    seconds: float,
 ) -> dict[str, Any]:
-    """The report's data: the arms, real images as the reference line, and the protocol."""
+    """The report's data: the arms, other real images as the `baseline`, and the protocol."""
     return {
         "title": config.title,
         "command": command,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds": seconds,
         "arms": arms,
-        "reference": reference(config, data, space),
-        "protocol": protocol(config, data, space),
+        "distance": real.space.distance,
+        "doubts": real.doubts(config.evaluate.n),
+        "reference": baseline,
+        "protocol": protocol(config, data, real),
         "config": json.dumps(config.model_dump(), indent=2),
     }
 
 
-def reference(config: Config, data: Dataset, space: FeatureSpace) -> dict[str, Any]:
-    """The measures of real training examples, as many as samples, another draw for each seed."""
-    real, train_set = space.embed(data.test), data.train_examples()
-    draws = []
-    for seed in range(config.evaluate.seeds):
-        chosen = np.random.default_rng(seed).choice(len(train_set), min(config.evaluate.n, len(train_set)), replace=False)
-        draws.append(compare_features(space.embed(train_set[chosen]), real, config.evaluate.neighbours))
-    return spread(draws)
+def reference(config: Config, data: Dataset, real: Yardstick) -> dict[str, Any]:
+    """The measures of the other real examples, as many as samples, another draw for each seed; once, where those are all.
+
+    They are training examples, or held out where the training ones are what samples are held against.
+    """
+    e, held_against = config.evaluate, {"test": "held-out", "train": "training"}
+    others = data.train_examples() if e.real == "test" else data.test
+    n = min(e.n, len(others))
+    draws = [np.random.default_rng(seed).choice(len(others), n, replace=False) for seed in range(e.seeds)]
+    measured = [real.measure(others[chosen]) for chosen in (draws if n < len(others) else draws[:1])]
+    return {
+        "of": held_against["train" if e.real == "test" else "test"],
+        "against": f"{real.real.n:,} real {held_against[e.real]}",
+        "n": n,
+        **spread(measured, real.measures),
+    }
 
 
 def bits_protocol(scaler: Scaler) -> str:
@@ -104,9 +125,28 @@ def bits_protocol(scaler: Scaler) -> str:
     )
 
 
-def protocol(config: Config, data: Dataset, space: FeatureSpace) -> list[list[str]]:
+def distance_protocol(config: Config, real: Yardstick) -> list[list[str]]:
+    """How the Fréchet distance came about; of FID, all that its number depends on."""
+    gaussians = "between Gaussians fitted to the features (squared 2-Wasserstein); biased up by small n, alike for all rows"
+    if not real.space.logits:
+        return [["Fréchet distance", gaussians]]
+    e, of, data = config.evaluate, real.real, config.data
+    split = {"test": f"held-out ({data.test})", "train": f"training ({data.train})"}[e.real]
+    return [
+        [
+            "FID",
+            f"n = {e.n:,} samples of each seed, {', '.join(str(s) for s in range(e.seeds))}: their mean, not the least; "
+            f"against all {of.n:,} real images of {data.name}, {split}, data hash {of.protocol.data}; extractor "
+            f"{of.protocol.extractor}; input {of.protocol.input}; {gaussians}",
+        ],
+        ["KID", "unbiased squared MMD under (x y/2048 + 1)^3, the mean over 100 subsets of 1,000 of each, or all of the fewer"],
+        ["Inception score", "mean over 10 splits of a seed's samples; of logits without bias"],
+    ]
+
+
+def protocol(config: Config, data: Dataset, real: Yardstick) -> list[list[str]]:
     """What a reader needs to repeat or to doubt the numbers."""
-    e = config.evaluate
+    e, split = config.evaluate, {"test": "held-out", "train": "training"}
     packages = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "diffrax", "numpy")
     return [
         [
@@ -119,14 +159,11 @@ def protocol(config: Config, data: Dataset, space: FeatureSpace) -> list[list[st
         ["sampling seeds", f"{', '.join(str(s) for s in range(e.seeds))}; ± is the standard deviation over them"],
         [
             "samples",
-            f"{e.n} per seed, against all {len(data.test)} held-out examples; the same latents in every arm and sampler",
+            f"{e.n} per seed, against all {real.real.n} {split[e.real]} examples; the same latents in every arm and sampler",
         ],
-        ["features", space.description],
-        [
-            "Fréchet distance",
-            "between Gaussians fitted to the features (squared 2-Wasserstein); biased up by small n, alike for all rows",
-        ],
-        ["precision, recall", f"share within the other set's {e.neighbours}-nearest-neighbour balls"],
+        ["features", real.space.description],
+        *distance_protocol(config, real),
+        ["precision, recall", f"share within the other's {e.neighbours}-nearest-neighbour balls, of at most {FEW:,} of each"],
         ["bits/dim", bits_protocol(scale(config))],
         ["NFE", "evaluations of the network per sample, counted; for an adaptive solver the mean over samples"],
         ["wall time", f"of {e.n} samples in batches of {e.batch}, without compiling"],

@@ -5,9 +5,11 @@ from __future__ import annotations
 import ast
 import copy
 import difflib
+import json
 import runpy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -15,19 +17,72 @@ from pydantic import BaseModel, ValidationError
 from experiments.errors import ConfigError
 from experiments.schema import Config
 
+Variants = Mapping[str, Callable[[dict[str, Any]], dict[str, Any]]]
 
-def read(path: str, overrides: list[str]) -> dict[str, Any]:
-    """The tree of `get_config()` in the file, with the overrides laid over it; `parse` judges it."""
+
+def read(path: str, overrides: list[str], variants: Variants = MappingProxyType({})) -> dict[str, Any]:
+    """The tree of `get_config()` in the file, or of a run's config.json, with the overrides laid over it; `problems` judges it.
+
+    `path` may end in one of `variants`, as file.py:tiny, a function of the tree.
+    """
+    path, _, variant = path.partition(":")
+    if variant and variant not in variants:
+        raise ConfigError(f"{path}:{variant}: no such variant{nearest(variant, [*variants])}")
     file = Path(path)
     if not file.is_file():
         others = sorted(str(p) for p in Path("configs").rglob("*.py"))
         raise ConfigError(f"no config file {path}{nearest(path, others)}")
+    if file.suffix == ".json":
+        return trusted(overridden(_json(file), overrides), overrides, path)
     try:
         tree = runpy.run_path(path)["get_config"]().to_dict()
     except (KeyError, AttributeError) as error:
         raise ConfigError(f"{path} must define get_config(), which returns an ml_collections.ConfigDict ({error})") from error
     except Exception as error:  # it is the user's code
         raise ConfigError(f"{path} cannot be run: {type(error).__name__}: {' '.join(str(error).split())}") from error
+    return overridden(variants[variant](tree) if variant else tree, overrides)
+
+
+def _json(file: Path) -> dict[str, Any]:
+    try:
+        return from_json(json.loads(file.read_text()))
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        raise ConfigError(f"{file} is no config as JSON: {' '.join(str(error).split())}") from error
+
+
+def from_json(tree: Any) -> dict[str, Any]:
+    """The tree of a config that was written as JSON, where a tuple is a list. TypeError if it is no table."""
+    if not isinstance(tree, dict):
+        raise TypeError("it holds no table of keys")
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: plain(below) for key, below in value.items()}
+        return tuple(map(plain, value)) if isinstance(value, list) else value
+
+    return plain(tree)
+
+
+def trusted(tree: dict[str, Any], overrides: list[str], origin: str) -> dict[str, Any]:
+    """The tree of a file that is data, if it names no code but OneSDE's, or what the overrides name too; else ConfigError."""
+    told = {override.partition("=")[2] for override in overrides}
+    foreign = {
+        key: value
+        for key, value in flat(tree).items()
+        if isinstance(value, str) and ":" in value and value not in told and key != "title" and not key.startswith("data.")
+    }
+    if foreign:
+        raise ConfigError(
+            [
+                f"{origin} names code that is not OneSDE's, which would run; if you trust it, name it yourself:",
+                *(f"--config.{key}={value}" for key, value in foreign.items()),
+            ]
+        )
+    return tree
+
+
+def overridden(tree: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
+    """The tree, changed, under each --config.a.b=value."""
     problems = []
     for override in overrides:
         key, equals, text = override.removeprefix("--config.").partition("=")
@@ -63,7 +118,7 @@ def problems(tree: dict[str, Any]) -> list[str]:
     try:
         Config.model_validate(tree)
     except ValidationError as error:
-        return list(_problems(error))
+        return list(described(error))
     return []
 
 
@@ -94,12 +149,13 @@ def flat(tree: Any, prefix: str = "") -> dict[str, Any]:
     return {k: v for key, below in tree.items() for k, v in flat(below, f"{prefix}.{key}" if prefix else str(key)).items()}
 
 
-def _problems(error: ValidationError) -> Iterator[str]:
+def described(error: ValidationError, kind: type[BaseModel] = Config) -> Iterator[str]:
+    """What pydantic says against a `kind`, one line each with the nearest valid key."""
     for problem in error.errors():
         *parents, leaf = problem["loc"]
         key = ".".join(str(part) for part in problem["loc"])
         if problem["type"] == "extra_forbidden":
-            yield f"unknown config key {key}{nearest(str(leaf), _fields(parents))}"
+            yield f"unknown config key {key}{nearest(str(leaf), _fields(kind, parents))}"
         elif problem["type"] == "missing":
             yield f"config key {key} is missing"
         else:
@@ -107,9 +163,8 @@ def _problems(error: ValidationError) -> Iterator[str]:
             yield f"{key} = {problem['input']!r}: {wanted[0].lower()}{wanted[1:]}"
 
 
-def _fields(parents: list[Any]) -> list[str]:
+def _fields(section: type[BaseModel], parents: list[Any]) -> list[str]:
     """The keys of the section that `parents` lead to."""
-    section = Config
     for part in parents:
         if part in section.model_fields:  # else a key of a dictionary, such as a sampler's label
             annotation = section.model_fields[part].annotation

@@ -12,26 +12,25 @@ from experiments import parallel
 from experiments.build import Experiment
 from experiments.data import Dataset
 from experiments.draw import Drawn, drawing, first_shown
+from experiments.fid import Yardstick
 from experiments.likelihood import bits_per_dim, held_out
 from experiments.progress import progress, say
-from experiments.quality import FeatureSpace, frechet_distance, precision_recall
 from experiments.randomness import Purpose, stream
 from losses import dsm, sigma2
 from samplers import ancestral, sample
 
 
-def evaluate(experiment: Experiment, params: Any, data: Dataset, space: FeatureSpace) -> tuple[dict[str, Any], dict[str, Any]]:
+def evaluate(experiment: Experiment, params: Any, data: Dataset, real: Yardstick) -> tuple[dict[str, Any], dict[str, Any]]:
     """The results of one arm as JSON values, and its pictures: the first samples of each sampler, and the reverse process."""
     config = experiment.config
-    real = space.embed(data.test)
     table, pictures = [], {}
     with progress("evaluate", len(config.samplers)) as show:
         for done, label in enumerate(config.samplers):
             say(f"sampling with {label} (compiles first)")
-            row, first = _quality(experiment, label, params, space, real)
+            row, first = _quality(experiment, label, params, real)
             table.append(row)
             pictures[label] = first_shown(experiment, first.levels[first.finite])
-            show(done + 1, f"{label}: Fréchet distance {row['frechet']['mean']:.3g}")
+            show(done + 1, f"{label}: {real.space.distance} {row['frechet']['mean']:.3g}")
     say("likelihood of held-out examples, and loss by noise level (compile first)")
     bits = bits_per_dim(experiment, params, data)
     by_noise = loss_by_log_snr(experiment, params, data.test, stream(config.seed, Purpose.NOISE_LEVELS))
@@ -39,22 +38,20 @@ def evaluate(experiment: Experiment, params: Any, data: Dataset, space: FeatureS
     return {"samplers": table, "bits_per_dim": bits, "loss_by_log_snr": by_noise}, {"grids": pictures, "process": process}
 
 
-def _quality(
-    experiment: Experiment, label: str, params: Any, space: FeatureSpace, real: np.ndarray
-) -> tuple[dict[str, Any], Drawn]:
+def _quality(experiment: Experiment, label: str, params: Any, real: Yardstick) -> tuple[dict[str, Any], Drawn]:
     """One sampler at its own setting and at those of its sweep, each over all seeds; the same latents for every sampler."""
     config, sampler = experiment.config.evaluate, experiment.config.samplers[label]
     draw = drawing(experiment, sampler)
 
     def measure(steps: int, **swept: float) -> tuple[dict[str, Any], Drawn]:
         drawn = [draw(params, seed, config.n, steps, **swept) for seed in range(config.seeds)]
-        measures = [compare_features(space.embed(d.levels), real, config.neighbours) for d in drawn if d.finite.all()]
+        measures = [real.measure(d.levels) for d in drawn if d.finite.all()]
         setting = {
             "nfe": float(np.mean([d.nfe.mean() for d in drawn])),
             "seconds": float(np.mean([d.seconds for d in drawn])),
             "non_finite": int(sum((~d.finite).sum() for d in drawn)),
         }
-        return setting | spread(measures), drawn[0]
+        return setting | spread(measures, real.measures), drawn[0]
 
     headline, first = measure(sampler.n)
     settings = [dict(zip(sampler.sweep, values, strict=True)) for values in zip(*sampler.sweep.values(), strict=True)]
@@ -62,13 +59,7 @@ def _quality(
     return {"name": label, "label": label.replace("_", " "), **headline, "sweep": sweep}, first
 
 
-def compare_features(fake: np.ndarray, real: np.ndarray, neighbours: int) -> dict[str, float]:
-    """Every measure of quality of one set of features against another."""
-    precision, recall = precision_recall(fake, real, neighbours)
-    return {"frechet": frechet_distance(fake, real), "precision": precision, "recall": recall}
-
-
-def spread(measures: list[dict[str, float]]) -> dict[str, dict[str, Any]]:
+def spread(measures: list[dict[str, float]], names: list[str]) -> dict[str, dict[str, Any]]:
     """Mean, standard deviation and values of each measure over seeds; nan where no seed gave one."""
 
     def summary(values: list[float]) -> dict[str, Any]:
@@ -80,7 +71,7 @@ def spread(measures: list[dict[str, float]]) -> dict[str, dict[str, Any]]:
             "values": values,
         }
 
-    return {name: summary([m[name] for m in measures]) for name in ("frechet", "precision", "recall")}
+    return {name: summary([m[name] for m in measures]) for name in names}
 
 
 def loss_by_log_snr(experiment: Experiment, params: Any, test: np.ndarray, key: jax.Array) -> dict[str, list[float]]:

@@ -1,6 +1,8 @@
 """python -m experiments {train,sample,interpolate,evaluate,compare} --config=FILE --workdir=DIR [--config.key=value ...]
 
 python -m experiments matrix
+python -m experiments import SOURCE OUT [--layout=NAME] [--weights=ema|raw] [--config=FILE] [--config.key=value ...]
+python -m experiments export RUN OUT [--layout=NAME]
 """
 
 from __future__ import annotations
@@ -18,20 +20,24 @@ from pydantic import ValidationError
 
 from experiments import config as configs
 from experiments import interpolate, matrix, parallel
+from experiments.bridge import native
+from experiments.bridge.commands import EXPORTS, LAYOUTS, briefly, export_run, import_run
 from experiments.build import Experiment, build
 from experiments.checks import part_problems
-from experiments.compare import compare, describe, summary
+from experiments.compare import compare, describe, reference, summary
 from experiments.data import Dataset, load
 from experiments.draw import drawing, first_shown, save_images
 from experiments.errors import ConfigError, DataError, StorageError, UserError
 from experiments.evaluate import evaluate
+from experiments.fid import yardstick
 from experiments.interrupt import Interrupted
 from experiments.progress import say
-from experiments.quality import feature_space
+from experiments.quality import FeatureSpace, feature_space
 from experiments.report import write
 from experiments.schema import Config, Data
 from experiments.sources import Sources, open_sources
-from experiments.train import train, trained
+from experiments.tiny import tiny
+from experiments.train import State, train, trained
 
 COMMANDS = {
     "train": "train one experiment, or go on with it",
@@ -54,9 +60,11 @@ def main(argv: list[str] | None = None) -> int:
         epilog="Any key of the config can be overridden: --config.train.steps=100 --config.sde.name=my_pkg.my_module:MySDE",
         allow_abbrev=False,
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="{" + ",".join([*COMMANDS, "matrix"]) + "}")
+    names = ",".join([*COMMANDS, "matrix", "import", "export"])
+    commands = parser.add_subparsers(dest="command", required=True, metavar="{" + names + "}")
     about = "print which SDE, objective, draw of t, sampler and likelihood work together"
     commands.add_parser("matrix", help=about, description=about, allow_abbrev=False)
+    _add_bridge(commands)
     for name, text in COMMANDS.items():
         command = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
         command.add_argument("--config", required=True, metavar="FILE", help="a file that defines get_config()")
@@ -74,6 +82,9 @@ def main(argv: list[str] | None = None) -> int:
         return 0
     logging.getLogger("absl").setLevel(logging.ERROR)  # what Orbax and TFDS have to say is ours to report
     try:
+        if arguments.command in ("import", "export"):
+            bridge(arguments, overrides)
+            return 0
         if arguments.distributed:
             parallel.join(arguments.distributed)
         run(arguments.command, arguments.config, arguments.workdir, overrides, "python -m experiments " + " ".join(argv))
@@ -86,9 +97,35 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
+def _add_bridge(commands: Any) -> None:
+    """The two commands between our runs and others' files."""
+    text = "make a run of weights from elsewhere, or from export"
+    command = commands.add_parser("import", help=text, description=text, allow_abbrev=False)
+    command.add_argument("source", type=Path, metavar="SOURCE", help="a folder of diffusers or of ours, or a file of tensors")
+    command.add_argument("out", type=Path, metavar="OUT", help="the run's folder, which is made")
+    command.add_argument("--layout", metavar="NAME", help="whose names a file's tensors have: " + ", ".join(LAYOUTS))
+    command.add_argument("--weights", choices=("ema", "raw"), default="ema", help="the average of the parameters, or not")
+    command.add_argument("--config", metavar="FILE", help="the config of a file that says nothing of its network")
+    text = "write a run's averaged parameters and config as a folder for elsewhere"
+    command = commands.add_parser("export", help=text, description=text, allow_abbrev=False)
+    command.add_argument("run", type=Path, metavar="RUN", help="the run's folder")
+    command.add_argument("out", type=Path, metavar="OUT", help="the folder, which is made")
+    command.add_argument("--layout", metavar="NAME", default="native", help="its form: " + ", ".join(["native", *EXPORTS]))
+
+
+def bridge(arguments: argparse.Namespace, overrides: list[str]) -> None:
+    """import or export."""
+    out = arguments.out
+    with briefly(out):
+        if arguments.command == "export":
+            export_run(arguments.run, out, arguments.layout, overrides)
+        else:
+            import_run(arguments.source, out, arguments.layout, arguments.weights, arguments.config, overrides)
+
+
 def run(command: str, file: str, workdir: Path, overrides: list[str], line: str) -> None:
     """One command, from its words to its files."""
-    tree = configs.read(file, overrides)
+    tree = configs.read(file, overrides, {"tiny": tiny})
     arms = configs.arms(tree)
     if (command == "compare") != bool(arms):
         raise ConfigError(
@@ -96,15 +133,18 @@ def run(command: str, file: str, workdir: Path, overrides: list[str], line: str)
             if command == "compare"
             else f"{file} compares {', '.join(arms)}: use compare, or a config without arms"
         )
-    sources = judge(tree, arms)
+    # Of its data, sampling needs no more than the shape, which weights from elsewhere say.
+    weights = workdir / native.FILE
+    shape = native.read(weights).shape if command == "sample" and weights.is_file() else None
+    sources = judge(tree, arms, opening=shape is None)
     base = Config.model_validate(tree)
-    data = load(sources, base.data, base.seed)
+    data = load(sources, base.data, base.seed) if sources else None
     built: dict[str, Experiment] = {}
     problems: dict[str, list[str]] = {}
     for name, arm in (arms or {"": tree}).items():
         with warnings.catch_warnings(record=True) as caught:
             try:
-                built[name] = build(Config.model_validate(arm), data.shape)
+                built[name] = build(Config.model_validate(arm), data.shape if data else shape or ())
             except ConfigError as error:
                 problems[name] = str(error).splitlines()
         for warning in {str(w.message) for w in caught if w.category is UserWarning}:
@@ -112,28 +152,35 @@ def run(command: str, file: str, workdir: Path, overrides: list[str], line: str)
     if problems:
         shared = [line for line in next(iter(problems.values())) if all(line in lines for lines in problems.values())]
         raise ConfigError(shared + _by_arm(problems, known=shared) if len(problems) > 1 else _by_arm(problems, known=[]))
+    space = feature_space(base, data) if data and command in ("evaluate", "compare") else None
     for name, experiment in built.items():
         settle(workdir / name, experiment.config, command)
     # What a run compiles, its next start and its other arms find again.
     jax.config.update("jax_compilation_cache_dir", str(workdir.absolute() / ".xla_cache"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
-    if command == "compare":
-        say(f"report: {compare(built, base, tree['arms'], data, workdir, line)}")
+    if data is None:
+        sample(built[""], trained(built[""], workdir), workdir)
+    elif command == "compare" and space:
+        say(f"report: {compare(built, base, tree['arms'], data, space, workdir, line)}")
     else:
-        single(command, built[""], data, workdir, line)
+        single(command, built[""], data, space, workdir, line)
 
 
-def judge(tree: dict[str, Any], arms: dict[str, dict[str, Any]]) -> Sources:
-    """The data's sources, if nothing is wrong with the config or any arm of it; else ConfigError with every problem at once."""
+def judge(tree: dict[str, Any], arms: dict[str, dict[str, Any]], opening: bool = True) -> Sources | None:
+    """The data's sources, if nothing is wrong with the config or any arm of it; else ConfigError with every problem at once.
+
+    None unless they are for `opening`.
+    """
     found = configs.problems(tree) + part_problems(tree)
     found += _by_arm({name: configs.problems(arm) + part_problems(arm) for name, arm in arms.items()}, known=found)
+    sources = None
     try:
-        sources = open_sources(Data.model_validate(tree.get("data")))
+        sources = open_sources(Data.model_validate(tree.get("data"))) if opening else None
     except ValidationError:
-        sources = None  # among the schema's problems
+        pass  # among the schema's problems
     except DataError as error:
-        sources, found = None, found + [f"data: {line}" for line in str(error).splitlines()]
-    if found or sources is None:
+        found += [f"data: {line}" for line in str(error).splitlines()]
+    if found:
         raise ConfigError(found)
     return sources
 
@@ -143,28 +190,35 @@ def _by_arm(problems: dict[str, list[str]], known: list[str]) -> list[str]:
     return [f"arms.{name}: {line}" if name else line for name, lines in problems.items() for line in lines if line not in known]
 
 
-def single(command: str, experiment: Experiment, data: Dataset, workdir: Path, line: str) -> None:
+def single(command: str, experiment: Experiment, data: Dataset, space: FeatureSpace | None, workdir: Path, line: str) -> None:
     """train, sample, interpolate or evaluate."""
     config = experiment.config
     state = train(experiment, data, workdir) if command == "train" else trained(experiment, workdir)
     if command == "sample":
-        sampler = config.samplers[config.sample.sampler]
-        drawn = drawing(experiment, sampler)(state.ema, config.sample.seed, config.sample.n, sampler.n)
-        path = workdir / "samples" / f"{config.sample.sampler}_seed{config.sample.seed}.png"
-        save_images(drawn, experiment, path)
-        say(f"{path}: {config.sample.n} samples, NFE {drawn.nfe.mean():.0f}, {drawn.seconds:.1f} s")
+        sample(experiment, state, workdir)
     if command == "interpolate":
         path = workdir / "interpolation.png"
         interpolate.write(experiment, state.ema, data.test, path)
         say(f"{path}: {config.interpolate.pairs} pairs of held-out examples")
-    if command == "evaluate":
-        space = feature_space(config.evaluate.features, data, config.data.levels)
-        measured, pictures = evaluate(experiment, state.ema, data, space)
+    if command == "evaluate" and space:
+        real = yardstick(config, data, space, workdir)
+        measured, pictures = evaluate(experiment, state.ema, data, real)
+        baseline = reference(config, data, real)
         if jax.process_index() == 0:
             arm = describe("run", experiment, state, workdir) | measured
-            results = summary(config, [arm], data, space, line, arm["train_seconds"])
+            results = summary(config, [arm], data, real, baseline, line, arm["train_seconds"])
             say(f"report: {write(workdir, results, {'run': pictures}, first_shown(experiment, data.test))}")
     say(f"{command}: done at step {int(state.step)}, in {workdir}")
+
+
+def sample(experiment: Experiment, state: State, workdir: Path) -> None:
+    """Draws a picture by the config's sampler."""
+    config = experiment.config
+    sampler = config.samplers[config.sample.sampler]
+    drawn = drawing(experiment, sampler)(state.ema, config.sample.seed, config.sample.n, sampler.n)
+    path = workdir / "samples" / f"{config.sample.sampler}_seed{config.sample.seed}.png"
+    save_images(drawn, experiment, path)
+    say(f"{path}: {config.sample.n} samples, NFE {drawn.nfe.mean():.0f}, {drawn.seconds:.1f} s")
 
 
 def settle(run: Path, config: Config, command: str) -> None:

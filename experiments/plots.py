@@ -43,14 +43,18 @@ def quality_against_nfe(results: dict[str, Any]) -> Figure:
                 capsize=2,
             )
         panel.axhline(
-            results["reference"]["frechet"]["mean"], color="#555", linestyle="--", linewidth=1, label="real training images"
+            results["reference"]["frechet"]["mean"],
+            color="#555",
+            linestyle="--",
+            linewidth=1,
+            label=f"real {results['reference']['of']} images",
         )
         panel.set(xscale="log", yscale="log", title=arm["label"], xlabel="score evaluations per sample (NFE)")
         ticks = sorted({round(p["nfe"]) for row in arm["samplers"] for p in [*row["sweep"], row]})
         spaced = [t for i, t in enumerate(ticks) if not i or t > 1.3 * ticks[i - 1]]
         panel.set_xticks(spaced, [str(t) for t in spaced])
         panel.minorticks_off()
-    panels[0].set_ylabel("Fréchet distance")
+    panels[0].set_ylabel(results["distance"])
     panels[-1].legend(frameon=False, fontsize=8)
     return figure
 

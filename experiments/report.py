@@ -80,13 +80,13 @@ def _number(value: float | None, digits: int = 3) -> str:
     return f"{value:,.{min(decimals, 4)}f}"
 
 
-def _spread(summary: dict[str, Any]) -> str:
-    """mean ± standard deviation, at the precision of the mean."""
+def _spread(summary: dict[str, Any], times: float = 1) -> str:
+    """mean ± standard deviation, at the precision of the mean, both `times` as large."""
     if not summary["values"]:
         return "— (not finite)"
-    mean = _number(summary["mean"])
+    mean = _number(times * summary["mean"])
     decimals = len(mean.partition(".")[2])
-    return f"{mean} ± {summary['std']:.{decimals}f}"
+    return f"{mean} ± {times * summary['std']:.{decimals}f}"
 
 
 def _mean_error(summary: dict[str, Any]) -> str:

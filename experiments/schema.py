@@ -111,17 +111,21 @@ def _examples(value: Any) -> Any:
 
 
 class Evaluate(Strict):
-    """`n` samples for each of `seeds`; bits/dim of `likelihood` held-out examples (0: none; "all").
+    """`n` samples for each of `seeds`, against `real` examples; bits/dim of `likelihood` held-out ones (0: none; "all").
 
-    The flow is solved to `tolerance`, its divergence by `probes` of Hutchinson's (0: exact, by D products an evaluation), at
-    `draws` importance-weighted draws of `dequantizer`, which if variational is fitted in `dequantizer_steps`; beside it stands
-    the variational bound, at `bound_times` times an example (0: none).
+    `inception`: the weights file for the `features` of FID; `statistics`: the folder that keeps those of the real examples
+    ("": the run's own). The flow is solved to `tolerance`, its divergence by `probes` of Hutchinson's (0: exact, by D products
+    an evaluation), at `draws` importance-weighted draws of `dequantizer`, which if variational is fitted in
+    `dequantizer_steps`; beside it stands the variational bound, at `bound_times` times an example (0: none).
     """
 
     n: Annotated[int, Field(ge=8)] = 1000
     seeds: Count = 3
     batch: Count = 256
-    features: Literal["pixels", "classifier"] = "pixels"
+    features: Literal["pixels", "classifier", "inception"] = "pixels"
+    inception: str = ""
+    real: Literal["test", "train"] = "test"
+    statistics: str = ""
     neighbours: Count = 3
     likelihood: Annotated[int | Literal["all"], PlainValidator(_examples)] = 256
     tolerance: Positive = 1e-4

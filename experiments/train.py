@@ -14,6 +14,8 @@ import numpy as np
 import optax
 
 from experiments import parallel
+from experiments.anatomy import anatomy
+from experiments.bridge import native
 from experiments.build import Experiment
 from experiments.checkpoint import Checkpoints
 from experiments.data import Dataset
@@ -47,12 +49,15 @@ def train(experiment: Experiment, data: Dataset, workdir: Path) -> State:
 
     with Checkpoints(workdir / "checkpoints", config.keep) as checkpoints, interruptible() as asked:
         state = init_state(experiment, optimizer, stream(seed, Purpose.INIT))
-        if checkpoints.latest() is not None:
+        if checkpoints.latest() is None:
+            state = from_weights(experiment, state, workdir)
+        else:
             state = checkpoints.restore(state)
             say(f"resuming {workdir} at step {int(state.step)}")
         step = int(state.step)
         log = Log(workdir / "metrics.jsonl", step, optimizer_rate(config))
         if step < config.steps:
+            say("\n".join(anatomy(experiment)))
             say(
                 f"compiling the training step ({jax.device_count()} {jax.default_backend()} device(s)); this takes some seconds"
             )
@@ -83,11 +88,25 @@ def train(experiment: Experiment, data: Dataset, workdir: Path) -> State:
 
 
 def trained(experiment: Experiment, workdir: Path) -> State:
-    """The newest state of a run, without training on."""
+    """The newest state of a run, without training on: its newest checkpoint, or else the weights it starts from."""
+    state = jax.eval_shape(lambda: init_state(experiment, make_optimizer(experiment.config.train), jax.random.key(0)))
     with Checkpoints(workdir / "checkpoints", experiment.config.train.keep) as checkpoints:
-        if checkpoints.latest() is None:
-            raise StorageError(f"{workdir} holds no checkpoint: train it first, by the same command with `train`")
-        return checkpoints.restore(init_state(experiment, make_optimizer(experiment.config.train), jax.random.key(0)))
+        if checkpoints.latest() is not None:
+            return checkpoints.restore(state)
+    if not (workdir / native.FILE).exists():
+        raise StorageError(f"{workdir} holds no checkpoint: train it first, by the same command with `train`")
+    return from_weights(experiment, state, workdir)
+
+
+def from_weights(experiment: Experiment, state: State, workdir: Path) -> State:
+    """The state (or its shapes) at step 0 with the weights that were imported into `workdir`, if any were."""
+    if not (workdir / native.FILE).exists():
+        return state
+    origin = str(workdir / native.FILE)
+    tensors = native.read(workdir).tensors
+    params = native.sound(state.params, native.fitted(state.params, tensors, origin), origin)
+    place = lambda: jax.device_put(params, parallel.replicated())
+    return state._replace(step=jax.device_put(jnp.zeros((), jnp.int32), parallel.replicated()), params=place(), ema=place())
 
 
 def make_optimizer(config: Train) -> optax.GradientTransformation:

@@ -53,7 +53,7 @@ class Fourier(nnx.Module):
 class Timestep(nnx.Module):
     """[cos(w_k c), sin(w_k c)] with w_k = 10000^(-2k/width), for a c_noise that counts to a thousand.
 
-    Nichol & Dhariwal (2021)'s, and so ADM's and DiT's: `Positional` with the cosines first, and without its last frequency.
+    Nichol & Dhariwal (2021)'s, and so ADM's and DiT's: `Positional` with the cosines first, and short of its last frequency.
     """
 
     def __init__(self, width: int, *, rngs: nnx.Rngs):

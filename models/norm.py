@@ -1,4 +1,4 @@
-"""Normalisation: over groups of channels, and over the channels of a token. Moments are taken in float32."""
+"""Normalisation: over groups of channels, over the channels of a token, over the pixels. Moments are taken in float32."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 
 def standardize(x: Float[Array, "..."], axes: Sequence[int], eps: float) -> Float[Array, "..."]:
@@ -44,6 +44,34 @@ class LayerNorm(nnx.Module):
 
     def __call__(self, x: Float[Array, "... C"]) -> Float[Array, "... C"]:
         return _scaled(standardize(x, (-1,), self.eps), self.scale, self.bias, x.dtype)
+
+
+class InstanceNormPlus(nnx.Module):
+    """gamma (standardize(x) + alpha m) + beta over the pixels of each channel; m its mean, standardised over the channels.
+
+    InstanceNorm++ (Song & Ermon 2019, app. A.1), which keeps how the means of the channels differ; gamma multiplies both terms,
+    and m has the unbiased variance, in their code. With `rungs`, gamma, alpha and beta are the row of a table that a label
+    0 ... rungs - 1 of the noise selects.
+    """
+
+    def __init__(self, channels: int, rungs: int = 0, eps: float = 1e-5, *, rngs: nnx.Rngs):
+        self.channels, self.eps = channels, eps
+        near_one = lambda *shape: 1 + 0.02 * jax.random.normal(rngs.params(), shape)
+        if rungs:
+            self.table = nnx.Param(jnp.concatenate([near_one(rungs, 2 * channels), jnp.zeros((rungs, channels))], axis=1))
+        else:
+            self.gamma, self.alpha = nnx.Param(near_one(channels)), nnx.Param(near_one(channels))
+            self.beta = nnx.Param(jnp.zeros(channels))
+
+    def __call__(self, x: Float[Array, "B H W C"], label: Int[Array, " B"] | None = None) -> Float[Array, "B H W C"]:
+        if label is None:
+            gamma, alpha, beta = self.gamma[...], self.alpha[...], self.beta[...]
+        else:
+            gamma, alpha, beta = jnp.split(self.table[label][:, None, None, :], 3, axis=-1)
+        means = x.mean((1, 2), keepdims=True, dtype=jnp.float32)
+        biased = self.channels / (self.channels - 1)  # variance = biased x the mean of the squares
+        m = standardize(means, (-1,), self.eps / biased) / biased**0.5
+        return (gamma * (standardize(x, (1, 2), self.eps) + alpha * m) + beta).astype(x.dtype)
 
 
 def most_groups(channels: int) -> int:

@@ -79,6 +79,11 @@ def edm(sde: LinearSDE, t: Scalar, sigma_data: float) -> Coefs:
     return _coefs(sde, t, sigma_data, skip=sde.sigma(t) / r**2, out=-sde.alpha(t) * sigma_data / r)
 
 
+def residual_eps(sde: LinearSDE, t: Scalar, sigma_data: float) -> Coefs:
+    """net = eps - x. VDM's, which adds x to what its network emits (Kingma et al. 2021's repository)."""
+    return _coefs(sde, t, sigma_data, skip=1.0, out=1.0)
+
+
 class ScoreModel(NamedTuple):
     """A family of scores, and of variances where they are learned.
 
@@ -97,7 +102,7 @@ def score_model(
     """The network as a score: score(x, t) = -(skip x + out net(c_in x, c_noise)) / sigma(t), on one example x.
 
     `net`: an NNX module or what builds one, a linen module, or the `Functional` of one (see `models.functional`).
-    `parameterization`: what it predicts, one of `eps x0 v score sigma_score edm` or a function of the same signature.
+    `parameterization`: what it predicts, one of `eps x0 v score sigma_score residual_eps edm` or a function like them.
     `sigma_data`: standard deviation of the data, for c_in and edm.
     `learned_variance`: the network emits twice the channels, [net, raw], and v = (raw + 1)/2 in log std = v log std_transition
     + (1 - v) log std_posterior. As in the source, nothing holds v to [0, 1]. Nichol & Dhariwal (2021), eq. 15.

@@ -69,8 +69,12 @@ def read(like: Any, layout: Layout, tensors: Tensors, origin: str) -> Any:
 
 
 def write(params: Any, layout: Layout, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
-    """Our parameters as the published tensors of these `shapes`: `read` backwards. StorageError names what stays unwritten."""
-    values, written = flat(params), {name: np.full(shape, np.nan, np.float32) for name, shape in shapes.items()}
+    """Our parameters as the published tensors of these `shapes`, but for the ignored: `read` backwards.
+
+    StorageError names what stays unwritten.
+    """
+    wanted = {name: shape for name, shape in shapes.items() if not re.search(layout.ignored, name)}
+    values, written = flat(params), {name: np.full(shape, np.nan, np.float32) for name, shape in wanted.items()}
     for slot in _slots(params, layout, written):
         theirs = written[slot.theirs]
         target = _outputs_last(theirs, slot)
@@ -79,7 +83,7 @@ def write(params: Any, layout: Layout, shapes: Mapping[str, tuple[int, ...]]) ->
             target[...] = value
         else:
             target[..., list(slot.order)] = value
-    if unwritten := [name for name, value in written.items() if np.isnan(value).any() and not re.search(layout.ignored, name)]:
+    if unwritten := [name for name, value in written.items() if np.isnan(value).any()]:
         raise StorageError([f"{len(unwritten)} tensors of the layout have no parameter of ours:", *unwritten])
     return written
 

@@ -13,7 +13,7 @@ HERE = Path(__file__).parent
 
 
 def draw(shapes: dict[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
-    """A tensor for each name, from that name alone: kernels N(0, 1/fan_in), scales near 1, biases near 0, none of them alike."""
+    """A tensor for each name, from that name alone: kernels N(0, 1/fan_in), scales near 1, biases near 0, no two alike."""
 
     def one(name: str, shape: tuple[int, ...]) -> np.ndarray:
         z = np.random.default_rng(zlib.crc32(name.encode())).standard_normal(shape)

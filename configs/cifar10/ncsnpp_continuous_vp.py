@@ -1,0 +1,18 @@
+"""NCSN++ cont. under the VP-SDE (score_sde's vp/cifar10_ncsnpp_continuous).
+
+python -m experiments train --config=configs/cifar10/ncsnpp_continuous_vp.py --workdir=runs/ncsnpp_continuous_vp
+
+Cost: 1.3 million steps. @@
+Published: no figure of its own in tables 2 and 3, which give NCSN++ under VE.
+"""
+
+from ml_collections import ConfigDict
+
+from configs.cifar10 import base, ncsnpp_vp
+
+
+def get_config() -> ConfigDict:
+    config = ncsnpp_vp.get_config()
+    config.title = "NCSN++ cont. (VP)"
+    base.vp(config)
+    return config

@@ -1,0 +1,25 @@
+"""EDM's training of score_sde's NCSN++ (consistency_models_cifar10's cifar10_k_ve).
+
+python -m experiments train --config=configs/cifar10/ncsnpp_edm_jax.py --workdir=runs/ncsnpp_edm_jax
+
+Cost: 400,000 steps of 512 images. @@
+Published: none: it is the teacher of consistency models, trained without augmentation.
+"""
+
+from ml_collections import ConfigDict
+
+from configs.cifar10 import ddpmpp_edm
+
+
+def get_config() -> ConfigDict:
+    config = ddpmpp_edm.get_config()
+    config.title = "EDM (score_sde's NCSN++)"
+    config.net = {
+        "name": "NCSNpp",
+        "multipliers": (2, 2, 2),
+        "dropout": 0.13,
+        "embedding": "fourier",
+        "centre_input": False,
+    }
+    config.train.steps = 400_000
+    return config

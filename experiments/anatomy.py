@@ -1,0 +1,24 @@
+"""What a network is made of, as a table: to be read before it trains for days."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from flax import linen, nnx
+
+from experiments.build import Experiment, network
+
+
+def anatomy(experiment: Experiment) -> list[str]:
+    """The network's parameters, and its resolutions with their channels, blocks and attention where it tells its `stages`."""
+    config, shape = experiment.config, experiment.shape
+    params = jax.eval_shape(experiment.model.init, jax.random.key(0), jnp.zeros(shape))
+    count = sum(leaf.size for leaf in jax.tree.leaves(params))
+    lines = [f"{config.net.name}: {count:,} parameters, computing in {config.compute}"]
+    net = network(config)
+    stages = (
+        () if isinstance(net, linen.Module) else getattr(nnx.eval_shape(lambda: net(shape, rngs=nnx.Rngs(0))), "stages", ())
+    )
+    rows = [(f"{s.height} x {s.width}", s.channels, s.blocks, "yes" if s.attention else "-") for s in stages]
+    table = [("resolution", "channels", "blocks", "attention"), *rows] if rows else []
+    return lines + ["{:<12}{:<10}{:<8}{}".format(*row) for row in table]

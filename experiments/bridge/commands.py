@@ -1,0 +1,199 @@
+"""import: a file or folder from elsewhere as a run of ours. export: a run of ours as a folder for elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from configs import base
+from experiments import config as configs
+from experiments.bridge import adm, diffusers, edm, files, native, ncsn, score_sde, transformers
+from experiments.bridge import layout as layouts
+from experiments.bridge.chosen import chosen
+from experiments.bridge.layout import Layout
+from experiments.build import Experiment, build, learns_variance
+from experiments.checks import part_problems
+from experiments.config import nearest
+from experiments.data import Decoded, load
+from experiments.errors import ConfigError, DataError, StorageError, UserError
+from experiments.parts import NET
+from experiments.progress import say
+from experiments.schema import Config, Data
+from experiments.sources import open_sources
+from experiments.train import trained
+
+
+class Published(NamedTuple):
+    """The `layout` of files that do not say their network, for a network of ours; `prepare` goes before it over the tensors."""
+
+    layout: Callable[[Any], Layout]
+    prepare: Callable[[layouts.Tensors], dict[str, np.ndarray]] = dict
+
+
+LAYOUTS = {
+    "score_sde": Published(score_sde.pytorch),
+    "score_sde_flax": Published(score_sde.flax, score_sde.kernels),
+    "ncsn": Published(ncsn.ncsn),
+    "adm": Published(adm.openai),
+    "adm_new_order": Published(partial(adm.openai, order="new")),
+    "edm": Published(edm.song),
+    "edm_adm": Published(edm.dhariwal, edm.turned),
+    "dit": Published(transformers.dit),
+    "dit_diffusers": Published(transformers.dit_diffusers),
+    "uvit": Published(transformers.uvit),
+}
+EXPORTS: dict[str, Callable[[Path, Config, nnx.Module, Any, tuple[int, ...]], None]] = {"diffusers": diffusers.write}
+"""By name, what writes a network for elsewhere: write(folder, config, net, params, shape)."""
+
+
+def import_run(source: Path, out: Path, layout: str | None, weights: str, file: str | None, overrides: list[str]) -> None:
+    """Makes `out` a run of the network in `source`, a file or a folder.
+
+    `layout`: whose names its tensors have; folders of diffusers and of ours say so themselves. `weights`: "ema", the average,
+    or "raw". `file`: the config file that says what `source` does not. Raises ConfigError, DataError, or StorageError with each
+    tensor that has no place, or another shape.
+    """
+    empty(out)
+    if not source.exists():
+        raise StorageError(f"no file or folder {source}")
+    layout = layout or told(source)
+    if layout == "native":
+        ours = native.read(source)
+        tree = configs.trusted(configs.overridden(ours.config, overrides), overrides, str(source))
+        experiment = experiment_of(tree, ours.shape)
+        params = native.fitted(_like(experiment), ours.tensors, str(source))
+        _finish(out, experiment, params, source, ours.step, ours.data)
+    elif layout == "diffusers":
+        theirs = diffusers.read(source)
+        experiment = experiment_of(_tree(file, overrides, theirs.sections, source), theirs.shape)
+        params = layouts.read(_like(experiment), diffusers.layout(network(experiment)), theirs.tensors, str(source))
+        _finish(out, experiment, params, source)
+    elif layout is None or file is None:
+        options = {"--layout=" + "|".join(LAYOUTS): layout, "--config=FILE": file}
+        missing = " and ".join(option for option, value in options.items() if value is None)
+        raise ConfigError(f"{source} does not say what network it is of: add {missing}")
+    elif layout not in LAYOUTS:
+        raise ConfigError(f"--layout={layout} is unknown{nearest(layout, ['native', 'diffusers', *LAYOUTS])}")
+    else:
+        experiment = experiment_of(configs.read(file, overrides), None)
+        published = LAYOUTS[layout]
+        try:
+            places = published.layout(network(experiment))
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise ConfigError(f"--layout={layout} is not of the network {experiment.config.net.name}: {error}") from error
+        tensors = published.prepare(chosen(files.read_tensors(source), places, weights, source))
+        _finish(out, experiment, layouts.read(_like(experiment), places, tensors, str(source)), source)
+
+
+def _finish(out: Path, experiment: Experiment, params: Any, source: Path, step: int = 0, data: str | None = None) -> None:
+    params = native.sound(_like(experiment), params, str(source))
+    native.write(out, experiment.config, params, experiment.shape, step, data)
+    size = sum(a.size for a in jax.tree.leaves(params))
+    say(f"{out}: {size} parameters; go on with sample, evaluate or train --config={out}/config.json --workdir={out}")
+
+
+def export_run(run: Path, out: Path, layout: str, overrides: list[str]) -> None:
+    """Writes the averaged parameters of a run as a folder in `layout`'s form."""
+    empty(out)
+    if layout not in ("native", *EXPORTS):
+        raise ConfigError(f"--layout={layout} is unknown{nearest(layout, ['native', *EXPORTS])}")
+    if not (run / "config.json").is_file():
+        raise StorageError(f"{run} holds no run, which has a config.json")
+    tree = configs.read(str(run / "config.json"), overrides)
+    kept = native.read(run) if (run / native.FILE).is_file() else None
+    if kept is not None:
+        shape, digest = kept.shape, kept.data
+    else:
+        settings = Config.model_validate(tree)
+        data = load(open_sources(settings.data), settings.data, settings.seed)
+        shape, digest = data.shape, data.digest
+    experiment = experiment_of(tree, shape)
+    state = trained(experiment, run)
+    params = jax.tree.map(np.asarray, state.ema)
+    if layout == "native":
+        step = int(state.step) or (kept.step if kept else 0)
+        native.write(out, experiment.config, params, shape, step, digest)
+    else:
+        EXPORTS[layout](out, experiment.config, network(experiment), params, shape)
+    say(f"{out}: the averaged parameters of {run} at step {int(state.step)}, as {layout}")
+
+
+def told(source: Path) -> str | None:
+    """Whose the source is, where that can be told from what it is."""
+    if source.is_dir():
+        return "native" if (source / native.FILE).is_file() else "diffusers" if diffusers.found(source) else None
+    with source.open("rb") as file:
+        is_safetensors = file.read(9)[8:] == b"{"
+    return "native" if is_safetensors and files.read_safetensors(source)[1].get("format") == native.FORMAT else None
+
+
+def empty(out: Path) -> None:
+    """StorageError where something would be overwritten."""
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise StorageError(f"{out} is there already: take another folder")
+
+
+def experiment_of(tree: dict[str, Any], shape: tuple[int, ...] | None) -> Experiment:
+    """What the tree names, on events of `shape`, or of its data's. ConfigError with every problem."""
+    if found := configs.problems(tree) + part_problems(tree):
+        raise ConfigError(found)
+    config = Config.model_validate(tree)
+    if config.arms:
+        raise ConfigError(f"a config without arms is needed, and this has {', '.join(config.arms)}")
+    return build(config, _shape(config.data) if shape is None else shape)
+
+
+def network(experiment: Experiment) -> nnx.Module:
+    """The config's network, by its shapes alone. ConfigError where it is no NNX module, whose names the layouts know."""
+    config = experiment.config
+    make, options = NET.find(config.net.name), config.net.options | ({"outputs": 2} if learns_variance(config) else {})
+    if not (isinstance(make, type) and issubclass(make, nnx.Module)):
+        raise ConfigError(f"net {config.net.name} is no NNX class, so no layout but native knows its parameters")
+    construct: Any = make
+    return nnx.eval_shape(lambda: construct(experiment.shape, **options, rngs=nnx.Rngs(0)))
+
+
+def _like(experiment: Experiment) -> Any:
+    return jax.eval_shape(experiment.model.init, jax.random.key(0), jnp.zeros(experiment.shape))
+
+
+def _tree(file: str | None, overrides: list[str], sections: dict[str, Any], source: Path) -> dict[str, Any]:
+    """The file's config, or what every experiment shares, with the sections that the source decides."""
+    if file is not None:
+        ours = {key: value for key, value in sections.items() if key != "times"}
+        return configs.overridden(configs.read(file, []) | ours, overrides)
+    if not any(override.startswith("--config.data.name=") for override in overrides):
+        raise ConfigError("say which images it is compared with: --config.data.name=cifar10, or --config=FILE")
+    return configs.overridden(base.get_config().to_dict() | sections | {"title": source.name}, overrides)
+
+
+def _shape(config: Data) -> tuple[int, ...]:
+    """The shape of an example."""
+    try:
+        source = open_sources(config).train
+        return Decoded(source, config.levels, f"{config.name} {config.train}").read([0])[0].shape[1:]
+    except DataError as error:
+        raise DataError(["the shape of the images is not known without them:", *str(error).splitlines()]) from error
+
+
+@contextmanager
+def briefly(out: Path) -> Iterator[None]:
+    """Says the first of many problems, and writes all of them beside `out`."""
+    try:
+        yield
+    except UserError as error:
+        lines = str(error).splitlines()
+        if len(lines) <= 5:
+            raise
+        path = out.with_name(f"{out.name}.problems.txt")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("\n".join(lines) + "\n")
+        raise type(error)([*lines[:4], f"and {len(lines) - 4} more: all are in {path}"]) from error

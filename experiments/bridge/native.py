@@ -1,0 +1,78 @@
+"""Our own form of a trained network: its averaged parameters by their dotted paths, and its whole config, as one file of data.
+
+weights.safetensors carries the config in its metadata, and config.json beside it says the same to a reader.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from safetensors.numpy import save
+
+from experiments import config as configs
+from experiments.bridge import layout as layouts
+from experiments.bridge.files import read_safetensors
+from experiments.bridge.layout import Layout, flat
+from experiments.errors import StorageError
+from experiments.schema import Config
+
+FILE = "weights.safetensors"
+FORMAT = "onesde 1"
+
+
+class Native(NamedTuple):
+    """`config` as a tree; `shape` of an event; `tensors` by dotted path, after `step` steps on the data of that digest."""
+
+    config: dict[str, Any]
+    shape: tuple[int, ...]
+    tensors: dict[str, np.ndarray]
+    step: int
+    data: str | None
+
+
+def write(folder: Path, config: Config, params: Any, shape: tuple[int, ...], step: int = 0, data: str | None = None) -> None:
+    """The folder's weights.safetensors and config.json; the weights are there whole, or not at all."""
+    said = {"config": config.model_dump(), "shape": shape, "step": step, "data": data, "version": version("onesde")}
+    metadata = {"format": FORMAT} | {key: json.dumps(value) for key, value in said.items()}
+    folder.mkdir(parents=True, exist_ok=True)
+    part = folder / f"{FILE}.part"
+    # In C order: safetensors writes another order's bytes under the same shape.
+    part.write_bytes(save({path: np.array(value, np.float32, order="C") for path, value in flat(params).items()}, metadata))
+    os.replace(part, folder / FILE)
+    (folder / "config.json").write_text(json.dumps(said["config"], indent=2))
+
+
+def read(path: Path) -> Native:
+    """What `write` wrote, from its folder or its file. StorageError says what is not as it was written."""
+    path = path / FILE if path.is_dir() else path
+    tensors, metadata = read_safetensors(path)
+    if metadata.get("format") != FORMAT:
+        raise StorageError(f"{path} is not one of ours, {FORMAT}: its format is {metadata.get('format')!r}")
+    try:
+        config, shape, step, data = (json.loads(metadata[key]) for key in ("config", "shape", "step", "data"))
+        config = configs.from_json(config)
+        right = all(type(side) is int and 0 < side < 2**16 for side in shape) and type(step) is int
+        problems = configs.problems(config) if right else [f"shape = {shape!r}, step = {step!r}"]
+    except (KeyError, ValueError, TypeError, RecursionError) as error:
+        raise StorageError(f"{path} has no config of ours: {type(error).__name__}: {' '.join(str(error).split())}") from error
+    if problems:
+        raise StorageError([f"{path} has no config of ours:", *problems])
+    return Native(config, tuple(shape), tensors, step, data)
+
+
+def fitted(like: Any, tensors: layouts.Tensors, origin: str) -> Any:
+    """The tensors as a tree like `like`. StorageError names each that does not fit."""
+    return layouts.read(like, Layout({path: path for path in flat(like)}), tensors, origin)
+
+
+def sound(like: Any, params: Any, origin: str) -> Any:
+    """The parameters in the dtypes of `like`. StorageError names those that are not finite."""
+    if bad := [path for path, value in flat(params).items() if not np.isfinite(np.asarray(value, np.float32)).all()]:
+        raise StorageError([f"{origin}: {len(bad)} of its tensors are not finite:", *bad])
+    return jax.tree.map(lambda wanted, value: np.asarray(value, wanted.dtype), like, params)

@@ -1,0 +1,213 @@
+"""The U-Nets of EDM (Karras et al. 2022): DDPM++ and NCSN++ (Song et al. 2021) as table 7 there has them."""
+
+from __future__ import annotations
+
+from itertools import count
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float, Int, Key
+
+from models.affine import Conv, Images, fan_avg, linear
+from models.block import Block, rematerialised
+from models.fir import WAYS, filtered
+from models.noise import Fourier, Positional
+from models.norm import GroupNorm
+from models.pyramid import pyramid
+
+NEAR_ZERO = fan_avg(1e-10)  # Weights of 1e-5 times the usual size.
+QKV = fan_avg(0.1)  # sqrt(0.2) times the usual size of [q, k, v] as one map, of variance 2/(C + 3C) and not 2/(C + C).
+HALF = 0.5**0.5
+
+
+class ResidualBlock(Block):
+    """(W R x + conv(dropout(silu(norm(conv(R silu(norm(x))) + V c))))) / sqrt(2).
+
+    R: the resolution the "same", or "up" or "down" by the `filter`. W is 1 where neither resolution nor channels change.
+    """
+
+    def __init__(
+        self,
+        channels_in: int,
+        channels: int,
+        embedding: int,
+        dropout: float,
+        filter: tuple[int, ...] = (1, 1),
+        way: Literal["same", "up", "down"] = "same",
+        *,
+        rngs: nnx.Rngs,
+    ):
+        self.filter, self.way = filter, way
+        self.norm1, self.conv1 = GroupNorm(channels_in), Conv(channels_in, channels, rngs=rngs)
+        self.noise = linear(embedding, channels, rngs=rngs)
+        self.norm2 = GroupNorm(channels)
+        self.dropout = nnx.Dropout(dropout)
+        self.conv2 = Conv(channels, channels, init=NEAR_ZERO, rngs=rngs)
+        straight = channels == channels_in and way == "same"
+        self.skip = None if straight else linear(channels_in, channels, rngs=rngs)
+
+    @rematerialised
+    def __call__(self, x: Images, c: Float[Array, "B E"], key: Key[Array, ""] | None) -> Images:
+        x, h = (WAYS[self.way](z, self.filter) for z in (x, nnx.silu(self.norm1(x))))
+        h = self.conv1(h) + self.noise(c)[:, None, None, :]
+        h = self.dropout(nnx.silu(self.norm2(h)), deterministic=key is None, rngs=key)
+        return HALF * ((x if self.skip is None else self.skip(x)) + self.conv2(h))
+
+
+class SelfAttention(Block):
+    """(x + W softmax(q k^T / sqrt(C)) v) / sqrt(2) over the pixels, one head."""
+
+    def __init__(self, channels: int, *, rngs: nnx.Rngs):
+        self.norm = GroupNorm(channels)
+        self.q, self.k, self.v = (linear(channels, channels, init=QKV, rngs=rngs) for _ in range(3))
+        self.out = linear(channels, channels, init=NEAR_ZERO, rngs=rngs)
+
+    @rematerialised
+    def __call__(self, x: Images) -> Images:
+        pixels = self.norm(x).reshape(len(x), -1, 1, x.shape[-1])
+        attended = jax.nn.dot_product_attention(self.q(pixels), self.k(pixels), self.v(pixels))
+        return HALF * (x + self.out(attended).reshape(x.shape))
+
+
+class Level(nnx.Module):
+    """A residual block, with self-attention where it is asked for."""
+
+    def __init__(self, channels_in: int, channels: int, embedding: int, dropout: float, attend: bool, *, rngs: nnx.Rngs):
+        self.block = ResidualBlock(channels_in, channels, embedding, dropout, rngs=rngs)
+        self.attention = SelfAttention(channels, rngs=rngs) if attend else None
+
+    def __call__(self, x: Images, c: Float[Array, "B E"], key: Key[Array, ""] | None) -> Images:
+        x = self.block(x, c, key)
+        return x if self.attention is None else self.attention(x)
+
+
+class EDMUNet(nnx.Module):
+    """Down and up a pyramid of resolutions, with skips between equals, each sum of two scaled back by 1/sqrt(2).
+
+    `width`: channels of the first convolution; `multipliers`: of the width, one per resolution, each half the one before.
+    `blocks`: residual blocks per resolution (one more going up); `attention`: the resolutions (heights) with self-attention,
+    after each block going down and the last going up; the middle always has it.
+    `embedding`: of the noise level, log(sigma/alpha)/4, in `noise_multiplier` times the width.
+    `encoder`: the image enters at every resolution beside the first ("skip"), or does so through a convolution at each
+    ("residual"); `decoder`: every resolution adds to the image emitted ("skip"). `filter`: the taps by which all of
+    it is halved and doubled.
+    `classes`: of the labels y; 0: none. No label is None, or the label `classes`. `outputs`: images emitted, side by side along
+    the channels.
+
+    The defaults are EDM's DDPM++ for CIFAR-10; its NCSN++ has embedding "fourier", noise_multiplier 2, encoder "residual" and
+    filter (1, 3, 3, 1). For FFHQ at 64 x 64: multipliers (1, 2, 2, 2), dropout 0.05. ADM as EDM trains it is `models.ADM`.
+    Raises ValueError where the shape cannot be halved, or an attention resolution never occurs.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        width: int = 128,
+        multipliers: tuple[int, ...] = (2, 2, 2),
+        blocks: int = 4,
+        attention: tuple[int, ...] = (16,),
+        dropout: float = 0.13,
+        embedding: Literal["positional", "fourier"] = "positional",
+        noise_multiplier: int = 1,
+        encoder: Literal["standard", "skip", "residual"] = "standard",
+        decoder: Literal["standard", "skip"] = "standard",
+        filter: tuple[int, ...] = (1, 1),
+        classes: int = 0,
+        outputs: int = 1,
+        *,
+        rngs: nnx.Rngs,
+    ):
+        stages = pyramid(shape, width, multipliers, blocks, attention)
+        n_noise, c = noise_multiplier * width, 4 * width
+
+        def level(channels_in: int, channels: int, attend: bool) -> Level:
+            return Level(channels_in, channels, c, dropout, attend, rngs=rngs)
+
+        def block(channels: int, way: Literal["same", "up", "down"]) -> ResidualBlock:
+            return ResidualBlock(channels, channels, c, dropout, filter, way, rngs=rngs)
+
+        self.stages, self.classes, self.encoder, self.filter = tuple(stages), classes, encoder, filter
+        self.embed = Positional(n_noise, rngs=rngs) if embedding == "positional" else Fourier(n_noise, 16.0, rngs=rngs)
+        self.labels = linear(classes, n_noise, rngs=rngs) if classes else None
+        self.dense1, self.dense2 = linear(n_noise, c, rngs=rngs), linear(c, c, rngs=rngs)
+        self.first = Conv(shape[-1], width, rngs=rngs)
+
+        skips, now, image = [], width, shape[-1]
+        down, shrink, enter = [], [], []
+        for stage in stages:
+            if stage is not stages[0]:
+                shrink.append(block(now, "down"))
+                if encoder == "skip":
+                    enter.append(linear(image, now, rngs=rngs))
+                if encoder == "residual":
+                    # So wide that the filter finds beyond the border what the convolution makes there, not zeros.
+                    margin = 1 + (len(filter) - 1) // 2
+                    enter.append(Conv(image, now, padding=(margin, margin), rngs=rngs))
+                    image = now
+            n = stage.channels
+            down.append(nnx.List([level(now if j == 0 else n, n, stage.attention) for j in range(blocks)]))
+            skips += [now, *[n] * blocks]
+            now = n
+        self.down, self.shrink, self.enter = nnx.List(down), nnx.List(shrink), nnx.List(enter)
+
+        self.middle1, self.middle2 = level(now, now, attend=True), block(now, "same")
+
+        up, grow, norms, leave = [], [], [], []
+        for stage in reversed(stages):
+            if stage is not stages[-1]:
+                grow.append(block(now, "up"))
+            levels = []
+            for j in range(blocks + 1):
+                levels.append(level(now + skips.pop(), stage.channels, stage.attention and j == blocks))
+                now = stage.channels
+            up.append(nnx.List(levels))
+            if decoder == "skip" or stage is stages[0]:
+                norms.append(GroupNorm(now))
+                leave.append(Conv(now, outputs * shape[-1], init=NEAR_ZERO, rngs=rngs))
+        self.up, self.grow, self.norms, self.leave = (nnx.List(modules) for modules in (up, grow, norms, leave))
+
+    def __call__(
+        self,
+        x: Images,
+        c_noise: Float[Array, " B"],
+        y: Int[Array, " B"] | None = None,
+        key: Key[Array, ""] | None = None,
+    ) -> Images:
+        blocks = count()
+        draw = lambda: None if key is None else jax.random.fold_in(key, next(blocks))
+
+        c = self.embed(c_noise).astype(x.dtype)
+        if self.labels is not None:
+            one_hot = jax.nn.one_hot(jnp.array([self.classes]) if y is None else y, self.classes, dtype=x.dtype)
+            c = c + self.labels(self.classes**0.5 * one_hot)
+        c = nnx.silu(self.dense2(nnx.silu(self.dense1(c))))
+
+        h, image, skips = self.first(x), x, []
+        for i, levels in enumerate(self.down):
+            if i:
+                h = self.shrink[i - 1](h, c, draw())
+                if self.encoder == "skip":
+                    image = WAYS["down"](image, self.filter)
+                    h = h + self.enter[i - 1](image)
+                if self.encoder == "residual":
+                    entering = filtered(self.enter[i - 1](image), [f / sum(self.filter) for f in self.filter], down=2)
+                    h = image = HALF * (h + entering)
+            skips.append(h)
+            for level in levels:
+                h = level(h, c, draw())
+                skips.append(h)
+
+        h = self.middle2(self.middle1(h, c, draw()), c, draw())
+
+        silent = len(self.up) - len(self.leave)
+        for i, levels in enumerate(self.up):
+            if i:
+                h = self.grow[i - 1](h, c, draw())
+            for level in levels:
+                h = level(jnp.concatenate([h, skips.pop()], axis=-1), c, draw())
+            if i >= silent:
+                emitted = self.leave[i - silent](nnx.silu(self.norms[i - silent](h)))
+                image = emitted if i == silent else WAYS["up"](image, self.filter) + emitted
+        return image

@@ -1,0 +1,45 @@
+"""NCSN (Song & Ermon 2019): a RefineNet whose every normalisation hears which rung of a ladder of noise it stands on."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float, Int, Key
+
+from models.affine import Images
+from models.refinenet import Pool, RefineNet
+
+
+class NCSN(nnx.Module):
+    """refinenet(x, round(c_noise)), where c_noise counts the `rungs` noise levels from 0, the noisiest, to rungs - 1.
+
+    It predicts the score itself. Song & Ermon (2019), app. A; `models.rung` is the c_noise, of the same number.
+    The other arguments are those of `models.refinenet.RefineNet`.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        width: int = 128,
+        multipliers: tuple[int, ...] = (1, 2, 2, 2),
+        dilations: tuple[int, ...] = (2, 4),
+        rungs: int = 10,
+        pool: Pool = "mean",
+        centre_input: bool = True,
+        classes: int = 0,
+        outputs: int = 1,
+        *,
+        rngs: nnx.Rngs,
+    ):
+        self.rungs = rungs
+        self.net = RefineNet(shape, width, multipliers, dilations, pool, centre_input, rungs, classes, outputs, rngs=rngs)
+        self.stages = self.net.stages
+
+    def __call__(
+        self,
+        x: Images,
+        c_noise: Float[Array, " B"],
+        y: Int[Array, " B"] | None = None,
+        key: Key[Array, ""] | None = None,
+    ) -> Images:
+        return self.net(x, jnp.clip(jnp.round(c_noise), 0, self.rungs - 1).astype(int), y)

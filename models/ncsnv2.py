@@ -1,0 +1,42 @@
+"""NCSNv2 (Song & Ermon 2020): a RefineNet that is not told the noise level, for its output is divided by it."""
+
+from __future__ import annotations
+
+from flax import nnx
+from jaxtyping import Array, Float, Int, Key
+
+from models.affine import Images
+from models.refinenet import Pool, RefineNet
+
+
+class NCSNv2(nnx.Module):
+    """refinenet(x), whatever c_noise: it predicts sigma score, as `models.sigma_score` takes it to.
+
+    Song & Ermon (2020), sec. 3.3. `multipliers` (1, 2, 2, 4, 4) are their network at 96 to 128 pixels, (1, 2, 2, 2, 4, 4) at
+    256. The other arguments are those of `models.refinenet.RefineNet`.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        width: int = 128,
+        multipliers: tuple[int, ...] = (1, 2, 2, 2),
+        dilations: tuple[int, ...] = (2, 4),
+        pool: Pool = "max",
+        centre_input: bool = True,
+        classes: int = 0,
+        outputs: int = 1,
+        *,
+        rngs: nnx.Rngs,
+    ):
+        self.net = RefineNet(shape, width, multipliers, dilations, pool, centre_input, 0, classes, outputs, rngs=rngs)
+        self.stages = self.net.stages
+
+    def __call__(
+        self,
+        x: Images,
+        c_noise: Float[Array, " B"],
+        y: Int[Array, " B"] | None = None,
+        key: Key[Array, ""] | None = None,
+    ) -> Images:
+        return self.net(x, None, y)

@@ -1,0 +1,565 @@
+"""Weights from elsewhere: what is read is what was written, nothing in a file is run, and a run of it goes on as any other."""
+
+import json
+import os
+import pickle
+import struct
+import sys
+import zipfile
+from pathlib import Path
+
+import flax.serialization
+import jax
+import jax.numpy as jnp
+import ml_dtypes
+import msgpack
+import numpy as np
+import pytest
+from flax import nnx
+from published import draw, outputs_of, relative_error
+from safetensors.numpy import save_file
+
+from experiments import config as configs
+from experiments.bridge import commands, diffusers, files, native
+from experiments.bridge import layout as layouts
+from experiments.bridge.chosen import chosen
+from experiments.bridge.commands import experiment_of
+from experiments.bridge.files import read_tensors
+from experiments.bridge.layout import Layout, flat
+from experiments.draw import drawing
+from experiments.errors import ConfigError, StorageError
+from experiments.main import main
+from experiments.schema import Config
+from experiments.train import trained
+from models.ddpm import DDPM, ResidualBlock, SelfAttention
+
+ROOT = Path(__file__).parent.parent
+UNET = diffusers.UNET_DEFAULTS | {
+    **{"_class_name": "UNet2DModel", "sample_size": 8, "in_channels": 1, "out_channels": 1, "block_out_channels": [128, 128]},
+    **{"layers_per_block": 1, "down_block_types": ["DownBlock2D", "AttnDownBlock2D"], "attention_head_dim": None},
+    **{"up_block_types": ["AttnUpBlock2D", "UpBlock2D"], "norm_eps": 1e-6, "downsample_padding": 0},
+    **{"flip_sin_to_cos": False, "freq_shift": 1},
+}
+SCHEDULER = {"_class_name": "DDPMScheduler", "beta_schedule": "linear", "clip_sample": True}
+SHAPE = (8, 8, 1)
+OPTIONS = {"width": 128, "multipliers": (1, 1), "blocks": 1, "attention": (4,), "embedding": "positional", "dropout": 0.0}
+TINY = {"name": "DDPM", "width": 8, "multipliers": (1,), "blocks": 1, "attention": (), "dropout": 0.0}
+
+CONFIG = """
+from configs.digits import vp
+
+def get_config():
+    config = vp.get_config()
+    config.samplers = {"fast": config.samplers.fast}
+    config.sample.sampler = "fast"
+    return config
+"""
+
+
+@pytest.fixture(autouse=True)
+def in_root(monkeypatch):
+    monkeypatch.chdir(ROOT)
+
+
+def refusal(path):
+    """The lines that say why a file is not read."""
+    with pytest.raises(StorageError) as error:
+        read_tensors(path)
+    lines = str(error.value).splitlines()
+    assert len(lines) <= 5
+    assert str(path) in lines[0]
+    return str(error.value)
+
+
+class Payload:
+    """Pickled, a command that leaves a mark."""
+
+    def __init__(self, mark):
+        self.mark = mark
+
+    def __reduce__(self):
+        return os.system, (f"touch {self.mark}",)
+
+
+# Files
+
+
+def test_safetensors_of_every_dtype(tmp_path):
+    written = {"a": np.arange(6.0).reshape(2, 3), "b": np.ones(2, np.float16), "c": np.ones((1, 2), ml_dtypes.bfloat16)}
+    save_file(written, tmp_path / "x")
+    found = read_tensors(tmp_path / "x")
+    for name, value in written.items():
+        assert found[name].dtype == value.dtype
+        np.testing.assert_array_equal(found[name], value)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        {"w": {"dtype": "F32", "shape": [2**40], "data_offsets": [0, 2**42]}},
+        {"w": {"dtype": "F32", "shape": [2**40], "data_offsets": [0, 4]}},
+        {
+            "w": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]},
+            "v": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]},
+        },
+        {"w": {"dtype": "O", "shape": [1], "data_offsets": [0, 4]}},
+        None,
+    ],
+)
+def test_safetensors_that_lie_are_refused(tmp_path, head):
+    """A header of tensors that the file does not hold; and one longer than the file."""
+    text = b"{" if head is None else json.dumps(head).encode()
+    size = 2**62 if head is None else len(text)
+    (tmp_path / "x.safetensors").write_bytes(struct.pack("<Q", size) + text + bytes(4))
+    assert "no whole safetensors" in refusal(tmp_path / "x.safetensors")
+
+
+def test_a_truncated_file_and_what_is_none_are_refused(tmp_path):
+    save_file({"w": np.ones(100)}, tmp_path / "w.safetensors")
+    whole = (tmp_path / "w.safetensors").read_bytes()
+    (tmp_path / "w.safetensors").write_bytes(whole[:-1])
+    refusal(tmp_path / "w.safetensors")
+    with zipfile.ZipFile(tmp_path / "w.pth", "w") as archive:
+        archive.writestr("w/data.pkl", bytes(1000))
+    (tmp_path / "w.pth").write_bytes((tmp_path / "w.pth").read_bytes()[:600])
+    refusal(tmp_path / "w.pth")
+    for content in (b"", b"\x00", b"hello, world", b"\x93NUMPY"):
+        (tmp_path / "x.bin").write_bytes(content)
+        refusal(tmp_path / "x.bin")
+    refusal(tmp_path / "absent.pth")
+
+
+def test_a_compressed_torch_file_is_not_unpacked(tmp_path):
+    with zipfile.ZipFile(tmp_path / "bomb.pt", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data/0", bytes(10**7))
+    assert "10000000 bytes" in refusal(tmp_path / "bomb.pt")
+
+
+def test_a_torch_file_without_torch(tmp_path, monkeypatch):
+    (tmp_path / "reader.py").write_text("import sys; sys.exit(3)")
+    monkeypatch.setattr(files, "READER", tmp_path / "reader.py")
+    (tmp_path / "x.pth").write_bytes(pickle.dumps([]))
+    assert "pip install onesde[torch]" in refusal(tmp_path / "x.pth")
+
+
+def test_torch_files_by_name_and_in_order(tmp_path):
+    torch = pytest.importorskip("torch")
+    model = {"module.z.weight": torch.arange(6.0).reshape(2, 3), "module.a.bias": torch.ones(2, dtype=torch.bfloat16)}
+    checkpoint = {
+        "optimizer": {"lr": 1.0},
+        "model": model,
+        "ema": {"shadow_params": [torch.zeros(1), torch.ones(2)]},
+        "step": 7,
+    }
+    torch.save(checkpoint, tmp_path / "x.pth")
+    found = read_tensors(tmp_path / "x.pth")
+    assert list(found) == ["model.module.z.weight", "model.module.a.bias", "ema.shadow_params.0", "ema.shadow_params.1", "step"]
+    np.testing.assert_array_equal(found["model.module.z.weight"], [[0, 1, 2], [3, 4, 5]])
+    assert found["step"] == 7
+
+
+@pytest.mark.parametrize("kind", ["zip", "pickle"])
+def test_a_pickle_is_not_run(tmp_path, kind):
+    """Neither within torch's container nor as it is."""
+    torch = pytest.importorskip("torch")
+    mark, path = tmp_path / "fired", tmp_path / "weights.bin"
+    if kind == "zip":
+        torch.save({"w": Payload(mark)}, path)
+    else:
+        path.write_bytes(pickle.dumps({"w": Payload(mark)}, protocol=2))
+    assert "nothing in it was run" in refusal(path)
+    assert not mark.exists()
+
+
+def test_a_torch_tensor_larger_than_its_file_is_not_unfolded(tmp_path):
+    torch = pytest.importorskip("torch")
+    torch.save({"w": torch.ones(1).expand(10**12)}, tmp_path / "x.ckpt")
+    assert "larger than the file" in refusal(tmp_path / "x.ckpt")
+
+
+def test_flax_s_msgpack(tmp_path):
+    """What score_sde's checkpoints are: a table of tables of arrays."""
+    params = {"Conv_0": {"kernel": jnp.arange(4.0).reshape(2, 2), "bias": jnp.ones(2, jnp.bfloat16)}, "scale": np.float32(2)}
+    state = {"step": 3, "lr": 2e-4, "params_ema": params, "optimizer": {"target": params}, "model_state": {}, "rng": None}
+    (tmp_path / "checkpoint_26").write_bytes(flax.serialization.to_bytes(state))
+    found = read_tensors(tmp_path / "checkpoint_26")
+    np.testing.assert_array_equal(found["params_ema.Conv_0.kernel"], params["Conv_0"]["kernel"])
+    np.testing.assert_array_equal(found["optimizer.target.Conv_0.bias"], params["Conv_0"]["bias"])
+    assert (found["step"], found["params_ema.scale"]) == (3, 2)
+
+
+def array(shape, dtype, data):
+    return msgpack.ExtType(1, msgpack.packb((shape, dtype, data)))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        msgpack.packb({"w": array((2**40,), "float32", bytes(4))}),
+        msgpack.packb({"w": array((-1, 2**62), "float32", bytes(4))}),
+        msgpack.packb({"w": array((1,), "object", bytes(8))}),
+        msgpack.packb({"w": array((1,), "|V99999999", bytes(8))}),
+        b"\x81\xa1w\xdd\xff\xff\xff\xff",
+        b"\x81\xa1w\xc7\x00\x01",
+        b"\x81\xa1w" * 100_000,
+        b"\xdf\xff\xff\xff\xff" + bytes(100),
+        flax.serialization.to_bytes({"w": np.ones(100)})[:-1],
+    ],
+    ids=["shape", "wrapped", "object", "void", "array", "empty", "depth", "map", "truncated"],
+)
+def test_msgpack_that_lies_is_refused(tmp_path, content):
+    (tmp_path / "checkpoint_1").write_bytes(content)
+    assert "no whole flax msgpack" in refusal(tmp_path / "checkpoint_1")
+
+
+# Checkpoints of training scripts
+
+
+def test_the_average_of_score_sde_takes_its_names_from_the_model():
+    """A list without the buffers and the fixed frequencies; raw parameters on request; a file of parameters alone as it is."""
+    model = {
+        "module.sigmas": np.ones(9),
+        "module.m.0.W": np.ones(4),
+        "module.m.1.weight": np.ones((2, 3)),
+        "module.m.1.bias": np.ones(2),
+    }
+    shadow = {"ema.decay": np.array(0.9), "ema.shadow_params.0": np.full((2, 3), 5.0), "ema.shadow_params.1": np.full(2, 6.0)}
+    tensors = {f"model.{name}": value for name, value in model.items()} | shadow
+    layout = Layout({"embed": "m.0", "dense1": "m.1"}, ignored="^sigmas$")
+    here = Path(__file__)  # not safetensors
+    average = chosen(tensors, layout, "ema", here)
+    assert {name: value.mean() for name, value in average.items()} == {"sigmas": 1, "m.0.W": 1, "m.1.weight": 5, "m.1.bias": 6}
+    assert chosen(tensors, layout, "raw", here)["m.1.bias"].mean() == 1
+    alone = {"m.1.weight": np.ones((2, 3))}
+    assert chosen(alone, layout, "ema", here) == alone
+    with pytest.raises(StorageError, match="--weights=raw"):
+        chosen({f"model.{name}": value for name, value in model.items()}, layout, "ema", here)
+    with pytest.raises(StorageError, match="2 shadow_params are not the 3 parameters"):
+        chosen(tensors | {"model.module.m.2.bias": np.ones(1)}, layout, "ema", here)
+
+
+def test_the_average_of_score_sde_s_flax_checkpoints():
+    tensors = {"step": np.array(1), "params_ema.Conv_0.kernel": np.ones(1), "optimizer.target.Conv_0.kernel": np.zeros(1)}
+    layout = Layout({"first": "Conv_0"})
+    assert chosen(tensors, layout, "ema", Path(__file__))["Conv_0.kernel"] == 1
+    assert chosen(tensors, layout, "raw", Path(__file__))["Conv_0.kernel"] == 0
+
+
+@pytest.mark.parametrize("weights", ["ema", "raw"])
+def test_a_checkpoint_with_a_config_and_a_layout(ours, tmp_path, monkeypatch, weights):
+    """A flax checkpoint by a layout of our own names: the averaged or the raw parameters, as asked."""
+    leaves = {path: np.asarray(value) for path, value in flat(ours[1]).items()}
+    tables = {"params_ema": leaves, "optimizer": {"target": {path: value + 1 for path, value in leaves.items()}}, "step": 9}
+    (tmp_path / "checkpoint_9").write_bytes(flax.serialization.to_bytes(tables))
+    plain = commands.Published(lambda net: Layout({path: path for path in leaves}))
+    monkeypatch.setitem(commands.LAYOUTS, "plain", plain)
+    monkeypatch.setattr(configs, "read", lambda file, overrides: ours[0].config.model_dump())
+    line = ["import", str(tmp_path / "checkpoint_9"), str(tmp_path / "run"), "--layout=plain", "--config=ours.py"]
+    assert main([*line, f"--weights={weights}"]) == 0
+    found = native.read(tmp_path / "run").tensors
+    for path, value in leaves.items():
+        np.testing.assert_array_equal(found[path], value + (weights == "raw"))
+
+
+# Our own format
+
+
+@pytest.fixture(scope="module")
+def ours():
+    """A tiny experiment on digits, and parameters that are not its initial ones."""
+    tree = configs.read(str(ROOT / "configs/digits/vp.py"), [])
+    samplers = {"fast": tree["samplers"]["fast"] | {"n": 3, "sweep": {}}}
+    evaluation = {"n": 8, "seeds": 1, "batch": 8, "likelihood": 8, "bound_times": 2, "noise_levels": 2, "tolerance": 0.1}
+    training = {"steps": 2, "batch": 8, "warm_up": 0, "learning_rate": 1e-6}
+    sections = {
+        "net": TINY,
+        "samplers": samplers,
+        "evaluate": evaluation,
+        "sample": {"sampler": "fast", "n": 8},
+        "train": training,
+    }
+    experiment = experiment_of(tree | sections, SHAPE)
+    like = jax.eval_shape(experiment.model.init, jax.random.key(0), jnp.zeros(SHAPE))
+    leaves = draw({path: leaf.shape for path, leaf in flat(like).items()})
+    return experiment, native.fitted(like, leaves, "drawn")
+
+
+@pytest.fixture
+def written(ours, tmp_path):
+    native.write(tmp_path / "ours", ours[0].config, ours[1], SHAPE, step=5, data="abc")
+    return tmp_path / "ours"
+
+
+def test_native_is_what_was_written(ours, written, tmp_path):
+    """Through read, through import and through export: the same parameters to the last bit, and the same config."""
+    assert main(["import", str(written), str(tmp_path / "run")]) == 0
+    assert main(["export", str(tmp_path / "run"), str(tmp_path / "again")]) == 0
+    for folder in (written, tmp_path / "run", tmp_path / "again"):
+        found = native.read(folder)
+        assert experiment_of(found.config, found.shape).config == ours[0].config
+        assert (found.shape, found.step, found.data) == (SHAPE, 5, "abc")
+        assert found.tensors.keys() == flat(ours[1]).keys()
+        for path, value in flat(ours[1]).items():
+            np.testing.assert_array_equal(found.tensors[path], value)
+        assert json.loads((folder / "config.json").read_text())["net"]["width"] == 8
+
+
+def test_a_run_from_weights_samples_without_its_data(ours, written, tmp_path, monkeypatch):
+    """The shape of an image is in the weights, and the data are not opened."""
+    assert main(["import", str(written), str(tmp_path / "run"), "--config.sample.n=8"]) == 0
+    monkeypatch.setattr("experiments.main.open_sources", None)
+    assert main(["sample", *there(tmp_path / "run"), "--config.sample.sampler=fast"]) == 0
+    assert (tmp_path / "run" / "samples" / "fast_seed0.png").is_file()
+
+
+@pytest.mark.slow
+def test_every_sampler_draws_from_weights(ours, written):
+    """Those of configs/base, each for a few steps."""
+    state = trained(ours[0], written)
+    for sampler in Config.model_validate(configs.read("configs/digits/vp.py", [])).samplers.values():
+        sampler = sampler.model_copy(update={"n": 3, "sweep": {}})
+        assert drawing(ours[0], sampler)(state.ema, 0, 8, sampler.n).finite.all()
+
+
+def there(run):
+    return f"--config={run}/config.json", f"--workdir={run}"
+
+
+@pytest.mark.slow
+def test_a_run_from_weights_is_fine_tuned(ours, written, tmp_path):
+    """Training starts at the weights: steps of 1e-6 leave them within 1e-5. Exporting takes the average of the newest state."""
+    assert main(["train", *there(written)]) == 0
+    assert main(["export", str(written), str(tmp_path / "tuned")]) == 0
+    tuned = native.read(tmp_path / "tuned")
+    assert tuned.step == 2
+    apart = [np.abs(tuned.tensors[path] - value).max() for path, value in flat(ours[1]).items()]
+    assert 0 < max(apart) < 1e-5
+
+
+@pytest.mark.slow
+def test_a_run_from_weights_is_evaluated(ours, tmp_path):
+    native.write(tmp_path, ours[0].config, ours[1], SHAPE)
+    assert main(["evaluate", *there(tmp_path)]) == 0
+    (arm,) = json.loads((tmp_path / "report.json").read_text())["arms"]
+    assert np.isfinite(arm["bits_per_dim"]["mean"])
+
+
+def forge(folder, changes=None, tensors=None):
+    """The folder's weights with another config, or other tensors."""
+    path = folder / native.FILE
+    kept, metadata = files.read_safetensors(path)
+    if changes:
+        metadata["config"] = json.dumps(json.loads(metadata["config"]) | changes)
+    save_file(kept | (tensors or {}), path, metadata)
+
+
+def test_a_config_among_weights_runs_no_code(written, tmp_path, capsys):
+    """Neither imported from the weights nor from the config.json of a run."""
+    mark = tmp_path / "fired"
+    forge(written, {"sde": {"name": "os:system", "command": f"touch {mark}"}})
+    assert main(["import", str(written), str(tmp_path / "run")]) == 2
+    assert "--config.sde.name=os:system" in capsys.readouterr().err
+    config = json.loads((written / "config.json").read_text())
+    for key, value in {"sde": {"name": "os:system", "command": f"touch {mark}"}, "parameterization": "os:abort"}.items():
+        (written / "config.json").write_text(json.dumps(config | {key: value}))
+        assert main(["sample", *there(written)]) == 2
+        assert main(["export", str(written), str(tmp_path / "out")]) == 2
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "tensors", "said"),
+    [
+        ({"nett": 1}, {}, "unknown config key nett (did you mean net?)"),
+        ({"seed": -1}, {}, "seed = -1"),
+        ({}, {"last.bias": np.full(1, np.nan, np.float32)}, "last.bias"),
+        ({}, {"last.bias": np.ones(2, np.float32)}, "last.bias (2,) does not fit our last.bias (1,)"),
+        ({}, {"more": np.ones(2, np.float32)}, "tensor more (2,) has no place"),
+    ],
+)
+def test_native_that_is_not_ours_is_refused(written, tmp_path, capsys, changes, tensors, said):
+    forge(written, changes, tensors)
+    assert main(["import", str(written), str(tmp_path / "run")]) == 5
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_every_misfit_is_named(written, tmp_path, capsys):
+    """A few of them on the terminal, all of them in a file beside."""
+    assert main(["import", str(written), str(tmp_path / "run"), "--config.net.width=16"]) == 5
+    err = capsys.readouterr().err
+    assert len(err.splitlines()) == 5
+    listed = (tmp_path / "run.problems.txt").read_text()
+    assert str(tmp_path / "run.problems.txt") in err
+    tensors = native.read(written).tensors
+    fits = {"last.bias"}
+    assert {path for path in tensors if f"{path} (" in listed} == tensors.keys() - fits
+
+
+def test_what_import_and_export_are_not_told(written, tmp_path, capsys):
+    """Each with its own exit code: 2 for the command line, 5 for files."""
+    save_file({"w": np.ones(1)}, tmp_path / "w.safetensors")
+    out = str(tmp_path / "out")
+    cases = [
+        (["import", str(tmp_path / "absent"), out], 5, "no file or folder"),
+        (["import", str(tmp_path / "w.safetensors"), out], 2, "--config=FILE"),
+        (
+            ["import", str(tmp_path / "w.safetensors"), out, "--layout=score", "--config=configs/digits/vp.py"],
+            2,
+            "--layout=score",
+        ),
+        (["import", str(written), str(written)], 5, "is there already"),
+        (["import", str(tmp_path / "w.safetensors"), out, "--layout=native"], 5, "its format is None"),
+        (["export", str(tmp_path), out], 5, "holds no run"),
+        (["export", str(written), out, "--layout=tensorflow"], 2, "--layout=tensorflow"),
+        (["export", str(written), out, "--layout=diffusers"], 5, "sde.name = ddpm_table"),
+    ]
+    for line, code, said in cases:
+        assert main(line) == code
+        err = capsys.readouterr().err
+        assert said in err
+        assert len(err.splitlines()) <= 5
+
+
+# diffusers
+
+
+@pytest.fixture(scope="module")
+def unet():
+    """Our network at parameters by the rule, and its tensors by their names."""
+    net = nnx.eval_shape(lambda: DDPM(SHAPE, **OPTIONS, rngs=nnx.Rngs(0)))
+    graph, state = nnx.split(net)
+    like = nnx.to_pure_dict(state)
+    tensors = draw(diffusers._shapes(like, net))
+    params = layouts.read(like, diffusers.layout(net), tensors, "drawn")
+    nnx.replace_by_pure_dict(state, jax.tree.map(jnp.asarray, params))
+    return nnx.merge(graph, state), params, tensors
+
+
+def folder(path, tensors, unet=None, scheduler=None, name="diffusion_pytorch_model.safetensors"):
+    """A folder of theirs."""
+    path.mkdir()
+    (path / "config.json").write_text(json.dumps(UNET | (unet or {})))
+    (path / "scheduler_config.json").write_text(json.dumps(SCHEDULER | (scheduler or {})))
+    save_file(tensors, path / name, {"format": "pt"})
+    return path
+
+
+def test_writing_their_tensors_inverts_reading_them(unet):
+    net, params, tensors = unet
+    again = layouts.write(params, diffusers.layout(net), {name: t.shape for name, t in tensors.items()})
+    assert all((again[name] == tensors[name]).all() for name in tensors)
+
+
+def test_it_is_the_network_of_diffusers(unet):
+    """Live: every residual block, every attention and the output, at an index and at another."""
+    torch, theirs = pytest.importorskip("torch"), pytest.importorskip("diffusers")
+    net, _, tensors = unet
+    model = theirs.UNet2DModel(**{key: value for key, value in UNET.items() if not key.startswith("_")}).eval()
+    model.load_state_dict({name: torch.from_numpy(t) for name, t in tensors.items()})
+    seen = []
+    for module in model.modules():
+        if type(module).__name__ in ("ResnetBlock2D", "Attention"):
+            module.register_forward_hook(lambda _, __, out: seen.append(out.numpy().transpose(0, 2, 3, 1)))
+    x = np.random.default_rng(0).standard_normal((2, *SHAPE)).astype(np.float32)
+    with torch.no_grad():
+        out = model(torch.from_numpy(x.transpose(0, 3, 1, 2)), torch.tensor([3, 700])).sample.numpy().transpose(0, 2, 3, 1)
+    with outputs_of(ResidualBlock, SelfAttention) as blocks:
+        got = net(jnp.asarray(x), jnp.array([3.0, 700.0]))
+    assert len(blocks) == len(seen) == 12
+    assert [relative_error(ours, t) < 1e-5 for ours, t in zip(blocks, seen, strict=True)] == [True] * 12
+    assert relative_error(got, out) < 1e-5
+
+
+def test_a_folder_of_theirs_there_and_back(unet, tmp_path):
+    """Imported, with attention by its older names, and exported: the tensors and what was said of them. diffusers loads it."""
+    net, params, tensors = unet
+    older = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
+    renamed = {}
+    for name, value in tensors.items():
+        for new, old in older.items():
+            name = name.replace(f".{new}.", f".{old}.")
+        renamed[name] = value
+    source = folder(tmp_path / "theirs", renamed, scheduler={"prediction_type": "v_prediction", "beta_end": 0.01})
+    file = tmp_path / "config.py"
+    file.write_text(CONFIG)
+    assert main(["import", str(source), str(tmp_path / "run"), f"--config={file}"]) == 0
+    config = native.read(tmp_path / "run").config
+    assert config["sde"] == {"name": "ddpm_table", "n": 1000, "beta_1": 1e-4, "beta_n": 0.01, "power": 1.0}
+    assert (config["parameterization"], config["conditioning"], config["scale_input"]) == (
+        "v",
+        {"name": "index", "n": 1000},
+        False,
+    )
+    assert {key: config["net"][key] for key in OPTIONS} == OPTIONS
+    out = tmp_path / "again"
+    assert main(["export", str(tmp_path / "run"), str(out), "--layout=diffusers"]) == 0
+    again = read_tensors(out / "unet" / "diffusion_pytorch_model.safetensors")
+    assert again.keys() == tensors.keys()
+    assert all((again[name] == tensors[name]).all() and again[name].shape == tensors[name].shape for name in tensors)
+    torch, theirs = pytest.importorskip("torch"), pytest.importorskip("diffusers")
+    pipeline = theirs.DDPMPipeline.from_pretrained(out)
+    assert (pipeline.scheduler.config.prediction_type, pipeline.scheduler.config.beta_end) == ("v_prediction", 0.01)
+    x = np.random.default_rng(1).standard_normal((1, *SHAPE)).astype(np.float32)
+    with torch.no_grad():
+        emitted = pipeline.unet(torch.from_numpy(x.transpose(0, 3, 1, 2)), 500).sample.numpy().transpose(0, 2, 3, 1)
+    assert relative_error(net(jnp.asarray(x), jnp.array([500.0])), emitted) < 1e-5
+    # The score of the run at t = (i + 1)/1000 is what the scheduler makes of the network at its index i.
+    experiment = experiment_of(config, SHAPE)
+    abar = float(pipeline.scheduler.alphas_cumprod[500])
+    eps = abar**0.5 * emitted[0] + (1 - abar) ** 0.5 * x[0]
+    assert relative_error(experiment.score(params)(jnp.asarray(x[0]), 0.501), -eps / (1 - abar) ** 0.5) < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("unet_says", "scheduler_says", "said"),
+    [
+        ({"flip_sin_to_cos": True}, {}, "flip_sin_to_cos = True"),
+        ({"freq_shift": 0}, {}, "freq_shift = 0"),
+        ({"downsample_padding": 1}, {}, "downsample_padding = 1"),
+        ({"norm_eps": 1e-5}, {}, "norm_eps = 1e-05"),
+        ({"norm_num_groups": 16}, {}, "norm_num_groups = 16"),
+        ({"attention_head_dim": 8}, {}, "attention_head_dim = 8"),
+        ({"num_class_embeds": 10}, {}, "num_class_embeds = 10"),
+        ({"out_channels": 2}, {}, "out_channels = 2"),
+        ({"block_out_channels": [128, 192]}, {}, "block_out_channels = (128, 192)"),
+        ({"up_block_types": ["UpBlock2D", "UpBlock2D"]}, {}, "up_block_types"),
+        ({"down_block_types": ["DownBlock2D", "SkipDownBlock2D"]}, {}, "SkipDownBlock2D"),
+        ({"resnet_time_scale_shift": "scale_shift"}, {}, "resnet_time_scale_shift = 'scale_shift'"),
+        ({"time_embedding_type": "fourier"}, {}, "time_embedding_type = 'fourier'"),
+        ({"sample_size": None}, {}, "sample_size"),
+        ({"sample_size": 7}, {}, "sample_size = 7"),
+        ({"new_option": 3}, {}, "new_option"),
+        ({"_class_name": "UNet2DConditionModel"}, {}, "_class_name = 'UNet2DConditionModel'"),
+        ({}, {"_class_name": "PNDMScheduler"}, "_class_name = 'PNDMScheduler'"),
+        ({}, {"beta_schedule": "squaredcos_cap_v2"}, "beta_schedule = 'squaredcos_cap_v2'"),
+        ({}, {"trained_betas": [0.1]}, "trained_betas"),
+        ({}, {"variance_type": "learned_range"}, "variance_type = 'learned_range'"),
+        ({}, {"rescale_betas_zero_snr": True}, "rescale_betas_zero_snr = True"),
+    ],
+)
+def test_what_we_have_no_equal_of_is_named(tmp_path, unet_says, scheduler_says, said):
+    """Each field of theirs that would change the network or the noise, with its value."""
+    with pytest.raises(StorageError) as error:
+        diffusers.read(folder(tmp_path / "x", {"w": np.ones(1, np.float32)}, unet_says, scheduler_says))
+    assert said in str(error.value)
+
+
+def test_their_tensors_that_do_not_fit_are_named(unet, tmp_path, capsys):
+    wrong = unet[2] | {"conv_in.weight": np.ones((1, 1), np.float32), "extra.weight": np.ones(3, np.float32)}
+    del wrong["conv_out.bias"]
+    source = folder(tmp_path / "theirs", wrong)
+    (tmp_path / "config.py").write_text(CONFIG)
+    assert main(["import", str(source), str(tmp_path / "run"), f"--config={tmp_path}/config.py"]) == 5
+    err = capsys.readouterr().err
+    assert all(name in err for name in ("conv_in.weight (1, 1)", "no tensor conv_out.bias", "tensor extra.weight (3,)"))
+
+
+def test_importing_from_diffusers_asks_for_data(unet, tmp_path):
+    with pytest.raises(ConfigError, match=r"--config\.data\.name"):
+        commands.import_run(folder(tmp_path / "theirs", unet[2]), tmp_path / "run", None, "ema", None, [])
+
+
+def test_the_product_never_imports_torch():
+    assert "torch" not in {name for module in (files, native, diffusers) for name in vars(module)}
+    assert sys.modules.get("experiments.bridge.torch_reader") is None

@@ -1,0 +1,113 @@
+"""Every shipped config: what it says of itself, and the same experiment shrunk, built and trained for two steps."""
+
+import runpy
+from functools import cache, partial
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from experiments import config as configs
+from experiments.build import build
+from experiments.checks import part_problems
+from experiments.main import main
+from experiments.randomness import Purpose, stream
+from experiments.schema import Config
+from experiments.tiny import tiny
+from experiments.train import init_state, make_optimizer, make_step, rows
+
+ROOT = Path(__file__).parent.parent
+FILES = sorted(
+    path.relative_to(ROOT) for path in (ROOT / "configs").rglob("*.py") if path.name not in ("__init__.py", "base.py")
+)
+RECIPES = [path for path in FILES if path.parent.name == "cifar10"]
+EACH_NETWORK = ("ddpm", "ddpm_improved", "ddpmpp_edm", "ncsn", "ncsnv2", "ncsnpp_continuous_ve", "ncsnpp_edm", "vdm")
+named = pytest.mark.parametrize("path", FILES, ids=str)
+recipe = pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+
+
+@pytest.fixture(autouse=True)
+def in_root(monkeypatch):
+    monkeypatch.chdir(ROOT)
+
+
+@cache
+def trees(path: Path) -> list[dict]:
+    """The shrunk config, or its arms."""
+    tree = configs.read(f"{path}:tiny", [], {"tiny": tiny})
+    return list(configs.arms(tree).values()) or [tree]
+
+
+@named
+def test_a_config_names_its_command(path):
+    text = (ROOT / path).read_text()
+    assert f"--config={path}" in text.split('"""')[1]
+
+
+@recipe
+def test_a_recipe_says_what_it_costs_and_what_to_expect(path):
+    cost, published = (line for line in path.read_text().split('"""')[1].splitlines() if line[:5] in ("Cost:", "Publi"))
+    assert len(cost) > 30
+    assert len(published) > 30
+    assert "TFLOP" in cost
+
+
+@recipe
+def test_a_recipe_differs_from_every_other(path):
+    """No two files describe one experiment."""
+    whole = [runpy.run_path(str(other))["get_config"]().to_dict() for other in RECIPES]
+    for tree in whole:
+        tree.pop("title")
+    assert whole.count(whole[RECIPES.index(path)]) == 1
+
+
+@named
+def test_a_shrunk_config_trains_by_trace(path):
+    """Judged, built, and two steps of training traced: a state of the same shapes, a loss for each step."""
+    for tree in trees(path):
+        assert not configs.problems(tree) + part_problems(tree)
+        config = Config.model_validate(tree)
+        shape = (2,) if not config.data.levels else (8, 8, 1)
+        experiment = build(config, shape)
+        optimizer = make_optimizer(config.train)
+        advance = make_step(experiment, optimizer, stream(0, Purpose.STEP))
+        state = jax.eval_shape(partial(init_state, experiment, optimizer), jax.random.key(0))
+        batches = jnp.zeros((2, config.train.batch, *shape), jnp.uint8 if config.data.levels else jnp.float32)
+        after, metrics = jax.eval_shape(advance, state, batches)
+        assert jax.tree.map(lambda a: (a.shape, a.dtype), after) == jax.tree.map(lambda a: (a.shape, a.dtype), state)
+        assert metrics["loss"].shape == (2,)
+
+
+def trains_two_steps(path, workdir):
+    """Two steps by the command line, a picture of samples, and a loss that is a number."""
+    short = ("--config.train.steps=2", "--config.train.log_every=1", "--config.train.sample_every=2", "--config.train.batch=8")
+    assert main(["train", f"--config={path}:tiny", f"--workdir={workdir}", *short, "--config.evaluate.batch=16"]) == 0
+    assert (workdir / "samples" / "step_0000002.png").exists()
+    assert all(np.isfinite(row["loss"]) for row in rows(workdir / "metrics.jsonl"))
+
+
+@pytest.mark.parametrize("name", EACH_NETWORK)
+def test_a_recipe_of_each_network_trains(name, tmp_path):
+    trains_two_steps(Path("configs/cifar10") / f"{name}.py", tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", [p for p in RECIPES if p.stem not in EACH_NETWORK], ids=lambda path: path.stem)
+def test_every_other_recipe_trains(path, tmp_path):
+    trains_two_steps(path, tmp_path)
+
+
+@pytest.mark.slow
+@recipe
+def test_a_recipe_is_built_at_its_own_size(path):
+    """On 32 x 32 x 3, with its own grids and samplers: nothing is refused."""
+    tree = configs.read(str(path), [])
+    assert not configs.problems(tree) + part_problems(tree)
+    build(Config.model_validate(tree), (32, 32, 3))
+
+
+def test_there_is_no_other_variant(capsys, tmp_path):
+    assert main(["train", "--config=configs/cifar10/ddpm.py:tinny", f"--workdir={tmp_path}"]) == 2
+    assert "no such variant (did you mean tiny?)" in capsys.readouterr().err
