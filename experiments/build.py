@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import jax
-from flax import linen
+from flax import linen, nnx
 
 import losses
 import models
@@ -107,6 +107,12 @@ def network(config: Config) -> Any:
     # A linen class is configured by its options alone; an NNX class waits for the shape and the randomness.
     is_linen = isinstance(net, type) and issubclass(net, linen.Module)
     return net(**options) if is_linen else partial(net, **options)
+
+
+def structure(config: Config, shape: tuple[int, ...]) -> nnx.Module | None:
+    """The network by its shapes alone; None where it is a linen module, which has none before it is called."""
+    net = network(config)
+    return None if isinstance(net, linen.Module) else nnx.eval_shape(lambda: net(shape, rngs=nnx.Rngs(0)))
 
 
 def _model(config: Config, sde: sde_lib.LinearSDE) -> models.ScoreModel:

@@ -44,7 +44,7 @@ def torch_default() -> Init:
 
 
 class Conv(nnx.Module):
-    """y = W * x + b with W [k, k, C_in, C_out], every `stride`-th pixel, zeros beyond the border: as many as keep the size.
+    """y = W * x + b with W [k, k, C_in, C_out], at every `stride`-th pixel, with the zeros around x that keep its size.
 
     `dilation`: the distance of the taps, at stride 1 and without `padding`. At stride 2 an even side is padded by one at its far
     end, as in Ho et al. (2020), unless `padding` says how many before and after.
@@ -73,7 +73,7 @@ class Conv(nnx.Module):
 
     def __call__(self, x: Images) -> Images:
         apart, d = x, self.dilation
-        if d > 1:  # taps d apart are neighbours among every d-th pixel: XLA:CPU is slow on dilated taps, 100-fold in the gradient
+        if d > 1:  # taps d apart are neighbours among every d-th pixel; for dilated ones XLA:CPU has no fast convolution
             far = [(0, -side % d) for side in x.shape[1:3]]
             apart = rearrange(jnp.pad(x, [(0, 0), *far, (0, 0)]), "b (h i) (w j) c -> (b i j) h w c", i=d, j=d)
         y = jax.lax.conv_general_dilated(

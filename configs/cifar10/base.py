@@ -2,9 +2,9 @@
 
 Any of them runs small: --config=configs/cifar10/ddpm.py:tiny. CIFAR-10 itself is read from what TFDS has prepared (data_dir).
 
-Costs are arithmetic, where nothing was published: forward, backward and update of one image by XLA's count, at the rate that
-score_sde states for NCSN++ on four V100 (0.20 s a step of 128 images). FID is that of 50,000 samples against the training set,
-for which a run needs --config.evaluate.features=inception --config.evaluate.inception=FILE, your copy of Inception's weights.
+Costs are arithmetic where nothing was published: forward and backward of a step by XLA's count, at the rate of NCSN++ on four
+V100, 0.20 s a step (score_sde). FID is that of 50,000 samples against the training set, for which a run needs
+--config.evaluate.features=inception --config.evaluate.inception=FILE, your copy of Inception's weights.
 """
 
 from ml_collections import ConfigDict
@@ -27,7 +27,7 @@ def get_config() -> ConfigDict:
         "checkpoint_every": 10_000,
     }
     config.sample = {"sampler": "published"}
-    config.evaluate = {"n": 50_000, "seeds": 1, "batch": 1000, "likelihood": "all", "tolerance": 1e-5}
+    config.evaluate = {"n": 50_000, "seeds": 1, "batch": 1000, "real": "train", "likelihood": "all", "tolerance": 1e-5}
     return config
 
 

@@ -2,7 +2,8 @@
 
 python -m experiments train --config=configs/cifar10/ddpm.py --workdir=runs/ddpm
 
-Cost: 800,000 steps in 10.6 hours on a TPU v3-8 (the paper, app. B). @@
+Cost: 800,000 steps in 10.6 hours on a TPU v3-8 (the paper, app. B).
+4.5 TFLOP a step: 1.1 days on four V100 at score_sde's rate.
 Published: FID 3.17, IS 9.46, at most 3.75 bits/dim, with 1000 evaluations (table 1).
 """
 

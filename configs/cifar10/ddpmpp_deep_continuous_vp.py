@@ -2,7 +2,7 @@
 
 python -m experiments train --config=configs/cifar10/ddpmpp_deep_continuous_vp.py --workdir=runs/ddpmpp_deep_continuous_vp
 
-Cost: 950,000 steps. @@
+Cost: 950,000 steps. 13.3 TFLOP a step: 3.7 days on four V100 at score_sde's rate.
 Published: FID 2.41, IS 9.68, with 1000 evaluations; 3.13 bits/dim, FID 3.08 by the flow (Song et al. 2021, tables 2, 3).
 """
 

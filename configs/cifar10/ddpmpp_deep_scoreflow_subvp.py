@@ -2,7 +2,7 @@
 
 python -m experiments train --config=configs/cifar10/ddpmpp_deep_scoreflow_subvp.py --workdir=runs/ddpmpp_deep_scoreflow_subvp
 
-Cost: 950,000 steps, and 300,000 of the dequantiser. @@
+Cost: 950,000 steps, and 300,000 of the dequantiser. 13.3 TFLOP a step: 3.7 days on four V100 at score_sde's rate.
 Published: 2.83 bits/dim for the best of its models, deep, variationally dequantised, without augmentation (the abstract).
 """
 

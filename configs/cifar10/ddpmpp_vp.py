@@ -2,7 +2,7 @@
 
 python -m experiments train --config=configs/cifar10/ddpmpp_vp.py --workdir=runs/ddpmpp_vp
 
-Cost: 1.3 million steps. @@
+Cost: 1.3 million steps. 7.8 TFLOP a step: 3.0 days on four V100 at score_sde's rate.
 Published: FID 2.78, IS 9.64, with 1000 evaluations (Song et al. 2021, table 3).
 """
 

@@ -2,7 +2,7 @@
 
 python -m experiments train --config=configs/cifar10/ncsnpp_deep_continuous_ve.py --workdir=runs/ncsnpp_deep_continuous_ve
 
-Cost: 950,000 steps. @@
+Cost: 950,000 steps. 13.3 TFLOP a step: 3.7 days on four V100 at score_sde's rate.
 Published: FID 2.20, IS 9.89, with 2000 evaluations (Song et al. 2021, table 3).
 """
 

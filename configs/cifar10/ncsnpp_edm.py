@@ -2,7 +2,7 @@
 
 python -m experiments train --config=configs/cifar10/ncsnpp_edm.py --workdir=runs/ncsnpp_edm
 
-Cost: 200 million images, about 2 days on eight V100 (NVlabs/edm). @@
+Cost: 200 million images, about 2 days on eight V100 (NVlabs/edm). 62.4 TFLOP a step: 7.2 days on four V100 at score_sde's rate.
 Published: FID 1.98 with 35 evaluations, least of three, with the non-leaky augmentation that this recipe has not.
 """
 

@@ -2,7 +2,7 @@
 
 python -m experiments train --config=configs/cifar10/ncsnpp_ve.py --workdir=runs/ncsnpp_ve
 
-Cost: 1.3 million steps. @@
+Cost: 1.3 million steps. 7.8 TFLOP a step: 3.0 days on four V100 at score_sde's rate.
 Published: FID 2.45, IS 9.73, with 2000 evaluations (Song et al. 2021, table 3).
 """
 
