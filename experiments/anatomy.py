@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
-from flax import linen, nnx
 
-from experiments.build import Experiment, network
+from experiments.build import Experiment, structure
 
 
 def anatomy(experiment: Experiment) -> list[str]:
@@ -15,10 +14,7 @@ def anatomy(experiment: Experiment) -> list[str]:
     params = jax.eval_shape(experiment.model.init, jax.random.key(0), jnp.zeros(shape))
     count = sum(leaf.size for leaf in jax.tree.leaves(params))
     lines = [f"{config.net.name}: {count:,} parameters, computing in {config.compute}"]
-    net = network(config)
-    stages = (
-        () if isinstance(net, linen.Module) else getattr(nnx.eval_shape(lambda: net(shape, rngs=nnx.Rngs(0))), "stages", ())
-    )
+    stages = getattr(structure(config, shape), "stages", ())
     rows = [(f"{s.height} x {s.width}", s.channels, s.blocks, "yes" if s.attention else "-") for s in stages]
     table = [("resolution", "channels", "blocks", "attention"), *rows] if rows else []
     return lines + ["{:<12}{:<10}{:<8}{}".format(*row) for row in table]

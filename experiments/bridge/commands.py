@@ -19,12 +19,11 @@ from experiments.bridge import adm, diffusers, edm, files, native, ncsn, score_s
 from experiments.bridge import layout as layouts
 from experiments.bridge.chosen import chosen
 from experiments.bridge.layout import Layout
-from experiments.build import Experiment, build, learns_variance
+from experiments.build import Experiment, build, structure
 from experiments.checks import part_problems
 from experiments.config import nearest
 from experiments.data import Decoded, load
 from experiments.errors import ConfigError, DataError, StorageError, UserError
-from experiments.parts import NET
 from experiments.progress import say
 from experiments.schema import Config, Data
 from experiments.sources import open_sources
@@ -153,12 +152,10 @@ def experiment_of(tree: dict[str, Any], shape: tuple[int, ...] | None) -> Experi
 
 def network(experiment: Experiment) -> nnx.Module:
     """The config's network, by its shapes alone. ConfigError where it is no NNX module, whose names the layouts know."""
-    config = experiment.config
-    make, options = NET.find(config.net.name), config.net.options | ({"outputs": 2} if learns_variance(config) else {})
-    if not (isinstance(make, type) and issubclass(make, nnx.Module)):
-        raise ConfigError(f"net {config.net.name} is no NNX class, so no layout but native knows its parameters")
-    construct: Any = make
-    return nnx.eval_shape(lambda: construct(experiment.shape, **options, rngs=nnx.Rngs(0)))
+    net = structure(experiment.config, experiment.shape)
+    if net is None:
+        raise ConfigError(f"net {experiment.config.net.name} is a linen module, and no layout but native knows its parameters")
+    return net
 
 
 def _like(experiment: Experiment) -> Any:
