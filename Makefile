@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: demo test test-all lint lock clean
+.PHONY: demo test test-all bridge-test lint lock clean
 
 demo: .venv/installed  ## DDPM against NCSN on real digits: runs/demo/report.html
 	$(BIN)/python -m experiments compare --config=configs/digits/ddpm_vs_ncsn.py --workdir=runs/demo
@@ -11,6 +11,10 @@ test: .venv/installed lint  ## all tests but the slow ones
 
 test-all: .venv/installed lint
 	$(BIN)/python -m pytest -n 2
+
+bridge-test: .venv/installed  ## torch, diffusers and torch-fidelity, for the tests that skip without them
+	$(BIN)/pip install --quiet --disable-pip-version-check -c requirements.lock -e .[bridge-test]
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps torch-fidelity==0.4.0
 
 lint: .venv/installed
 	$(BIN)/ruff check .

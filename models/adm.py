@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 from itertools import count
 from typing import Literal
 
@@ -12,101 +12,29 @@ from flax import nnx
 from jaxtyping import Array, Float, Int, Key
 
 from models.affine import Conv, Images, fan_avg, linear, torch_default
-from models.block import Block, rematerialised
-from models.fir import downsample, upsample
+from models.fir import WAYS
 from models.noise import EMBEDDINGS
 from models.norm import GroupNorm
 from models.pyramid import pyramid
+from models.unet import Level, ResidualBlock, SelfAttention
 
 EPS = 1e-5
 DEFAULT, ZERO = torch_default(), fan_avg(0)
 
 
-class ResidualBlock(Block):
-    """R x + conv(dropout(silu(modulated(norm(conv(R silu(norm(x)))))))), the last convolution starting at zero.
-
-    R: `resize`, or nothing. With `scale_shift`, modulated(h) = (1 + a) h + b with (a, b) = W c; without, W c is added before
-    the second norm.
-    """
-
-    def __init__(
-        self,
-        channels_in: int,
-        channels: int,
-        embedding: int,
-        dropout: float,
-        scale_shift: bool,
-        resize: Callable[[Images], Images] | None = None,
-        *,
-        rngs: nnx.Rngs,
-    ):
-        self.scale_shift, self.resize = scale_shift, resize
-        self.norm1, self.conv1 = GroupNorm(channels_in, eps=EPS), Conv(channels_in, channels, init=DEFAULT, rngs=rngs)
-        self.noise = linear(embedding, (1 + scale_shift) * channels, init=DEFAULT, rngs=rngs)
-        self.norm2 = GroupNorm(channels, eps=EPS)
-        self.dropout = nnx.Dropout(dropout)
-        self.conv2 = Conv(channels, channels, init=ZERO, rngs=rngs)
-        self.skip = None if channels == channels_in else linear(channels_in, channels, init=DEFAULT, rngs=rngs)
-
-    @rematerialised
-    def __call__(self, x: Images, c: Float[Array, "B E"], key: Key[Array, ""] | None) -> Images:
-        h = nnx.silu(self.norm1(x))
-        if self.resize is not None:
-            x, h = self.resize(x), self.resize(h)
-        h, modulation = self.conv1(h), self.noise(c)[:, None, None, :]
-        if self.scale_shift:
-            scale, shift = jnp.split(modulation, 2, axis=-1)
-            h = self.norm2(h) * (1 + scale) + shift
-        else:
-            h = self.norm2(h + modulation)
-        h = self.dropout(nnx.silu(h), deterministic=key is None, rngs=key)
-        return (x if self.skip is None else self.skip(x)) + self.conv2(h)
-
-
-class SelfAttention(Block):
-    """x + W softmax(q k^T / sqrt(d)) v over the pixels, in heads of d channels, W starting at zero."""
-
-    def __init__(self, channels: int, heads: int, head_channels: int, *, rngs: nnx.Rngs):
-        n, d = (channels // head_channels, head_channels) if head_channels else (heads, channels // heads)
-        if n * d != channels:
-            raise ValueError(f"{n} heads of {d} channels are not {channels}; change heads or head_channels")
-        self.head_channels = d
-        self.norm = GroupNorm(channels, eps=EPS)
-        self.q, self.k, self.v = (linear(channels, channels, init=DEFAULT, rngs=rngs) for _ in range(3))
-        self.out = linear(channels, channels, init=ZERO, rngs=rngs)
-
-    @rematerialised
-    def __call__(self, x: Images) -> Images:
-        h = self.norm(x)
-        q, k, v = (
-            f(h).reshape(len(x), -1, h.shape[-1] // self.head_channels, self.head_channels) for f in (self.q, self.k, self.v)
-        )
-        return x + self.out(jax.nn.dot_product_attention(q, k, v).reshape(x.shape))
-
-
-class Level(nnx.Module):
-    """A residual block, with self-attention where it is asked for."""
-
-    def __init__(self, block: ResidualBlock, attention: SelfAttention | None):
-        self.block, self.attention = block, attention
-
-    def __call__(self, x: Images, c: Float[Array, "B E"], key: Key[Array, ""] | None) -> Images:
-        x = self.block(x, c, key)
-        return x if self.attention is None else self.attention(x)
-
-
 class Resize(nnx.Module):
-    """To half or twice the resolution within a residual block, by a convolution there, or by R alone."""
+    """To half or twice the resolution: in a residual block, with a convolution, or by mean and repetition alone."""
 
-    def __init__(self, resize: Callable[[Images], Images], block: ResidualBlock | None, conv: Conv | None):
-        self.resize, self.block, self.conv = resize, block, conv
+    def __init__(self, way: Literal["up", "down"], block: ResidualBlock | None, conv: Conv | None):
+        self.way, self.block, self.conv = way, block, conv
 
     def __call__(self, x: Images, c: Float[Array, "B E"], key: Key[Array, ""] | None) -> Images:
         if self.block is not None:
             return self.block(x, c, key)
-        if self.conv is None:
-            return self.resize(x)
-        return self.conv(x if self.resize is downsample else self.resize(x))
+        if self.conv is not None and self.way == "down":  # its stride does it
+            return self.conv(x)
+        x = WAYS[self.way](x)
+        return x if self.conv is None else self.conv(x)
 
 
 class ADM(nnx.Module):
@@ -148,18 +76,31 @@ class ADM(nnx.Module):
         stages = pyramid(shape, width, multipliers, blocks, attention)
         c = 4 * width
 
-        def block(channels_in: int, channels: int, resize: Callable[[Images], Images] | None = None) -> ResidualBlock:
-            return ResidualBlock(channels_in, channels, c, dropout, scale_shift, resize, rngs=rngs)
+        block = partial(
+            ResidualBlock,
+            embedding=c,
+            dropout=dropout,
+            project=False,
+            scale_shift=scale_shift,
+            init=DEFAULT,
+            eps=EPS,
+            rngs=rngs,
+        )
+
+        def attend_to(channels: int) -> SelfAttention:
+            n, d = (channels // head_channels, head_channels) if head_channels else (heads, channels // heads)
+            if n * d != channels:
+                raise ValueError(f"{n} heads of {d} channels are not {channels}; change heads or head_channels")
+            return SelfAttention(channels, d, qkv=DEFAULT, eps=EPS, rngs=rngs)
 
         def level(channels_in: int, channels: int, attend: bool) -> Level:
-            made = block(channels_in, channels)
-            return Level(made, SelfAttention(channels, heads, head_channels, rngs=rngs) if attend else None)
+            return Level(block(channels_in, channels), attend_to(channels) if attend else None)
 
-        def resized(n: int, resize: Callable[[Images], Images]) -> Resize:
+        def resized(n: int, way: Literal["up", "down"]) -> Resize:
             # Torch's stride of 2 pads an even side before as well as after.
-            down = {"stride": 2, "padding": (1, 1)} if resize is downsample else {}
+            down = {"stride": 2, "padding": (1, 1)} if way == "down" else {}
             conv = Conv(n, n, init=DEFAULT, rngs=rngs, **down) if resample == "conv" else None
-            return Resize(resize, block(n, n, resize) if resample == "block" else None, conv)
+            return Resize(way, block(n, n, way) if resample == "block" else None, conv)
 
         self.stages, self.classes = tuple(stages), classes
         self.embed = EMBEDDINGS[embedding](width, rngs=rngs)
@@ -175,7 +116,7 @@ class ADM(nnx.Module):
             now = n
             skips += [n] * blocks
             if stage is not stages[-1]:
-                shrink.append(resized(n, downsample))
+                shrink.append(resized(n, "down"))
                 skips.append(n)
         self.down, self.shrink = nnx.List(down), nnx.List(shrink)
 
@@ -189,7 +130,7 @@ class ADM(nnx.Module):
                 now = stage.channels
             up.append(nnx.List(levels))
             if stage is not stages[0]:
-                grow.append(resized(now, upsample))
+                grow.append(resized(now, "up"))
         self.up, self.grow = nnx.List(up), nnx.List(grow)
 
         self.norm = GroupNorm(now, eps=EPS)

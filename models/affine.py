@@ -46,8 +46,8 @@ def torch_default() -> Init:
 class Conv(nnx.Module):
     """y = W * x + b with W [k, k, C_in, C_out], at every `stride`-th pixel, zeros around x to keep its size.
 
-    `dilation`: the distance of the taps, at stride 1 and without `padding`. At stride 2 an even side is padded by one at its far
-    end, as in Ho et al. (2020), unless `padding` says how many before and after.
+    `dilation`: the distance of the taps, at stride 1 and without `padding`. At stride 2 an even side is padded by one at its
+    far end, as in Ho et al. (2020), unless `padding` says how many before and after.
     """
 
     def __init__(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Literal
 
 import jax
@@ -10,56 +11,10 @@ from flax import nnx
 from jaxtyping import Array, Float, Int, Key
 
 from models.affine import Conv, Images, fan_avg, linear
-from models.block import Block, rematerialised
 from models.noise import EMBEDDINGS, Labels
 from models.norm import GroupNorm
 from models.pyramid import pyramid
-
-
-class ResidualBlock(Block):
-    """x + conv(dropout(silu(norm(conv(silu(norm(x))) + W c)))), the last convolution starting at zero."""
-
-    def __init__(self, channels_in: int, channels: int, embedding: int, dropout: float, *, rngs: nnx.Rngs):
-        self.norm1, self.conv1 = GroupNorm(channels_in), Conv(channels_in, channels, rngs=rngs)
-        self.noise = linear(embedding, channels, rngs=rngs)
-        self.norm2 = GroupNorm(channels)
-        self.dropout = nnx.Dropout(dropout)
-        self.conv2 = Conv(channels, channels, init=fan_avg(0), rngs=rngs)
-        self.skip = None if channels == channels_in else linear(channels_in, channels, rngs=rngs)
-
-    @rematerialised
-    def __call__(self, x: Images, c: Float[Array, "B E"], key: Key[Array, ""] | None) -> Images:
-        h = self.conv1(nnx.silu(self.norm1(x)))
-        h = h + self.noise(c)[:, None, None, :]
-        h = self.dropout(nnx.silu(self.norm2(h)), deterministic=key is None, rngs=key)
-        return (x if self.skip is None else self.skip(x)) + self.conv2(h)
-
-
-class SelfAttention(Block):
-    """x + W softmax(q k^T / sqrt(C)) v over the pixels, one head, W starting at zero."""
-
-    def __init__(self, channels: int, *, rngs: nnx.Rngs):
-        self.norm = GroupNorm(channels)
-        self.q, self.k, self.v = (linear(channels, channels, rngs=rngs) for _ in range(3))
-        self.out = linear(channels, channels, init=fan_avg(0), rngs=rngs)
-
-    @rematerialised
-    def __call__(self, x: Images) -> Images:
-        pixels = self.norm(x).reshape(len(x), -1, 1, x.shape[-1])
-        attended = jax.nn.dot_product_attention(self.q(pixels), self.k(pixels), self.v(pixels))
-        return x + self.out(attended).reshape(x.shape)
-
-
-class Level(nnx.Module):
-    """A residual block, with self-attention where it is asked for."""
-
-    def __init__(self, channels_in: int, channels: int, embedding: int, dropout: float, attend: bool, *, rngs: nnx.Rngs):
-        self.block = ResidualBlock(channels_in, channels, embedding, dropout, rngs=rngs)
-        self.attention = SelfAttention(channels, rngs=rngs) if attend else None
-
-    def __call__(self, x: Images, c: Float[Array, "B E"], key: Key[Array, ""] | None) -> Images:
-        x = self.block(x, c, key)
-        return x if self.attention is None else self.attention(x)
+from models.unet import Level, ResidualBlock, SelfAttention
 
 
 class DDPM(nnx.Module):
@@ -95,8 +50,10 @@ class DDPM(nnx.Module):
         stages = pyramid(shape, width, multipliers, blocks, attention)
         c = 4 * width
 
+        residual = partial(ResidualBlock, embedding=c, dropout=dropout, rngs=rngs)
+
         def level(channels_in: int, channels: int, attend: bool) -> Level:
-            return Level(channels_in, channels, c, dropout, attend, rngs=rngs)
+            return Level(residual(channels_in, channels), SelfAttention(channels, rngs=rngs) if attend else None)
 
         self.stages, self.waves = tuple(stages), waves
         self.embed = EMBEDDINGS[embedding](width, rngs=rngs)
@@ -117,7 +74,7 @@ class DDPM(nnx.Module):
         self.down, self.shrink = nnx.List(down), nnx.List(shrink)
 
         self.middle1 = level(now, now, attend=True)
-        self.middle2 = ResidualBlock(now, now, c, dropout, rngs=rngs)
+        self.middle2 = residual(now, now)
 
         up, grow = [], []
         for stage in reversed(stages):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import count
 from typing import Literal
 
@@ -11,76 +12,15 @@ from flax import nnx
 from jaxtyping import Array, Float, Int, Key
 
 from models.affine import Conv, Images, fan_avg, linear
-from models.block import Block, rematerialised
 from models.fir import WAYS, filtered
 from models.noise import Fourier, Positional
 from models.norm import GroupNorm
 from models.pyramid import pyramid
+from models.unet import Level, ResidualBlock, SelfAttention
 
 NEAR_ZERO = fan_avg(1e-10)  # Weights of 1e-5 times the usual size.
 QKV = fan_avg(0.1)  # sqrt(0.2) times the usual size of [q, k, v] as one map, of variance 2/(C + 3C) and not 2/(C + C).
 HALF = 0.5**0.5
-
-
-class ResidualBlock(Block):
-    """(W R x + conv(dropout(silu(norm(conv(R silu(norm(x))) + V c))))) / sqrt(2).
-
-    R: the resolution the "same", or "up" or "down" by the `filter`. W is 1 where neither resolution nor channels change.
-    """
-
-    def __init__(
-        self,
-        channels_in: int,
-        channels: int,
-        embedding: int,
-        dropout: float,
-        filter: tuple[int, ...] = (1, 1),
-        way: Literal["same", "up", "down"] = "same",
-        *,
-        rngs: nnx.Rngs,
-    ):
-        self.filter, self.way = filter, way
-        self.norm1, self.conv1 = GroupNorm(channels_in), Conv(channels_in, channels, rngs=rngs)
-        self.noise = linear(embedding, channels, rngs=rngs)
-        self.norm2 = GroupNorm(channels)
-        self.dropout = nnx.Dropout(dropout)
-        self.conv2 = Conv(channels, channels, init=NEAR_ZERO, rngs=rngs)
-        straight = channels == channels_in and way == "same"
-        self.skip = None if straight else linear(channels_in, channels, rngs=rngs)
-
-    @rematerialised
-    def __call__(self, x: Images, c: Float[Array, "B E"], key: Key[Array, ""] | None) -> Images:
-        x, h = (WAYS[self.way](z, self.filter) for z in (x, nnx.silu(self.norm1(x))))
-        h = self.conv1(h) + self.noise(c)[:, None, None, :]
-        h = self.dropout(nnx.silu(self.norm2(h)), deterministic=key is None, rngs=key)
-        return HALF * ((x if self.skip is None else self.skip(x)) + self.conv2(h))
-
-
-class SelfAttention(Block):
-    """(x + W softmax(q k^T / sqrt(C)) v) / sqrt(2) over the pixels, one head."""
-
-    def __init__(self, channels: int, *, rngs: nnx.Rngs):
-        self.norm = GroupNorm(channels)
-        self.q, self.k, self.v = (linear(channels, channels, init=QKV, rngs=rngs) for _ in range(3))
-        self.out = linear(channels, channels, init=NEAR_ZERO, rngs=rngs)
-
-    @rematerialised
-    def __call__(self, x: Images) -> Images:
-        pixels = self.norm(x).reshape(len(x), -1, 1, x.shape[-1])
-        attended = jax.nn.dot_product_attention(self.q(pixels), self.k(pixels), self.v(pixels))
-        return HALF * (x + self.out(attended).reshape(x.shape))
-
-
-class Level(nnx.Module):
-    """A residual block, with self-attention where it is asked for."""
-
-    def __init__(self, channels_in: int, channels: int, embedding: int, dropout: float, attend: bool, *, rngs: nnx.Rngs):
-        self.block = ResidualBlock(channels_in, channels, embedding, dropout, rngs=rngs)
-        self.attention = SelfAttention(channels, rngs=rngs) if attend else None
-
-    def __call__(self, x: Images, c: Float[Array, "B E"], key: Key[Array, ""] | None) -> Images:
-        x = self.block(x, c, key)
-        return x if self.attention is None else self.attention(x)
 
 
 class EDMUNet(nnx.Module):
@@ -122,11 +62,12 @@ class EDMUNet(nnx.Module):
         stages = pyramid(shape, width, multipliers, blocks, attention)
         n_noise, c = noise_multiplier * width, 4 * width
 
-        def level(channels_in: int, channels: int, attend: bool) -> Level:
-            return Level(channels_in, channels, c, dropout, attend, rngs=rngs)
+        summed = partial(partial, rescale=HALF, last=NEAR_ZERO, rngs=rngs)
+        residual = summed(ResidualBlock, embedding=c, dropout=dropout, kernel=filter)
+        attend_to = summed(SelfAttention, qkv=QKV)
 
-        def block(channels: int, way: Literal["same", "up", "down"]) -> ResidualBlock:
-            return ResidualBlock(channels, channels, c, dropout, filter, way, rngs=rngs)
+        def level(channels_in: int, channels: int, attend: bool) -> Level:
+            return Level(residual(channels_in, channels), attend_to(channels) if attend else None)
 
         self.stages, self.classes, self.encoder, self.filter = tuple(stages), classes, encoder, filter
         self.embed = Positional(n_noise, rngs=rngs) if embedding == "positional" else Fourier(n_noise, 16.0, rngs=rngs)
@@ -138,7 +79,7 @@ class EDMUNet(nnx.Module):
         down, shrink, enter = [], [], []
         for stage in stages:
             if stage is not stages[0]:
-                shrink.append(block(now, "down"))
+                shrink.append(residual(now, now, "down"))
                 if encoder == "skip":
                     enter.append(linear(image, now, rngs=rngs))
                 if encoder == "residual":
@@ -152,12 +93,12 @@ class EDMUNet(nnx.Module):
             now = n
         self.down, self.shrink, self.enter = nnx.List(down), nnx.List(shrink), nnx.List(enter)
 
-        self.middle1, self.middle2 = level(now, now, attend=True), block(now, "same")
+        self.middle1, self.middle2 = level(now, now, attend=True), residual(now, now)
 
         up, grow, norms, leave = [], [], [], []
         for stage in reversed(stages):
             if stage is not stages[-1]:
-                grow.append(block(now, "up"))
+                grow.append(residual(now, now, "up"))
             levels = []
             for j in range(blocks + 1):
                 levels.append(level(now + skips.pop(), stage.channels, stage.attention and j == blocks))

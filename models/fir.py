@@ -82,7 +82,7 @@ class Resample(nnx.Module):
         return self.conv(filtered(x, _of_sum(self.kernel, 1.0), pad=((spare + 1) // 2, spare // 2)))
 
 
-WAYS = {"same": lambda x, kernel: x, "up": upsample, "down": downsample}
+WAYS = {"same": lambda x, kernel=None: x, "up": upsample, "down": downsample}
 
 
 def _of_sum(kernel: Kernel, total: float) -> list[float]:

@@ -12,77 +12,11 @@ from flax import nnx
 from jaxtyping import Array, Float, Int, Key
 
 from models.affine import Conv, Images, fan_avg, linear
-from models.block import Block, rematerialised
-from models.fir import WAYS, Resample
+from models.fir import Resample
 from models.noise import EMBEDDINGS, Fourier, Labels
 from models.norm import GroupNorm
 from models.pyramid import pyramid
-
-
-class ResidualBlock(Block):
-    """g (S R x + conv(dropout(silu(norm(conv(R silu(norm(x))) + W c))))), with R up, down, or nothing.
-
-    `rescale` is g, `shortcut` the scale at which S starts, `init_scale` that of the last convolution.
-    """
-
-    def __init__(
-        self,
-        channels_in: int,
-        channels: int,
-        way: Literal["same", "up", "down"] = "same",
-        *,
-        embedding: int,
-        dropout: float,
-        kernel: tuple[float, ...] | None,
-        rescale: float,
-        shortcut: float,
-        init_scale: float,
-        rngs: nnx.Rngs,
-    ):
-        self.way, self.kernel, self.rescale = way, kernel, rescale
-        self.norm1, self.conv1 = GroupNorm(channels_in), Conv(channels_in, channels, rngs=rngs)
-        self.noise = linear(embedding, channels, rngs=rngs)
-        self.norm2 = GroupNorm(channels)
-        self.dropout = nnx.Dropout(dropout)
-        self.conv2 = Conv(channels, channels, init=fan_avg(init_scale), rngs=rngs)
-        project = way != "same" or channels != channels_in
-        self.skip = linear(channels_in, channels, init=fan_avg(shortcut), rngs=rngs) if project else None
-
-    @rematerialised
-    def __call__(self, x: Images, c: Float[Array, "B E"], key: Key[Array, ""] | None) -> Images:
-        resample = WAYS[self.way]
-        h = self.conv1(resample(nnx.silu(self.norm1(x)), self.kernel))
-        h = h + self.noise(c)[:, None, None, :]
-        h = self.conv2(self.dropout(nnx.silu(self.norm2(h)), deterministic=key is None, rngs=key))
-        x = resample(x, self.kernel)
-        return self.rescale * ((x if self.skip is None else self.skip(x)) + h)
-
-
-class SelfAttention(Block):
-    """g (x + W softmax(q k^T / sqrt(C)) v) over the pixels, one head; q, k and v start at a tenth of their variance."""
-
-    def __init__(self, channels: int, rescale: float, init_scale: float, *, rngs: nnx.Rngs):
-        self.rescale = rescale
-        self.norm = GroupNorm(channels)
-        self.q, self.k, self.v = (linear(channels, channels, init=fan_avg(0.1), rngs=rngs) for _ in range(3))
-        self.out = linear(channels, channels, init=fan_avg(init_scale), rngs=rngs)
-
-    @rematerialised
-    def __call__(self, x: Images) -> Images:
-        pixels = self.norm(x).reshape(len(x), -1, 1, x.shape[-1])
-        attended = jax.nn.dot_product_attention(self.q(pixels), self.k(pixels), self.v(pixels))
-        return self.rescale * (x + self.out(attended).reshape(x.shape))
-
-
-class Level(nnx.Module):
-    """A residual block, with self-attention or without."""
-
-    def __init__(self, block: ResidualBlock, attention: SelfAttention | None):
-        self.block, self.attention = block, attention
-
-    def __call__(self, x: Images, c: Float[Array, "B E"], key: Key[Array, ""] | None) -> Images:
-        x = self.block(x, c, key)
-        return x if self.attention is None else self.attention(x)
+from models.unet import Level, ResidualBlock, SelfAttention
 
 
 class InputSkip(nnx.Module):
@@ -186,21 +120,14 @@ class NCSNpp(nnx.Module):
     ):
         stages = pyramid(shape, width, multipliers, blocks, attention)
         c, image, rescale = 4 * width, shape[-1], 0.5**0.5 if skip_rescale else 1.0
-        resample = partial(Resample, kernel=fir_kernel if fir else None, rngs=rngs)
-        residual = partial(
-            ResidualBlock,
-            embedding=c,
-            dropout=dropout,
-            kernel=fir_kernel if fir else None,
-            rescale=rescale,
-            shortcut=1.0 if block == "biggan" else 0.1,
-            init_scale=init_scale,
-            rngs=rngs,
-        )
+        kernel, last, shortcut = fir_kernel if fir else None, fan_avg(init_scale), fan_avg(1.0 if block == "biggan" else 0.1)
+        resample = partial(Resample, kernel=kernel, rngs=rngs)
+        summed = partial(partial, rescale=rescale, last=last, rngs=rngs)
+        residual = summed(ResidualBlock, embedding=c, dropout=dropout, kernel=kernel, skip=shortcut)
+        attend_to = summed(SelfAttention, qkv=fan_avg(0.1))
 
         def level(channels_in: int, channels: int, attend: bool) -> Level:
-            block = residual(channels_in, channels)
-            return Level(block, SelfAttention(channels, rescale, init_scale, rngs=rngs) if attend else None)
+            return Level(residual(channels_in, channels), attend_to(channels) if attend else None)
 
         def change(channels: int, way: Literal["up", "down"]) -> ResidualBlock | Resample:
             if block == "biggan":

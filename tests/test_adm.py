@@ -13,8 +13,9 @@ from published import HERE, draw, outputs_of, relative_error
 from experiments.bridge import adm as bridge
 from experiments.bridge.layout import read, write
 from models import functional
-from models.adm import ADM, ResidualBlock, SelfAttention
+from models.adm import ADM
 from models.noise import EMBEDDINGS
+from models.unet import ResidualBlock, SelfAttention
 
 SHAPES, RECORD = json.loads((HERE / "adm.json").read_text()), np.load(HERE / "adm.npz")
 QUICKLY = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
@@ -135,7 +136,8 @@ def test_dropout_needs_a_key(small):
 
 def test_it_starts_at_zero_and_as_torch_does():
     """The last convolution is zero; all else is uniform in +-1/sqrt(fan_in)."""
-    block, bound = ResidualBlock(16, 16, 64, 0.0, True, rngs=nnx.Rngs(0)), (9 * 16) ** -0.5
+    net = ADM((8, 8, 1), width=16, multipliers=(1,), blocks=1, attention=(), rngs=nnx.Rngs(0))
+    block, bound = net.down[0][0].block, (9 * 16) ** -0.5
     assert not block.conv2.kernel[...].any()
     assert float(abs(block.conv1.kernel[...]).max()) == pytest.approx(bound, rel=1e-2)
     assert 0 < float(abs(block.conv1.bias[...]).max()) <= bound
@@ -151,4 +153,4 @@ def test_embedding_has_cosines_first():
 @pytest.mark.parametrize(("heads", "head_channels", "n", "d"), [(4, 12, 2, 12), (5, 0, 5, 6)])
 def test_heads_that_do_not_divide_are_an_error(heads, head_channels, n, d):
     with pytest.raises(ValueError, match=f"{n} heads of {d} channels are not 32"):
-        SelfAttention(32, heads, head_channels, rngs=nnx.Rngs(0))
+        ADM((8, 8, 1), 32, (1,), 1, (), heads, head_channels, rngs=nnx.Rngs(0))

@@ -31,7 +31,8 @@ from experiments.errors import ConfigError, StorageError
 from experiments.main import main
 from experiments.schema import Config
 from experiments.train import trained
-from models.ddpm import DDPM, ResidualBlock, SelfAttention
+from models.ddpm import DDPM
+from models.unet import ResidualBlock, SelfAttention
 
 ROOT = Path(__file__).parent.parent
 UNET = diffusers.UNET_DEFAULTS | {

@@ -14,7 +14,7 @@ from experiments.bridge import edm as bridge
 from experiments.bridge.layout import read, write
 from models import adm, edm_unet, functional
 from models.adm import ADM
-from models.edm_unet import EDMUNet, ResidualBlock, SelfAttention
+from models.edm_unet import EDMUNet
 
 SHAPES, RECORD = json.loads((HERE / "edm.json").read_text()), np.load(HERE / "edm.npz")
 QUICKLY = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
@@ -125,7 +125,8 @@ def test_dropout_needs_a_key(small):
 
 def test_it_starts_as_published():
     """Weights of 1e-5 where the published ones have them, sqrt(0.2) of a [q, k, v] of three times the outputs; zero biases."""
-    block, attention = ResidualBlock(32, 32, 64, 0.0, rngs=nnx.Rngs(0)), SelfAttention(32, rngs=nnx.Rngs(0))
+    net = EDMUNet((8, 8, 1), width=32, multipliers=(1,), blocks=1, attention=(), rngs=nnx.Rngs(0))
+    block, attention = net.down[0][0].block, net.middle1.attention
     usual = (6 / (9 * 64)) ** 0.5
     for module, bound in ((block.conv1, usual), (block.conv2, 1e-5 * usual), (attention.k, (0.2 * 6 / (4 * 32)) ** 0.5)):
         assert float(abs(module.kernel[...]).max()) == pytest.approx(bound, rel=3e-2)

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 import pytest
+from fidelity import fidelity
 from published import draw, relative_error
 
 from experiments import config as configs
@@ -49,7 +50,7 @@ def network(weights):
 def theirs(tensors, tmp_path_factory):
     """torch-fidelity's extractor with those weights, and the .pth file."""
     torch = pytest.importorskip("torch")
-    extractor = pytest.importorskip("torch_fidelity.feature_extractor_inceptionv3")
+    extractor = fidelity("feature_extractor_inceptionv3")
     path = tmp_path_factory.mktemp("weights") / "inception.pth"
     torch.save({name: torch.tensor(value) for name, value in tensors.items()}, path)
     wanted = ["2048", "logits_unbiased"]
@@ -70,7 +71,7 @@ def test_the_published_file_has_566_tensors(tensors):
 @pytest.mark.parametrize("shape", [(8, 8), (32, 32), (64, 48), (299, 299), (310, 400)])
 def test_resizing_is_tensorflow_1_s(shape):
     torch = pytest.importorskip("torch")
-    module = pytest.importorskip("torch_fidelity.interpolate_compat_tensorflow")
+    module = fidelity("interpolate_compat_tensorflow")
     x = pixels(*shape, 3).astype(np.float32)
     like = torch.tensor(x.transpose(2, 0, 1)[None])
     exact = module.interpolate_bilinear_2d_like_tensorflow1x(like, size=(299, 299), align_corners=False)
@@ -123,9 +124,9 @@ def statistics_of(n, dims=24, seed=0):
 def test_distances_and_scores_are_torch_fidelity_s():
     """To 1e-8, in float64: FID; KID over subsets that are all of the set; the Inception score."""
     torch = pytest.importorskip("torch")
-    metric_fid = pytest.importorskip("torch_fidelity.metric_fid")
-    metric_kid = pytest.importorskip("torch_fidelity.metric_kid")
-    metric_isc = pytest.importorskip("torch_fidelity.metric_isc")
+    metric_fid = fidelity("metric_fid")
+    metric_kid = fidelity("metric_kid")
+    metric_isc = fidelity("metric_isc")
     a, b = statistics_of(400), statistics_of(400, seed=1)
     of = lambda x: metric_fid.fid_features_to_statistics(torch.tensor(x))
     exact = metric_fid.fid_statistics_to_metric(of(a), of(b), False)["frechet_inception_distance"]
@@ -150,7 +151,7 @@ def test_distances_and_scores_are_torch_fidelity_s():
 def test_precision_and_recall_are_torch_fidelity_s():
     """Of clouds that overlap in part, in blocks that do not divide them."""
     torch = pytest.importorskip("torch")
-    metric_prc = pytest.importorskip("torch_fidelity.metric_prc")
+    metric_prc = fidelity("metric_prc")
     z = np.random.default_rng(0).standard_normal((1350, 4)).astype(np.float32)
     fake, real = z[:700], 1 + z[700:]
     theirs = metric_prc.prc_features_to_metric(torch.tensor(fake), torch.tensor(real), verbose=False)

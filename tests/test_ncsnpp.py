@@ -13,11 +13,11 @@ from published import HERE, draw, outputs_of, relative_error
 from experiments.bridge import score_sde
 from experiments.bridge.layout import read, write
 from experiments.errors import StorageError
-from models import ddpm, ncsnpp
 from models.ddpm import DDPM
 from models.fir import Resample, downsample, upsample
 from models.functional import functional
 from models.ncsnpp import NCSNpp
+from models.unet import ResidualBlock, SelfAttention
 
 RECORDS = {family: json.loads((HERE / f"{family}.json").read_text()) for family in ("ncsnpp", "score_sde_ddpm")}
 GIVEN = {family: dict(np.load(HERE / f"{family}.npz")) for family in RECORDS}
@@ -73,7 +73,7 @@ def given(family, variant):
 def test_computes_what_is_published(family, variant):
     """Every block, of the first image, and the end, in float32."""
     net, _, params, _ = published(family, variant)
-    with outputs_of(ncsnpp.ResidualBlock, ncsnpp.SelfAttention, Resample, ddpm.ResidualBlock, ddpm.SelfAttention) as ours:
+    with outputs_of(ResidualBlock, SelfAttention, Resample) as ours:
         out = net.apply(params, *given(family, variant), None, None)
     theirs = [value for name, value in sorted(GIVEN[family].items()) if name.startswith(f"{variant}.block")]
     assert len(ours) == len(theirs)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Literal
 
 from experiments.bridge.layout import Layout, Part
-from models.adm import ADM, Level, Resize, SelfAttention
+from models.adm import ADM, Resize
+from models.unet import Level, SelfAttention
 
 
 def openai(net: ADM, order: Literal["legacy", "new"] = "legacy") -> Layout:

@@ -17,8 +17,9 @@ from flax import nnx
 from experiments.bridge.layout import Layout
 from models.ddpm import DDPM
 from models.fir import Resample
-from models.ncsnpp import InputSkip, NCSNpp, OutputSkip, ResidualBlock
+from models.ncsnpp import InputSkip, NCSNpp, OutputSkip
 from models.noise import Fourier
+from models.unet import ResidualBlock
 
 RESIDUAL = {"norm1": "GroupNorm_0", "conv1": "Conv_0", "noise": "Dense_0", "norm2": "GroupNorm_1", "conv2": "Conv_1"}
 ATTENTION = {"norm": "GroupNorm_0", "q": "NIN_0", "k": "NIN_1", "v": "NIN_2", "out": "NIN_3"}
