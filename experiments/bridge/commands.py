@@ -15,7 +15,18 @@ from flax import nnx
 
 from configs import base
 from experiments import config as configs
-from experiments.bridge import adm, diffusers, edm, files, native, ncsn, score_sde, transformers
+from experiments.bridge import (
+    adm,
+    diffusers,
+    diffusers_ddpm,
+    diffusers_ncsnpp,
+    edm,
+    files,
+    native,
+    ncsn,
+    score_sde,
+    transformers,
+)
 from experiments.bridge import layout as layouts
 from experiments.bridge.chosen import chosen
 from experiments.bridge.layout import Layout
@@ -49,7 +60,9 @@ LAYOUTS = {
     "dit_diffusers": Published(transformers.dit_diffusers),
     "uvit": Published(transformers.uvit),
 }
-EXPORTS: dict[str, Callable[[Path, Config, nnx.Module, Any, tuple[int, ...]], None]] = {"diffusers": diffusers.write}
+KINDS = (diffusers_ddpm.KIND, diffusers_ncsnpp.KIND)
+"""The folders of diffusers."""
+EXPORTS: dict[str, Callable[[Path, Config, nnx.Module, Any, tuple[int, ...]], None]] = {"diffusers": diffusers_ddpm.write}
 """By name, what writes a network for elsewhere: write(folder, config, net, params, shape)."""
 
 
@@ -71,10 +84,10 @@ def import_run(source: Path, out: Path, layout: str | None, weights: str, file: 
         params = native.fitted(_like(experiment), ours.tensors, str(source))
         _finish(out, experiment, params, source, ours.step, ours.data)
     elif layout == "diffusers":
-        theirs = diffusers.read(source)
+        theirs = diffusers.read(source, KINDS)
         experiment = experiment_of(_tree(file, overrides, theirs.sections, source), theirs.shape)
-        params = layouts.read(_like(experiment), diffusers.layout(network(experiment)), theirs.tensors, str(source))
-        _finish(out, experiment, params, source)
+        places = _places(theirs.layout, layout, experiment)
+        _finish(out, experiment, layouts.read(_like(experiment), places, theirs.tensors, str(source)), source)
     elif layout is None or file is None:
         options = {"--layout=" + "|".join(LAYOUTS): layout, "--config=FILE": file}
         missing = " and ".join(option for option, value in options.items() if value is None)
@@ -84,12 +97,17 @@ def import_run(source: Path, out: Path, layout: str | None, weights: str, file: 
     else:
         experiment = experiment_of(configs.read(file, overrides), None)
         published = LAYOUTS[layout]
-        try:
-            places = published.layout(network(experiment))
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise ConfigError(f"--layout={layout} is not of the network {experiment.config.net.name}: {error}") from error
+        places = _places(published.layout, layout, experiment)
         tensors = published.prepare(chosen(files.read_tensors(source), places, weights, source))
         _finish(out, experiment, layouts.read(_like(experiment), places, tensors, str(source)), source)
+
+
+def _places(layout: Callable[[Any], Layout], name: str, experiment: Experiment) -> Layout:
+    """The layout of the experiment's network. ConfigError where it is of other networks."""
+    try:
+        return layout(network(experiment))
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ConfigError(f"--layout={name} is not of the network {experiment.config.net.name}: {error}") from error
 
 
 def _finish(out: Path, experiment: Experiment, params: Any, source: Path, step: int = 0, data: str | None = None) -> None:
@@ -163,13 +181,19 @@ def _like(experiment: Experiment) -> Any:
 
 
 def _tree(file: str | None, overrides: list[str], sections: dict[str, Any], source: Path) -> dict[str, Any]:
-    """The file's config, or what every experiment shares, with the sections that the source decides."""
+    """The file's config, or what every experiment shares, with what the source decides, by dotted keys.
+
+    How it is trained further and sampled is the file's to say.
+    """
     if file is not None:
-        ours = {key: value for key, value in sections.items() if key != "times"}
-        return configs.overridden(configs.read(file, []) | ours, overrides)
-    if not any(override.startswith("--config.data.name=") for override in overrides):
+        tree, chosen_here = configs.read(file, []), ("times", "sample.sampler")
+        sections = {key: value for key, value in sections.items() if key not in chosen_here}
+    elif any(override.startswith("--config.data.name=") for override in overrides):
+        tree = base.get_config().to_dict() | {"title": source.name}
+    else:
         raise ConfigError("say which images it is compared with: --config.data.name=cifar10, or --config=FILE")
-    return configs.overridden(base.get_config().to_dict() | sections | {"title": source.name}, overrides)
+    theirs = [f"--config.{key}={value!r}" for key, value in sections.items()]
+    return configs.overridden(tree, theirs + overrides)
 
 
 def _shape(config: Data) -> tuple[int, ...]:
