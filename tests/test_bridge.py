@@ -20,12 +20,13 @@ from published import draw, outputs_of, relative_error
 from safetensors.numpy import save_file
 
 from experiments import config as configs
-from experiments.bridge import commands, diffusers, files, native
+from experiments.bridge import commands, diffusers, diffusers_ddpm, diffusers_ncsnpp, files, native
 from experiments.bridge import layout as layouts
 from experiments.bridge.chosen import chosen
 from experiments.bridge.commands import experiment_of
 from experiments.bridge.files import read_tensors
 from experiments.bridge.layout import Layout, flat
+from experiments.checks import part_problems
 from experiments.draw import drawing
 from experiments.errors import ConfigError, StorageError
 from experiments.main import main
@@ -42,9 +43,16 @@ UNET = diffusers.UNET_DEFAULTS | {
     **{"flip_sin_to_cos": False, "freq_shift": 1},
 }
 SCHEDULER = {"_class_name": "DDPMScheduler", "beta_schedule": "linear", "clip_sample": True}
+SKIP_UNET = diffusers.UNET_DEFAULTS | {
+    **{"_class_name": "UNet2DModel", "sample_size": 8, "block_out_channels": [32, 128], "layers_per_block": 1},
+    **{"down_block_types": ["SkipDownBlock2D", "AttnSkipDownBlock2D"], "attention_head_dim": None},
+    **{"up_block_types": ["AttnSkipUpBlock2D", "SkipUpBlock2D"], "norm_num_groups": None, "norm_eps": 1e-6},
+    **{"time_embedding_type": "fourier", "center_input_sample": True, "mid_block_scale_factor": 2**0.5},
+}
+VE = {"_class_name": "ScoreSdeVeScheduler", "sigma_max": 348.0, "snr": 0.075, "num_train_timesteps": 500}
 SHAPE = (8, 8, 1)
 OPTIONS = {"width": 128, "multipliers": (1, 1), "blocks": 1, "attention": (4,), "embedding": "positional", "dropout": 0.0}
-TINY = {"name": "DDPM", "width": 8, "multipliers": (1,), "blocks": 1, "attention": (), "dropout": 0.0}
+TINY = {"name": "MLP", "width": 8, "depth": 1}
 
 CONFIG = """
 from configs.digits import vp
@@ -143,6 +151,7 @@ def test_a_torch_file_without_torch(tmp_path, monkeypatch):
     assert "pip install onesde[torch]" in refusal(tmp_path / "x.pth")
 
 
+@pytest.mark.slow
 def test_torch_files_by_name_and_in_order(tmp_path):
     torch = pytest.importorskip("torch")
     model = {"module.z.weight": torch.arange(6.0).reshape(2, 3), "module.a.bias": torch.ones(2, dtype=torch.bfloat16)}
@@ -159,7 +168,7 @@ def test_torch_files_by_name_and_in_order(tmp_path):
     assert found["step"] == 7
 
 
-@pytest.mark.parametrize("kind", ["zip", "pickle"])
+@pytest.mark.parametrize("kind", ["zip", pytest.param("pickle", marks=pytest.mark.slow)])
 def test_a_pickle_is_not_run(tmp_path, kind):
     """Neither within torch's container nor as it is."""
     torch = pytest.importorskip("torch")
@@ -172,6 +181,7 @@ def test_a_pickle_is_not_run(tmp_path, kind):
     assert not mark.exists()
 
 
+@pytest.mark.slow
 def test_a_torch_tensor_larger_than_its_file_is_not_unfolded(tmp_path):
     torch = pytest.importorskip("torch")
     torch.save({"w": torch.ones(1).expand(10**12)}, tmp_path / "x.ckpt")
@@ -297,7 +307,7 @@ def test_native_is_what_was_written(ours, written, tmp_path):
     assert main(["export", str(tmp_path / "run"), str(tmp_path / "again")]) == 0
     for folder in (written, tmp_path / "run", tmp_path / "again"):
         found = native.read(folder)
-        assert experiment_of(found.config, found.shape).config == ours[0].config
+        assert Config.model_validate(found.config) == ours[0].config
         assert (found.shape, found.step, found.data) == (SHAPE, 5, "abc")
         assert found.tensors.keys() == flat(ours[1]).keys()
         for path, value in flat(ours[1]).items():
@@ -373,8 +383,8 @@ def test_a_config_among_weights_runs_no_code(written, tmp_path, capsys):
     [
         ({"nett": 1}, {}, "unknown config key nett (did you mean net?)"),
         ({"seed": -1}, {}, "seed = -1"),
-        ({}, {"last.bias": np.full(1, np.nan, np.float32)}, "last.bias"),
-        ({}, {"last.bias": np.ones(2, np.float32)}, "last.bias (2,) does not fit our last.bias (1,)"),
+        ({}, {"last.bias": np.full(64, np.nan, np.float32)}, "last.bias"),
+        ({}, {"last.bias": np.ones(2, np.float32)}, "last.bias (2,) does not fit our last.bias (64,)"),
         ({}, {"more": np.ones(2, np.float32)}, "tensor more (2,) has no place"),
     ],
 )
@@ -413,7 +423,7 @@ def test_what_import_and_export_are_not_told(written, tmp_path, capsys):
         (["import", str(tmp_path / "w.safetensors"), out, "--layout=native"], 5, "its format is None"),
         (["export", str(tmp_path), out], 5, "holds no run"),
         (["export", str(written), out, "--layout=tensorflow"], 2, "--layout=tensorflow"),
-        (["export", str(written), out, "--layout=diffusers"], 5, "sde.name = ddpm_table"),
+        (["export", str(written), out, "--layout=diffusers"], 5, "not MLP: take --layout=native"),
     ]
     for line, code, said in cases:
         assert main(line) == code
@@ -431,24 +441,24 @@ def unet():
     net = nnx.eval_shape(lambda: DDPM(SHAPE, **OPTIONS, rngs=nnx.Rngs(0)))
     graph, state = nnx.split(net)
     like = nnx.to_pure_dict(state)
-    tensors = draw(diffusers._shapes(like, net))
-    params = layouts.read(like, diffusers.layout(net), tensors, "drawn")
+    tensors = draw(diffusers_ddpm._shapes(like, net))
+    params = layouts.read(like, diffusers_ddpm.layout(net), tensors, "drawn")
     nnx.replace_by_pure_dict(state, jax.tree.map(jnp.asarray, params))
     return nnx.merge(graph, state), params, tensors
 
 
-def folder(path, tensors, unet=None, scheduler=None, name="diffusion_pytorch_model.safetensors"):
-    """A folder of theirs."""
+def folder(path, tensors, unet=None, scheduler=None, like=(UNET, SCHEDULER)):
+    """A folder of theirs, with changes to one that we can read."""
     path.mkdir()
-    (path / "config.json").write_text(json.dumps(UNET | (unet or {})))
-    (path / "scheduler_config.json").write_text(json.dumps(SCHEDULER | (scheduler or {})))
-    save_file(tensors, path / name, {"format": "pt"})
+    (path / "config.json").write_text(json.dumps(like[0] | (unet or {})))
+    (path / "scheduler_config.json").write_text(json.dumps(like[1] | (scheduler or {})))
+    save_file(tensors, path / "diffusion_pytorch_model.safetensors", {"format": "pt"})
     return path
 
 
 def test_writing_their_tensors_inverts_reading_them(unet):
     net, params, tensors = unet
-    again = layouts.write(params, diffusers.layout(net), {name: t.shape for name, t in tensors.items()})
+    again = layouts.write(params, diffusers_ddpm.layout(net), {name: t.shape for name, t in tensors.items()})
     assert all((again[name] == tensors[name]).all() for name in tensors)
 
 
@@ -472,6 +482,7 @@ def test_it_is_the_network_of_diffusers(unet):
     assert relative_error(got, out) < 1e-5
 
 
+@pytest.mark.slow
 def test_a_folder_of_theirs_there_and_back(unet, tmp_path):
     """Imported, with attention by its older names, and exported: the tensors and what was said of them. diffusers loads it."""
     net, params, tensors = unet
@@ -530,7 +541,8 @@ def test_a_folder_of_theirs_there_and_back(unet, tmp_path):
         ({"time_embedding_type": "fourier"}, {}, "time_embedding_type = 'fourier'"),
         ({"sample_size": None}, {}, "sample_size"),
         ({"sample_size": 7}, {}, "sample_size = 7"),
-        ({"new_option": 3}, {}, "new_option"),
+        ({"new_option": 3}, {}, "new_option = 3"),
+        ({"center_input_sample": True}, {}, "center_input_sample = True"),
         ({"_class_name": "UNet2DConditionModel"}, {}, "_class_name = 'UNet2DConditionModel'"),
         ({}, {"_class_name": "PNDMScheduler"}, "_class_name = 'PNDMScheduler'"),
         ({}, {"beta_schedule": "squaredcos_cap_v2"}, "beta_schedule = 'squaredcos_cap_v2'"),
@@ -542,18 +554,104 @@ def test_a_folder_of_theirs_there_and_back(unet, tmp_path):
 def test_what_we_have_no_equal_of_is_named(tmp_path, unet_says, scheduler_says, said):
     """Each field of theirs that would change the network or the noise, with its value."""
     with pytest.raises(StorageError) as error:
-        diffusers.read(folder(tmp_path / "x", {"w": np.ones(1, np.float32)}, unet_says, scheduler_says))
+        diffusers.read(folder(tmp_path / "x", {"w": np.ones(1, np.float32)}, unet_says, scheduler_says), commands.KINDS)
     assert said in str(error.value)
 
 
-def test_their_tensors_that_do_not_fit_are_named(unet, tmp_path, capsys):
-    wrong = unet[2] | {"conv_in.weight": np.ones((1, 1), np.float32), "extra.weight": np.ones(3, np.float32)}
-    del wrong["conv_out.bias"]
-    source = folder(tmp_path / "theirs", wrong)
+@pytest.mark.parametrize(
+    ("unet_says", "scheduler_says", "said"),
+    [
+        ({"in_channels": 1, "out_channels": 1}, {}, "in_channels = 1"),
+        ({"down_block_types": ["SkipDownBlock2D", "AttnDownBlock2D"]}, {}, "AttnDownBlock2D"),
+        ({"up_block_types": ["SkipUpBlock2D", "AttnSkipUpBlock2D"]}, {}, "up_block_types = ('SkipUpBlock2D', 'Attn"),
+        ({"block_out_channels": [64, 64], "norm_num_groups": None}, {}, "block_out_channels = (64, 64)"),
+        ({"norm_num_groups": 32}, {}, "norm_num_groups = 32"),
+        ({"time_embedding_type": "positional"}, {}, "time_embedding_type = 'positional'"),
+        ({"mid_block_scale_factor": 1}, {}, "mid_block_scale_factor = 1"),
+        ({"attention_head_dim": 8}, {}, "attention_head_dim = 8"),
+        ({"norm_eps": 1e-5}, {}, "norm_eps = 1e-05"),
+        ({"new_option": [3]}, {}, "new_option = [3]"),
+        ({}, {"sigma_min": 400.0}, "sigma_max = 348.0: value error, it must be above sigma_min"),
+        ({}, {"snr": 0}, "snr = 0"),
+        ({}, {"beta_start": 0.1}, "beta_start = 0.1"),
+        ({}, {"_class_name": "ScoreSdeVpScheduler"}, "_class_name = 'ScoreSdeVpScheduler'"),
+    ],
+)
+def test_what_our_ncsnpp_is_no_equal_of_is_named(tmp_path, unet_says, scheduler_says, said):
+    """As for DDPM; its scheduler tells an NCSN++."""
+    theirs = folder(tmp_path / "x", {"w": np.ones(1, np.float32)}, unet_says, scheduler_says, (SKIP_UNET, VE))
+    with pytest.raises(StorageError) as error:
+        diffusers.read(theirs, commands.KINDS)
+    assert said in str(error.value)
+
+
+def test_what_a_folder_of_ncsnpp_says(tmp_path):
+    """The VE-SDE, the network and the published sampler; with a config file, how it samples first and trains is the file's."""
+    theirs = diffusers.read(folder(tmp_path / "x", {"w": np.ones(1, np.float32)}, like=(SKIP_UNET, VE)), commands.KINDS)
+    assert theirs.shape == (8, 8, 3)
+    options = {"progressive": "output_skip", "progressive_input": "input_skip", "embedding": "fourier", "centre_input": True}
+    widths = {"width": 32, "multipliers": (1, 4), "blocks": 1, "attention": (4,), "dropout": 0.0}
+    assert theirs.sections["net"] == {"name": "NCSNpp"} | widths | options
     (tmp_path / "config.py").write_text(CONFIG)
-    assert main(["import", str(source), str(tmp_path / "run"), f"--config={tmp_path}/config.py"]) == 5
-    err = capsys.readouterr().err
-    assert all(name in err for name in ("conv_in.weight (1, 1)", "no tensor conv_out.bias", "tensor extra.weight (3,)"))
+    for file, overrides in ((None, ["--config.data.name=digits"]), (str(tmp_path / "config.py"), ["--config.seed=7"])):
+        tree = commands._tree(file, overrides, theirs.sections, tmp_path)
+        config = Config.model_validate(tree)
+        assert not part_problems(tree)
+        assert config.sde.model_dump() == {"name": "VESDE", "sigma_min": 0.01, "sigma_max": 348.0}
+        assert (config.data.range, config.parameterization, config.scale_input) == ("unit", "sigma_score", False)
+        published = config.samplers["published"]
+        assert (published.step.name, published.n, published.denoise) == ("reverse_diffusion", 499, True)
+        assert published.corrector.options == {"snr": 0.075, "n_steps": 1, "norm": "batch"}
+        assert (config.sample.sampler, config.seed) == (("fast", 7) if file else ("published", 0))
+
+
+@pytest.mark.slow
+def test_a_folder_of_ncsnpp_is_scored_as_by_diffusers_and_sampled(tmp_path):
+    """Live: what UNet2DModel emits, its network's output over sigma, is our score at that sigma."""
+    torch, theirs = pytest.importorskip("torch"), pytest.importorskip("diffusers")
+    model = theirs.UNet2DModel(**{key: value for key, value in SKIP_UNET.items() if not key.startswith("_")}).eval()
+    tensors = draw({name: tuple(tensor.shape) for name, tensor in model.state_dict().items()})
+    model.load_state_dict({name: torch.from_numpy(tensor) for name, tensor in tensors.items()})
+    model.save_pretrained(tmp_path / "theirs" / "unet")
+    options = {key: value for key, value in VE.items() if not key.startswith("_")}
+    theirs.ScoreSdeVeScheduler(**options).save_pretrained(tmp_path / "theirs" / "scheduler")
+    few = ["--config.samplers.published.n=2", "--config.sample.n=8", "--config.data.name=digits"]
+    assert main(["import", str(tmp_path / "theirs"), str(tmp_path / "run"), *few]) == 0
+    found = native.read(tmp_path / "run")
+    experiment = experiment_of(found.config, found.shape)
+    like = jax.eval_shape(experiment.model.init, jax.random.key(0), jnp.zeros(found.shape))
+    score = jax.jit(experiment.score(native.fitted(like, found.tensors, "imported")))
+    x = np.random.default_rng(0).uniform(size=found.shape).astype(np.float32)
+    for t in (0.05, 0.4, 0.7, 1.0):
+        sigma = np.array(experiment.sde.sigma(t), np.float32)
+        with torch.no_grad():
+            emitted = model(torch.from_numpy(x.transpose(2, 0, 1)[None].copy()), torch.from_numpy(sigma)).sample[0]
+        assert relative_error(score(jnp.asarray(x), t), emitted.numpy().transpose(1, 2, 0)) < 1e-5
+    assert main(["sample", *there(tmp_path / "run")]) == 0
+    assert (tmp_path / "run" / "samples" / "published_seed0.png").is_file()
+
+
+def test_their_tensors_that_do_not_fit_are_named(unet, tmp_path):
+    net, params, tensors = unet
+    wrong = tensors | {"conv_in.weight": np.ones((1, 1), np.float32), "extra.weight": np.ones(3, np.float32)}
+    del wrong["conv_out.bias"]
+    theirs = diffusers.read(folder(tmp_path / "theirs", wrong), commands.KINDS)
+    with pytest.raises(StorageError) as error:
+        layouts.read(params, theirs.layout(net), theirs.tensors, "theirs")
+    said = ("conv_in.weight (1, 1)", "no tensor conv_out.bias", "tensor extra.weight (3,)")
+    assert all(name in str(error.value) for name in said)
+
+
+def test_what_diffusers_has_no_equal_of_is_not_exported(unet, tmp_path):
+    """Ours of another schedule, in another range; nothing is written."""
+    net, params, _ = unet
+    tree = configs.read("configs/digits/vp.py", ["--config.data.range=unit"])
+    config = Config.model_validate(tree | {"net": {"name": "DDPM", **OPTIONS, "attention_up": "block"}})
+    with pytest.raises(StorageError) as error:
+        diffusers_ddpm.write(tmp_path / "out", config, net, params, SHAPE)
+    assert all(need in str(error.value) for need in ("sde.name = ddpm_table", "data.range = symmetric"))
+    assert "net.attention_up" not in str(error.value)
+    assert not (tmp_path / "out").exists()
 
 
 def test_importing_from_diffusers_asks_for_data(unet, tmp_path):
@@ -562,5 +660,7 @@ def test_importing_from_diffusers_asks_for_data(unet, tmp_path):
 
 
 def test_the_product_never_imports_torch():
-    assert "torch" not in {name for module in (files, native, diffusers) for name in vars(module)}
+    assert "torch" not in {
+        name for module in (files, native, diffusers, diffusers_ddpm, diffusers_ncsnpp) for name in vars(module)
+    }
     assert sys.modules.get("experiments.bridge.torch_reader") is None

@@ -101,6 +101,7 @@ def test_half_precision_stays_close(small):
     assert 0 < relative_error(half, out) < 0.03
 
 
+@pytest.mark.slow
 def test_forgetting_activations_keeps_the_gradient(small):
     build, params, x, c, _ = small
     loss = lambda params, remat: (functional(build, remat=remat).apply(params, x, c, None, None) ** 2).mean()

@@ -72,6 +72,7 @@ def test_cifar_networks_have_the_published_size(name):
     assert sum(a.size for a in jax.tree.leaves(params)) == facts["parameters"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["ncsn", "ncsnv2"])
 def test_half_precision_stays_close(name):
     net, params, facts, record = loaded(name)
@@ -81,6 +82,7 @@ def test_half_precision_stays_close(name):
     assert relative_error(half, record["out"]) < 0.03
 
 
+@pytest.mark.slow
 def test_rematerialised_blocks_have_the_same_gradient():
     small = partial(NCSN, width=4, multipliers=(1,), dilations=(), rungs=3)
     x = jax.random.normal(jax.random.key(0), (1, 4, 4, 3))
@@ -118,6 +120,7 @@ def test_every_option_does_something(option):
     assert relative_error(out, record["out"]) > 1e-2
 
 
+@pytest.mark.slow
 def test_ncsn_of_other_ladders_classes_and_outputs():
     net = partial(NCSN, width=4, multipliers=(1,), dilations=(), rungs=3, classes=2, outputs=2)
     x = jax.random.normal(jax.random.key(0), (1, 4, 4, 3))
@@ -131,6 +134,7 @@ def test_ncsn_of_other_ladders_classes_and_outputs():
     np.testing.assert_allclose(none, unlabelled, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_dilated_stages_keep_the_resolution():
     stages = nnx.eval_shape(lambda: DEEPEST((32, 64, 3), rngs=nnx.Rngs(0))).stages
     assert [(stage.height, stage.width) for stage in stages] == [(32, 64), (16, 32), (8, 16), (4, 8), (4, 8), (4, 8)]

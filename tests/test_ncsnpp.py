@@ -134,6 +134,7 @@ def test_bfloat16_is_near():
     assert 0 < np.linalg.norm(near - exact) / np.linalg.norm(exact) < 0.03
 
 
+@pytest.mark.slow
 def test_remat_has_the_same_gradient():
     """With dropout, through both kinds of block."""
     net = partial(SMALL, multipliers=(1,), attention=())

@@ -144,6 +144,7 @@ def test_half_precision_stays_close(name):
     assert relative_error(half, GIVEN[name]["out"]) < 0.03
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("build", [partial(SMALL_DIT, depth=1), partial(SMALL_UVIT, depth=3)], ids=NAMES)
 def test_rematerialising_keeps_the_gradient(build):
     x, t = jnp.ones((1, 4, 4, 3)), jnp.ones(1)
