@@ -105,7 +105,7 @@ def reference(config: Config, data: Dataset, real: Yardstick) -> dict[str, Any]:
     others = data.train_examples() if e.real == "test" else data.test
     n = min(e.n, len(others))
     draws = [np.random.default_rng(seed).choice(len(others), n, replace=False) for seed in range(e.seeds)]
-    measured = [real.measure(others[chosen]) for chosen in (draws if n < len(others) else draws[:1])]
+    measured = [real.measure(others[chosen], config.data.levels) for chosen in (draws if n < len(others) else draws[:1])]
     return {
         "of": held_against["train" if e.real == "test" else "test"],
         "against": f"{real.real.n:,} real {held_against[e.real]}",

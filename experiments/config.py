@@ -131,6 +131,18 @@ def arms(tree: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {name: _overlay(base, changes) for name, changes in changed.items() if isinstance(changes, dict)}
 
 
+def unlike(tree: dict[str, Any]) -> list[str]:
+    """What arms may not change, for their results stand in one table: how they are measured, and on what."""
+    own, arms = ("data.range", "data.flip"), tree.get("arms")
+    return [
+        f"arms.{name}: {key} is of all arms, or their results would not compare; set it beside arms"
+        for name, changes in (arms.items() if isinstance(arms, dict) else ())  # or the schema's to refuse
+        if isinstance(changes, dict)
+        for key in flat(changes)
+        if key.startswith(("evaluate.", "data.")) and key not in own
+    ]
+
+
 def _overlay(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     merged = copy.deepcopy(base)
     for key, value in changes.items():

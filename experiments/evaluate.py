@@ -45,7 +45,7 @@ def _quality(experiment: Experiment, label: str, params: Any, real: Yardstick) -
 
     def measure(steps: int, **swept: float) -> tuple[dict[str, Any], Drawn]:
         drawn = [draw(params, seed, config.n, steps, **swept) for seed in range(config.seeds)]
-        measures = [real.measure(d.levels) for d in drawn if d.finite.all()]
+        measures = [real.measure(d.levels, experiment.config.data.levels) for d in drawn if d.finite.all()]
         setting = {
             "nfe": float(np.mean([d.nfe.mean() for d in drawn])),
             "seconds": float(np.mean([d.seconds for d in drawn])),

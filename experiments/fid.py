@@ -81,10 +81,10 @@ class Yardstick(NamedTuple):
         """The names of what `measure` gives."""
         return ["frechet", "precision", "recall", *(["kid", "inception_score"] if self.space.logits else [])]
 
-    def measure(self, images: np.ndarray) -> dict[str, float]:
-        """Every measure of quality of images [n, *event], as levels."""
+    def measure(self, images: np.ndarray, levels: int) -> dict[str, float]:
+        """Every measure of quality of images [n, *event] of so many levels. ConfigError where the real ones are of others."""
         features = self.space.embed(images)
-        fake = statistics(features, self.real.protocol)
+        fake = statistics(features, self.real.protocol._replace(levels=levels, shape=images.shape[1:]))
         precision, recall = quality.precision_recall(fake.features, self.real.features, self.neighbours)
         measured = {"frechet": frechet(fake, self.real), "precision": precision, "recall": recall}
         if self.space.logits:
@@ -113,6 +113,8 @@ def yardstick(config: Config, data: Dataset, space: FeatureSpace, workdir: Path)
     protocol = Protocol(space.extractor, space.input, data.shape, config.data.levels, data.digest, e.real)
     make = lambda: statistics(space.embed(images), protocol)
     folder = Path(e.statistics) if e.statistics else workdir / "statistics"
+    if e.neighbours >= len(images):
+        raise ConfigError(f"evaluate.neighbours = {e.neighbours} of {len(images)} real images: take fewer")
     made = Yardstick(space, kept(folder, images, protocol, make) if space.logits else make(), e.neighbours)
     for doubt in made.doubts(e.n):
         say(f"warning: {doubt}")

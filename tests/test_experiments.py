@@ -122,6 +122,9 @@ def test_a_user_s_sde_and_network_by_name(tmp_path):
         ("--config.sample.sampler=ddim", "sample.sampler = 'ddim' is not one of samplers"),
         ("--config.data.name=cifra10", "data: no prepared dataset 'cifra10'"),
         ("--config.samplers.ancestral.sweep={'eta': (1.0,)}", "samplers.ancestral.sweep: unknown option eta"),
+        ("--config.evaluate.neighbours=64", "evaluate.neighbours = 64 of evaluate.n = 64: take fewer"),
+        ("--config.conditioning=indx", "conditioning: unknown models name 'indx' (did you mean index?)"),
+        ("--config.compute=float16", "compute = 'float16': input should be 'float32' or 'bfloat16'"),
         ("config.seed=1", "config.seed=1: write an override as --config.key=value"),
     ],
 )
@@ -137,6 +140,16 @@ def test_a_mistake_is_answered_before_any_compile(tmp_path, capsys, override, sa
 def test_sdes_that_break_their_promises_are_refused(tmp_path, capsys):
     assert run("train", tmp_path, "--config.sde.name=VESDE", "--config.sde.sigma_min=60.0") == 2
     assert "log_snr(t) must decrease" in capsys.readouterr().err
+
+
+def test_arms_are_measured_alike(tmp_path, capsys):
+    """An arm may not have its own evaluation or data, which one table could not hold; the range of its network is its own."""
+    argv = ["compare", "--config=configs/digits/ddpm_vs_ncsn.py", f"--workdir={tmp_path}", "--config.arms.ddpm.data.range=unit"]
+    assert main([*argv, "--config.arms.ddpm.evaluate.n=200", "--config.arms.ddpm.data.levels=9"]) == 2
+    error = capsys.readouterr().err
+    for key in ("evaluate.n", "data.levels"):
+        assert f"arms.ddpm: {key} is of all arms, or their results would not compare" in error
+    assert "range" not in error
 
 
 def test_every_problem_at_once(tmp_path, capsys):

@@ -260,12 +260,14 @@ def test_a_set_held_against_itself(weights, capsys, tmp_path, monkeypatch):
     said = " ".join(capsys.readouterr().out.split())
     assert "FID of 24 samples, fewer than 10,000, is biased up" in said
     assert "FID against 40 real images, fewer than 10,000, is biased up" in said
-    itself, other = real.measure(data.test), real.measure(others)
+    itself, other = real.measure(data.test, 17), real.measure(others, 17)
     assert list(itself) == real.measures
     assert itself["frechet"] == pytest.approx(0, abs=1e-3 * other["frechet"])
     assert itself["kid"] < 0
     assert (itself["precision"], itself["recall"]) == (1, 1)
     assert 1 <= other["inception_score"] < 1008
+    with pytest.raises(ConfigError, match="levels: 9 and 17"):
+        real.measure(data.test, 9)
     again = fid.yardstick(settings, data, space._replace(embed=None), tmp_path)
     np.testing.assert_array_equal(again.real.cov, real.real.cov)
 
