@@ -103,7 +103,9 @@ class VESDE(LinearSDE):
 class LogLinearVPSDE(LinearSDE):
     """VDM's fixed schedule: lambda(t) falls linearly from log_snr_max to log_snr_min, alpha^2 = sigmoid(lambda) = 1 - sigma^2.
 
-    Kingma et al. (2021), sec. 3.2 and app. C, whose gamma is -lambda. Uniform t is its importance-sampled t.
+    Kingma et al. (2021), sec. 3.2 and app. C, whose gamma is -lambda. Uniform t is its importance-sampled t. At the default end
+    x_1 still knows 0.7 % of its variance from the data, the flow bends from the start, and multistep solvers, which start
+    with a step of order 1, are of order 2.
     """
 
     log_snr_max: Scalar = 13.3

@@ -39,7 +39,9 @@ def exported() -> dict:
         part = getattr(sde_lib, name)
         if name not in ("SDE", "LinearSDE", "Score", "check", "TableVPSDE"):
             made[name] = part()
-    return made | {"Straight": Straight()}
+    # VDM's own end at -5 is where the flow bends already: a cold start's first step, of order 1, would hide every order.
+    wide = sde_lib.LogLinearVPSDE(log_snr_min=-10.0)
+    return made | {"LogLinearVPSDE": wide, "Straight": Straight()}
 
 
 SDES = exported()

@@ -7,6 +7,9 @@ from types import ModuleType
 import pytest
 
 
+PARTS = (".datasets", ".models", ".transforms", ".transforms.functional")
+
+
 class _Empty(ModuleType):
     """torchvision, which torch-fidelity imports for datasets and features that no test here asks for."""
 
@@ -23,7 +26,11 @@ def fidelity(module: str) -> ModuleType:
     pytest.importorskip("torch")
     try:
         import_module("torchvision")
+        empty = {}
     except Exception:  # it is missing, or of another build than torch
-        for name in ("", ".datasets", ".models", ".transforms", ".transforms.functional"):
-            sys.modules[f"torchvision{name}"] = _Empty(f"torchvision{name}")
-    return pytest.importorskip(f"torch_fidelity.{module}")
+        empty = {f"torchvision{name}": _Empty(f"torchvision{name}") for name in ("", *PARTS)}
+    sys.modules |= empty
+    found = pytest.importorskip(f"torch_fidelity.{module}")
+    for name in empty:  # others ask whether there is a torchvision
+        del sys.modules[name]
+    return found

@@ -62,7 +62,15 @@ def test_a_recipe_differs_from_every_other(path):
     assert whole.count(whole[RECIPES.index(path)]) == 1
 
 
-@pytest.mark.parametrize("path", [p for p in FILES if p.stem not in ("objectives", "ddpm_vs_ncsn")], ids=str)
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(p, marks=pytest.mark.slow) if "deep" in p.stem or p.stem == "recipes" else p
+        for p in FILES
+        if p.stem not in ("objectives", "ddpm_vs_ncsn")
+    ],
+    ids=str,
+)
 def test_a_shrunk_config_trains_by_trace(path):
     """Judged, built, and two steps of training traced: a state of the same shapes, a loss for each step.
 

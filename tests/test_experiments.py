@@ -217,6 +217,7 @@ sys.exit(main(json.loads(sys.argv[2])))
 """
 
 
+@pytest.mark.slow
 def test_one_two_and_eight_devices_agree(tmp_path):
     """The same losses and the same samples to float32 rounding, for a U-Net on digits."""
     small = ["--config.net.width=8", "--config.train.steps=3", "--config.train.batch=16", "--config.train.warm_up=1"]
