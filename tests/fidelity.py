@@ -6,7 +6,6 @@ from types import ModuleType
 
 import pytest
 
-
 PARTS = (".datasets", ".models", ".transforms", ".transforms.functional")
 
 
