@@ -26,8 +26,8 @@ class DDPM(nnx.Module):
     last (Song et al. 2021's `ddpm`).
     `embedding`: of the noise level, "sinusoidal", "positional" (Ho et al., on a c_noise of t = 0..999) or "fourier".
     `waves`: the n for which sin(2^n pi x) and cos(2^n pi x) enter beside x (Kingma et al. 2021, app. C: 7 and 8).
-    `classes`: of the labels y; 0: none. `outputs`: images emitted, side by side along the channels (2: a score and its
-    variance). The last convolution starts at zero, so that eps_hat does.
+    `centre_input`: the network sees 2 x - 1, for data in [0, 1]. `classes`: of the labels y; 0: none. `outputs`: images emitted,
+    side by side along the channels (2: a score and its variance). The last convolution starts at zero, so that eps_hat does.
     Raises ValueError where the shape cannot be halved, or an attention resolution never occurs.
     """
 
@@ -42,6 +42,7 @@ class DDPM(nnx.Module):
         dropout: float = 0.1,
         embedding: Literal["sinusoidal", "positional", "fourier"] = "sinusoidal",
         waves: tuple[int, ...] = (),
+        centre_input: bool = False,
         classes: int = 0,
         outputs: int = 1,
         *,
@@ -55,7 +56,7 @@ class DDPM(nnx.Module):
         def level(channels_in: int, channels: int, attend: bool) -> Level:
             return Level(residual(channels_in, channels), SelfAttention(channels, rngs=rngs) if attend else None)
 
-        self.stages, self.waves = tuple(stages), waves
+        self.stages, self.waves, self.centre_input = tuple(stages), waves, centre_input
         self.embed = EMBEDDINGS[embedding](width, rngs=rngs)
         self.dense1, self.dense2 = linear(width, c, rngs=rngs), linear(c, c, rngs=rngs)
         self.labels = Labels(classes, c, rngs=rngs) if classes else None
@@ -105,6 +106,7 @@ class DDPM(nnx.Module):
         if self.labels is not None:
             c = c + self.labels(y).astype(x.dtype)
         c = nnx.silu(c)
+        x = 2 * x - 1 if self.centre_input else x
         angles = [2.0**n * jnp.pi * x for n in self.waves]
         h = self.first(jnp.concatenate([x, *map(jnp.sin, angles), *map(jnp.cos, angles)], axis=-1))
         skips = [h]

@@ -228,3 +228,12 @@ def test_a_label_is_heard_and_none_is_the_last_row(net):
     one, other = say(jnp.array([0, 1]))
     assert np.abs(one - other).max() > 1e-4
     np.testing.assert_allclose(say(None), say(jnp.array([3, 3])), rtol=1e-6)
+
+
+def test_a_network_that_centres_sees_two_x_minus_one():
+    """On x in [0, 1] as without on 2 x - 1."""
+    small = partial(DDPM, width=8, multipliers=(1,), blocks=1, attention=())
+    x = jax.random.uniform(jax.random.key(0), (1, 4, 4, 1))
+    params = jax.tree.map(lambda a: a + 0.05, functional(small).init(jax.random.key(1), x[0]))
+    centred = functional(partial(small, centre_input=True)).apply(params, x, jnp.zeros(1), None, None)
+    np.testing.assert_allclose(centred, functional(small).apply(params, 2 * x - 1, jnp.zeros(1), None, None), rtol=1e-6)

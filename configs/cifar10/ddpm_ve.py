@@ -15,4 +15,5 @@ def get_config() -> ConfigDict:
     config = ddpm_score_sde.get_config()
     config.title = "DDPM's network, SMLD's noise"
     base.smld(config)
+    config.net.centre_input = True
     return config
