@@ -11,7 +11,7 @@ from experiments.build import Experiment, structure
 def anatomy(experiment: Experiment) -> list[str]:
     """The network's parameters, and its resolutions with their channels, blocks and attention where it tells its `stages`."""
     config, shape = experiment.config, experiment.shape
-    params = jax.eval_shape(experiment.model.init, jax.random.key(0), jnp.zeros(shape))
+    params = jax.eval_shape(experiment.model.init, jax.random.key(0), jax.ShapeDtypeStruct(shape, jnp.float32))
     count = sum(leaf.size for leaf in jax.tree.leaves(params))
     lines = [f"{config.net.name}: {count:,} parameters, computing in {config.compute}"]
     stages = getattr(structure(config, shape), "stages", ())

@@ -83,7 +83,7 @@ def part_problems(tree: dict[str, Any]) -> Problems:
 
 def check_net(experiment: Experiment) -> None:
     """The network takes and emits what a score model asks of it: traced, not compiled."""
-    x = jnp.zeros(experiment.shape)
+    x = jax.ShapeDtypeStruct(experiment.shape, jnp.float32)
     params = jax.eval_shape(experiment.model.init, jax.random.key(0), x)
     jax.eval_shape(experiment.model.apply, params, x, 0.5)
 
@@ -197,6 +197,8 @@ def cross_problems(config: Config) -> list[str]:
     if config.weight is not None and "weight" not in parameters(OBJECTIVE.find(config.objective.name)):
         problems.append(f"weight: {config.objective.name} weighs t itself, not by {config.weight.name}; take None, or dsm")
     problems += dequantize.problems(config)
+    if config.evaluate.neighbours >= config.evaluate.n:
+        problems.append(f"evaluate.neighbours = {config.evaluate.neighbours} of evaluate.n = {config.evaluate.n}: take fewer")
     for label, sampler in config.samplers.items():
         lengths = {len(values) for values in sampler.sweep.values()}
         if len(lengths) > 1:

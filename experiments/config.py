@@ -6,6 +6,7 @@ import ast
 import copy
 import difflib
 import json
+import re
 import runpy
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -15,9 +16,24 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from experiments.errors import ConfigError
-from experiments.schema import Config
+from experiments.schema import Config, Named, Sampler
 
 Variants = Mapping[str, Callable[[dict[str, Any]], dict[str, Any]]]
+
+FREE = ("title", "train.steps", "train.log_every", "train.sample_every", "train.checkpoint_every", "train.keep")
+FREE_SECTIONS = ("samplers.", "sample.", "evaluate.", "interpolate.", "data.data_dir", "data.resident_mib")
+"""Keys that a run in progress may change; the others made it what it is."""
+
+
+def _parts(section: type[BaseModel]) -> str:
+    """A regular expression for the keys of a section that name parts of the library."""
+    return "|".join(
+        key for key, field in section.model_fields.items() if Named in (field.annotation, *get_args(field.annotation))
+    )
+
+
+CODE = rf"(arms\..+\.)?(parameterization|{_parts(Config)}|samplers\..+\.({_parts(Sampler)}))(\.name)?"
+"""The keys whose values name what is called."""
 
 
 def read(path: str, overrides: list[str], variants: Variants = MappingProxyType({})) -> dict[str, Any]:
@@ -33,7 +49,8 @@ def read(path: str, overrides: list[str], variants: Variants = MappingProxyType(
         others = sorted(str(p) for p in Path("configs").rglob("*.py"))
         raise ConfigError(f"no config file {path}{nearest(path, others)}")
     if file.suffix == ".json":
-        return trusted(overridden(_json(file), overrides), overrides, path)
+        tree = trusted(overridden(stored(file), overrides), overrides, path)
+        return overridden(variants[variant](tree), overrides) if variant and not problems(tree) else tree
     try:
         tree = runpy.run_path(path)["get_config"]().to_dict()
     except (KeyError, AttributeError) as error:
@@ -43,7 +60,26 @@ def read(path: str, overrides: list[str], variants: Variants = MappingProxyType(
     return overridden(variants[variant](tree) if variant else tree, overrides)
 
 
-def _json(file: Path) -> dict[str, Any]:
+def kept(tree: dict[str, Any], overrides: list[str], origin: str) -> dict[str, Any]:
+    """The `trusted` tree of weights that there are; ConfigError where the overrides say what made them otherwise."""
+    after = trusted(overridden(copy.deepcopy(tree), overrides), overrides, origin)
+    if lines := changed(tree, after):
+        raise ConfigError([f"{origin} was trained by its config, of which these keys stay as they are:", *lines[:4]])
+    return after
+
+
+def changed(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
+    """The keys that made a run what it is and are not the same, one line each."""
+    then, now = flat(before), flat(after)
+    return [
+        f"{key}: {then.get(key)!r} then, {now.get(key)!r} now"
+        for key in sorted(then.keys() | now.keys())
+        if then.get(key) != now.get(key) and key not in FREE and not key.startswith(FREE_SECTIONS)
+    ]
+
+
+def stored(file: Path) -> dict[str, Any]:
+    """The tree of a config.json. ConfigError where it is none."""
     try:
         return from_json(json.loads(file.read_text()))
     except (OSError, ValueError, TypeError, RecursionError) as error:
@@ -69,13 +105,14 @@ def trusted(tree: dict[str, Any], overrides: list[str], origin: str) -> dict[str
     foreign = {
         key: value
         for key, value in flat(tree).items()
-        if isinstance(value, str) and ":" in value and value not in told and key != "title" and not key.startswith("data.")
+        if isinstance(value, str) and ":" in value and value not in told and re.fullmatch(CODE, key, re.DOTALL)
     }
     if foreign:
         raise ConfigError(
             [
                 f"{origin} names code that is not OneSDE's, which would run; if you trust it, name it yourself:",
-                *(f"--config.{key}={value}" for key, value in foreign.items()),
+                *[f"--config.{key}={value}"[:300] for key, value in foreign.items()][:3],
+                *([f"and {len(foreign) - 3} more"] if len(foreign) > 3 else []),
             ]
         )
     return tree
@@ -155,8 +192,8 @@ def _overlay(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
 
 
 def flat(tree: Any, prefix: str = "") -> dict[str, Any]:
-    """The leaves of a config by their dotted keys."""
-    if not isinstance(tree, dict):
+    """The leaves of a tree of tables by their dotted keys."""
+    if not isinstance(tree, Mapping):
         return {prefix: tree}
     return {k: v for key, below in tree.items() for k, v in flat(below, f"{prefix}.{key}" if prefix else str(key)).items()}
 
@@ -164,7 +201,7 @@ def flat(tree: Any, prefix: str = "") -> dict[str, Any]:
 def described(error: ValidationError, kind: type[BaseModel] = Config) -> Iterator[str]:
     """What pydantic says against a `kind`, one line each with the nearest valid key."""
     for problem in error.errors():
-        *parents, leaf = problem["loc"]
+        *parents, leaf = problem["loc"] or ("",)  # of the whole
         key = ".".join(str(part) for part in problem["loc"])
         if problem["type"] == "extra_forbidden":
             yield f"unknown config key {key}{nearest(str(leaf), _fields(kind, parents))}"

@@ -10,8 +10,8 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import os
 import sys
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +31,13 @@ from experiments.errors import ConfigError, DataError, StorageError, UserError
 from experiments.evaluate import evaluate
 from experiments.fid import yardstick
 from experiments.interrupt import Interrupted
-from experiments.progress import say
+from experiments.progress import say, warned
 from experiments.quality import FeatureSpace, feature_space
 from experiments.report import write
 from experiments.schema import Config, Data
 from experiments.sources import Sources, open_sources
 from experiments.tiny import tiny
-from experiments.train import State, train, trained
+from experiments.train import State, imported, train, trained
 
 COMMANDS = {
     "train": "train one experiment, or go on with it",
@@ -46,9 +46,6 @@ COMMANDS = {
     "evaluate": "measure a trained run and write its report",
     "compare": "train and evaluate every arm of a config, in one report",
 }
-FREE = ("title", "train.steps", "train.log_every", "train.sample_every", "train.checkpoint_every", "train.keep")
-FREE_SECTIONS = ("samplers.", "sample.", "evaluate.", "interpolate.", "data.data_dir", "data.resident_mib")
-"""Keys that a run in progress may change; the others made it what it is."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -104,7 +101,7 @@ def _add_bridge(commands: Any) -> None:
     command.add_argument("source", type=Path, metavar="SOURCE", help="a folder of diffusers or of ours, or a file of tensors")
     command.add_argument("out", type=Path, metavar="OUT", help="the run's folder, which is made")
     command.add_argument("--layout", metavar="NAME", help="whose names a file's tensors have: " + ", ".join(LAYOUTS))
-    command.add_argument("--weights", choices=("ema", "raw"), default="ema", help="the average of the parameters, or not")
+    command.add_argument("--weights", choices=("ema", "raw"), help="the average of a file's parameters (the default), or not")
     command.add_argument("--config", metavar="FILE", help="the config of a file that says nothing of its network")
     text = "write a run's averaged parameters and config as a folder for elsewhere"
     command = commands.add_parser("export", help=text, description=text, allow_abbrev=False)
@@ -142,21 +139,24 @@ def run(command: str, file: str, workdir: Path, overrides: list[str], line: str)
     built: dict[str, Experiment] = {}
     problems: dict[str, list[str]] = {}
     for name, arm in (arms or {"": tree}).items():
-        with warnings.catch_warnings(record=True) as caught:
+        with warned():
             try:
-                built[name] = build(Config.model_validate(arm), data.shape if data else shape or ())
+                config = Config.model_validate(arm)
+                if command in ("train", "compare") and (n := config.net.options.get("classes")):
+                    remedy = "import takes them, and sampling is without a label"
+                    raise ConfigError(f"net.classes = {n}: no config trains on labels yet; {remedy}")
+                built[name] = build(config, data.shape if data else shape or ())
             except ConfigError as error:
                 problems[name] = str(error).splitlines()
-        for warning in {str(w.message) for w in caught if w.category is UserWarning}:
-            say(f"warning: {warning}")
     if problems:
         shared = [line for line in next(iter(problems.values())) if all(line in lines for lines in problems.values())]
         raise ConfigError(shared + _by_arm(problems, known=shared) if len(problems) > 1 else _by_arm(problems, known=[]))
     space = feature_space(base, data) if data and command in ("evaluate", "compare") else None
     for name, experiment in built.items():
         settle(workdir / name, experiment.config, command)
-    # What a run compiles, its next start and its other arms find again.
-    jax.config.update("jax_compilation_cache_dir", str(workdir.absolute() / ".xla_cache"))
+    # What a run compiles, its next start and its other arms find again: in the user's own folder, for it is run as it is read.
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+    jax.config.update("jax_compilation_cache_dir", str(cache / "onesde" / "xla"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
     if data is None:
         sample(built[""], trained(built[""], workdir), workdir)
@@ -171,7 +171,7 @@ def judge(tree: dict[str, Any], arms: dict[str, dict[str, Any]], opening: bool =
 
     None unless they are for `opening`.
     """
-    found = configs.problems(tree) + part_problems(tree)
+    found = configs.problems(tree) + part_problems(tree) + configs.unlike(tree)
     found += _by_arm({name: configs.problems(arm) + part_problems(arm) for name, arm in arms.items()}, known=found)
     sources = None
     try:
@@ -226,12 +226,9 @@ def settle(run: Path, config: Config, command: str) -> None:
     path = run / "config.json"
     now = config.model_dump()
     if path.exists():
-        before, after = configs.flat(json.loads(path.read_text())), configs.flat(json.loads(json.dumps(now)))
-        changed = [
-            f"{key}: {before.get(key)!r} then, {after.get(key)!r} now"
-            for key in sorted(before.keys() | after.keys())
-            if before.get(key) != after.get(key) and key not in FREE and not key.startswith(FREE_SECTIONS)
-        ]
+        changed = configs.changed(json.loads(path.read_text()), json.loads(json.dumps(now)))
+        if imported(run):  # how it is trained further is yet to be said
+            changed = [line for line in changed if not line.startswith("train.")]
         if changed:
             raise ConfigError([f"{run} is another experiment; take another --workdir, or undo:", *changed[:4]])
     elif command in ("sample", "interpolate", "evaluate"):

@@ -83,7 +83,7 @@ SDE = Kind(sde_lib, sde_lib.SDE)
 NET = Kind(
     models,
     nnx.Module,
-    {"shape": "data", "outputs": "objective", "rngs": "seed", "classes": "the labels of data, which no config trains on yet"},
+    {"shape": "data", "outputs": "objective", "rngs": "seed"},
 )
 PARAMETERIZATION = Kind(models, models.Coefs, {"sde": "sde", "t": "times", "sigma_data": "sigma_data"})
 CONDITIONING = Kind(models, typing.get_type_hints(models.log_noise)["return"], {"sde": "sde", "t": "times"})

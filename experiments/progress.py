@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -17,6 +18,15 @@ def say(text: str) -> None:
     """One line, from the first process only."""
     if jax.process_index() == 0:
         console.print(text, markup=False)
+
+
+@contextmanager
+def warned() -> Iterator[None]:
+    """Says the UserWarnings of what is done inside, each once."""
+    with warnings.catch_warnings(record=True) as caught:
+        yield
+    for warning in dict.fromkeys(str(w.message) for w in caught if w.category is UserWarning):
+        say(f"warning: {warning}")
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from hashlib import sha256
 from typing import Annotated, Any, Literal
 
@@ -10,6 +11,15 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidato
 
 Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0)]
+
+
+def _label(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", name):
+        raise ValueError("it names files: write letters, digits, _, - and ., and begin with none of the last two")
+    return name
+
+
+Label = Annotated[str, AfterValidator(_label)]
 
 
 class Strict(BaseModel):
@@ -168,11 +178,11 @@ class Config(Strict):
     times: Named
     data: Data
     train: Train
-    samplers: Annotated[dict[str, Sampler], Field(min_length=1)]
+    samplers: Annotated[dict[Label, Sampler], Field(min_length=1)]
     sample: Sample
     evaluate: Evaluate = Evaluate()
     interpolate: Interpolate = Interpolate()
-    arms: dict[str, dict[str, Any]] = {}
+    arms: dict[Label, dict[str, Any]] = {}
 
     def digest(self) -> str:
         """The hash that results are stamped with: of the resolved config, in canonical JSON."""

@@ -51,6 +51,8 @@ def train(experiment: Experiment, data: Dataset, workdir: Path) -> State:
         state = init_state(experiment, optimizer, stream(seed, Purpose.INIT))
         if checkpoints.latest() is None:
             state = from_weights(experiment, state, workdir)
+            if imported(workdir):
+                say(f"starting from {workdir / native.FILE}")
         else:
             state = checkpoints.restore(state)
             say(f"resuming {workdir} at step {int(state.step)}")
@@ -96,6 +98,12 @@ def trained(experiment: Experiment, workdir: Path) -> State:
     if not (workdir / native.FILE).exists():
         raise StorageError(f"{workdir} holds no checkpoint: train it first, by the same command with `train`")
     return from_weights(experiment, state, workdir)
+
+
+def imported(workdir: Path) -> bool:
+    """Whether the run is weights from elsewhere, and has not been trained here."""
+    saved = any(path.name.isdigit() for path in (workdir / "checkpoints").glob("*"))
+    return (workdir / native.FILE).is_file() and not saved
 
 
 def from_weights(experiment: Experiment, state: State, workdir: Path) -> State:

@@ -26,8 +26,9 @@ class DDPM(nnx.Module):
     last (Song et al. 2021's `ddpm`).
     `embedding`: of the noise level, "sinusoidal", "positional" (Ho et al., on a c_noise of t = 0..999) or "fourier".
     `waves`: the n for which sin(2^n pi x) and cos(2^n pi x) enter beside x (Kingma et al. 2021, app. C: 7 and 8).
-    `centre_input`: the network sees 2 x - 1, for data in [0, 1]. `classes`: of the labels y; 0: none. `outputs`: images emitted,
-    side by side along the channels (2: a score and its variance). The last convolution starts at zero, so that eps_hat does.
+    `centre_input`: the network sees 2 x - 1, for data in [0, 1]. `classes`: of the labels y; 0: none. `outputs`: images
+    emitted, side by side along the channels (2: a score and its variance). The last convolution starts at zero, so that
+    eps_hat does.
     Raises ValueError where the shape cannot be halved, or an attention resolution never occurs.
     """
 

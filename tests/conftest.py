@@ -1,7 +1,9 @@
 """Eight CPU devices, annotations checked, and every exported SDE in one fixture."""
 
 import os
+import tempfile
 
+os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp()  # what tests compile is not the user's to keep
 os.environ.setdefault("NPROC", "32")  # fake CPU devices deadlock with fewer threads than programs in flight
 # The suite compiles more than it computes.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true")

@@ -20,7 +20,7 @@ from published import draw, outputs_of, relative_error
 from safetensors.numpy import save_file
 
 from experiments import config as configs
-from experiments.bridge import commands, diffusers, diffusers_ddpm, diffusers_ncsnpp, files, native
+from experiments.bridge import commands, diffusers, diffusers_ddpm, diffusers_ncsnpp, files, native, transformers
 from experiments.bridge import layout as layouts
 from experiments.bridge.chosen import chosen
 from experiments.bridge.commands import experiment_of
@@ -31,8 +31,11 @@ from experiments.draw import drawing
 from experiments.errors import ConfigError, StorageError
 from experiments.main import main
 from experiments.schema import Config
+from experiments.tiny import tiny
 from experiments.train import trained
 from models.ddpm import DDPM
+from models.dit import DiT
+from models.mlp import MLP
 from models.unet import ResidualBlock, SelfAttention
 
 ROOT = Path(__file__).parent.parent
@@ -262,9 +265,9 @@ def test_a_checkpoint_with_a_config_and_a_layout(ours, tmp_path, monkeypatch, we
     leaves = {path: np.asarray(value) for path, value in flat(ours[1]).items()}
     tables = {"params_ema": leaves, "optimizer": {"target": {path: value + 1 for path, value in leaves.items()}}, "step": 9}
     (tmp_path / "checkpoint_9").write_bytes(flax.serialization.to_bytes(tables))
-    plain = commands.Published(lambda net: Layout({path: path for path in leaves}))
+    plain = commands.Published((MLP,), lambda net: Layout({path: path for path in leaves}))
     monkeypatch.setitem(commands.LAYOUTS, "plain", plain)
-    monkeypatch.setattr(configs, "read", lambda file, overrides: ours[0].config.model_dump())
+    monkeypatch.setattr(configs, "read", lambda file, overrides, variants: ours[0].config.model_dump())
     line = ["import", str(tmp_path / "checkpoint_9"), str(tmp_path / "run"), "--layout=plain", "--config=ours.py"]
     assert main([*line, f"--weights={weights}"]) == 0
     found = native.read(tmp_path / "run").tensors
@@ -342,7 +345,8 @@ def test_a_run_from_weights_is_fine_tuned(ours, written, tmp_path):
     assert main(["train", *there(written)]) == 0
     assert main(["export", str(written), str(tmp_path / "tuned")]) == 0
     tuned = native.read(tmp_path / "tuned")
-    assert tuned.step == 2
+    assert tuned.step == 5 + 2
+    assert tuned.data not in (None, "abc")  # digits, on which they were trained here
     apart = [np.abs(tuned.tensors[path] - value).max() for path, value in flat(ours[1]).items()]
     assert 0 < max(apart) < 1e-5
 
@@ -395,9 +399,129 @@ def test_native_that_is_not_ours_is_refused(written, tmp_path, capsys, changes, 
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(
+    ("said", "changes"),
+    [
+        ("shape = [65535, 65535, 3]", {"shape": [65535, 65535, 3]}),
+        ("step = -1", {"step": -1}),
+        ("data = 3", {"data": 3}),
+        ("sde.n = 100000000000: it is at most 1000000", {"config": {"sde": {"name": "ddpm_table", "n": 10**11}}}),
+        ("samplers.../x.", {"config": {"samplers": {"../x": {}}}}),
+    ],
+)
+def test_metadata_that_would_harm_is_refused(written, capsys, said, changes):
+    """Before anything of its size is made, or a file by its name."""
+    tensors, metadata = files.read_safetensors(written / native.FILE)
+    config = json.loads(metadata["config"]) | changes.get("config", {})
+    changed = {key: json.dumps(value) for key, value in (changes | {"config": config}).items()}
+    save_file(tensors, written / native.FILE, metadata | changed)
+    with pytest.raises(StorageError) as error:
+        native.read(written)
+    assert said in str(error.value)
+
+
+def test_no_path_comes_from_weights(ours, tmp_path):
+    """Folders and files are of whoever wrote the config."""
+    where = {"data": {"data_dir": "/x"}, "evaluate": {"statistics": "/x", "inception": "/x"}}
+    tree = ours[0].config.model_dump()
+    tree |= {key: tree[key] | paths for key, paths in where.items()}
+    native.write(tmp_path / "x", Config.model_validate(tree), ours[1], SHAPE)
+    assert Config.model_validate(native.read(tmp_path / "x").config) == ours[0].config
+
+
+def test_what_weights_are_is_not_overridden(written, tmp_path, capsys):
+    """Neither in import nor in export; how they are sampled is."""
+    for change in ("parameterization=eps", "sde.name=VESDE", "train.ema=0.5"):
+        for command in ("import", "export"):
+            assert main([command, str(written), str(tmp_path / "out"), f"--config.{change}"]) == 2
+            assert change.partition("=")[0] in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+    assert main(["export", str(written), str(tmp_path / "out"), "--config.sample.seed=4"]) == 0
+    assert native.read(tmp_path / "out").config["sample"]["seed"] == 4
+
+
+def test_weights_are_trained_further_as_one_likes(written, monkeypatch, capsys):
+    """Until there is a checkpoint, by any `train`, and from the weights, as is said; the rest of the config stays."""
+    monkeypatch.setattr("experiments.main.single", lambda *_: None)
+    assert main(["train", *there(written), "--config.train.batch=16", "--config.train.learning_rate=1e-5"]) == 0
+    assert json.loads((written / "config.json").read_text())["train"]["batch"] == 16
+    assert main(["train", *there(written), "--config.sigma_data=2.0"]) == 2
+    (written / "checkpoints" / "2").mkdir(parents=True)
+    assert main(["train", *there(written), "--config.train.batch=8"]) == 2
+    assert "train.batch" in capsys.readouterr().err
+
+
+def test_a_network_with_labels_is_imported_and_sampled_without(tmp_path, capsys):
+    """A published DiT of ten classes, by the command line; it is not trained."""
+    options = {"name": "DiT", "patch": 4, "width": 8, "depth": 1, "heads": 2, "classes": 10}
+    config = tmp_path / "config.py"
+    config.write_text(CONFIG.replace("    return", f"    config.net = {options}\n    config.sample.n = 8\n    return"))
+    net = nnx.eval_shape(lambda: DiT(SHAPE, **{k: v for k, v in options.items() if k != "name"}, rngs=nnx.Rngs(0)))
+    like = nnx.to_pure_dict(nnx.state(net, nnx.Param))
+    names = transformers.dit(net).places
+    shapes = {}
+    for path, leaf in flat(like).items():
+        module, _, name = path.rpartition(".")
+        place, last = names[module], {"kernel": ".weight", "bias": ".bias", "table": ".weight"}[name]
+        if isinstance(place, layouts.Part):  # q, k and v are one
+            place, leaf = place.name, jax.ShapeDtypeStruct((*leaf.shape[:-1], 3 * leaf.shape[-1]), leaf.dtype)
+        shapes[place + last] = (*leaf.shape[:-3:-1], *leaf.shape[:-2]) if name == "kernel" else leaf.shape
+    save_file(draw(shapes), tmp_path / "dit.safetensors")
+    run = tmp_path / "run"
+    assert main(["import", str(tmp_path / "dit.safetensors"), str(run), "--layout=dit", f"--config={config}"]) == 0
+    assert native.read(run).tensors["labels.table"].shape == (11, 8)
+    assert main(["sample", *there(run), "--config.samplers.fast.n=2"]) == 0
+    assert main(["train", *there(run)]) == 2
+    assert "net.classes = 10: no config trains on labels yet" in capsys.readouterr().err
+
+
+def test_copies_of_a_tensor_are_what_is_read():
+    """diffusers' DiT has one embedder a block, and older NCSN++ two of the frequencies."""
+    layout = Layout({"dense": "blocks.0.emb"}, copies=(r"^blocks\.\d+\.emb\.", "blocks.0.emb."))
+    like = {"dense": {"bias": jax.ShapeDtypeStruct((2,), jnp.float32)}}
+    tensors = {"blocks.0.emb.bias": np.ones(2), "blocks.1.emb.bias": np.ones(2)}
+    assert layouts.read(like, layout, tensors, "x")["dense"]["bias"].sum() == 2
+    with pytest.raises(StorageError, match=r"blocks.1.emb.bias is no copy of blocks.0.emb.bias"):
+        layouts.read(like, layout, tensors | {"blocks.1.emb.bias": np.zeros(2)}, "x")
+
+
+def test_a_folder_that_cannot_be_made(written, tmp_path, capsys, monkeypatch):
+    (tmp_path / "file").write_text("")
+    assert main(["export", str(written), str(tmp_path / "file" / "out")]) == 5
+    assert "cannot be used" in capsys.readouterr().err
+    forge(written, {"net": TINY | {"width": 16}})
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert main(["import", str(written), "."]) == 5
+    assert (tmp_path / "here.problems.txt").is_file()
+
+
+def test_a_config_of_data_is_made_tiny(written):
+    """As one that is code; and no code of it is run for that."""
+    assert configs.read(f"{written}/config.json:tiny", [], {"tiny": tiny})["sample"]["n"] == 16
+    config = json.loads((written / "config.json").read_text())
+    (written / "config.json").write_text(json.dumps(config | {"net": "os:abort"}))
+    with pytest.raises(ConfigError, match="os:abort"):
+        configs.read(f"{written}/config.json:tiny", [], {"tiny": tiny})
+
+
+def test_trust_is_about_what_is_called(ours):
+    """Of any text with a colon, the names of parts alone; in few lines."""
+    tree = ours[0].config.model_dump() | {"title": "a: b"}
+    assert configs.trusted(tree | {"conditioning": {"name": "time", "told": "a:b"}}, [], "x")
+    foreign = dict.fromkeys(("sde", "net", "objective", "parameterization"), "os:system")
+    foreign |= {"samplers": {"a\nb": {"step": "os:system"}}}
+    with pytest.raises(ConfigError) as error:
+        configs.trusted(tree | foreign, [], "x")
+    assert len(str(error.value).splitlines()) == 5
+    assert "and 2 more" in str(error.value)
+    assert configs.trusted(tree | foreign, ["--config.sde.name=os:system"], "x")
+
+
 def test_every_misfit_is_named(written, tmp_path, capsys):
     """A few of them on the terminal, all of them in a file beside."""
-    assert main(["import", str(written), str(tmp_path / "run"), "--config.net.width=16"]) == 5
+    forge(written, {"net": TINY | {"width": 16}})
+    assert main(["import", str(written), str(tmp_path / "run")]) == 5
     err = capsys.readouterr().err
     assert len(err.splitlines()) == 5
     listed = (tmp_path / "run.problems.txt").read_text()
@@ -421,6 +545,13 @@ def test_what_import_and_export_are_not_told(written, tmp_path, capsys):
         ),
         (["import", str(written), str(written)], 5, "is there already"),
         (["import", str(tmp_path / "w.safetensors"), out, "--layout=native"], 5, "its format is None"),
+        (["import", str(written), out, "--layout=adm"], 2, "is native, which says that itself: leave out --layout=adm"),
+        (["import", str(written), out, "--weights=raw", "--config=x.py"], 2, "--weights=raw and --config=x.py"),
+        (
+            ["import", str(tmp_path / "w.safetensors"), out, "--layout=adm", "--config=configs/digits/vp.py"],
+            2,
+            "--layout=adm is of the network ADM",
+        ),
         (["export", str(tmp_path), out], 5, "holds no run"),
         (["export", str(written), out, "--layout=tensorflow"], 2, "--layout=tensorflow"),
         (["export", str(written), out, "--layout=diffusers"], 5, "not MLP: take --layout=native"),
@@ -541,6 +672,10 @@ def test_a_folder_of_theirs_there_and_back(unet, tmp_path):
         ({"time_embedding_type": "fourier"}, {}, "time_embedding_type = 'fourier'"),
         ({"sample_size": None}, {}, "sample_size"),
         ({"sample_size": 7}, {}, "sample_size = 7"),
+        ({"sample_size": 1048576}, {}, "sample_size = 1048576"),
+        ({"layers_per_block": 10**9}, {}, "layers_per_block = 1000000000"),
+        ({}, {"num_train_timesteps": 10**11}, "num_train_timesteps = 100000000000"),
+        ({"dropout": float("inf")}, {}, "dropout"),
         ({"new_option": 3}, {}, "new_option = 3"),
         ({"center_input_sample": True}, {}, "center_input_sample = True"),
         ({"_class_name": "UNet2DConditionModel"}, {}, "_class_name = 'UNet2DConditionModel'"),
@@ -656,7 +791,7 @@ def test_what_diffusers_has_no_equal_of_is_not_exported(unet, tmp_path):
 
 def test_importing_from_diffusers_asks_for_data(unet, tmp_path):
     with pytest.raises(ConfigError, match=r"--config\.data\.name"):
-        commands.import_run(folder(tmp_path / "theirs", unet[2]), tmp_path / "run", None, "ema", None, [])
+        commands.import_run(folder(tmp_path / "theirs", unet[2]), tmp_path / "run", None, None, None, [])
 
 
 def test_the_product_never_imports_torch():

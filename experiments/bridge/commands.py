@@ -35,30 +35,40 @@ from experiments.checks import part_problems
 from experiments.config import nearest
 from experiments.data import Decoded, load
 from experiments.errors import ConfigError, DataError, StorageError, UserError
-from experiments.progress import say
+from experiments.progress import say, warned
 from experiments.schema import Config, Data
 from experiments.sources import open_sources
-from experiments.train import trained
+from experiments.tiny import tiny
+from experiments.train import imported, trained
+from models.adm import ADM
+from models.ddpm import DDPM
+from models.dit import DiT
+from models.edm_unet import EDMUNet
+from models.ncsn import NCSN
+from models.ncsnpp import NCSNpp
+from models.ncsnv2 import NCSNv2
+from models.uvit import UViT
 
 
 class Published(NamedTuple):
-    """The `layout` of files that do not say their network, for a network of ours; `prepare` goes before it over the tensors."""
+    """The `layout` of files that do not say their network, for one of our `nets`; `prepare` goes before it over the tensors."""
 
+    nets: tuple[type[Any], ...]
     layout: Callable[[Any], Layout]
     prepare: Callable[[layouts.Tensors], dict[str, np.ndarray]] = dict
 
 
 LAYOUTS = {
-    "score_sde": Published(score_sde.pytorch),
-    "score_sde_flax": Published(score_sde.flax, score_sde.kernels),
-    "ncsn": Published(ncsn.ncsn),
-    "adm": Published(adm.openai),
-    "adm_new_order": Published(partial(adm.openai, order="new")),
-    "edm": Published(edm.song),
-    "edm_adm": Published(edm.dhariwal, edm.turned),
-    "dit": Published(transformers.dit),
-    "dit_diffusers": Published(transformers.dit_diffusers),
-    "uvit": Published(transformers.uvit),
+    "score_sde": Published((NCSNpp, DDPM), score_sde.pytorch),
+    "score_sde_flax": Published((NCSNpp, DDPM), score_sde.flax, score_sde.kernels),
+    "ncsn": Published((NCSN, NCSNv2), ncsn.ncsn),
+    "adm": Published((ADM,), adm.openai),
+    "adm_new_order": Published((ADM,), partial(adm.openai, order="new")),
+    "edm": Published((EDMUNet,), edm.song),
+    "edm_adm": Published((ADM,), edm.dhariwal, edm.turned),
+    "dit": Published((DiT,), transformers.dit),
+    "dit_diffusers": Published((DiT,), transformers.dit_diffusers),
+    "uvit": Published((UViT,), transformers.uvit),
 }
 KINDS = (diffusers_ddpm.KIND, diffusers_ncsnpp.KIND)
 """The folders of diffusers."""
@@ -66,27 +76,30 @@ EXPORTS: dict[str, Callable[[Path, Config, nnx.Module, Any, tuple[int, ...]], No
 """By name, what writes a network for elsewhere: write(folder, config, net, params, shape)."""
 
 
-def import_run(source: Path, out: Path, layout: str | None, weights: str, file: str | None, overrides: list[str]) -> None:
+def import_run(
+    source: Path, out: Path, layout: str | None, weights: str | None, file: str | None, overrides: list[str]
+) -> None:
     """Makes `out` a run of the network in `source`, a file or a folder.
 
     `layout`: whose names its tensors have; folders of diffusers and of ours say so themselves. `weights`: "ema", the average,
-    or "raw". `file`: the config file that says what `source` does not. Raises ConfigError, DataError, or StorageError with each
-    tensor that has no place, or another shape.
+    or "raw"; None: the average, where there is a choice. `file`: the config file that says what `source` does not. Raises
+    ConfigError, DataError, or StorageError with each tensor that has no place, or another shape.
     """
     empty(out)
     if not source.exists():
         raise StorageError(f"no file or folder {source}")
-    layout = layout or told(source)
+    own = told(source)
+    _agree(source, own, layout, weights, file)
+    layout = layout or own
     if layout == "native":
         ours = native.read(source)
-        tree = configs.trusted(configs.overridden(ours.config, overrides), overrides, str(source))
-        experiment = experiment_of(tree, ours.shape)
+        experiment = experiment_of(configs.kept(ours.config, overrides, str(source)), ours.shape)
         params = native.fitted(_like(experiment), ours.tensors, str(source))
         _finish(out, experiment, params, source, ours.step, ours.data)
     elif layout == "diffusers":
         theirs = diffusers.read(source, KINDS)
         experiment = experiment_of(_tree(file, overrides, theirs.sections, source), theirs.shape)
-        places = _places(theirs.layout, layout, experiment)
+        places = _places((theirs.net,), theirs.layout, layout, experiment)
         _finish(out, experiment, layouts.read(_like(experiment), places, theirs.tensors, str(source)), source)
     elif layout is None or file is None:
         options = {"--layout=" + "|".join(LAYOUTS): layout, "--config=FILE": file}
@@ -95,19 +108,27 @@ def import_run(source: Path, out: Path, layout: str | None, weights: str, file: 
     elif layout not in LAYOUTS:
         raise ConfigError(f"--layout={layout} is unknown{nearest(layout, ['native', 'diffusers', *LAYOUTS])}")
     else:
-        experiment = experiment_of(configs.read(file, overrides), None)
+        experiment = experiment_of(configs.read(file, overrides, {"tiny": tiny}), None)
         published = LAYOUTS[layout]
-        places = _places(published.layout, layout, experiment)
-        tensors = published.prepare(chosen(files.read_tensors(source), places, weights, source))
+        places = _places(published.nets, published.layout, layout, experiment)
+        tensors = published.prepare(chosen(files.read_tensors(source), places, weights or "ema", source))
         _finish(out, experiment, layouts.read(_like(experiment), places, tensors, str(source)), source)
 
 
-def _places(layout: Callable[[Any], Layout], name: str, experiment: Experiment) -> Layout:
-    """The layout of the experiment's network. ConfigError where it is of other networks."""
-    try:
-        return layout(network(experiment))
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ConfigError(f"--layout={name} is not of the network {experiment.config.net.name}: {error}") from error
+def _agree(source: Path, own: str | None, layout: str | None, weights: str | None, file: str | None) -> None:
+    """ConfigError where the command line says what a source `own`s to be says itself."""
+    said = {"--layout": own and layout != own and layout, "--weights": own and weights, "--config": own == "native" and file}
+    if wrong := [f"{option}={value}" for option, value in said.items() if value]:
+        raise ConfigError(f"{source} is {own}, which says that itself: leave out {' and '.join(wrong)}")
+
+
+def _places(nets: tuple[type[Any], ...], layout: Callable[[Any], Layout], name: str, experiment: Experiment) -> Layout:
+    """The layout of the experiment's network. ConfigError where it is not of `nets`."""
+    net = network(experiment)
+    if not isinstance(net, nets):
+        known = " or ".join(each.__name__ for each in nets)
+        raise ConfigError(f"--layout={name} is of the network {known}, and net.name = {experiment.config.net.name}")
+    return layout(net)
 
 
 def _finish(out: Path, experiment: Experiment, params: Any, source: Path, step: int = 0, data: str | None = None) -> None:
@@ -124,9 +145,9 @@ def export_run(run: Path, out: Path, layout: str, overrides: list[str]) -> None:
         raise ConfigError(f"--layout={layout} is unknown{nearest(layout, ['native', *EXPORTS])}")
     if not (run / "config.json").is_file():
         raise StorageError(f"{run} holds no run, which has a config.json")
-    tree = configs.read(str(run / "config.json"), overrides)
+    tree = configs.kept(configs.stored(run / "config.json"), overrides, str(run))
     kept = native.read(run) if (run / native.FILE).is_file() else None
-    if kept is not None:
+    if kept is not None and imported(run):
         shape, digest = kept.shape, kept.data
     else:
         settings = Config.model_validate(tree)
@@ -135,12 +156,12 @@ def export_run(run: Path, out: Path, layout: str, overrides: list[str]) -> None:
     experiment = experiment_of(tree, shape)
     state = trained(experiment, run)
     params = jax.tree.map(np.asarray, state.ema)
+    step = int(state.step) + (kept.step if kept else 0)
     if layout == "native":
-        step = int(state.step) or (kept.step if kept else 0)
         native.write(out, experiment.config, params, shape, step, digest)
     else:
         EXPORTS[layout](out, experiment.config, network(experiment), params, shape)
-    say(f"{out}: the averaged parameters of {run} at step {int(state.step)}, as {layout}")
+    say(f"{out}: the averaged parameters of {run} at step {step}, as {layout}")
 
 
 def told(source: Path) -> str | None:
@@ -165,7 +186,8 @@ def experiment_of(tree: dict[str, Any], shape: tuple[int, ...] | None) -> Experi
     config = Config.model_validate(tree)
     if config.arms:
         raise ConfigError(f"a config without arms is needed, and this has {', '.join(config.arms)}")
-    return build(config, _shape(config.data) if shape is None else shape)
+    with warned():
+        return build(config, _shape(config.data) if shape is None else shape)
 
 
 def network(experiment: Experiment) -> nnx.Module:
@@ -177,7 +199,7 @@ def network(experiment: Experiment) -> nnx.Module:
 
 
 def _like(experiment: Experiment) -> Any:
-    return jax.eval_shape(experiment.model.init, jax.random.key(0), jnp.zeros(experiment.shape))
+    return jax.eval_shape(experiment.model.init, jax.random.key(0), jax.ShapeDtypeStruct(experiment.shape, jnp.float32))
 
 
 def _tree(file: str | None, overrides: list[str], sections: dict[str, Any], source: Path) -> dict[str, Any]:
@@ -186,7 +208,7 @@ def _tree(file: str | None, overrides: list[str], sections: dict[str, Any], sour
     How it is trained further and sampled is the file's to say.
     """
     if file is not None:
-        tree, chosen_here = configs.read(file, []), ("times", "sample.sampler")
+        tree, chosen_here = configs.read(file, overrides, {"tiny": tiny}), ("times", "sample.sampler")
         sections = {key: value for key, value in sections.items() if key not in chosen_here}
     elif any(override.startswith("--config.data.name=") for override in overrides):
         tree = base.get_config().to_dict() | {"title": source.name}
@@ -207,14 +229,18 @@ def _shape(config: Data) -> tuple[int, ...]:
 
 @contextmanager
 def briefly(out: Path) -> Iterator[None]:
-    """Says the first of many problems, and writes all of them beside `out`."""
+    """Says the first of many problems, and writes all of them beside `out`. StorageError for what the system refuses."""
     try:
-        yield
-    except UserError as error:
-        lines = str(error).splitlines()
-        if len(lines) <= 5:
-            raise
-        path = out.with_name(f"{out.name}.problems.txt")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("\n".join(lines) + "\n")
-        raise type(error)([*lines[:4], f"and {len(lines) - 4} more: all are in {path}"]) from error
+        try:
+            yield
+        except UserError as error:
+            lines = str(error).splitlines()
+            if len(lines) <= 5:
+                raise
+            whole = out.absolute()  # "." has no name
+            path = whole.with_name(f"{whole.name}.problems.txt")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("\n".join(lines) + "\n")
+            raise type(error)([*lines[:4], f"and {len(lines) - 4} more: all are in {path}"]) from error
+    except OSError as error:
+        raise StorageError(f"{error.filename or out} cannot be used: {error.strerror or error}") from error

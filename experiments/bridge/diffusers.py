@@ -7,6 +7,7 @@ field of the two files has the values of ours, and any other is refused.
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -16,7 +17,7 @@ import numpy as np
 from flax import nnx
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from experiments.bridge.files import read_tensors
+from experiments.bridge.files import LARGEST, read_tensors
 from experiments.bridge.layout import Layout, flat
 from experiments.config import described
 from experiments.errors import StorageError
@@ -39,8 +40,8 @@ class UNet(Fields):
     sample_size: Count | tuple[Count, Count]
     in_channels: Count
     out_channels: Count
-    block_out_channels: Annotated[tuple[Count, ...], Field(min_length=1)]
-    layers_per_block: Count
+    block_out_channels: Annotated[tuple[Annotated[int, Field(ge=1, le=2**16)], ...], Field(min_length=1, max_length=16)]
+    layers_per_block: Annotated[int, Field(ge=1, le=64)]
     down_block_types: tuple[str, ...]
     up_block_types: tuple[str, ...]
     attention_head_dim: Count | None
@@ -109,11 +110,12 @@ class Kind(NamedTuple):
 
 
 class Source(NamedTuple):
-    """What a folder says: sections of our config by dotted keys, the shape of an image, its tensors, and where they stand."""
+    """What a folder says: sections of our config by dotted keys, the shape of an image, its tensors, their places."""
 
     sections: dict[str, Any]
     shape: tuple[int, ...]
     tensors: dict[str, np.ndarray]
+    net: type[Any]
     layout: Callable[[Any], Layout]
 
 
@@ -146,12 +148,11 @@ def read(folder: Path, kinds: Sequence[Kind]) -> Source:
         raise StorageError(f"{root} has none of {', '.join(WEIGHTS)}")
 
     _agree(model, unet, _even(unet))
-    height, width = unet.sample_size if isinstance(unet.sample_size, tuple) else (unet.sample_size,) * 2
-    shape = (height, width, unet.in_channels)
-    options = _pyramid(unet, height) | kind.options(unet)
+    shape = (*_sides(unet), unet.in_channels)
+    options = _pyramid(unet, shape[0]) | kind.options(unet)
     _agree(model, unet, kind.alike(unet, nnx.eval_shape(lambda: kind.net(shape, **options, rngs=nnx.Rngs(0)))))
     sections = {"net": {"name": kind.net.__name__, **options}, "scale_input": False} | kind.sections(scheduler)
-    return Source(sections, shape, _renamed(read_tensors(weights)), kind.layout)
+    return Source(sections, shape, _renamed(read_tensors(weights)), kind.net, kind.layout)
 
 
 RULES = {
@@ -223,15 +224,21 @@ def _even(unet: UNet) -> dict[str, bool]:
     width, *_ = channels = unet.block_out_channels
     down = _attends(unet.down_block_types)
     attending = {n for n, attends in zip(channels, down, strict=False) if attends} | {channels[-1]}
-    sides = unet.sample_size if isinstance(unet.sample_size, tuple) else (unet.sample_size,)
+    sides = _sides(unet)
     return {
         "out_channels": unet.out_channels == unet.in_channels,
         "block_out_channels": all(n % width == 0 for n in channels) and len(down) == len(channels),
         "up_block_types": _attends(unet.up_block_types) == down[::-1],
         "attention_head_dim": unet.attention_head_dim is None or attending == {unet.attention_head_dim},
         "time_embedding_dim": unet.time_embedding_dim in (None, 4 * width),
-        "sample_size": not any(side % 2 ** (len(channels) - 1) for side in sides),
+        "sample_size": not any(side % 2 ** (len(channels) - 1) for side in sides)
+        and math.prod(sides) * unet.in_channels <= LARGEST,
     }
+
+
+def _sides(unet: UNet) -> tuple[int, ...]:
+    """Of an image: its height and width."""
+    return unet.sample_size if isinstance(unet.sample_size, tuple) else (unet.sample_size,) * 2
 
 
 def _pyramid(unet: UNet, height: int) -> dict[str, Any]:

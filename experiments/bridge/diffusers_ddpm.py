@@ -13,6 +13,7 @@ from safetensors.numpy import save
 from experiments.bridge import diffusers
 from experiments.bridge import layout as layouts
 from experiments.bridge.diffusers import RULES, UNET_DEFAULTS, WEIGHTS, Fields, Kind
+from experiments.bridge.files import MOST
 from experiments.bridge.layout import Layout, flat
 from experiments.errors import StorageError
 from experiments.parts import parameters
@@ -46,7 +47,7 @@ class UNet(diffusers.UNet):
 class Scheduler(Fields):
     """What of DDPMScheduler and DDIMScheduler is the model's; how they sample is a sampler's to say, and not taken over."""
 
-    num_train_timesteps: Annotated[int, Field(ge=2)] = 1000
+    num_train_timesteps: Annotated[int, Field(ge=2, le=MOST)] = 1000
     beta_start: Annotated[float, Field(gt=0, lt=1)] = 0.0001
     beta_end: Annotated[float, Field(gt=0, lt=1)] = 0.02
     beta_schedule: Literal["linear", "scaled_linear"] = "linear"

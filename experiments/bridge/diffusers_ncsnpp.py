@@ -13,6 +13,7 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from experiments.bridge import diffusers
 from experiments.bridge.diffusers import RULES, Fields, Kind
+from experiments.bridge.files import MOST
 from experiments.bridge.layout import Layout
 from experiments.schema import Count, Positive
 from models.ncsnpp import NCSNpp
@@ -41,7 +42,7 @@ class UNet(diffusers.UNet):
 class Scheduler(Fields):
     """ScoreSdeVeScheduler: sigma(t) = sigma_min (sigma_max / sigma_min)^t, and how the published sampler goes down it."""
 
-    num_train_timesteps: Annotated[int, Field(ge=2)] = 2000
+    num_train_timesteps: Annotated[int, Field(ge=2, le=MOST)] = 2000
     snr: Positive = 0.15
     sigma_min: Positive = 0.01
     sigma_max: Positive = Field(1348.0, validate_default=True)
@@ -107,7 +108,7 @@ def layout(net: NCSNpp) -> Layout:
         rf"reads\.{last}\.read\.norm": r"conv_norm_out",
         rf"reads\.{last}\.read\.conv": r"conv_out",
     }
-    return Layout(diffusers.places(net, rules), ignored=r"^time_proj\.W$")  # in older files, beside an equal time_proj.weight
+    return Layout(diffusers.places(net, rules), copies=(r"^time_proj\.W$", "time_proj.weight"))  # both are in older files
 
 
 KIND = Kind(("ScoreSdeVeScheduler",), UNet, Scheduler, NCSNpp, options, alike, sections, layout)

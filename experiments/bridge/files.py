@@ -28,6 +28,10 @@ SECONDS = 600
 """What a process may take to read a torch file."""
 WIDEST = 10_000
 """The most entries of one table in msgpack, which says a table's length before its entries, and would have memory for it."""
+LARGEST = 2**26
+"""The most numbers of an image."""
+MOST = 10**6
+"""The most times of a schedule, and the most of anything else that a part of a config counts."""
 DTYPES = {np.dtype(d).name: np.dtype(d) for d in (*"?bhilqBHILQefd", ml_dtypes.bfloat16)}
 
 

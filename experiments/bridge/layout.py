@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from experiments.config import flat
 from experiments.errors import StorageError
 
 Tensors = Mapping[str, np.ndarray]
@@ -32,11 +33,13 @@ class Part(NamedTuple):
 class Layout(NamedTuple):
     """`places`: of our modules, as "down.0.1.block.conv1", or single parameters, as "positions", in a published file.
 
-    `ignored`: a regular expression for published tensors that are no parameters of ours.
+    `ignored`: a regular expression for published tensors that are no parameters of ours; `copies`: for those that repeat what
+    another holds, which the expression's replacement names.
     """
 
     places: Mapping[str, str | Part]
     ignored: str = r"(?!)"
+    copies: tuple[str, str] = (r"(?!)", "")
 
 
 class _Slot(NamedTuple):
@@ -61,8 +64,13 @@ def read(like: Any, layout: Layout, tensors: Tensors, origin: str) -> Any:
         if value.shape != slot.shape:
             problems.append(f"{slot.theirs} {tensors[slot.theirs].shape} does not fit our {slot.ours} {slot.shape}")
         leaves[slot.ours] = value
-    problems += [f"tensor {name} {tensors[name].shape} has no place" for name in sorted(tensors.keys() - used)
-                 if not re.search(layout.ignored, name)]  # fmt: skip
+    for name in sorted(tensors.keys() - used):
+        first = re.sub(*layout.copies, name)
+        if first != name and first in used:
+            if not np.array_equal(tensors[name], tensors[first]):
+                problems.append(f"tensor {name} is no copy of {first}, which is read in its place")
+        elif not re.search(layout.ignored, name):
+            problems.append(f"tensor {name} {tensors[name].shape} has no place")
     if problems:
         raise StorageError([f"{origin} does not fit the network: {len(problems)} of its tensors or ours", *problems])
     return _unflat(leaves)
@@ -73,7 +81,7 @@ def write(params: Any, layout: Layout, shapes: Mapping[str, tuple[int, ...]]) ->
 
     StorageError names what stays unwritten.
     """
-    wanted = {name: shape for name, shape in shapes.items() if not re.search(layout.ignored, name)}
+    wanted = {name: shape for name, shape in shapes.items() if not re.search(f"{layout.ignored}|{layout.copies[0]}", name)}
     values, written = flat(params), {name: np.full(shape, np.nan, np.float32) for name, shape in wanted.items()}
     for slot in _slots(params, layout, written):
         theirs = written[slot.theirs]
@@ -86,17 +94,6 @@ def write(params: Any, layout: Layout, shapes: Mapping[str, tuple[int, ...]]) ->
     if unwritten := [name for name, value in written.items() if np.isnan(value).any()]:
         raise StorageError([f"{len(unwritten)} tensors of the layout have no parameter of ours:", *unwritten])
     return written
-
-
-def flat(tree: Any, prefix: str = "") -> dict[str, Any]:
-    """The leaves of a tree of dictionaries by their dotted paths."""
-    if not isinstance(tree, Mapping):
-        return {prefix: tree}
-    return {
-        path: leaf
-        for key, below in tree.items()
-        for path, leaf in flat(below, f"{prefix}.{key}" if prefix else str(key)).items()
-    }
 
 
 def _unflat(leaves: Mapping[str, Any]) -> dict[Any, Any]:

@@ -6,6 +6,7 @@ weights.safetensors carries the config in its metadata, and config.json beside i
 from __future__ import annotations
 
 import json
+import math
 import os
 from importlib.metadata import version
 from pathlib import Path
@@ -17,13 +18,15 @@ from safetensors.numpy import save
 
 from experiments import config as configs
 from experiments.bridge import layout as layouts
-from experiments.bridge.files import read_safetensors
+from experiments.bridge.files import LARGEST, MOST, read_safetensors
 from experiments.bridge.layout import Layout, flat
 from experiments.errors import StorageError
 from experiments.schema import Config
 
 FILE = "weights.safetensors"
 FORMAT = "onesde 1"
+PATHS = ("data.data_dir", "evaluate.inception", "evaluate.statistics")
+"""Keys of folders and files of whoever wrote the config: a reader has others, and opens none on a file's word."""
 
 
 class Native(NamedTuple):
@@ -56,14 +59,32 @@ def read(path: Path) -> Native:
         raise StorageError(f"{path} is not one of ours, {FORMAT}: its format is {metadata.get('format')!r}")
     try:
         config, shape, step, data = (json.loads(metadata[key]) for key in ("config", "shape", "step", "data"))
-        config = configs.from_json(config)
-        right = all(type(side) is int and 0 < side < 2**16 for side in shape) and type(step) is int
-        problems = configs.problems(config) if right else [f"shape = {shape!r}, step = {step!r}"]
+        config = _without(configs.from_json(config), PATHS)
+        problems = configs.problems(config) or _problems(config, shape, step, data)
     except (KeyError, ValueError, TypeError, RecursionError) as error:
         raise StorageError(f"{path} has no config of ours: {type(error).__name__}: {' '.join(str(error).split())}") from error
     if problems:
         raise StorageError([f"{path} has no config of ours:", *problems])
     return Native(config, tuple(shape), tensors, step, data)
+
+
+def _without(tree: Any, keys: tuple[str, ...], prefix: str = "") -> Any:
+    """The tree without those dotted keys."""
+    if not isinstance(tree, dict):
+        return tree
+    return {k: _without(below, keys, f"{prefix}{k}.") for k, below in tree.items() if f"{prefix}{k}" not in keys}
+
+
+def _problems(config: dict[str, Any], shape: Any, step: Any, data: Any) -> list[str]:
+    """What is wrong with the rest of the metadata, and what of the config would fill the memory."""
+    counts = {key: n for key, n in flat(config).items() if key.startswith(("sde.", "net.", "times.", "conditioning."))}
+    right = {
+        f"shape = {shape!r}": all(type(side) is int and side > 0 for side in shape) and math.prod(shape) <= LARGEST,
+        f"step = {step!r}": type(step) is int and step >= 0,
+        f"data = {data!r}": data is None or isinstance(data, str),
+    }
+    large = [f"{key} = {n}: it is at most {MOST}" for key, n in counts.items() if type(n) is int and n > MOST]
+    return large + [said[:300] for said, fine in right.items() if not fine]
 
 
 def fitted(like: Any, tensors: layouts.Tensors, origin: str) -> Any:

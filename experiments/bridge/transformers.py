@@ -26,8 +26,9 @@ def dit(net: DiT) -> Layout:
 def dit_diffusers(net: DiT) -> Layout:
     """Diffusers' DiTTransformer2DModel.
 
-    It keeps the embeddings of noise level and label once a block, of which its converted weights are copies: block 0's are
-    read. Its own frequencies of the noise level are 10000^(-k/127), not the 10000^(-k/128) that the weights were trained with.
+    It keeps the embeddings of noise level and label once a block, which in its converted weights are copies: block 0's are
+    read, and others refused. Its own frequencies of the noise level are 10000^(-k/127), not the 10000^(-k/128) that the weights
+    were trained with.
     """
     embeddings = "transformer_blocks.0.norm1.emb"
     places: dict[str, str | Part] = {
@@ -47,7 +48,7 @@ def dit_diffusers(net: DiT) -> Layout:
             f"{ours}.feed.dense2": f"{theirs}.ff.net.2",
             f"{ours}.modulation": f"{theirs}.norm1.linear",
         }
-    return Layout(places, ignored=r"^transformer_blocks\.[1-9]\d*\.norm1\.emb\.|^pos_embed\.pos_embed$")
+    return Layout(places, r"^pos_embed\.pos_embed$", (r"^transformer_blocks\.[1-9]\d*\.norm1\.emb\.", f"{embeddings}."))
 
 
 def uvit(net: UViT) -> Layout:
