@@ -62,6 +62,7 @@ def bits_of(
                 scaler.place(k, u),
                 key=probe_key if options.probes else None,
                 probes=max(options.probes, 1),
+                t_min=options.t_min,
                 rtol=options.tolerance,
                 atol=options.tolerance,
             )
@@ -71,7 +72,8 @@ def bits_of(
         log_p, bound = logsumexp(log_weights) - math.log(options.draws), jnp.nan
         if options.bound_times:
             u, log_q = placed(0)
-            bound = continuous_bound(sde, score, m=options.bound_times)(bound_key, scaler.place(k, u)).total + log_q
+            bound_of = continuous_bound(sde, score, m=options.bound_times, t_min=options.t_min)
+            bound = bound_of(bound_key, scaler.place(k, u)).total + log_q
         return Bits(scaler.bits_per_dim(log_p, k.size), scaler.bits_per_dim(-bound, k.size), nfe.sum())
 
     return bits
@@ -140,7 +142,9 @@ def _learned(experiment: Experiment, params: Any, data: Dataset) -> tuple[Dequan
     init_key, fit_key = jax.random.split(stream(config.seed, Purpose.DEQUANTIZER))
 
     def bound(params: Any, key: Key[Array, ""], k: Levels, u: Event) -> Scalar:
-        return continuous_bound(experiment.sde, experiment.score(params), m=1)(key, scaler.place(k, u)).total
+        return continuous_bound(experiment.sde, experiment.score(params), m=1, t_min=experiment.config.evaluate.t_min)(
+            key, scaler.place(k, u)
+        ).total
 
     say(f"fitting q(u | k) in {steps} steps (compiles first)")
     share = config.train.batch, jax.process_index(), jax.process_count()

@@ -126,7 +126,8 @@ class Evaluate(Strict):
     `inception`: the weights file for the `features` of FID; `statistics`: the folder that keeps those of the real examples
     ("": the run's own). The flow is solved to `tolerance`, its divergence by `probes` of Hutchinson's (0: exact, by D products
     an evaluation), at `draws` importance-weighted draws of `dequantizer`, which if variational is fitted in
-    `dequantizer_steps`; beside it stands the variational bound, at `bound_times` times an example (0: none).
+    `dequantizer_steps`; beside it stands the variational bound, at `bound_times` times an example (0: none). Both start at
+    `t_min`, below which the network may not have been trained (None: the SDE's).
     """
 
     n: Annotated[int, Field(ge=8)] = 1000
@@ -139,6 +140,7 @@ class Evaluate(Strict):
     neighbours: Count = 3
     likelihood: Annotated[int | Literal["all"], PlainValidator(_examples)] = 256
     tolerance: Positive = 1e-4
+    t_min: Annotated[float, Field(gt=0, lt=1)] | None = None
     probes: Annotated[int, Field(ge=0)] = 1
     draws: Count = 1
     dequantizer: Literal["uniform", "variational"] = "uniform"

@@ -34,7 +34,8 @@ def tiny(tree: dict[str, Any]) -> dict[str, Any]:
 def _network(section: dict[str, Any] | str) -> dict[str, Any]:
     net = {"name": section} if isinstance(section, str) else section
     taken = parameters(NET.find(net["name"]))
-    return net | {name: small(net.get(name, taken[name].default)) for name, small in NETWORK.items() if name in taken}
+    known = {name: p.default for name, p in taken.items() if p.default is not p.empty} | net
+    return net | {name: small(known[name]) for name, small in NETWORK.items() if name in taken and name in known}
 
 
 def _train(section: dict[str, Any]) -> dict[str, Any]:
@@ -51,7 +52,7 @@ def _samplers(section: dict[str, Any]) -> dict[str, Any]:
 
 
 SECTIONS = {
-    "data": lambda section: section | DATA,
+    "data": lambda section: section if section.get("levels") == 0 else section | DATA,
     "net": _network,
     "train": _train,
     "samplers": _samplers,

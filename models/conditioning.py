@@ -25,9 +25,12 @@ def time(sde: SDE, t: Scalar, scale: Positive = 999.0) -> Scalar:
     return scale * jnp.asarray(t)
 
 
-def index(sde: SDE, t: Scalar, n: Count = 1000) -> Scalar:
-    """n t - 1: DDPM's label 0 ... n - 1 of t = i/n (Ho et al. 2020), and between them what is between."""
-    return n * jnp.asarray(t) - 1
+def index(sde: SDE, t: Scalar, n: Count = 1000, scale: Positive = 1.0) -> Scalar:
+    """scale (n t - 1): DDPM's label 0 ... n - 1 of t = i/n (Ho et al. 2020), and between them what is between.
+
+    Improved DDPM scales its labels to 1000 (Nichol & Dhariwal 2021's `rescale_timesteps`).
+    """
+    return scale * (n * jnp.asarray(t) - 1)
 
 
 def rung(sde: SDE, t: Scalar, n: Count = 1000) -> Scalar:

@@ -108,6 +108,8 @@ class DDPM(nnx.Module):
             c = c + self.labels(y).astype(x.dtype)
         c = nnx.silu(c)
         x = 2 * x - 1 if self.centre_input else x
+        if self.waves and x.dtype != jnp.float32:
+            raise ValueError(f"waves {self.waves} of x in {x.dtype} are noise, {2.0 ** max(self.waves):g} pi x needs float32")
         angles = [2.0**n * jnp.pi * x for n in self.waves]
         h = self.first(jnp.concatenate([x, *map(jnp.sin, angles), *map(jnp.cos, angles)], axis=-1))
         skips = [h]

@@ -37,7 +37,8 @@ class EDMUNet(nnx.Module):
     the channels.
 
     The defaults are EDM's DDPM++ for CIFAR-10; its NCSN++ has embedding "fourier", noise_multiplier 2, encoder "residual" and
-    filter (1, 3, 3, 1). For FFHQ at 64 x 64: multipliers (1, 2, 2, 2), dropout 0.05. ADM as EDM trains it is `models.ADM`.
+    filter (1, 3, 3, 1). For FFHQ at 64 x 64: multipliers (1, 2, 2, 2), dropout 0.05. EDM's ADM is
+    `models.ADM`.
     Raises ValueError where the shape cannot be halved, or an attention resolution never occurs.
     """
 

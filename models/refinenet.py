@@ -47,7 +47,7 @@ class ResidualBlock(Block):
         h = self.conv1(nnx.elu(self.norm1(x, label)))
         h = self.conv2(nnx.elu(self.norm2(h, label)))
         h = (x if self.shortcut is None else self.shortcut(x)) + h
-        return nnx.avg_pool(h, (2, 2), (2, 2)) if self.halve else h
+        return nnx.avg_pool(h.astype(jnp.float32), (2, 2), (2, 2)).astype(h.dtype) if self.halve else h
 
 
 class Unit(nnx.Module):
@@ -82,10 +82,11 @@ class ChainedPooling(nnx.Module):
         self.units = nnx.List([Unit(channels, channels, rungs, rngs=rngs) for _ in range(2)])
 
     def __call__(self, x: Images, label: Label) -> Images:
-        pool = {"max": nnx.max_pool, "mean": nnx.avg_pool}[self.pool]
+        reduce = {"max": nnx.max_pool, "mean": nnx.avg_pool}[self.pool]
+        pool = lambda h: reduce(h.astype(jnp.float32), (5, 5), padding="SAME").astype(h.dtype)
         h = total = nnx.elu(x)
         for unit in self.units:
-            h = unit(h, label, lambda h: pool(h, (5, 5), padding="SAME"))
+            h = unit(h, label, pool)
             total = total + h
         return total
 

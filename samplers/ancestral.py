@@ -8,20 +8,24 @@ import jax
 import jax.numpy as jnp
 
 from samplers.step import Step, stateless
-from sde_lib.base import SDE, Count, Event, Scalar, Score, UnitInterval, linear
+from sde_lib.base import SDE, Count, Event, Positive, Scalar, Score, UnitInterval, linear
 
 
-def ancestral(sde: SDE, score: Score, v: UnitInterval | Callable[[Event, Scalar], Event] = 0.0) -> Step:
+def ancestral(
+    sde: SDE, score: Score, v: UnitInterval | Callable[[Event, Scalar], Event] = 0.0, clip: Positive | None = None
+) -> Step:
     """x_s ~ N(mean of q(x_s | x_t, x_0 = E[x_0 | x_t]), std^2),  std = std_transition^v std_posterior^(1 - v).
 
     DDPM's sampler on VP (Ho et al. 2020, alg. 2), SMLD's on VE (Song et al. 2021, eq. 47). `v` = 0 is DDPM's "fixedsmall", the
     deviation of q itself; `v` = 1 its "fixedlarge", that of p(x_t | x_s); v(x_t, t) a learned one (Nichol & Dhariwal 2021,
-    eq. 15), which under jit shares the score's evaluation of the network. A step to sigma_s = 0 adds no noise.
+    eq. 15), which under jit shares the score's evaluation of the network. A step to sigma_s = 0 adds no noise. `clip`: the
+    largest |x_0|, 1 for DDPM's samples of data in [-1, 1] (`clip_denoised`); None: any.
     """
     sde = linear(sde, "ancestral", "euler_maruyama serves any SDE")
 
     def update(key, x, t, s):
-        mean, smallest = sde.posterior(x, sde.denoise(score, x, t), t, s)
+        x_0 = sde.denoise(score, x, t)
+        mean, smallest = sde.posterior(x, x_0 if clip is None else jnp.clip(x_0, -clip, clip), t, s)
         _, largest = sde.transition(t, s)
         share = v(x, t) if callable(v) else v
         std = jnp.where(smallest == 0, 0.0, largest**share * smallest ** (1 - share))

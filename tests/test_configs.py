@@ -14,6 +14,7 @@ from experiments import config as configs
 from experiments.build import build
 from experiments.checks import part_problems
 from experiments.main import main
+from experiments.parts import NET, parameters
 from experiments.randomness import Purpose, stream
 from experiments.schema import Config
 from experiments.tiny import tiny
@@ -51,6 +52,15 @@ def test_a_recipe_says_what_it_costs_and_what_to_expect(path):
     text = path.read_text().split('"""')[1]
     assert re.search(r"^Cost: .*(.|\n)*TFLOP a step", text, re.MULTILINE)
     assert re.search(r"^Published: .{20}", text, re.MULTILINE)
+
+
+@recipe
+def test_a_network_of_data_in_0_1_centres_it(path):
+    """score_sde's networks see 2x - 1 of such data, and of centred data what it is."""
+    tree = configs.read(str(path), [])
+    taken = parameters(NET.find(tree["net"]["name"]))
+    centres = tree["net"].get("centre_input", taken["centre_input"].default if "centre_input" in taken else False)
+    assert centres == (tree["data"].get("range") == "unit")
 
 
 @recipe

@@ -141,11 +141,12 @@ def test_cifar_ddpm_has_the_published_size():
     [
         (models.time, lambda sde, t: 999 * t),
         (partial(models.index, n=50), lambda sde, t: 50 * t - 1),
+        (partial(models.index, n=4000, scale=0.25), lambda sde, t: (4000 * t - 1) / 4),
         (partial(models.rung, n=11), lambda sde, t: 10 * (1 - t)),
         (models.log_noise, lambda sde, t: np.log(sde.sigma(t) / sde.alpha(t)) / 4),
         (partial(models.log_noise, scale=1.0, factor=0.5), lambda sde, t: np.log(0.5 * sde.sigma(t) / sde.alpha(t))),
     ],
-    ids=["time", "index", "rung", "quarter log", "log sigma"],
+    ids=["time", "index", "scaled index", "rung", "quarter log", "log sigma"],
 )
 def test_the_network_hears_what_its_paper_tells_it(sde, conditioning, label):
     """c_noise is the label at t and c_in is 1 where the input is not scaled; skip and out are the parameterisation's."""
@@ -237,3 +238,11 @@ def test_a_network_that_centres_sees_two_x_minus_one():
     params = jax.tree.map(lambda a: a + 0.05, functional(small).init(jax.random.key(1), x[0]))
     centred = functional(partial(small, centre_input=True)).apply(params, x, jnp.zeros(1), None, None)
     np.testing.assert_allclose(centred, functional(small).apply(params, 2 * x - 1, jnp.zeros(1), None, None), rtol=1e-6)
+
+
+def test_waves_are_refused_in_bfloat16():
+    """2^8 pi x of an x of eight bits is noise."""
+    net, x = partial(DDPM, width=8, multipliers=(1,), blocks=1, attention=(), waves=(7, 8)), jnp.ones((1, 4, 4, 1))
+    params = jax.eval_shape(functional(net).init, jax.random.key(0), x[0])
+    with pytest.raises(ValueError, match="waves"):
+        jax.eval_shape(functional(net, "bfloat16").apply, params, x, jnp.zeros(1), None, None)

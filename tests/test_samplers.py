@@ -374,3 +374,14 @@ def test_the_norms_of_langevin_are_song_s():
         e = 2 * (0.3 * ratio) ** 2
         np.testing.assert_allclose(moved(norm, x, keys), x + e * s + np.sqrt(2 * e) * z, rtol=1e-5)
     np.testing.assert_allclose(moved("batch", x[:1], keys[:1]), moved("sample", x[:1], keys[:1]), rtol=1e-6)
+
+
+def test_ancestral_clips_the_clean_image(sde):
+    """The mean of q(x_s | x_t, x_0) at x_0 cut to [-1, 1]; to s = 0, where there is no noise, x_0 itself."""
+    score, x = lambda x, t: 30.0 * x, jnp.array([2.0, -0.01])
+    x_0 = sde.denoise(score, x, 0.5)
+    t, s = 0.5, 0.2
+    cut, free = (ancestral(sde, score, clip=clip).update(jax.random.key(0), x, (), t, s)[0] for clip in (1.0, None))
+    means = [sde.posterior(x, clean, t, s)[0] for clean in (jnp.clip(x_0, -1, 1), x_0)]
+    np.testing.assert_allclose(free - cut, means[1] - means[0], rtol=1e-3, atol=1e-4)
+    assert float(jnp.abs(x_0).max()) > 1

@@ -55,7 +55,7 @@ def ddpm(config: ConfigDict) -> None:
 
 
 def ve(config: ConfigDict) -> None:
-    """Continuous VE on [0, 1]: half the summed square, log(sigma) heard; reverse diffusion and Langevin at 1000 noise levels.
+    """Continuous VE on [0, 1]: half the summed square, log(sigma) heard; reverse diffusion after Langevin at 999 noise levels.
 
     The prior's mean is 0, as published, where the data's is near 1/2: --config.sde.prior_mean=0.47 mends it.
     """

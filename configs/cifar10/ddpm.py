@@ -17,5 +17,6 @@ def get_config() -> ConfigDict:
     config.title = "DDPM"
     base.ddpm(config)
     config.net = {"name": "DDPM", "embedding": "positional"}
+    config.samplers["published"].step.clip = 1.0
     config.train.steps = 800_000
     return config

@@ -16,4 +16,5 @@ def get_config() -> ConfigDict:
     config.title = "DDPM (score_sde)"
     config.train.steps = 1_300_000
     config.net.attention_up = "level"
+    del config.samplers["published"].step.clip
     return config

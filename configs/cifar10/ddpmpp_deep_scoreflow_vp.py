@@ -3,7 +3,7 @@
 python -m experiments train --config=configs/cifar10/ddpmpp_deep_scoreflow_vp.py --workdir=runs/ddpmpp_deep_scoreflow_vp
 
 Cost: 950,000 steps, and 300,000 of the dequantiser. 13.3 TFLOP a step: 3.7 days on four V100 at score_sde's rate.
-Published: 2.83 bits/dim for the best of its models, deep, variationally dequantised, without augmentation (the abstract).
+Published: 2.83 bits/dim for the best, deep, not augmented (the abstract), by a Flow++ dequantiser, where ours is smaller.
 """
 
 from ml_collections import ConfigDict
@@ -18,6 +18,7 @@ def get_config() -> ConfigDict:
     config.times = {"name": "importance", "t_min": 1e-5, "normalized": False}
     config.data.flip = False
     config.samplers = base.flow(1e-3)
+    config.evaluate.t_min = 1e-5
     config.sample.sampler = "flow"
     config.evaluate.dequantizer = "variational"
     config.evaluate.dequantizer_steps = 300_000

@@ -1,4 +1,4 @@
-"""EDM (Karras et al. 2022) with its DDPM++ network, without the augmentation.
+"""EDM (Karras et al. 2022) with its DDPM++ network, without the augmentation but for flips.
 
 python -m experiments train --config=configs/cifar10/ddpmpp_edm.py --workdir=runs/ddpmpp_edm
 

@@ -18,6 +18,7 @@ def get_config() -> ConfigDict:
     config.times = {"name": "importance", "t_min": 1e-2, "normalized": False}
     config.data.flip = False
     config.samplers = base.flow(1e-2)
+    config.evaluate.t_min = 1e-2
     config.sample.sampler = "flow"
     config.evaluate.dequantizer = "variational"
     config.evaluate.dequantizer_steps = 300_000

@@ -3,7 +3,7 @@
 python -m experiments train --config=configs/cifar10/ncsn.py --workdir=runs/ncsn
 
 Cost: 200,000 steps. 6.9 TFLOP a step: 10 hours on four V100 at score_sde's rate.
-Published: FID 25.32, IS 8.87, with 10 x 100 evaluations (Song et al. 2021, table 3).
+Published: FID 25.32, IS 8.87, with 10 x 100 evaluations, of which ours leaves out the first 100 (Song et al. 2021, table 3).
 """
 
 from ml_collections import ConfigDict

@@ -2,7 +2,7 @@
 
 python -m experiments train --config=configs/cifar10/ncsn_1245.py --workdir=runs/ncsn_1245
 
-Cost: 200,000 steps. 6.9 TFLOP a step: 10 hours on four V100 at score_sde's rate.
+Cost: 200,000 steps, as NCSN. 6.9 TFLOP a step: 10 hours on four V100 at score_sde's rate.
 Published: no figure in table 3 of Song et al. (2021): an ablation of the earlier paper.
 """
 

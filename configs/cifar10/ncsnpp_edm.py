@@ -1,4 +1,4 @@
-"""EDM (Karras et al. 2022) with its NCSN++ network, without the augmentation.
+"""EDM (Karras et al. 2022) with its NCSN++ network, without the augmentation but for flips.
 
 python -m experiments train --config=configs/cifar10/ncsnpp_edm.py --workdir=runs/ncsnpp_edm
 

@@ -15,5 +15,5 @@ def get_config() -> ConfigDict:
     config = base.get_config()
     config.title = "NCSN++"
     base.smld(config)
-    config.net = {"name": "NCSNpp", "embedding": "positional"}
+    config.net = {"name": "NCSNpp", "embedding": "positional", "centre_input": True}
     return config

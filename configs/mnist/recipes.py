@@ -2,7 +2,7 @@
 
 python -m experiments compare --config=configs/mnist/recipes.py --workdir=runs/mnist_recipes --config.data.data_dir=FOLDER
 
-What is smaller: the networks (an eighth to a fifth of the width, one block), the training (600 steps of 32), and the samplers,
+What is smaller: the networks (an eighth to a fifth of the width, few blocks), the training (600 steps of 32), and the samplers,
 which take a quarter or less of their evaluations. What is not: SDE, noise levels, what the network predicts and hears, loss,
 Adam, average, sampler. Twenty minutes on four cores; no figure was ever published for it. The deterministic samplers are left
 out: networks so little trained have flows that end in noise for a third of the samples, by whatever solver.
