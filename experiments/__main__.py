@@ -11,6 +11,9 @@ if "XLA_FLAGS" not in os.environ and version("jaxlib").startswith(("0.10.", "0.1
     os.environ["XLA_FLAGS"] = "--xla_cpu_experimental_ynn_fusion_type=-LIBRARY_FUSION_TYPE_INDIVIDUAL_CONVOLUTION"
 
 if __name__ == "__main__":
-    from experiments.main import main
+    from experiments.interrupt import interruptible
 
-    sys.exit(main())
+    with interruptible():  # before the seconds that importing jax takes
+        from experiments.main import main
+
+        sys.exit(main())

@@ -1,54 +1,266 @@
-"""Checkpoints of the training state, by Orbax."""
+"""Checkpoints of the training state, by Orbax: sealed with a digest of every leaf, and used only where the seal holds.
+
+Orbax saves atomically; but it restores a flipped bit as it is, casts to what is asked for, and takes any folder with a number
+for a step. So the seal says what was saved, by whom, and a step that is otherwise is set aside.
+"""
 
 from __future__ import annotations
 
+import errno
+import shutil
+from collections.abc import Iterator
+from contextlib import suppress
+from hashlib import sha256
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
 
-from experiments.errors import StorageError
-from experiments.parallel import replicated
+from experiments import parallel
+from experiments.errors import NumericsError, StorageError
+from experiments.interrupt import stop
+from experiments.progress import say
+from experiments.state import named
+
+FORMAT = 1
+"""Of what a step's folder holds; a later OneSDE reads every earlier one."""
+
+
+class Damaged(Exception):
+    """A step's folder is not what was saved; `kind` is the suffix that it is set aside under."""
+
+    def __init__(self, why: str, kind: str = "corrupt"):
+        super().__init__(why)
+        self.kind = kind
 
 
 class Checkpoints:
-    """The newest `keep` states of a run under `folder`; a context manager, since leaving it waits for the last save."""
+    """The newest `keep` states of the run with the id `run` under `folder`; leaving the context waits for the last save.
 
-    def __init__(self, folder: Path, keep: int = 2):
-        options = ocp.CheckpointManagerOptions(max_to_keep=keep, cleanup_tmp_directories=True)
-        self._manager = ocp.CheckpointManager(folder.absolute(), options=options, item_handlers=ocp.StandardCheckpointHandler())
+    Where `writing` is False nothing in the folder is touched: another process may be training there.
+    """
+
+    def __init__(self, folder: Path, run: str, keep: int = 2, writing: bool = True):
+        self._folder, self._run, self._keep, self._writing = folder.absolute(), run, keep, writing
+        self._manager = self._open()
+
+    def _open(self) -> ocp.CheckpointManager:
+        options = ocp.CheckpointManagerOptions(
+            max_to_keep=self._keep,
+            cleanup_tmp_directories=self._writing,
+            read_only=not self._writing,
+            create=self._writing,
+        )
+        handlers = {"state": ocp.StandardCheckpointHandler(), "seal": ocp.JsonCheckpointHandler()}
+        return ocp.CheckpointManager(self._folder, options=options, item_handlers=handlers)
 
     def __enter__(self) -> Checkpoints:
+        stop.writing = lambda: self._manager.is_saving_in_progress()
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._manager.close()
+    def __exit__(self, kind: object, *_: object) -> None:
+        try:
+            self._manager.close()
+        except Exception as error:
+            if kind is None:
+                raise StorageError(f"the last checkpoint in {self._folder} was not written: {_brief(error)}") from error
+        finally:
+            stop.writing = lambda: False
 
-    def save(self, step: int, state: Any) -> None:
-        """Writes in the background; a step that is there already is left alone."""
-        if step == self._manager.latest_step():
-            return
-        if not self._manager.save(step, args=ocp.args.StandardSave(state)):
-            raise StorageError(f"{self._manager.directory} refused step {step}: its newest is {self._manager.latest_step()}")
+    def steps(self) -> list[int]:
+        """The steps that there are, newest first, sound or not."""
+        return sorted(self._manager.all_steps(), reverse=True)
 
-    def latest(self) -> int | None:
-        """The newest step, if there is any."""
-        return self._manager.latest_step()
+    def save(self, step: int, state: Any, wait: bool = False) -> None:
+        """Writes in the background, or until it is done; a step that is there already is left alone.
 
-    def restore(self, like: Any) -> Any:
-        """The newest state, on every device. `like` has its structure, shapes and types, which must match: nothing is cast."""
-        step = self._manager.latest_step()
-        assert step is not None, "ask latest() first"
-        target = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=replicated()), like)
-        # Orbax would cast silently; names it checks by itself.
-        stored, wanted = (
-            sorted((a.shape, str(a.dtype)) for a in jax.tree.leaves(tree))
-            for tree in (self._manager.item_metadata(step), target)
+        Raises NumericsError for a state that is not finite, and StorageError where it cannot be written: a full disk is tried
+        again after all but the newest step are gone.
+        """
+        if step not in self.steps():
+            seal = {"format": FORMAT, "run": self._run, "onesde": version("onesde"), "step": step, "leaves": sealed(state)}
+            args = ocp.args.Composite(state=ocp.args.StandardSave(state), seal=ocp.args.JsonSave(seal))
+            self._write(step, args, _bytes(state), wait)
+        elif wait:
+            self._manager.wait_until_finished()
+
+    def _write(self, step: int, args: Any, size: int, wait: bool) -> None:
+        for last_try in (False, True):
+            try:
+                self._manager.wait_until_finished()  # an earlier save that failed says so here
+                if not self._manager.save(step, args=args):
+                    raise StorageError(f"{self._folder} refused step {step}: its newest is {self._manager.latest_step()}")
+                if wait:
+                    self._manager.wait_until_finished()
+                return
+            except StorageError:
+                raise
+            except Exception as error:
+                if not _is_full(error):
+                    raise StorageError(f"checkpoint {step} cannot be written to {self._folder}: {_brief(error)}") from error
+                self._make_room()
+                if last_try:
+                    raise StorageError(self._too_full(size, 1)) from error
+
+    def _make_room(self) -> None:
+        """Removes what a save that failed has left, and every step but the newest."""
+        with suppress(Exception):
+            self._manager.close()
+        if parallel.first():
+            for step in sorted(int(path.name) for path in self._folder.iterdir() if path.name.isdigit())[:-1]:
+                shutil.rmtree(self._folder / str(step))
+            # Orbax would remove it too, but in the background, which a process that ends now cuts short.
+            for part in self._folder.glob("*orbax-checkpoint-tmp*"):
+                shutil.rmtree(part, ignore_errors=True)
+        self._manager = self._open()
+
+    def room_for(self, state: Any) -> None:
+        """StorageError, before any training, where the disk has no room for `keep` checkpoints and one more being written."""
+        more = self._keep + 1 - len(self.steps())
+        if more > 0 and _bytes(state) * more > shutil.disk_usage(self._folder).free:
+            raise StorageError(self._too_full(_bytes(state), more))
+
+    def _too_full(self, size: int, count: int) -> str:
+        free, newest = shutil.disk_usage(self._folder).free, self.steps()
+        state = f"step {newest[0]} is kept" if newest else "none is kept"
+        what = f"{count} checkpoints need" if count > 1 else "a checkpoint needs"
+        return (
+            f"no room in {self._folder}: {what} {size * count / 1e6:,.1f} MB, {free / 1e6:,.1f} MB are free; {state}. "
+            "Free some, or lower train.keep; then the same command goes on"
         )
-        if stored != wanted:
+
+    def restore(self, like: Any, newest: int | None = None) -> Any:
+        """The newest sound state (of step `newest` at most), on every device, or None where there never was a step.
+
+        `like` has its structure, shapes and types, which must match: nothing is cast. What is not sound is set aside, and said.
+        Raises StorageError where no step is sound, or the sound one is of another config or of a later OneSDE.
+        """
+        target = _shapes(like)
+        steps = [step for step in self.steps() if newest is None or step <= newest]
+        for step in steps:
+            state, damage = self._attempt(step, target)
+            if damage is None:
+                return state
+            self._set_aside(step, damage)
+        aside = [path.name for path in self._folder.glob("*.*") if path.name.partition(".")[0].isdigit()]
+        if steps or (aside and newest is None):
             raise StorageError(
-                f"the checkpoint {self._manager.directory}/{step} holds other arrays than this config builds: "
+                f"none of the checkpoints in {self._folder} is sound ({', '.join(sorted(aside)[:4]) or 'all damaged'}); "
+                "mend one, or take another --workdir to begin anew"
+            )
+        return None
+
+    def _attempt(self, step: int, target: Any) -> tuple[Any, Damaged | None]:
+        """(the state, None), or the damage that any process has found."""
+        try:
+            state, damage = self._read(step, target), None
+        except Damaged as found:
+            state, damage = None, found
+        if damage is None and not parallel.everywhere(damage is None):
+            damage = Damaged("another process cannot read it")
+        elif damage is not None:
+            parallel.everywhere(False)
+        return state, damage
+
+    def _read(self, step: int, target: Any) -> Any:
+        """The state of a step if it is what was saved; else Damaged, or StorageError for what is whole but not for us."""
+        seal = self._seal(step)
+        wanted = {name: [list(leaf.shape), str(leaf.dtype)] for name, leaf in named(target).items()}
+        stored = {name: leaf[:2] for name, leaf in seal["leaves"].items()}
+        if differing := sorted(name for name in wanted.keys() | stored.keys() if wanted.get(name) != stored.get(name)):
+            name = differing[0]
+            raise StorageError(
+                f"the checkpoint {self._folder}/{step} holds other arrays than this config builds "
+                f"({len(differing)}, as {name}: {stored.get(name)} there, {wanted.get(name)} here): "
                 "use the run's own config, or another --workdir"
             )
-        return self._manager.restore(step, args=ocp.args.StandardRestore(target))
+        try:
+            state = self._manager.restore(step, args=ocp.args.Composite(state=ocp.args.StandardRestore(target)))["state"]
+        except Exception as error:
+            raise Damaged(f"cannot be read ({_brief(error)})") from error
+        for name, leaf in named(state).items():
+            if _digest(leaf) != seal["leaves"][name][2]:
+                raise Damaged(f"is not as it was saved: {name} differs")
+        return state
+
+    def _seal(self, step: int) -> dict[str, Any]:
+        """The seal of a step of this run and of a format that we know."""
+        if (self._folder / str(step) / "default").is_dir():
+            raise StorageError(
+                f"{self._folder}/{step} is from before checkpoints were sealed: train anew, in another --workdir"
+            )
+        try:
+            seal = self._manager.restore(step, args=ocp.args.Composite(seal=ocp.args.JsonRestore()))["seal"]
+            made_by, run, leaves = (seal["format"], seal["onesde"]), seal["run"], seal["leaves"]
+            whole = type(made_by[0]) is int and seal["step"] == step and all(len(leaf) == 3 for leaf in leaves.values())
+        except Exception as error:
+            raise Damaged(f"has no seal that can be read ({_brief(error)})") from error
+        if not whole:
+            raise Damaged("has a seal that is not of this step")
+        if made_by[0] > FORMAT:
+            raise StorageError(f"{self._folder}/{step} was made by OneSDE {made_by[1]}; you have {version('onesde')}: upgrade")
+        if run != self._run:
+            raise Damaged("is of another run", "foreign")
+        return seal
+
+    def _set_aside(self, step: int, damage: Damaged) -> None:
+        if not self._writing:
+            say(f"warning: checkpoint {step} {damage}; passed over")
+            return
+        name = f"{step}.{damage.kind}"
+        while (self._folder / name).exists():
+            name += "+"
+        if parallel.first():
+            (self._folder / str(step)).rename(self._folder / name)
+        parallel.everywhere(True)  # nobody reads the list before it is true
+        self._manager.reload()
+        say(f"warning: checkpoint {step} {damage}; set aside as {self._folder / name}")
+
+    def verify(self) -> Iterator[tuple[int, str]]:
+        """(step, what is wrong with it) for every step, newest first; nothing is wrong with a sound one."""
+        for step in self.steps():
+            try:
+                self._read(step, _shapes(self._manager.item_metadata(step)["state"]))
+                yield step, ""
+            except (Damaged, StorageError) as error:
+                yield step, str(error)
+            except Exception as error:
+                yield step, f"cannot be read ({_brief(error)})"
+
+
+def sealed(state: Any) -> dict[str, list[Any]]:
+    """[shape, dtype, SHA-256] of every leaf by its path. NumericsError for a state that is not finite."""
+    leaves = {name: parallel.gather(leaf) for name, leaf in named(state).items()}
+    if bad := [name for name, leaf in leaves.items() if not np.isfinite(leaf).all()]:
+        raise NumericsError(f"{len(bad)} arrays of the state are not finite, as {bad[0]}; it is not saved")
+    return {name: [list(leaf.shape), str(leaf.dtype), _digest(leaf)] for name, leaf in leaves.items()}
+
+
+def _shapes(tree: Any) -> Any:
+    """What Orbax is to restore, on every device."""
+    return jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=parallel.replicated()), tree)
+
+
+def _digest(leaf: Any) -> str:
+    return sha256(parallel.gather(leaf).tobytes()).hexdigest()
+
+
+def _bytes(state: Any) -> int:
+    return sum(leaf.nbytes if hasattr(leaf, "nbytes") else leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
+
+
+def _is_full(error: BaseException | None) -> bool:
+    """Whether it is for want of room, here or in a cause."""
+    while error is not None:
+        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _brief(error: BaseException) -> str:
+    """Its kind and the beginning of what it says: Orbax and TensorStore say a page."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"

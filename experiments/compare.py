@@ -19,12 +19,15 @@ from experiments.data import Dataset
 from experiments.draw import first_shown
 from experiments.evaluate import evaluate, spread
 from experiments.fid import FEW, Yardstick, yardstick
+from experiments.metrics import rows
 from experiments.progress import say
 from experiments.quality import FeatureSpace
+from experiments.record import Record
 from experiments.report import write
 from experiments.scale import Scaler
 from experiments.schema import Config
-from experiments.train import State, rows, train
+from experiments.state import State
+from experiments.train import train
 
 
 def compare(
@@ -35,6 +38,7 @@ def compare(
     space: FeatureSpace,
     workdir: Path,
     command: str,
+    records: dict[str, Record],
 ) -> Path:
     """Trains, samples and measures every arm; the path of report.html."""
     began = time.monotonic()
@@ -42,7 +46,7 @@ def compare(
     states, measured, pictures = {}, {}, {}
     for i, (name, experiment) in enumerate(experiments.items(), start=1):
         say(f"[{i}/{len(experiments)}] {experiment.config.title}")
-        states[name] = train(experiment, data, workdir / name)
+        states[name] = train(experiment, data, workdir / name, records[name])
         measured[name], pictures[name] = evaluate(experiment, states[name].ema, data, real)
     baseline = reference(base, data, real)
     if jax.process_index() == 0:
@@ -89,11 +93,35 @@ def summary(
         "seconds": seconds,
         "arms": arms,
         "distance": real.space.distance,
-        "doubts": real.doubts(config.evaluate.n),
+        "doubts": real.doubts(config.evaluate.n) + non_finite(config, arms),
         "reference": baseline,
         "protocol": protocol(config, data, real),
         "config": json.dumps(config.model_dump(), indent=2),
     }
+
+
+def non_finite(config: Config, arms: list[dict[str, Any]]) -> list[str]:
+    """What was not finite, and is in no number and no picture, a line each."""
+    lines, n = [], config.evaluate.n * config.evaluate.seeds
+    for arm in arms:
+        for row in arm["samplers"]:
+            for setting, where in [(row, ""), *((s, f" of its sweep at NFE {s['nfe']:.0f}") for s in row["sweep"])]:
+                if bad := setting["non_finite"]:
+                    left = "left out of the pictures, and their seeds of the measures"
+                    lines.append(
+                        f"{arm['label']}, {row['label']}{where}: {bad} of {n} not finite ({setting['unsound'][0]}), {left}"
+                    )
+        bits = arm["bits_per_dim"]
+        if bits and (bad := bits["non_finite"]):
+            lines.append(
+                f"{arm['label']}: the likelihood of {bad} of {bits['n']} held-out examples is not finite, nor is their mean"
+            )
+        curve = np.isfinite(arm["loss_by_log_snr"]["loss"])
+        if not curve.all():
+            lines.append(f"{arm['label']}: the held-out loss is not finite at {(~curve).sum()} of {len(curve)} noise levels")
+        if bad := arm["process_non_finite"]:
+            lines.append(f"{arm['label']}: no picture of the reverse process, {bad} of its samples are not finite")
+    return lines
 
 
 def reference(config: Config, data: Dataset, real: Yardstick) -> dict[str, Any]:

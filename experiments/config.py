@@ -20,7 +20,8 @@ from experiments.schema import Config, Named, Sampler
 
 Variants = Mapping[str, Callable[[dict[str, Any]], dict[str, Any]]]
 
-FREE = ("title", "train.steps", "train.log_every", "train.sample_every", "train.checkpoint_every", "train.keep")
+_CADENCE = ("train.log_every", "train.sample_every", "train.checkpoint_every")
+FREE = ("title", "train.steps", *_CADENCE, "train.keep", "train.bad_steps")
 FREE_SECTIONS = ("samplers.", "sample.", "evaluate.", "interpolate.", "data.data_dir", "data.resident_mib")
 """Keys that a run in progress may change; the others made it what it is."""
 
@@ -52,12 +53,17 @@ def read(path: str, overrides: list[str], variants: Variants = MappingProxyType(
         tree = trusted(overridden(stored(file), overrides), overrides, path)
         return overridden(variants[variant](tree), overrides) if variant and not problems(tree) else tree
     try:
-        tree = runpy.run_path(path)["get_config"]().to_dict()
+        tree = _own(runpy.run_path(path)["get_config"]().to_dict())
     except (KeyError, AttributeError) as error:
         raise ConfigError(f"{path} must define get_config(), which returns an ml_collections.ConfigDict ({error})") from error
     except Exception as error:  # it is the user's code
         raise ConfigError(f"{path} cannot be run: {type(error).__name__}: {' '.join(str(error).split())}") from error
     return overridden(variants[variant](tree) if variant else tree, overrides)
+
+
+def _own(tree: Any) -> Any:
+    """The tree with sections of its own: one that a file puts in two places is one object, which an override would change twice."""
+    return {key: _own(below) for key, below in tree.items()} if isinstance(tree, dict) else tree
 
 
 def kept(tree: dict[str, Any], overrides: list[str], origin: str) -> dict[str, Any]:
@@ -124,16 +130,19 @@ def overridden(tree: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
     for override in overrides:
         key, equals, text = override.removeprefix("--config.").partition("=")
         if not override.startswith("--config.") or not equals:
-            problems.append(f"{override}: write an override as --config.key=value")
+            problems.append(f"{_cut(override)}: write an override as --config.key=value")
             continue
         *parents, leaf = key.split(".")
+        if not all((*parents, leaf)):
+            problems.append(f"{_cut(override)}: a key is names with a dot between them, as in --config.train.steps=100")
+            continue
         node = tree
         for parent in parents:
             below = node.get(parent)
             node[parent] = {} if below is None else {"name": below} if isinstance(below, str) else below
             node = node[parent]
             if not isinstance(node, dict):
-                problems.append(f"{override}: config.{parent} = {node!r} has no keys below it")
+                problems.append(f"{_cut(override)}: config.{parent} = {shown(node)} has no keys below it")
                 break
         else:
             node[leaf] = _value(text)
@@ -146,8 +155,20 @@ def _value(text: str) -> Any:
     """A Python literal, or else the text itself: 2e-4, (1, 2), True, None, VPSDE."""
     try:
         return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         return text
+
+
+def shown(value: Any) -> str:
+    """A value as a config writes it, as much of it as a line holds."""
+    try:
+        return _cut(repr(value))
+    except ValueError:  # Python writes no integer of more than 4300 digits
+        return f"a {type(value).__name__} too long to write"
+
+
+def _cut(text: str, most: int = 80) -> str:
+    return text if len(text) <= most else f"{text[: most - 20]}... ({len(text)} characters)"
 
 
 def problems(tree: dict[str, Any]) -> list[str]:
@@ -165,7 +186,7 @@ def arms(tree: dict[str, Any]) -> dict[str, dict[str, Any]]:
     changed = tree.get("arms")
     if not isinstance(changed, dict):  # none, or the schema's to refuse
         return {}
-    return {name: _overlay(base, changes) for name, changes in changed.items() if isinstance(changes, dict)}
+    return {name: _overlay(base, changes if isinstance(changes, dict) else {}) for name, changes in changed.items()}
 
 
 def unlike(tree: dict[str, Any]) -> list[str]:
@@ -204,12 +225,12 @@ def described(error: ValidationError, kind: type[BaseModel] = Config) -> Iterato
         *parents, leaf = problem["loc"] or ("",)  # of the whole
         key = ".".join(str(part) for part in problem["loc"])
         if problem["type"] == "extra_forbidden":
-            yield f"unknown config key {key}{nearest(str(leaf), _fields(kind, parents))}"
+            yield f"unknown config key {_cut(key)}{nearest(str(leaf), _fields(kind, parents))}"
         elif problem["type"] == "missing":
             yield f"config key {key} is missing"
         else:
             wanted = problem["msg"].partition(" or instance of ")[0]
-            yield f"{key} = {problem['input']!r}: {wanted[0].lower()}{wanted[1:]}"
+            yield f"{_cut(key)} = {shown(problem['input'])}: {wanted[0].lower()}{wanted[1:]}"
 
 
 def _fields(section: type[BaseModel], parents: list[Any]) -> list[str]:
@@ -222,6 +243,8 @@ def _fields(section: type[BaseModel], parents: list[Any]) -> list[str]:
 
 
 def nearest(wrong: str, valid: list[str]) -> str:
-    """The end of a message about a wrong name: the closest valid one, or all of them."""
-    close = difflib.get_close_matches(wrong, valid, n=1)
-    return f" (did you mean {close[0]}?)" if close else f" (there are {', '.join(valid)})" if valid else ""
+    """The end of a message about a wrong name: the closest valid one, or what there is, as much as a line holds."""
+    if close := difflib.get_close_matches(wrong[:80], valid, n=1):
+        return f" (did you mean {close[0]}?)"
+    more = f" and {len(valid) - 20} more" if len(valid) > 20 else ""
+    return f" (there are {', '.join(valid[:20])}{more})" if valid else ""

@@ -36,3 +36,9 @@ class StorageError(UserError):
     """A checkpoint or a folder cannot be used."""
 
     exit_code = 5
+
+
+class BusyError(UserError):
+    """Another process is at work in the folder."""
+
+    exit_code = 6

@@ -13,6 +13,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from experiments.errors import ConfigError
+from experiments.interrupt import stop
 
 
 @cache
@@ -44,14 +45,12 @@ def over_data(axis: int = 0) -> NamedSharding:
 
 
 def pmapped(step: Callable[..., Any]) -> Callable[..., Any]:
-    """jit of `step(state, batch) -> (state, metrics)` on every device: state replicated, batch [k, B, ...] split over B.
+    """jit of `step(state, batch) -> state` on every device: state replicated, batch [k, B, ...] split over B.
 
     This is the program of jax.pmap with a pmean of the gradients, which jax now writes as jit over shardings; the noise drawn
     inside is that of one device, whatever their number. The state is donated.
     """
-    return jax.jit(
-        step, donate_argnums=0, in_shardings=(replicated(), over_data(1)), out_shardings=(replicated(), replicated())
-    )
+    return jax.jit(step, donate_argnums=0, in_shardings=(replicated(), over_data(1)), out_shardings=replicated())
 
 
 def mapped(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -68,10 +67,16 @@ def mapped(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def in_batches(function: Callable[..., Any], params: Any, rows: Any, batch: int, *rest: Any) -> Any:
-    """A `mapped` function over rows [n, ...] in batches of one size, the last padded: results [n, ...] on this host."""
+    """A `mapped` function over rows [n, ...] in batches of one size, the last padded: results [n, ...] on this host.
+
+    Between batches it can be interrupted.
+    """
     n = len(jax.tree.leaves(rows)[0])
     batches = np.resize(np.arange(n), (-(-n // batch), batch))  # the last wraps around
-    parts = [function(params, jax.tree.map(itemgetter(chosen), rows), *rest) for chosen in batches]
+    parts = []
+    for chosen in batches:
+        stop.check()
+        parts.append(function(params, jax.tree.map(itemgetter(chosen), rows), *rest))
     return jax.tree.map(lambda *parts: np.concatenate([gather(part) for part in parts])[:n], *parts)
 
 
@@ -80,6 +85,17 @@ def split(rows: Any, axis: int = 0) -> jax.Array:
     return jax.make_array_from_process_local_data(over_data(axis), np.asarray(rows))
 
 
-def gather(array: jax.Array) -> np.ndarray:
+def first() -> bool:
+    """Whether this process is the one that writes files."""
+    return jax.process_index() == 0
+
+
+def everywhere(so: bool) -> bool:
+    """Whether it is so in every process; all of them must ask."""
+    return so if jax.process_count() == 1 else bool(multihost_utils.process_allgather(np.array(so)).all())
+
+
+def gather(array: jax.Array | np.ndarray) -> np.ndarray:
     """The whole array on this host."""
-    return np.asarray(array if array.is_fully_addressable else multihost_utils.process_allgather(array, tiled=True))
+    here = isinstance(array, np.ndarray) or array.is_fully_addressable
+    return np.asarray(array if here else multihost_utils.process_allgather(array, tiled=True))

@@ -1,9 +1,10 @@
-"""What a user brings from a module of their own: an SDE, and a network."""
+"""What a user brings from a module of their own: an SDE, a network, and weights that fail at some times."""
 
 import flax.struct
 import jax.numpy as jnp
 from flax import linen
 
+from losses import sigma2
 from sde_lib import LinearSDE
 
 
@@ -25,3 +26,8 @@ class Net(linen.Module):
     def __call__(self, x, c_noise, y=None, key=None):
         h = linen.silu(linen.Dense(self.width)(x) + linen.Dense(self.width)(c_noise[:, None]))
         return linen.Dense(x.shape[-1])(h)
+
+
+def cliff(sde, t, edge=0.9):
+    """nan at times above `edge`."""
+    return jnp.where(t > edge, jnp.log(edge - t), 1.0) * sigma2(sde, t)

@@ -1,0 +1,110 @@
+"""What was not finite in one step of training, and where. A step, a function of the state and its number, can be repeated."""
+
+from __future__ import annotations
+
+import traceback
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from experiments import parallel
+from experiments.build import Experiment
+from experiments.data import Dataset
+from experiments.randomness import Purpose, stream
+from experiments.state import State, named
+from experiments.update import draw, example_loss
+
+
+def autopsy(experiment: Experiment, data: Dataset, state: State, step: int) -> dict[str, Any]:
+    """The report on step `step`, from the `state` before it, as JSON values.
+
+    It names the examples that were not finite, with their times and their places in the training data, and has the norm of each
+    module's gradient, null where that is not finite.
+    """
+    config, one_loss = experiment.config, example_loss(experiment)
+    state = jax.tree.map(parallel.gather, state)  # each process examines the whole batch by itself
+    rows = data.train.indices(step, config.train.batch)
+    levels = jnp.asarray(data.train.batch(step, config.train.batch))
+
+    @jax.jit
+    def examine(state: State, levels: jax.Array) -> tuple[Any, ...]:
+        drawn = draw(experiment, stream(config.seed, Purpose.STEP), state.times, jnp.asarray(step), len(levels))
+
+        def one(example: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[jax.Array, Any]:
+            key, k, t = example
+            return jax.value_and_grad(one_loss)(state.params, key, k, t)
+
+        # One example at a time: all of their gradients at once would not fit in memory.
+        def add(total: Any, example: Any) -> tuple[Any, Any]:
+            weight, *example = example
+            loss, gradient = one(tuple(example))
+            total = jax.tree.map(lambda a, g: a + weight * g / len(levels), total, gradient)
+            return total, (loss, optax.global_norm(gradient))
+
+        zero = jax.tree.map(jnp.zeros_like, state.params)
+        examples = drawn.inverse_density, drawn.keys, levels, drawn.t
+        gradient, (loss, norm) = jax.lax.scan(add, zero, examples)
+        return drawn.t, loss, norm, jax.tree.map(lambda g: jnp.sqrt(jnp.sum(g**2)), gradient)
+
+    t, loss, norm, modules = jax.device_get(examine(state, levels))
+    bad = ~(np.isfinite(loss) & np.isfinite(norm))
+    squares: dict[str, float] = {}
+    for name, value in named(modules).items():
+        module = name.rpartition("/")[0] or name
+        squares[module] = squares.get(module, 0.0) + float(value) ** 2
+    counts, edges = np.histogram(t[bad], bins=10, range=(0.0, 1.0))
+    return {
+        "step": step,
+        "seed": config.seed,
+        "config": config.digest(),
+        "examples": [
+            {
+                "in_batch": int(i),
+                "in_data": int(rows[i]),
+                "t": float(t[i]),
+                "loss": _finite(loss[i]),
+                "grad_norm": _finite(norm[i]),
+            }
+            for i in np.flatnonzero(bad)
+        ],
+        "batch": len(rows),
+        "t_histogram": {"edges": edges.tolist(), "not_finite": counts.tolist()},
+        "modules": {module: _finite(square**0.5) for module, square in squares.items()},
+        "parameters_finite": all(bool(np.isfinite(parallel.gather(leaf)).all()) for leaf in jax.tree.leaves(state.params)),
+        "largest_parameter": max(float(np.abs(parallel.gather(leaf)).max()) for leaf in jax.tree.leaves(state.params)),
+    }
+
+
+def sentence(found: dict[str, Any]) -> str:
+    """The report in a line."""
+    examples = found["examples"]
+    times = [example["t"] for example in examples]
+    modules = [module for module, norm in found["modules"].items() if norm is None]
+    span = f", t from {min(times):.3g} to {max(times):.3g}" if times else ""
+    where = f"; {len(modules)} of {len(found['modules'])} modules, as {modules[0]}" if modules else ""
+    return f"in step {found['step']} {len(examples)} of {found['batch']} examples{span}{where}"
+
+
+def first_nan(experiment: Experiment, data: Dataset, state: State, step: int) -> str | None:
+    """Where the first nan or infinity of the step arises, as "file:line in function: operation"; None where none does."""
+    config, one_loss = experiment.config, example_loss(experiment)
+    levels = jnp.asarray(data.train.batch(step, config.train.batch))
+    drawn = draw(experiment, stream(config.seed, Purpose.STEP), state.times, jnp.asarray(step), len(levels))
+    gradient = jax.vmap(jax.value_and_grad(one_loss), (None, 0, 0, 0))
+    try:
+        with jax.debug_nans(True), jax.debug_infs(True):
+            jax.block_until_ready(gradient(state.params, drawn.keys, levels, drawn.t))
+    except FloatingPointError as error:
+        # The last frame that is ours or the user's.
+        *_, last = (f for f in traceback.extract_tb(error.__traceback__) if "site-packages" not in f.filename)
+        return f"{Path(last.filename).parent.name}/{Path(last.filename).name}:{last.lineno} in {last.name}: {last.line}"
+    return None
+
+
+def _finite(value: Any) -> float | None:
+    """The number; null where it is not finite: JSON has no nan."""
+    return float(value) if np.isfinite(value) else None

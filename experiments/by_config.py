@@ -1,0 +1,181 @@
+"""The commands that a config is for: train, sample, interpolate, evaluate, compare; and replay, by the run's own."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import jax
+from pydantic import ValidationError
+
+from experiments import config as configs
+from experiments import interpolate
+from experiments.branch import fork
+from experiments.bridge import native
+from experiments.build import Experiment, build
+from experiments.checks import part_problems
+from experiments.compare import compare, describe, reference, summary
+from experiments.data import Dataset, load
+from experiments.draw import drawing, first_shown, save_images
+from experiments.errors import ConfigError, DataError, StorageError
+from experiments.evaluate import evaluate
+from experiments.fid import yardstick
+from experiments.lock import sole
+from experiments.progress import say, warned
+from experiments.quality import FeatureSpace, feature_space
+from experiments.record import Record, read, refuse_changes, session
+from experiments.replay import replay
+from experiments.report import write
+from experiments.schema import Config, Data
+from experiments.sources import Sources, open_sources
+from experiments.tiny import tiny
+from experiments.train import State, train, trained
+
+UNTRAINED = "{run} holds no run: train it first, by the same command with `train`"
+
+
+def run(arguments: argparse.Namespace, overrides: list[str], line: str) -> None:
+    """A command by a config, and replay: everything that can be refused is refused first."""
+    command, file, workdir = arguments.command, arguments.config, arguments.workdir.absolute()
+    tree = configs.read(file, overrides, {"tiny": tiny})
+    arms = configs.arms(tree)
+    if (command == "compare") != bool(arms):
+        raise ConfigError(
+            f"{file} has no arms: use train, sample, interpolate and evaluate, or give it config.arms"
+            if command == "compare"
+            else f"{file} compares {', '.join(arms)}: use compare, or a config without arms"
+        )
+    # Of its data, sampling needs no more than the shape, which weights from elsewhere say.
+    weights = workdir / native.FILE
+    shape = native.read(weights).shape if command == "sample" and weights.is_file() else None
+    sources = judge(tree, arms, opening=shape is None)
+    base = Config.model_validate(tree)
+    data = load(sources, base.data, base.seed) if sources else None
+    built = built_arms(arms or {"": tree}, command, data.shape if data else shape or ())
+    space = feature_space(base, data) if data and command in ("evaluate", "compare") else None
+    _cache()
+    folders = {name: workdir / name for name in built}
+    digest = data.digest if data else ""
+    allowed = getattr(arguments, "allow_change", [])
+    if command in ("sample", "interpolate", "replay"):  # which look at a run that may be in training
+        if not (workdir / "config.json").exists():
+            raise StorageError(UNTRAINED.format(run=workdir))
+        refuse_changes(workdir, built[""].config, digest if command == "replay" else "", allowed)
+        look(command, built[""], data, workdir, arguments)
+        return
+    if command == "evaluate" and not (workdir / "config.json").exists():
+        raise StorageError(UNTRAINED.format(run=workdir))
+    with ExitStack() as held:
+        target = getattr(arguments, "fork", None)
+        if target:
+            folders = {"": target.absolute()}
+        held.enter_context(sole(*([] if target else [workdir]), *(folder for folder in folders.values() if folder != workdir)))
+        for name, experiment in built.items():
+            refuse_changes(folders[name], experiment.config, digest, allowed)
+        records = {
+            name: held.enter_context(session(folders[name], experiment.config, digest, line, training=command != "evaluate"))
+            for name, experiment in built.items()
+        }
+        if target:
+            fork(built[""], workdir, folders[""], records[""])
+        if command == "compare" and data and space:
+            say(f"report: {compare(built, base, tree['arms'], data, space, workdir, line, records)}")
+        elif data:
+            single(command, built[""], data, space, folders[""], line, records[""])
+
+
+def judge(tree: dict[str, Any], arms: dict[str, dict[str, Any]], opening: bool = True) -> Sources | None:
+    """The data's sources, if nothing is wrong with the config or any arm of it; else ConfigError with every problem at once.
+
+    None unless they are for `opening`.
+    """
+    found = configs.problems(tree) + part_problems(tree) + configs.unlike(tree)
+    found += _by_arm({name: configs.problems(arm) + part_problems(arm) for name, arm in arms.items()}, known=found)
+    sources = None
+    try:
+        sources = open_sources(Data.model_validate(tree.get("data"))) if opening else None
+    except ValidationError:
+        pass  # among the schema's problems
+    except DataError as error:
+        found += [f"data: {line}" for line in str(error).splitlines()]
+    if found:
+        raise ConfigError(found)
+    return sources
+
+
+def _by_arm(problems: dict[str, list[str]], known: list[str]) -> list[str]:
+    """The problems that are not known yet, each with its arm."""
+    return [f"arms.{name}: {line}" if name else line for name, lines in problems.items() for line in lines if line not in known]
+
+
+def built_arms(trees: dict[str, dict[str, Any]], command: str, shape: tuple[int, ...]) -> dict[str, Experiment]:
+    """The experiment of each arm on events of `shape`; ConfigError with every problem of every arm."""
+    built: dict[str, Experiment] = {}
+    problems: dict[str, list[str]] = {}
+    for name, tree in trees.items():
+        with warned():
+            try:
+                config = Config.model_validate(tree)
+                if command in ("train", "compare") and (n := config.net.options.get("classes")):
+                    remedy = "import takes them, and sampling is without a label"
+                    raise ConfigError(f"net.classes = {n}: no config trains on labels yet; {remedy}")
+                built[name] = build(config, shape)
+            except ConfigError as error:
+                problems[name] = str(error).splitlines()
+    if problems:
+        shared = [line for line in next(iter(problems.values())) if all(line in lines for lines in problems.values())]
+        raise ConfigError(shared + _by_arm(problems, known=shared) if len(problems) > 1 else _by_arm(problems, known=[]))
+    return built
+
+
+def _cache() -> None:
+    """What a run compiles its next start and its other arms find again: in the user's own folder, since it is run as read."""
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "onesde" / "xla"
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+
+
+def look(command: str, experiment: Experiment, data: Dataset | None, workdir: Path, arguments: argparse.Namespace) -> None:
+    """sample, interpolate or replay: nothing of the run changes."""
+    config = experiment.config
+    if command == "replay" and data:
+        record = read(workdir)
+        if record is None:
+            raise StorageError(f"{workdir} holds no run that was trained here")
+        replay(experiment, data, workdir, record, arguments.step)
+    elif command == "sample":
+        sample(experiment, trained(experiment, workdir), workdir)
+    elif data:
+        path = workdir / "interpolation.png"
+        interpolate.write(experiment, trained(experiment, workdir).ema, data.test, path)
+        say(f"{path}: {config.interpolate.pairs} pairs of held-out examples")
+
+
+def single(
+    command: str, experiment: Experiment, data: Dataset, space: FeatureSpace | None, workdir: Path, line: str, record: Record
+) -> None:
+    """train or evaluate."""
+    config = experiment.config
+    state = train(experiment, data, workdir, record) if command == "train" else trained(experiment, workdir)
+    if command == "evaluate" and space:
+        real = yardstick(config, data, space, workdir)
+        measured, pictures = evaluate(experiment, state.ema, data, real)
+        baseline = reference(config, data, real)
+        if jax.process_index() == 0:
+            arm = describe("run", experiment, state, workdir) | measured
+            results = summary(config, [arm], data, real, baseline, line, arm["train_seconds"])
+            say(f"report: {write(workdir, results, {'run': pictures}, first_shown(experiment, data.test))}")
+    say(f"{command}: done at step {int(state.step)}, in {workdir}")
+
+
+def sample(experiment: Experiment, state: State, workdir: Path) -> None:
+    """Draws a picture by the config's sampler."""
+    config = experiment.config
+    sampler = config.samplers[config.sample.sampler]
+    drawn = drawing(experiment, sampler)(state.ema, config.sample.seed, config.sample.n, sampler.n)
+    path = workdir / "samples" / f"{config.sample.sampler}_seed{config.sample.seed}.png"
+    save_images(drawn, experiment, path)
+    say(f"{path}: {config.sample.n} samples, NFE {drawn.nfe.mean():.0f}, {drawn.seconds:.1f} s")

@@ -1,0 +1,35 @@
+"""Files that are whole or not there, whenever the process dies."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+PART = ".part-"
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yields a path to write to, which takes the place of `path` when the block ends, and is gone when it fails."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{PART}{os.getpid()}-{threading.get_ident()}-{path.name}")  # with the suffix, by which Pillow knows the format
+    try:
+        yield part
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """`text` as the file's whole content."""
+    with replacing(path) as part:
+        part.write_text(text)
+
+
+def sweep(folder: Path) -> None:
+    """Removes what a killed process left half written."""
+    for part in folder.rglob(f"{PART}*"):
+        part.unlink(missing_ok=True)

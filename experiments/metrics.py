@@ -1,0 +1,67 @@
+"""metrics.jsonl: one row per interval of training, each written once."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from experiments import parallel
+from experiments.files import write_text
+from experiments.progress import say
+from experiments.state import State, Tally
+
+
+class Log:
+    """Rows up to `step` stay as they are; what a lost run wrote after its last checkpoint goes, and is written again."""
+
+    def __init__(self, path: Path, step: int, rate: Callable[[int], Any]):
+        self._path, self._rate, self._since = path, rate, time.monotonic()
+        self._skipped = None
+        if parallel.first():
+            write_text(path, "".join(json.dumps(row) + "\n" for row in rows(path) if row["step"] <= step))
+
+    def write(self, state: State, batch: int) -> tuple[State, str]:
+        """Appends the state's row: (the state with its sums at zero, what to say of it)."""
+        step, tally = int(state.step), jax.device_get(state.tally)
+        seconds = time.monotonic() - self._since
+        n, skipped = int(tally.n), int(tally.skipped)
+        row = {
+            "step": step,
+            "loss": float(tally.loss) / n if n else None,
+            "grad_norm": float(tally.grad_norm) / n if n else None,
+            "learning_rate": float(self._rate(step - skipped)),
+            "skipped": skipped,
+            "seconds": seconds,
+            "images_per_second": n * batch / seconds,
+        }
+        if parallel.first():
+            with self._path.open("a") as file:
+                file.write(json.dumps(row) + "\n")
+        if skipped > (self._skipped or 0):
+            say(f"warning: {skipped} steps so far had a loss or gradient that is not finite, and changed nothing")
+        self._since, self._skipped = time.monotonic(), skipped
+        fresh = jax.device_put(Tally.zero()._replace(skipped=tally.skipped, streak=tally.streak), parallel.replicated())
+        return state._replace(tally=fresh), f"loss {row['loss']:.4g}" if n else "no finite loss"
+
+
+def rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of a metrics file, without what a crash, a full disk or another hand made unreadable."""
+    found = []
+    for line in path.read_text(errors="replace").splitlines() if path.exists() else []:
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(row, dict) and type(row.get("step")) is int and all(_number(row.get(key)) for key in ("loss", "seconds")):
+            found.append(row)
+    return found
+
+
+def _number(value: Any) -> bool:
+    return value is None or (type(value) is float and math.isfinite(value))

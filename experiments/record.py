@@ -1,0 +1,179 @@
+"""run.json: which run a folder is, and every session that worked on it; config.json: the config that it was last trained by."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from hashlib import sha256
+from importlib.metadata import distributions
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import jax
+
+from experiments import config as configs
+from experiments import parallel
+from experiments.bridge import native
+from experiments.errors import ConfigError, StorageError, UserError
+from experiments.files import sweep, write_text
+from experiments.interrupt import Interrupted, last_words
+from experiments.schema import Config
+
+FORMAT = 1
+
+
+class Record:
+    """The record of the run in a folder. Of several processes the first writes it."""
+
+    def __init__(self, run: Path, content: dict[str, Any]):
+        self._path, self.content = run / "run.json", content
+
+    @property
+    def id(self) -> str:
+        """The id that the run's checkpoints are sealed with."""
+        return self.content["id"]
+
+    def note(self, **facts: Any) -> None:
+        """Adds facts to the session that is on."""
+        self.content["sessions"][-1] |= facts
+        if parallel.first():
+            write_text(self._path, json.dumps(self.content, indent=1))
+
+    def saved(self, step: int | None) -> None:
+        """Notes the newest step of which a checkpoint is known to be whole, if there is one."""
+        if step is not None:
+            self.content["saved"] = step
+            self.note(to_step=step)
+
+
+def read(run: Path) -> Record | None:
+    """The record of a folder, if it has one. StorageError for one that cannot be read, or that a later OneSDE wrote."""
+    path = run / "run.json"
+    if not path.exists():
+        return None
+    try:
+        content = json.loads(path.read_text())
+        sound = type(content["format"]) is int and type(content["id"]) is str and type(content["sessions"]) is list
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise StorageError(f"{path} cannot be read ({' '.join(str(error).split())[:80]}): mend it from a copy") from error
+    if not sound or content["format"] > FORMAT:
+        raise StorageError(f"{path} is of format {content['format']!r:.20}, and this OneSDE knows {FORMAT}: upgrade")
+    return Record(run, content)
+
+
+def differences(run: Path, config: Config, data: str, allowed: list[str]) -> list[str]:
+    """What made the run in the folder and is not the same in `config`, a line each, but for the keys `allowed` to change."""
+    path = run / "config.json"
+    if not path.exists():
+        return []
+    changed = configs.changed(configs.stored(path), configs.from_json(json.loads(json.dumps(config.model_dump()))))
+    record = read(run)
+    before = record.content.get("data") if record else None
+    if data and before not in (None, data):
+        changed.append(f"data: examples with the digest {before} then, {data} now")
+    if imported(run):  # how it is trained further is yet to be said
+        changed = [line for line in changed if not line.startswith("train.")]
+    return [line for line in changed if not any(line.partition(":")[0].startswith(key) for key in allowed)]
+
+
+def refuse_changes(run: Path, config: Config, data: str, allowed: list[str]) -> None:
+    """ConfigError with the first `differences` and the ways on, if there are any."""
+    if changed := differences(run, config, data, allowed):
+        key = changed[0].partition(":")[0]
+        raise ConfigError(
+            [
+                f"{run} is another experiment ({len(changed)} keys); undo, take another --workdir, or",
+                f"--fork=DIR (a new run from its newest state) or --allow-change={key} (this run goes on so)",
+                *changed[:3],
+            ]
+        )
+
+
+@contextmanager
+def session(run: Path, config: Config, data: str, command: str, training: bool) -> Iterator[Record]:
+    """The run's record, with a session that ends as the block does; config.json is that of the last training."""
+    if parallel.first():
+        run.mkdir(parents=True, exist_ok=True)
+        sweep(run)
+        record = read(run) or Record(run, {"format": FORMAT, "id": uuid4().hex, "data": data, "configs": {}, "sessions": []})
+        for earlier in record.content["sessions"]:
+            if earlier.get("status") == "running":
+                earlier["status"] = "ended without a word"
+        record.content["data"] = data or record.content.get("data")
+        record.content["configs"][config.digest()] = config.model_dump()
+        record.content["sessions"].append(_circumstances(run, config, command))
+        record.note(status="running")
+        if training:
+            write_text(run / "config.json", json.dumps(config.model_dump(), indent=2))
+    parallel.everywhere(True)  # the others read what the first has written
+    record = read(run)
+    assert record is not None
+    stopped = lambda why: record.note(status="stopped", ended=_now(), reason=why)
+    try:
+        with last_words(stopped):
+            yield record
+    except Interrupted as error:
+        stopped(str(error))
+        raise
+    except UserError as error:
+        record.note(status="failed", ended=_now(), reason=str(error)[:500], exit_code=error.exit_code)
+        raise
+    except BaseException as error:
+        record.note(status="crashed", ended=_now(), reason=f"{type(error).__name__}: {error}"[:500])
+        raise
+    record.note(status="done", ended=_now())
+
+
+def imported(run: Path) -> bool:
+    """Whether the run is weights from elsewhere, and has not been trained here."""
+    saved = any(path.name.isdigit() for path in (run / "checkpoints").glob("*"))
+    return (run / native.FILE).is_file() and not saved
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _circumstances(run: Path, config: Config, command: str) -> dict[str, Any]:
+    """What a reader needs to repeat the session."""
+    return {
+        "command": command,
+        "config": config.digest(),
+        "started": _now(),
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "devices": f"{jax.device_count()} {jax.devices()[0].device_kind}",
+        "processes": jax.process_count(),
+        "platform": f"{platform.platform()}, Python {platform.python_version()}",
+        "xla_flags": os.environ.get("XLA_FLAGS", ""),
+        "packages": sorted(f"{d.name}=={d.version}" for d in distributions()),
+        "git": _source(run),
+    }
+
+
+def _source(run: Path) -> dict[str, str]:
+    """The commit of this code; what is not committed goes to a file beside, named by its digest."""
+
+    root = Path(__file__).parent.parent
+
+    def git(*words: str) -> str:
+        return subprocess.run(["git", "-C", root, *words], capture_output=True, text=True, timeout=10, check=True).stdout
+
+    try:
+        if Path(git("rev-parse", "--show-toplevel").strip()) != root:
+            return {}  # installed within a repository of another's
+        commit, diff = git("rev-parse", "HEAD").strip(), git("diff", "HEAD")
+    except (OSError, subprocess.SubprocessError, UnicodeDecodeError):
+        return {}
+    if not diff:
+        return {"commit": commit}
+    name = f"uncommitted_{sha256(diff.encode()).hexdigest()[:12]}.diff"
+    write_text(run / name, diff)
+    return {"commit": commit, "uncommitted": name}

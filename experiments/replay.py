@@ -1,0 +1,50 @@
+"""replay: one step of a run once more, and what in it was not finite."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from experiments import parallel
+from experiments.autopsy import autopsy, first_nan, sentence
+from experiments.build import Experiment
+from experiments.checkpoint import Checkpoints
+from experiments.data import Dataset
+from experiments.errors import StorageError
+from experiments.files import write_text
+from experiments.progress import progress, say
+from experiments.randomness import Purpose, stream
+from experiments.record import Record
+from experiments.train import state_shapes
+from experiments.update import make_optimizer, make_step
+
+
+def replay(experiment: Experiment, data: Dataset, run: Path, record: Record, step: int) -> None:
+    """Goes from the newest checkpoint at or before `step` to that step, and says what was not finite in it and where.
+
+    Touches nothing of the run; the report is RUN/replay_STEP.json.
+    """
+    config = experiment.config
+    with Checkpoints(run / "checkpoints", record.id, writing=False) as checkpoints:
+        state = checkpoints.restore(state_shapes(experiment), newest=step)
+    if state is None:
+        raise StorageError(f"{run} has no checkpoint at or before step {step}")
+    optimizer = make_optimizer(config.train)
+    advance = parallel.pmapped(make_step(experiment, optimizer, stream(config.seed, Purpose.STEP)))
+    at, calls = int(state.step), config.train.steps_per_call
+    with progress("replay", step, at) as show:
+        while at < step:
+            rows = range(at, min(at + calls, step))
+            state = advance(state, parallel.split(np.stack([data.train.batch(i, config.train.batch) for i in rows]), axis=1))
+            at = rows.stop
+            show(at, "")
+    found = autopsy(experiment, data, state, step)
+    found["first"] = first_nan(experiment, data, state, step)
+    path = run / f"replay_{step}.json"
+    write_text(path, json.dumps(found, indent=1))
+    if not found["examples"]:
+        say(f"step {step} is finite: gradient norms of its modules, and all else, are in {path}")
+    else:
+        say(f"{sentence(found)}\nfirst at {found['first'] or 'no single operation'}\nall of it is in {path}")

@@ -1,0 +1,112 @@
+"""One step of training: the objective's gradient, Adam, the average of parameters; masked where it is not finite."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from experiments.build import Experiment
+from experiments.schema import Train
+from experiments.state import State, Tally
+from sde_lib.base import Scalar
+
+
+def make_optimizer(config: Train) -> optax.GradientTransformation:
+    """AdamW after clipping by the global norm (score_sde's order)."""
+    clip = optax.identity() if config.clip is None else optax.clip_by_global_norm(config.clip)
+    rate = optimizer_rate(config)
+    return optax.chain(clip, optax.adamw(rate, config.beta1, config.beta2, config.epsilon, weight_decay=config.weight_decay))
+
+
+def optimizer_rate(config: Train) -> Callable[[Any], Any]:
+    """The learning rate: linear warm-up from 0, then constant or a cosine to 0 at the last step."""
+    rate, ramp = config.learning_rate, config.warm_up
+    after = (
+        optax.cosine_decay_schedule(rate, config.steps - ramp) if config.decay == "cosine" else optax.constant_schedule(rate)
+    )
+    return optax.join_schedules([optax.linear_schedule(0.0, rate, ramp), after], [ramp]) if ramp else after
+
+
+class Drawn(NamedTuple):
+    """What chance gives step i: times t [B] with 1/p(t) [B], and a key for each example."""
+
+    t: jax.Array
+    inverse_density: jax.Array
+    keys: jax.Array
+
+
+def draw(experiment: Experiment, base_key: jax.Array, times: Any, step: jax.Array, n: int) -> Drawn:
+    """A function of the step's number and of what the draw of t has learned, `times`."""
+    t_key, example_key = jax.random.split(jax.random.fold_in(base_key, step))
+    t, inverse_density = experiment.times.sample(t_key, times, n)
+    return Drawn(t, inverse_density, jax.random.split(example_key, n))
+
+
+def example_loss(experiment: Experiment) -> Callable[[Any, jax.Array, jax.Array, jax.Array], Scalar]:
+    """loss(params, key, levels, t) of one example."""
+    config, scaler = experiment.config, experiment.scaler
+
+    def loss(params: Any, key: jax.Array, levels: jax.Array, t: jax.Array) -> Scalar:
+        data_key, noise_key, flip_key, dropout_key = jax.random.split(key, 4)
+        x_0 = scaler.encode(data_key, levels)
+        if config.data.flip:
+            x_0 = jnp.where(jax.random.bernoulli(flip_key), x_0[:, ::-1], x_0)
+        return experiment.loss(params, dropout_key)(noise_key, x_0, t)
+
+    return loss
+
+
+def make_step(
+    experiment: Experiment, optimizer: optax.GradientTransformation, base_key: jax.Array
+) -> Callable[[State, jax.Array], State]:
+    """advance(state, batches [k, B, *event] of levels) -> the state after k steps.
+
+    A step whose loss or gradient is not finite changes nothing but its counts; after `train.bad_steps` of them on end the state
+    stands still, so that whoever looks at it, however late, sees it as it was then.
+    """
+    config, times, one_loss = experiment.config.train, experiment.times, example_loss(experiment)
+
+    def one_step(state: State, batch: jax.Array) -> State:
+        drawn = draw(experiment, base_key, state.times, state.step, len(batch))
+
+        def mean_loss(params: Any) -> tuple[jax.Array, Scalar]:
+            loss = jax.vmap(one_loss, (None, 0, 0, 0))(params, drawn.keys, batch, drawn.t)
+            return jnp.mean(drawn.inverse_density * loss), loss
+
+        (loss, by_example), gradient = jax.value_and_grad(mean_loss, has_aux=True)(state.params)
+        norm = optax.global_norm(gradient)
+        update, opt = optimizer.update(gradient, state.opt, state.params)
+        params = optax.apply_updates(state.params, update)
+        decay = jnp.minimum(config.ema, (1 + state.step) / (10 + state.step))  # warm-up: early averages forget fast
+        ema = optax.incremental_update(params, state.ema, 1 - decay)
+
+        # A finite norm also keeps Adam's second moment, the gradient squared, from overflow.
+        finite, stands = jnp.isfinite(loss) & jnp.isfinite(norm), state.tally.streak >= config.bad_steps
+        tally = _counted(state.tally, finite, loss, norm)
+        learned = State(state.step + 1, params, ema, opt, times.update(state.times, drawn.t, by_example), tally)
+        skipped = state._replace(step=state.step + 1, tally=tally)
+        choose = lambda so, this, that: jax.tree.map(lambda a, b: jnp.where(so, a, b), this, that)
+        return choose(stands, state, choose(finite, learned, skipped))
+
+    def advance(state: State, batches: jax.Array) -> State:
+        if len(batches) > 1:
+            return jax.lax.scan(lambda state, batch: (one_step(state, batch), None), state, batches)[0]
+        # XLA:CPU runs a convolution's weight gradient many times slower inside a loop, so one step is no loop.
+        return one_step(state, batches[0])
+
+    return advance
+
+
+def _counted(tally: Tally, finite: jax.Array, loss: jax.Array, norm: jax.Array) -> Tally:
+    """The tally after a step."""
+    return Tally(
+        tally.loss + jnp.where(finite, loss, 0.0),
+        tally.grad_norm + jnp.where(finite, norm, 0.0),
+        tally.n + finite,
+        tally.skipped + ~finite,
+        jnp.where(finite, 0, tally.streak + 1),
+    )
