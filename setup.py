@@ -47,6 +47,7 @@ setup(
         "ml_dtypes>=0.5",
         "msgpack>=1",
         "numpy>=2.1",
+        "optimistix>=0.0.10",
         "pillow>=10",
         "pydantic>=2.10,<3",
         "rich>=13",

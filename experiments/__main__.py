@@ -10,10 +10,17 @@ from importlib.metadata import version
 if "XLA_FLAGS" not in os.environ and version("jaxlib").startswith(("0.10.", "0.11.")):
     os.environ["XLA_FLAGS"] = "--xla_cpu_experimental_ynn_fusion_type=-LIBRARY_FUSION_TYPE_INDIVIDUAL_CONVOLUTION"
 
+# Where processes end with the first that dies, jaxlib says so in a page of each; experiments/failure.py has a line.
+if any(word.startswith("--distributed") for word in sys.argv):
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "4")
+
 if __name__ == "__main__":
     from experiments.interrupt import interruptible
 
-    with interruptible():  # before the seconds that importing jax takes
-        from experiments.main import main
+    # From before the seconds that importing jax takes; not left, since those that the interpreter takes to end, of a run
+    # that is done and saved, are none to be killed in.
+    signals = interruptible()
+    signals.__enter__()
+    from experiments.main import main
 
-        sys.exit(main())
+    sys.exit(main())

@@ -13,7 +13,17 @@ import losses
 import models
 import samplers
 import sde_lib
-from experiments.checks import attempt, check_net, check_times, check_weight, cross_problems, known_score, sampler_problems
+from experiments.checks import (
+    attempt,
+    check_net,
+    check_times,
+    check_weight,
+    cross_problems,
+    event_problems,
+    known_score,
+    made,
+    sampler_problems,
+)
 from experiments.errors import ConfigError
 from experiments.parts import CONDITIONING, GRID, NET, OBJECTIVE, PARAMETERIZATION, SDE, STEP, TIMES, WEIGHT, parameters
 from experiments.scale import Scaler
@@ -52,7 +62,7 @@ class Experiment(NamedTuple):
         """
         make, score = STEP.find(sampler.step.name), self.score(params)
         learned = self.learned(params) if "v" in parameters(make) else {}
-        step = make(self.sde, score, **(learned | sampler.step.options | swept))
+        step = made(STEP, sampler.step.name, make(self.sde, score, **(learned | sampler.step.options | swept)))
         if sampler.corrector is None:
             return step
         return samplers.chain(STEP.find(sampler.corrector.name)(self.sde, score, **sampler.corrector.options), step)
@@ -74,14 +84,15 @@ def learns_variance(config: Config) -> bool:
 
 def build(config: Config, shape: tuple[int, ...]) -> Experiment:
     """The experiment on events of `shape`. Raises ConfigError with every problem, one line each."""
-    problems = cross_problems(config)
-    sde = attempt(problems, "sde", lambda: SDE.find(config.sde.name)(**config.sde.options))
+    problems = cross_problems(config) + event_problems(config, shape)
+    sde = attempt(problems, "sde", lambda: made(SDE, config.sde.name, SDE.find(config.sde.name)(**config.sde.options)))
     attempt(problems, "sde", lambda: sde and sde_lib.check(sde))
     if problems:
         raise ConfigError(problems)
 
     model = attempt(problems, "net", lambda: _model(config, sde))
-    times = attempt(problems, "times", lambda: TIMES.find(config.times.name)(sde, **config.times.options))
+    draw = config.times
+    times = attempt(problems, "times", lambda: made(TIMES, draw.name, TIMES.find(draw.name)(sde, **draw.options)))
     objective = attempt(problems, "objective", lambda: _objective(config))
     scaler = scale(config)
     experiment = Experiment(config, shape, sde, model, times, objective, scaler)

@@ -12,7 +12,7 @@ import jax
 from pydantic import ValidationError
 
 from experiments import config as configs
-from experiments import interpolate
+from experiments import interpolate, parallel
 from experiments.branch import fork
 from experiments.bridge import native
 from experiments.build import Experiment, build
@@ -56,6 +56,7 @@ def run(arguments: argparse.Namespace, overrides: list[str], line: str) -> None:
     data = load(sources, base.data, base.seed) if sources else None
     built = built_arms(arms or {"": tree}, command, data.shape if data else shape or ())
     space = feature_space(base, data) if data and command in ("evaluate", "compare") else None
+    parallel.stop_if_asked()
     _cache()
     folders = {name: workdir / name for name in built}
     digest = data.digest if data else ""
@@ -90,7 +91,7 @@ def run(arguments: argparse.Namespace, overrides: list[str], line: str) -> None:
 def judge(tree: dict[str, Any], arms: dict[str, dict[str, Any]], opening: bool = True) -> Sources | None:
     """The data's sources, if nothing is wrong with the config or any arm of it; else ConfigError with every problem at once.
 
-    None unless they are for `opening`.
+    DataError where the data alone is what is wrong. None unless they are for `opening`.
     """
     found = configs.problems(tree) + part_problems(tree) + configs.unlike(tree)
     found += _by_arm({name: configs.problems(arm) + part_problems(arm) for name, arm in arms.items()}, known=found)
@@ -100,7 +101,10 @@ def judge(tree: dict[str, Any], arms: dict[str, dict[str, Any]], opening: bool =
     except ValidationError:
         pass  # among the schema's problems
     except DataError as error:
-        found += [f"data: {line}" for line in str(error).splitlines()]
+        lines = [f"data: {line}" for line in str(error).splitlines()]
+        if not found:
+            raise DataError(lines) from error
+        found += lines
     if found:
         raise ConfigError(found)
     return sources

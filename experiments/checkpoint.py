@@ -96,7 +96,7 @@ class Checkpoints:
                 if wait:
                     self._manager.wait_until_finished()
                 return
-            except StorageError:
+            except (StorageError, jax.errors.JaxRuntimeError):  # of memory, or of another process
                 raise
             except Exception as error:
                 if not _is_full(error):

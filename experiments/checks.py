@@ -15,7 +15,7 @@ import models
 import samplers
 import sde_lib
 from experiments import dequantize
-from experiments.config import nearest
+from experiments.config import nearest, shown
 from experiments.errors import ConfigError
 from experiments.parts import (
     CONDITIONING,
@@ -31,7 +31,7 @@ from experiments.parts import (
     clash,
     parameters,
 )
-from experiments.schema import Config, Named, Sampler
+from experiments.schema import MOST_STEPS, Config, Interpolate, Named, Sampler
 
 if TYPE_CHECKING:
     from experiments.build import Experiment
@@ -55,8 +55,9 @@ def attempt(problems: Problems, where: str, make: Callable[[], Any]) -> Any:
         return make()
     except ConfigError as error:
         problems.extend(f"{where}: {line}" for line in str(error).splitlines())
-    except (TypeError, ValueError, ZeroDivisionError, IndexError) as error:
-        problems.append(f"{where}: {' '.join(str(error).split())}")
+    except (TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
+        kind = "" if isinstance(error, (TypeError, ValueError)) else f"{type(error).__name__}: "
+        problems.append(f"{where}: {kind}{' '.join(str(error).split())}"[:400])
 
 
 def part_problems(tree: dict[str, Any]) -> Problems:
@@ -86,6 +87,24 @@ def check_net(experiment: Experiment) -> None:
     x = jax.ShapeDtypeStruct(experiment.shape, jnp.float32)
     params = jax.eval_shape(experiment.model.init, jax.random.key(0), x)
     jax.eval_shape(experiment.model.apply, params, x, 0.5)
+
+
+def made(kind: Kind, name: str, part: Any) -> Any:
+    """What the part of that name has made; TypeError where it is another thing, as a user's function may give."""
+    if not isinstance(part, kind.makes):
+        raise TypeError(f"{name} makes a {type(part).__name__}, not a {kind.makes.__name__}")
+    return part
+
+
+def event_problems(config: Config, shape: tuple[int, ...]) -> Problems:
+    """What is asked of events of `shape` that only images [H, W, C] can give."""
+    asked = {
+        "data.flip = True": config.data.flip,
+        "evaluate.dequantizer = 'variational'": config.evaluate.dequantizer == "variational" and config.data.levels,
+    }
+    return [
+        f"{key} is for images [H, W, C], not for events of shape {shape}" for key, so in asked.items() if so and len(shape) != 3
+    ]
 
 
 def check_weight(weight: Callable[..., Any], sde: sde_lib.LinearSDE) -> None:
@@ -128,7 +147,16 @@ def sampler_problems(known: Experiment, label: str, sampler: Sampler) -> Problem
         attempt(problems, where, lambda: _check_parts(known, sampler))
         if grid is not None and not problems:
             attempt(problems, where, lambda: _check_end(known, sampler, step, grid))
+    problems += _interpolation_problems(known.config, label, grid)
     return problems
+
+
+def _interpolation_problems(config: Config, label: str, grid: np.ndarray | None) -> Problems:
+    """Whether interpolation starts above the end of the grid; where nothing is said of it, it is not to stop training."""
+    asked = config.interpolate.t != Interpolate().t and label == config.sample.sampler
+    if not asked or grid is None or config.interpolate.t > grid[-1]:
+        return []
+    return [f"interpolate.t = {config.interpolate.t:g}: the grid of samplers.{label} ends at {grid[-1]:.3g}; start above it"]
 
 
 def _falling(experiment: Experiment, sampler: Sampler) -> np.ndarray:
@@ -189,7 +217,7 @@ def cross_problems(config: Config) -> list[str]:
             problems.append(f"{key} = {batch} does not divide over {devices} devices: take {valid}")
     if config.sample.sampler not in config.samplers:
         close = nearest(config.sample.sampler, list(config.samplers))
-        problems.append(f"sample.sampler = {config.sample.sampler!r} is not one of samplers{close}")
+        problems.append(f"sample.sampler = {shown(config.sample.sampler)} is not one of samplers{close}")
     if config.train.warm_up >= config.train.steps and config.train.decay == "cosine":
         problems.append(f"train.warm_up = {config.train.warm_up} leaves no step to decay in train.steps = {config.train.steps}")
     if reason := clash(config.objective.name, config.times.name):
@@ -203,8 +231,8 @@ def cross_problems(config: Config) -> list[str]:
         lengths = {len(values) for values in sampler.sweep.values()}
         if len(lengths) > 1:
             problems.append(f"samplers.{label}.sweep: its values are taken together, so they need one length, not {lengths}")
-        if any(n < 1 or n != int(n) for n in sampler.sweep.get("n", ())):
-            problems.append(f"samplers.{label}.sweep.n: numbers of steps are whole and at least 1")
+        if any(not 1 <= n <= MOST_STEPS or n != int(n) for n in sampler.sweep.get("n", ())):
+            problems.append(f"samplers.{label}.sweep.n: numbers of steps are whole, and from 1 to {MOST_STEPS}")
         options = {k: p for k, p in parameters(STEP.find(sampler.step.name)).items() if k not in STEP.given}
         for name in sorted(sampler.sweep.keys() - {"n"}):
             where = f"samplers.{label}.sweep"

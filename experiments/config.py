@@ -20,6 +20,11 @@ from experiments.schema import Config, Named, Sampler
 
 Variants = Mapping[str, Callable[[dict[str, Any]], dict[str, Any]]]
 
+GONE = object()
+LONGEST = 2**20
+"""The most bytes of a config that is JSON: a longer one is not parsed."""
+DEEPEST = 20
+"""The most tables within tables of one."""
 _CADENCE = ("train.log_every", "train.sample_every", "train.checkpoint_every")
 FREE = ("title", "train.steps", *_CADENCE, "train.keep", "train.bad_steps")
 FREE_SECTIONS = ("samplers.", "sample.", "evaluate.", "interpolate.", "data.data_dir", "data.resident_mib")
@@ -35,6 +40,10 @@ def _parts(section: type[BaseModel]) -> str:
 
 CODE = rf"(arms\..+\.)?(parameterization|{_parts(Config)}|samplers\..+\.({_parts(Sampler)}))(\.name)?"
 """The keys whose values name what is called."""
+WRITTEN = "evaluate.statistics"
+"""The key of a folder that is written to."""
+MOST_NEAREST = 20
+"""Of how many wrong keys the nearest valid one is looked for."""
 
 
 def read(path: str, overrides: list[str], variants: Variants = MappingProxyType({})) -> dict[str, Any]:
@@ -58,11 +67,15 @@ def read(path: str, overrides: list[str], variants: Variants = MappingProxyType(
         raise ConfigError(f"{path} must define get_config(), which returns an ml_collections.ConfigDict ({error})") from error
     except Exception as error:  # it is the user's code
         raise ConfigError(f"{path} cannot be run: {type(error).__name__}: {' '.join(str(error).split())}") from error
-    return overridden(variants[variant](tree) if variant else tree, overrides)
+    try:
+        return overridden(variants[variant](tree) if variant else tree, overrides)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:  # of a tree that the schema would refuse
+        wrong = problems(tree) or [f"{path}:{variant}: {type(error).__name__}: {error}"]
+        raise ConfigError(wrong) from error
 
 
 def _own(tree: Any) -> Any:
-    """The tree with sections of its own: one that a file puts in two places is one object, which an override would change twice."""
+    """The tree with each section its own: what a file puts in two places is one object, and an override would change both."""
     return {key: _own(below) for key, below in tree.items()} if isinstance(tree, dict) else tree
 
 
@@ -87,36 +100,54 @@ def changed(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
 def stored(file: Path) -> dict[str, Any]:
     """The tree of a config.json. ConfigError where it is none."""
     try:
-        return from_json(json.loads(file.read_text()))
+        if not file.is_file():
+            raise OSError("it is no file")
+        with file.open("rb") as content:
+            text = content.read(LONGEST + 1)
+        if len(text) > LONGEST:
+            raise ValueError(f"it has more than {LONGEST} bytes")
+        return from_json(json.loads(text))
     except (OSError, ValueError, TypeError, RecursionError) as error:
         raise ConfigError(f"{file} is no config as JSON: {' '.join(str(error).split())}") from error
 
 
 def from_json(tree: Any) -> dict[str, Any]:
-    """The tree of a config that was written as JSON, where a tuple is a list. TypeError if it is no table."""
+    """The tree of a config that was written as JSON, where a tuple is a list.
+
+    TypeError if it is no table, ValueError if it is one within very many.
+    """
     if not isinstance(tree, dict):
         raise TypeError("it holds no table of keys")
 
-    def plain(value: Any) -> Any:
+    def plain(value: Any, depth: int = 0) -> Any:
+        if depth > DEEPEST:
+            raise ValueError(f"it holds tables within tables, more than {DEEPEST} deep")
         if isinstance(value, dict):
-            return {key: plain(below) for key, below in value.items()}
-        return tuple(map(plain, value)) if isinstance(value, list) else value
+            return {key: plain(below, depth + 1) for key, below in value.items()}
+        return tuple(plain(below, depth + 1) for below in value) if isinstance(value, list) else value
 
     return plain(tree)
 
 
 def trusted(tree: dict[str, Any], overrides: list[str], origin: str) -> dict[str, Any]:
-    """The tree of a file that is data, if it names no code but OneSDE's, or what the overrides name too; else ConfigError."""
+    """The tree of a file that is data, if it names no code but OneSDE's and no folder to write to, or the overrides do so too.
+
+    Else ConfigError.
+    """
     told = {override.partition("=")[2] for override in overrides}
-    foreign = {
-        key: value
-        for key, value in flat(tree).items()
-        if isinstance(value, str) and ":" in value and value not in told and re.fullmatch(CODE, key, re.DOTALL)
-    }
+
+    def reaches_out(key: str, value: str) -> bool:
+        # A key too long for a search that goes back over it is nobody's.
+        called = ":" in value and (len(key) > 1000 or re.fullmatch(CODE, key, re.DOTALL))
+        return bool(called or (key == WRITTEN and value))
+
+    found = {key: value for key, value in flat(tree).items() if isinstance(value, str) and reaches_out(key, value)}
+    foreign = {key: value for key, value in found.items() if value not in told}
     if foreign:
+        does = "a folder, which would be written to" if WRITTEN in foreign else "code that is not OneSDE's, which would run"
         raise ConfigError(
             [
-                f"{origin} names code that is not OneSDE's, which would run; if you trust it, name it yourself:",
+                f"{origin} names {does}; if you trust it, name it yourself:",
                 *[f"--config.{key}={value}"[:300] for key, value in foreign.items()][:3],
                 *([f"and {len(foreign) - 3} more"] if len(foreign) > 3 else []),
             ]
@@ -191,13 +222,18 @@ def arms(tree: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 def unlike(tree: dict[str, Any]) -> list[str]:
     """What arms may not change, for their results stand in one table: how they are measured, and on what."""
-    own, arms = ("data.range", "data.flip"), tree.get("arms")
-    return [
+    own, arms, base = ("data.range", "data.flip"), tree.get("arms"), flat(tree)
+    nested = [
+        f"arms.{name}.arms: an arm has none of its own"
+        for name, changes in (arms.items() if isinstance(arms, dict) else ())
+        if isinstance(changes, dict) and "arms" in changes
+    ]
+    return nested + [
         f"arms.{name}: {key} is of all arms, or their results would not compare; set it beside arms"
         for name, changes in (arms.items() if isinstance(arms, dict) else ())  # or the schema's to refuse
         if isinstance(changes, dict)
-        for key in flat(changes)
-        if key.startswith(("evaluate.", "data.")) and key not in own
+        for key, value in flat(changes).items()
+        if key.startswith(("evaluate.", "data.")) and key not in own and base.get(key, GONE) != value
     ]
 
 
@@ -221,11 +257,12 @@ def flat(tree: Any, prefix: str = "") -> dict[str, Any]:
 
 def described(error: ValidationError, kind: type[BaseModel] = Config) -> Iterator[str]:
     """What pydantic says against a `kind`, one line each with the nearest valid key."""
-    for problem in error.errors():
+    for i, problem in enumerate(error.errors(include_url=False, include_context=False)):
         *parents, leaf = problem["loc"] or ("",)  # of the whole
         key = ".".join(str(part) for part in problem["loc"])
         if problem["type"] == "extra_forbidden":
-            yield f"unknown config key {_cut(key)}{nearest(str(leaf), _fields(kind, parents))}"
+            close = nearest(str(leaf), _fields(kind, parents)) if i < MOST_NEAREST else ""
+            yield f"unknown config key {_cut(key)}{close}"
         elif problem["type"] == "missing":
             yield f"config key {key} is missing"
         else:

@@ -2,75 +2,102 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import grain
 import numpy as np
-from PIL import Image, ImageOps
 
 from experiments.errors import DataError
+from experiments.examples import Bad, example
+from experiments.memory import fits
+from experiments.progress import say
 from experiments.schema import Data
 from experiments.sources import Sources
+from experiments.watchdog import within
+
+PATIENCE = 300.0  # seconds without an example, after which whoever reads them hangs
+T = TypeVar("T")
+
+
+def in_order(f: Callable[[int], T], rows: Sequence[int], origin: str) -> Iterator[T]:
+    """f of each row, in the order of `rows`, by Grain's threads. Exits where nothing comes for `PATIENCE` seconds."""
+    # Chunks, because a hand-over between threads costs Grain more than decoding a small image.
+    chunks = grain.MapDataset.source(rows).map(f).batch(16, batch_fn=list)
+    chunks = iter(chunks.to_iter_dataset(grain.ReadOptions(num_threads=4, prefetch_buffer_size=16)))
+    while True:
+        with within(PATIENCE, f"reading {origin}"):
+            chunk = next(chunks, None)
+        if chunk is None:
+            return
+        yield from chunk
 
 
 class Decoded:
-    """A source's examples as events of one shape, that of the first that can be decoded unless `shape` is given.
+    """A source's examples as events of one shape: most of the first three's that can be decoded, unless `shape` is given.
 
-    `origin` names the source in errors. Nothing is kept: every read decodes.
+    `origin` names the source in errors. Nothing is kept: every read decodes. With `on_bad` = "fail" an example that cannot be
+    used is an error; with "skip" the next good one stands in for it, up to one in a thousand examples (or a single one).
     """
 
-    def __init__(self, source: Any, levels: int, origin: str, shape: tuple[int, ...] = ()):
-        self._source, self._origin, self._shape = source, origin, shape
-        # The level of each of a pixel's 256 values: round(p (levels - 1) / 255).
-        self._level_of = np.round(np.arange(256) * ((levels - 1) / 255)).astype(np.uint8) if levels else None
-        bad = []
-        for i in range(len(source)):
-            example = self._example(i)
-            if not isinstance(example, str):
-                self._shape, self._dtype = shape or example[0].shape, example[0].dtype
-                self.nbytes = example[0].nbytes * len(source)
-                return
-            bad.append(example)
-        raise DataError([f"no example of {origin} can be used:", *bad[:3]] if bad else f"{origin} holds no example")
+    def __init__(self, source: Any, levels: int, origin: str, shape: tuple[int, ...] = (), on_bad: str = "fail"):
+        self._example = lambda i: example(source, i, origin, levels, self._shape)
+        self._n, self._origin, self._shape = len(source), origin, shape
+        self._spare = max(1, self._n // 1000) if on_bad == "skip" else 0
+        self.bad: dict[int, Bad] = {}
+        first, bad = [], []
+        for i in range(min(self._n, 100)):
+            with within(PATIENCE, f"reading {origin}"):
+                found = self._example(i)
+            (bad if isinstance(found, Bad) else first).append(found)
+            if len(first) == 3:
+                break
+        if not first:
+            raise DataError(
+                [f"no example of {origin} can be used:", *map(str, bad[:3])] if bad else f"{origin} holds no example"
+            )
+        shapes = [event.shape for event, _ in first]
+        self._shape, self._dtype = max(shapes, key=shapes.count), first[0][0].dtype
+        self.nbytes = int(np.prod(self._shape)) * self._dtype.itemsize * self._n
 
     def __len__(self) -> int:
-        return len(self._source)
+        return self._n
 
-    def read(self, rows: Sequence[int]) -> tuple[np.ndarray, np.ndarray | None]:
-        """Events [n, *event] and integer labels [n] of these rows, decoded by Grain's threads. DataError lists what fails."""
-        # Chunks, because a hand-over between threads costs Grain more than decoding a small image.
-        chunks = grain.MapDataset.source(rows).map(self._example).batch(16, batch_fn=list)
-        events, labels, bad = np.empty((len(rows), *self._shape), self._dtype), [], []
-        for chunk in chunks.to_iter_dataset(grain.ReadOptions(num_threads=4, prefetch_buffer_size=16)):
-            for example in chunk:
-                if isinstance(example, str):
-                    bad.append(example)
-                else:
-                    events[len(labels)] = example[0]
-                    labels.append(example[1])
+    def read(self, rows: Sequence[int]) -> tuple[np.ndarray, list[Any]]:
+        """Events [n, *event] and labels [n] of these rows. DataError names those that cannot be used."""
+        events, labels, bad = np.empty((len(rows), *self._shape), self._dtype), [None] * len(rows), {}
+        for place, found in enumerate(in_order(self._example, rows, self._origin)):
+            if isinstance(found, Bad):
+                bad[place] = found
+            else:
+                events[place], labels[place] = found
         if bad:
-            raise DataError([f"{len(bad)} of {len(rows)} examples of {self._origin} cannot be used:", *bad[:3]])
-        labels = np.array(labels)
-        return events, labels.astype(int) if labels.dtype.kind in "iu" else None
+            self._leave_out({rows[place]: why for place, why in bad.items()})
+            stand_ins = self.read([(rows[place] + 1) % self._n for place in bad])
+            for place, event, label in zip(bad, *stand_ins, strict=True):
+                events[place], labels[place] = event, label
+        return events, labels
 
-    def _example(self, i: int) -> tuple[np.ndarray, Any] | str:
-        """(event, label or None), or the line that says why not."""
-        name = f"example {i} of {self._origin}"
-        try:
-            item = self._source[i]  # TFDS decodes here
-            image = item["image"]
-            name = str(image) if isinstance(image, Path) else name
-            event = _point(image) if self._level_of is None else self._level_of[_pixels(image)]
-        except DataError as error:
-            return f"{name}: {error}"
-        except Exception as error:  # decoders of damaged files raise anything, and name neither file nor index
-            return f"{name}: {type(error).__name__}: {' '.join(str(error).split())}"
-        if self._shape and event.shape != self._shape:
-            return f"{name}: its shape is {event.shape}, the others' {self._shape}: resize them to one shape"
-        return event, item.get("label")
+    def everything(self) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
+        """All events that can be used, their labels if all are integers, and where every row or its stand-in is among them."""
+        fits(self.nbytes, f"{self._origin}, decoded,")
+        events, labels = self.read(range(self._n))
+        good = np.array([i not in self.bad for i in range(self._n)])
+        if self.bad:
+            events, labels = events[good], [label for label, kept in zip(labels, good, strict=True) if kept]
+        integers = all(isinstance(label, int | np.integer) for label in labels)
+        return events, np.array(labels, int) if integers else None, (np.cumsum(good) - good) % good.sum()
+
+    def _leave_out(self, bad: dict[int, Bad]) -> None:
+        said = len(self.bad)
+        self.bad |= bad
+        first, n = [str(why) for why in self.bad.values()][:3], f"{len(self.bad)} of {self._n} examples of {self._origin}"
+        if len(self.bad) > self._spare:
+            limit = f", and data.on_bad = skip leaves out {self._spare} at most" if self._spare else ""
+            raise DataError([f"{n} cannot be used{limit}:", *first, "all are named by: python -m experiments data check"])
+        if said < len(self.bad) and said < 3:
+            say("\n".join([f"left out, as data.on_bad = skip says: {n}", *first]))
 
 
 class Records:
@@ -81,17 +108,18 @@ class Records:
     """
 
     def __init__(self, decoded: Decoded, seed: int, resident_mib: int):
-        self._decoded = decoded
-        fit = decoded.nbytes <= resident_mib * 2**20
-        self.resident, self.labels = decoded.read(range(len(decoded))) if fit else (None, None)
+        self._decoded, self.resident, self.labels = decoded, None, None
+        self._places = np.arange(len(decoded))
+        if decoded.nbytes <= resident_mib * 2**20:
+            self.resident, self.labels, self._places = decoded.everything()
         self._order = grain.MapDataset.range(len(decoded)).seed(seed).shuffle().repeat()
 
     def __len__(self) -> int:
-        return len(self._decoded)
+        return len(self._decoded if self.resident is None else self.resident)
 
     def indices(self, step: int, size: int, process: int = 0, processes: int = 1) -> np.ndarray:
         """This process's share of batch `step`, which is the examples step size ... (step + 1) size - 1 of the order."""
-        return np.asarray(self._order.batch(size // processes)[step * processes + process])
+        return self._places[np.asarray(self._order.batch(size // processes)[step * processes + process])]
 
     def batch(self, step: int, size: int, process: int = 0, processes: int = 1) -> np.ndarray:
         """The examples at `indices` [size / processes, *event]."""
@@ -122,41 +150,12 @@ class Dataset(NamedTuple):
 
 def load(sources: Sources, config: Data, seed: int) -> Dataset:
     """The examples of opened sources, decoded. DataError names those that cannot be."""
-    train = Records(Decoded(sources.train, config.levels, f"{config.name} {config.train}"), seed, config.resident_mib)
+    decoded = lambda source, split, shape=(): Decoded(source, config.levels, f"{config.name} {split}", shape, config.on_bad)
+    train = Records(decoded(sources.train, config.train), seed, config.resident_mib)
     seen = train.resident if train.resident is not None else train.batch(0, min(len(train), len(sources.test)))
     shape = seen.shape[1:]
-    held_out = Decoded(sources.test, config.levels, f"{config.name} {config.test}", shape)
-    test, test_labels = held_out.read(range(len(held_out)))
-    digest = sha256(seen.tobytes() + test.tobytes()).hexdigest()[:16]
-    return Dataset(shape, train, test, train.labels, test_labels, digest)
-
-
-def _point(x: Any) -> np.ndarray:
-    if not isinstance(x, np.ndarray) or x.dtype.kind != "f":
-        raise DataError("data.levels = 0 is for points in the plane; an image has 256")
-    return x
-
-
-def _pixels(image: Any) -> np.ndarray:
-    """uint8 [H, W, C] of a file or an array; 16 bits are scaled to 8, not clipped."""
-    pixels = _opened(image) if isinstance(image, Path) else np.asarray(image)
-    if pixels.dtype == np.uint16:
-        pixels = np.round(pixels * (255 / 65535)).astype(np.uint8)
-    if pixels.dtype != np.uint8 or pixels.ndim not in (2, 3):
-        raise DataError(
-            f"an image is uint8 or uint16 [H, W, C], not {pixels.dtype} {pixels.shape}; points have data.levels = 0"
-        )
-    return pixels if pixels.ndim == 3 else pixels[..., None]
-
-
-def _opened(path: Path) -> np.ndarray:
-    """[H, W] or [H, W, 3], upright; alpha is dropped, palette and CMYK are converted."""
-    with Image.open(path) as image:
-        if Image.MAX_IMAGE_PIXELS and image.width * image.height > Image.MAX_IMAGE_PIXELS:  # where Pillow only warns
-            raise DataError(f"{image.width} x {image.height} pixels are more than Image.MAX_IMAGE_PIXELS")
-        image = ImageOps.exif_transpose(image)
-        if image.mode.startswith("I;16"):
-            return np.asarray(image).astype(np.uint16)
-        if image.mode in ("I", "F"):
-            raise DataError("32-bit pixels have no known scale: convert the file to 8 or 16 bits")
-        return np.asarray(image.convert("L" if image.mode in ("1", "L", "LA") else "RGB"))
+    test, test_labels, _ = decoded(sources.test, config.test, shape).everything()
+    digest = sha256(seen.tobytes() + test.tobytes())
+    if train.resident is None and config.on_bad == "skip":
+        digest.update(b"skip")  # what will be left out is not known yet
+    return Dataset(shape, train, test, train.labels, test_labels, digest.hexdigest()[:16])

@@ -14,6 +14,7 @@ import numpy as np
 from experiments import parallel
 from experiments.build import Experiment
 from experiments.errors import NumericsError
+from experiments.files import replacing
 from experiments.plots import picture
 from experiments.randomness import Purpose, stream
 from experiments.schema import Sampler
@@ -21,12 +22,18 @@ from samplers import solve
 
 
 class Drawn(NamedTuple):
-    """`levels` [n, *event] (points: the points), `finite` [n], `nfe` [n] score evaluations, wall time without compiling."""
+    """`levels` [n, *event] (points: the points), `nfe` [n] score evaluations, wall time without compiling.
+
+    `finite` [n]: whether x was, all the way. Where it was not, the levels mean nothing, `moves` [n] went well before, and
+    `gave_up` [n] tells whether an adaptive solver ran out of steps.
+    """
 
     levels: np.ndarray
     finite: np.ndarray
     nfe: np.ndarray
     seconds: float
+    moves: np.ndarray
+    gave_up: np.ndarray
 
 
 def drawing(experiment: Experiment, sampler: Sampler) -> Callable[..., Drawn]:
@@ -38,7 +45,8 @@ def drawing(experiment: Experiment, sampler: Sampler) -> Callable[..., Drawn]:
         final = (lambda x, t: experiment.sde.denoise(score, x, t)) if sampler.denoise else None
         x_1 = experiment.sde.prior_sample(prior_key, experiment.shape)
         solution = solve(step_key, experiment.step(sampler, params, **swept), x_1, grid, final)
-        return experiment.scaler.decode(solution.x), jnp.isfinite(solution.x).all(), solution.nfe
+        finite = solution.finite == len(solution.path) + (final is not None)
+        return experiment.scaler.decode(solution.x), finite, solution.nfe, solution.finite, solution.gave_up
 
     run = parallel.mapped(one)
     longest = max(sampler.n, *(int(n) for n in sampler.sweep.get("n", (1,))))
@@ -55,8 +63,8 @@ def drawing(experiment: Experiment, sampler: Sampler) -> Callable[..., Drawn]:
             parallel.in_batches(run, params, keys[:1], batch, grid[-1:].repeat(len(grid)), options)
             compiled = True
         began = time.monotonic()
-        levels, finite, nfe = parallel.in_batches(run, params, keys, batch, grid, options)
-        return Drawn(levels, finite, nfe, time.monotonic() - began)
+        levels, finite, nfe, moves, gave_up = parallel.in_batches(run, params, keys, batch, grid, options)
+        return Drawn(levels, finite, nfe, time.monotonic() - began, moves, gave_up)
 
     return draw
 
@@ -66,11 +74,24 @@ def first_shown(experiment: Experiment, levels: np.ndarray) -> np.ndarray:
     return experiment.scaler.display(levels[: 64 if experiment.scaler.levels else 1000])
 
 
+def unsound(drawn: Drawn, grid: jax.Array) -> str | None:
+    """What is wrong with samples that were drawn along `grid`, in a sentence; None where all are finite."""
+    bad = ~drawn.finite
+    if not bad.any():
+        return None
+    steps, move = len(grid) - 1, int(drawn.moves[bad].min()) + 1
+    where = f"step {move}/{steps}, t={float(grid[move]):.3g}" if move <= steps else f"the last denoising, after {steps} steps"
+    spent = f"; in {drawn.gave_up.sum()} the solver ran out of its max_steps" if drawn.gave_up.any() else ""
+    return f"non-finite at {where}, {bad.sum()} of {len(bad)} samples{spent}"
+
+
 def save_images(drawn: Drawn, experiment: Experiment, path: Path) -> None:
-    """The samples as one picture. NumericsError, and no picture, when one of them is not finite."""
-    if not drawn.finite.all():
-        bad = int((~drawn.finite).sum())
-        raise NumericsError(f"{bad} of {len(drawn.finite)} samples are not finite; no picture is written to {path}")
+    """The samples of `sample.sampler` as one picture. NumericsError, and no picture, when one of them is not finite."""
+    label = experiment.config.sample.sampler
+    sampler = experiment.config.samplers[label]
+    if why := unsound(drawn, experiment.grid(sampler, sampler.n)):
+        remedy = f"more steps (--config.samplers.{label}.n), or an earlier checkpoint (python -m experiments ckpt rollback)"
+        raise NumericsError([f"{why}; no picture is written to {path}", f"try another --config.sample.sampler, {remedy}"])
     if jax.process_index() == 0:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        picture(np.asarray(experiment.scaler.display(drawn.levels))).save(path)
+        with replacing(path) as part:  # a half of it would never be drawn again
+            picture(np.asarray(experiment.scaler.display(drawn.levels))).save(part)

@@ -5,6 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 
+def printable(text: object) -> str:
+    """On one line, in any encoding that has its letters: line ends, control characters and undecodable bytes are escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
+
+
 class UserError(Exception):
     """One message, or one line per problem."""
 

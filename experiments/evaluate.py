@@ -11,17 +11,20 @@ import numpy as np
 from experiments import parallel
 from experiments.build import Experiment
 from experiments.data import Dataset
-from experiments.draw import Drawn, drawing, first_shown
+from experiments.draw import Drawn, drawing, first_shown, unsound
 from experiments.fid import Yardstick
 from experiments.likelihood import bits_per_dim, held_out
 from experiments.progress import progress, say
 from experiments.randomness import Purpose, stream
 from losses import dsm, sigma2
-from samplers import ancestral, sample
+from samplers import ancestral, solve
 
 
 def evaluate(experiment: Experiment, params: Any, data: Dataset, real: Yardstick) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The results of one arm as JSON values, and its pictures: the first samples of each sampler, and the reverse process."""
+    """The results of one arm as JSON values, and its pictures: the first samples of each sampler, and the reverse process.
+
+    What is not finite is counted and not shown: a picture may be of no samples.
+    """
     config = experiment.config
     table, pictures = [], {}
     with progress("evaluate", len(config.samplers)) as show:
@@ -34,22 +37,28 @@ def evaluate(experiment: Experiment, params: Any, data: Dataset, real: Yardstick
     say("likelihood of held-out examples, and loss by noise level (compile first)")
     bits = bits_per_dim(experiment, params, data)
     by_noise = loss_by_log_snr(experiment, params, data.test, stream(config.seed, Purpose.NOISE_LEVELS))
-    process = reverse_process(experiment, params, stream(config.seed, Purpose.PROCESS))
-    return {"samplers": table, "bits_per_dim": bits, "loss_by_log_snr": by_noise}, {"grids": pictures, "process": process}
+    process, bad = reverse_process(experiment, params, stream(config.seed, Purpose.PROCESS))
+    results = {"samplers": table, "bits_per_dim": bits, "loss_by_log_snr": by_noise, "process_non_finite": bad}
+    return results, {"grids": pictures, "process": process}
 
 
 def _quality(experiment: Experiment, label: str, params: Any, real: Yardstick) -> tuple[dict[str, Any], Drawn]:
-    """One sampler at its own setting and at those of its sweep, each over all seeds; the same latents for every sampler."""
+    """One sampler at its own setting and at those of its sweep, each over all seeds; the same latents for every sampler.
+
+    A seed of which one sample is not finite has no measures, and a sentence among `unsound`.
+    """
     config, sampler = experiment.config.evaluate, experiment.config.samplers[label]
     draw = drawing(experiment, sampler)
 
     def measure(steps: int, **swept: float) -> tuple[dict[str, Any], Drawn]:
         drawn = [draw(params, seed, config.n, steps, **swept) for seed in range(config.seeds)]
+        grid = experiment.grid(sampler, steps)
         measures = [real.measure(d.levels, experiment.config.data.levels) for d in drawn if d.finite.all()]
         setting = {
             "nfe": float(np.mean([d.nfe.mean() for d in drawn])),
             "seconds": float(np.mean([d.seconds for d in drawn])),
             "non_finite": int(sum((~d.finite).sum() for d in drawn)),
+            "unsound": [why for d in drawn if (why := unsound(d, grid))],
         }
         return setting | spread(measures, real.measures), drawn[0]
 
@@ -96,25 +105,30 @@ def loss_by_log_snr(experiment: Experiment, params: Any, test: np.ndarray, key: 
     }
 
 
-def reverse_process(experiment: Experiment, params: Any, key: jax.Array, snapshots: int = 12, n: int = 8) -> np.ndarray:
+def reverse_process(
+    experiment: Experiment, params: Any, key: jax.Array, snapshots: int = 12, n: int = 8
+) -> tuple[np.ndarray, int]:
     """Ancestral sampling seen at even steps, noise first, as pictures [snapshots, n, *event] on the scale of the data.
 
-    x_t is shown over sqrt(alpha^2 + sigma^2), since a VE process starts at sigma_max.
+    x_t is shown over sqrt(alpha^2 + sigma^2), since a VE process starts at sigma_max. And how many of the n samples are not
+    finite: then there are no pictures, [snapshots, 0, *event].
     """
     label = experiment.config.sample.sampler
     sampler = experiment.config.samplers[label]
     grid = experiment.grid(sampler, sampler.n)
     sde = experiment.sde
 
-    def one(params: Any, key: jax.Array) -> jax.Array:
+    def one(params: Any, key: jax.Array) -> tuple[jax.Array, jax.Array]:
         prior_key, step_key = jax.random.split(key)
         x_1 = sde.prior_sample(prior_key, experiment.shape)
-        _, path = sample(step_key, ancestral(sde, experiment.score(params), **experiment.learned(params)), x_1, grid)
-        path = jnp.concatenate([x_1[None], path])
+        solution = solve(step_key, ancestral(sde, experiment.score(params), **experiment.learned(params)), x_1, grid)
+        path = jnp.concatenate([x_1[None], solution.path])
         shown = jnp.round(jnp.linspace(0, sampler.n, snapshots)).astype(int)
         scale = jax.vmap(lambda t: jnp.hypot(sde.alpha(t), sde.sigma(t)))(grid[shown])
-        return jax.vmap(lambda x, s: experiment.scaler.decode(x / s))(path[shown], jnp.maximum(scale, 1.0))
+        frames = jax.vmap(lambda x, s: experiment.scaler.decode(x / s))(path[shown], jnp.maximum(scale, 1.0))
+        return frames, solution.finite == sampler.n
 
     n = -(-n // jax.device_count()) * jax.device_count()
-    frames = parallel.in_batches(parallel.mapped(one), params, jax.random.split(key, n), n)
-    return np.swapaxes(np.asarray(experiment.scaler.display(frames)), 0, 1)
+    frames, finite = parallel.in_batches(parallel.mapped(one), params, jax.random.split(key, n), n)
+    shown = frames if finite.all() else frames[:0]
+    return np.swapaxes(np.asarray(experiment.scaler.display(shown)), 0, 1), int((~finite).sum())

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
 import re
+import signal
 from typing import Any
 
 import jax
 
-from experiments.errors import NumericsError, StorageError, UserError
+from experiments.errors import NumericsError, StorageError, UserError, printable
+from experiments.interrupt import Interrupted, stop
 
 MOST_LINES = 5
+AGAIN = "start them all again by the same command, which goes on from the last checkpoint"
+
+
+class LostError(StorageError):
+    """Another process of this run is gone."""
 
 
 def explained(error: BaseException) -> UserError | None:
@@ -28,18 +37,42 @@ def explained(error: BaseException) -> UserError | None:
             ]
         )
     if jax.process_count() > 1 and isinstance(error, jax.errors.JaxRuntimeError):
-        return StorageError(
-            [
-                f"process {jax.process_index()} of {jax.process_count()} lost another one: {words[:160]}",
-                "start them all again by the same command, which goes on from the last checkpoint",
-            ]
-        )
+        return LostError([f"process {jax.process_index()} of {jax.process_count()} lost another one: {words[:160]}", AGAIN])
     return None
 
 
 def lines(error: Any) -> str:
     """What is said of an error: at most five lines, without characters that a terminal would obey."""
-    said = [re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", "?", line) for line in str(error).splitlines()]
+    said = [printable(line) for line in str(error).splitlines()]
     if len(said) > MOST_LINES:
         said = [*said[: MOST_LINES - 1], f"and {len(said) - MOST_LINES + 1} more"]
     return "\n".join(said)
+
+
+class Ending:
+    """How a process ends whose peers are gone. jaxlib aborts it, from whatever thread, with a page of its own words."""
+
+    def __init__(self) -> None:
+        self.code: int | None = None
+        self._keep: Any = None
+
+    def prepare(self, who: str) -> None:
+        """From here on an abort is a line of `who`, and the code that the process was ending with, or else 5."""
+
+        # Of C, for Python would run a handler of its own only after the abort.
+        @ctypes.CFUNCTYPE(None, ctypes.c_int)
+        def aborted(number: int) -> None:
+            if self.code is None:
+                code = Interrupted.exit_code if stop.asked else LostError.exit_code
+                why = "stopped" if stop.asked else "another process is gone, or did not come"
+                os.write(2, f"{who}: {why} (TF_CPP_MIN_LOG_LEVEL=0 shows what jaxlib says of it)\n{AGAIN}\n".encode())
+                os._exit(code)
+            os._exit(self.code)
+
+        self._keep = aborted  # or it is collected, and C jumps into nothing
+        libc = ctypes.CDLL(None)
+        libc.signal.argtypes = [ctypes.c_int, ctypes.c_void_p]
+        libc.signal(signal.SIGABRT, ctypes.cast(aborted, ctypes.c_void_p))
+
+
+ending = Ending()

@@ -9,7 +9,7 @@ from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
-from zipfile import BadZipFile
+from zipfile import BadZipFile, ZipFile
 
 import jax
 import numpy as np
@@ -17,7 +17,7 @@ from jax.experimental import multihost_utils
 
 from experiments import quality
 from experiments.data import Dataset
-from experiments.errors import ConfigError
+from experiments.errors import ConfigError, StorageError
 from experiments.progress import say
 from experiments.quality import Features, FeatureSpace
 from experiments.schema import Config
@@ -84,6 +84,9 @@ class Yardstick(NamedTuple):
     def measure(self, images: np.ndarray, levels: int) -> dict[str, float]:
         """Every measure of quality of images [n, *event] of so many levels. ConfigError where the real ones are of others."""
         features = self.space.embed(images)
+        if features.shape[1:] != self.real.mu.shape:
+            kept = f"the statistics of real images are of {len(self.real.mu)} features, and these have {features.shape[1]}"
+            raise StorageError(f"{kept}: remove the files they were kept in, or take another evaluate.statistics")
         fake = statistics(features, self.real.protocol._replace(levels=levels, shape=images.shape[1:]))
         precision, recall = quality.precision_recall(fake.features, self.real.features, self.neighbours)
         measured = {"frechet": frechet(fake, self.real), "precision": precision, "recall": recall}
@@ -143,12 +146,30 @@ def _read(path: Path, protocol: Protocol) -> Statistics | None:
     try:
         content, words = path.read_bytes(), json.loads(path.with_suffix(".json").read_text())
         if words["sha256"] == sha256(content).hexdigest():
-            arrays = np.load(BytesIO(content), allow_pickle=False)
-            return Statistics(arrays["mu"], arrays["cov"], words["n"], arrays["features"], protocol)
-    except (OSError, ValueError, KeyError, TypeError, BadZipFile):
+            found = Statistics(n=words["n"], protocol=protocol, **_arrays(content))
+            if _sound(found):
+                return found
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, EOFError, MemoryError, BadZipFile):
         pass
     say(f"warning: {path} is damaged, and is made anew")
     return None
+
+
+def _arrays(content: bytes) -> dict[str, np.ndarray]:
+    """The arrays of an .npz that does not unpack to more than it is. ValueError where it would."""
+    with ZipFile(BytesIO(content)) as archive:
+        if any(member.compress_type or member.file_size > len(content) for member in archive.infolist()):
+            raise ValueError("it is compressed, and what is kept here is not")
+    with np.load(BytesIO(content), allow_pickle=False) as file:
+        return {key: file[key] for key in ("mu", "cov", "features")}
+
+
+def _sound(found: Statistics) -> bool:
+    """Whether these are the moments of n sets of f features, all of them numbers."""
+    f, held = found.mu.size, len(found.features)
+    shapes = (found.mu.shape, found.cov.shape, found.features.shape) == ((f,), (f, f), (held, f))
+    numbers = all(a.dtype.kind in "fiu" and np.isfinite(a).all() for a in (found.mu, found.cov, found.features))
+    return shapes and numbers and type(found.n) is int and held == min(found.n, FEW) > 1
 
 
 def _write(path: Path, made: Statistics) -> None:

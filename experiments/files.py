@@ -15,7 +15,8 @@ PART = ".part-"
 def replacing(path: Path) -> Iterator[Path]:
     """Yields a path to write to, which takes the place of `path` when the block ends, and is gone when it fails."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{PART}{os.getpid()}-{threading.get_ident()}-{path.name}")  # with the suffix, by which Pillow knows the format
+    # One for each thread; with the suffix, by which Pillow knows the format.
+    part = path.with_name(f"{PART}{os.getpid()}-{threading.get_ident()}-{path.name}")
     try:
         yield part
         part.replace(path)

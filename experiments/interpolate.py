@@ -13,7 +13,7 @@ import numpy as np
 from experiments import parallel, plots
 from experiments.build import Experiment
 from experiments.draw import first_shown
-from experiments.errors import ConfigError
+from experiments.errors import ConfigError, NumericsError
 from experiments.randomness import Purpose, stream
 from samplers import decode, encode, interpolate, slerp
 
@@ -22,7 +22,7 @@ def interpolated(experiment: Experiment, params: Any, test: np.ndarray) -> dict[
     """Frames [pairs, frames, *event] as levels between examples i and pairs + i, at even weights, by their kind.
 
     By the flow, at evaluate.tolerance; and from t on, by the step and on the grid of sample.sampler. Their ends, w = 0 and 1,
-    are the examples themselves, encoded and decoded, or noised and denoised.
+    are the examples themselves, encoded and decoded, or noised and denoised. NumericsError where a frame is not finite.
     """
     config, scaler, sde = experiment.config.interpolate, experiment.scaler, experiment.sde
     label = experiment.config.sample.sampler
@@ -38,7 +38,7 @@ def interpolated(experiment: Experiment, params: Any, test: np.ndarray) -> dict[
     grid = jnp.concatenate([jnp.full(1, config.t), whole[whole < config.t]])
     tolerance: dict[str, Any] = {"rtol": experiment.config.evaluate.tolerance, "atol": experiment.config.evaluate.tolerance}
 
-    def one(params: Any, row: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+    def one(params: Any, row: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[tuple[jax.Array, jax.Array], ...]:
         key, *levels = row
         score = experiment.score(params)
         x_a, x_b = (scaler.place(k, 0.5) for k in levels)
@@ -48,14 +48,25 @@ def interpolated(experiment: Experiment, params: Any, test: np.ndarray) -> dict[
         step, final = experiment.step(sampler, params), partial(sde.denoise, score) if sampler.denoise else None
         from_t = lambda w: interpolate(key, step, sde, x_a, x_b, w, grid, final)
         weights = jnp.linspace(0.0, 1.0, config.frames)
-        return scaler.decode(jax.vmap(by_flow)(weights)), scaler.decode(jax.vmap(from_t)(weights))
+        frames = jax.vmap(by_flow)(weights), jax.vmap(from_t)(weights)
+        return tuple((scaler.decode(x), jnp.isfinite(x).reshape(len(x), -1).all(1)) for x in frames)
 
     keys = jax.vmap(jax.random.fold_in, (None, 0))(
         stream(experiment.config.seed, Purpose.INTERPOLATE), jnp.arange(config.pairs)
     )
     rows = keys, jnp.asarray(test[: config.pairs]), jnp.asarray(test[config.pairs : 2 * config.pairs])
-    flow, ddpm = parallel.in_batches(parallel.mapped(one), params, rows, jax.device_count())
-    return {"probability flow, on the arc between latents": flow, f"{label.replace('_', ' ')} from t = {config.t:g}": ddpm}
+    kinds = "probability flow, on the arc between latents", f"{label.replace('_', ' ')} from t = {config.t:g}"
+    frames = dict(zip(kinds, parallel.in_batches(parallel.mapped(one), params, rows, jax.device_count()), strict=True))
+    bad = [
+        f"{(~finite).sum()} of {finite.size} frames are not finite: {kind}"
+        for kind, (_, finite) in frames.items()
+        if not finite.all()
+    ]
+    if bad:
+        raise NumericsError(
+            [*bad, "no picture is written; try another --config.evaluate.tolerance, sampler, or earlier checkpoint"]
+        )
+    return {kind: levels for kind, (levels, _) in frames.items()}
 
 
 def write(experiment: Experiment, params: Any, test: np.ndarray, path: Path) -> None:

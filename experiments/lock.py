@@ -14,7 +14,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from experiments import parallel
-from experiments.errors import BusyError
+from experiments.errors import BusyError, StorageError
 from experiments.files import write_text
 from experiments.interrupt import last_words
 from experiments.progress import say
@@ -28,15 +28,17 @@ def sole(*folders: Path) -> Iterator[None]:
     says who the holder is. Of several processes of one run, the first holds it for all.
     """
     with ExitStack() as held:
-        busy = None
+        failed = None
         if parallel.first():
             try:
                 for folder in folders:
                     held.enter_context(_sole(folder))
-            except BusyError as error:
-                busy = error
-        if not parallel.everywhere(busy is None):
-            raise busy or BusyError("another process of this run found the folder in use")
+            except Exception as error:
+                failed = error
+        if not parallel.everywhere(not isinstance(failed, BusyError)):
+            raise failed or BusyError("the first process of this run found the folder in use")
+        if not parallel.everywhere(failed is None):
+            raise failed or StorageError("the first process of this run cannot use the folder, and says why")
         yield
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 from typing import Any
 
@@ -22,8 +23,8 @@ from experiments.bridge.commands import briefly, export_run, import_run
 from experiments.by_config import judge, run
 from experiments.checkpoint import Checkpoints
 from experiments.errors import ConfigError, StorageError, UserError
-from experiments.failure import explained, lines
-from experiments.interrupt import Interrupted
+from experiments.failure import LostError, ending, explained, lines
+from experiments.interrupt import Interrupted, stop
 from experiments.lock import sole
 from experiments.progress import say
 from experiments.record import read
@@ -52,8 +53,13 @@ def main(argv: list[str] | None = None) -> int:
     except Exception as error:
         known = explained(error)
         if known is None:
+            ending.code = 1
             raise
-        return _said(arguments.command, known, known.exit_code)
+        code = _said(arguments.command, known, known.exit_code)
+        if isinstance(known, LostError):
+            os._exit(code)  # the usual way out waits for the others
+        return code
+    ending.code = 0
     return 0
 
 
@@ -64,13 +70,15 @@ def _but_tensorstore(report: Any) -> None:
 
 
 def _said(command: str, words: object, code: int) -> int:
-    print(f"{command}: {lines(words)}", file=sys.stderr)
+    print(f"{command}: {lines(words)}", file=sys.stderr, flush=True)
+    ending.code = code
     return code
 
 
 def _command(arguments: argparse.Namespace, overrides: list[str], line: str) -> None:
     """One command, from its words to its files."""
     command = arguments.command
+    stop.check()  # what came during the seconds of importing jax
     if command == "matrix":
         print(matrix.table())
     elif command == "data":
@@ -85,6 +93,7 @@ def _command(arguments: argparse.Namespace, overrides: list[str], line: str) -> 
         elif arguments.distributed:
             parallel.join(arguments.distributed)
         run(arguments, overrides, line)
+        parallel.everywhere(True)  # the first may still be writing, and the way out waits for it no longer than PATIENCE
 
 
 def check_data(arguments: argparse.Namespace, overrides: list[str]) -> None:

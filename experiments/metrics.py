@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import math
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import jax
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from experiments import parallel
 from experiments.files import write_text
@@ -50,18 +51,19 @@ class Log:
         return state._replace(tally=fresh), f"loss {row['loss']:.4g}" if n else "no finite loss"
 
 
+class Row(BaseModel):
+    """What is read of a row."""
+
+    model_config = ConfigDict(extra="allow", strict=True, allow_inf_nan=False)
+    step: int
+    loss: float | None
+    seconds: float
+
+
 def rows(path: Path) -> list[dict[str, Any]]:
     """The rows of a metrics file, without what a crash, a full disk or another hand made unreadable."""
     found = []
-    for line in path.read_text(errors="replace").splitlines() if path.exists() else []:
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(row, dict) and type(row.get("step")) is int and all(_number(row.get(key)) for key in ("loss", "seconds")):
-            found.append(row)
+    for line in path.read_bytes().splitlines() if path.exists() else []:
+        with suppress(ValidationError):
+            found.append(Row.model_validate_json(line).model_dump())
     return found
-
-
-def _number(value: Any) -> bool:
-    return value is None or (type(value) is float and math.isfinite(value))

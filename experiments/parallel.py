@@ -12,8 +12,12 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from experiments.errors import ConfigError
+from experiments.errors import ConfigError, StorageError
+from experiments.failure import ending
 from experiments.interrupt import stop
+
+PATIENCE = 30
+"""Seconds until a process that says nothing is taken for dead."""
 
 
 @cache
@@ -23,15 +27,22 @@ def _mesh() -> Mesh:
 
 
 def join(words: str) -> None:
-    """Makes this process one of several: as the cluster says ("auto"), or process I of N ("HOST:PORT,N,I")."""
-    if words == "auto":
-        jax.distributed.initialize()
-        return
+    """Makes this process one of several: as the cluster says ("auto"), or process I of N ("HOST:PORT,N,I").
+
+    The death of any of them is the end of all, within `PATIENCE`.
+    """
+    jax.config.update("jax_enable_preemption_service", False)  # which would take SIGTERM from us
+    ending.prepare(f"--distributed={words}")
     try:
-        coordinator, n, i = words.split(",")
-        jax.distributed.initialize(coordinator, int(n), int(i))
+        place = {}
+        if words != "auto":
+            coordinator, n, i = words.split(",")
+            place = {"coordinator_address": coordinator, "num_processes": int(n), "process_id": int(i)}
+        jax.distributed.initialize(**place, heartbeat_timeout_seconds=PATIENCE, shutdown_timeout_seconds=PATIENCE)
     except ValueError as error:
         raise ConfigError(f"--distributed={words}: write auto or HOST:PORT,N,I, as in localhost:1234,2,0 ({error})") from error
+    except RuntimeError as error:
+        raise StorageError(f"--distributed={words}: {' '.join(str(error).split())[:200]}") from error
 
 
 def replicated() -> NamedSharding:
@@ -69,13 +80,13 @@ def mapped(function: Callable[..., Any]) -> Callable[..., Any]:
 def in_batches(function: Callable[..., Any], params: Any, rows: Any, batch: int, *rest: Any) -> Any:
     """A `mapped` function over rows [n, ...] in batches of one size, the last padded: results [n, ...] on this host.
 
-    Between batches it can be interrupted.
+    Between batches it can be interrupted: by a signal to any process, in all of them.
     """
     n = len(jax.tree.leaves(rows)[0])
     batches = np.resize(np.arange(n), (-(-n // batch), batch))  # the last wraps around
     parts = []
     for chosen in batches:
-        stop.check()
+        stop_if_asked()
         parts.append(function(params, jax.tree.map(itemgetter(chosen), rows), *rest))
     return jax.tree.map(lambda *parts: np.concatenate([gather(part) for part in parts])[:n], *parts)
 
@@ -93,6 +104,13 @@ def first() -> bool:
 def everywhere(so: bool) -> bool:
     """Whether it is so in every process; all of them must ask."""
     return so if jax.process_count() == 1 else bool(multihost_utils.process_allgather(np.array(so)).all())
+
+
+def stop_if_asked() -> None:
+    """Raises Interrupted if any process was asked to stop, in all of them: one that goes on alone waits for the others."""
+    if not everywhere(not stop.asked):
+        stop.asked = True
+        stop.check()
 
 
 def gather(array: jax.Array | np.ndarray) -> np.ndarray:

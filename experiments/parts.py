@@ -12,14 +12,15 @@ from functools import cache, cached_property
 from types import ModuleType
 from typing import Annotated, Any
 
+from annotated_types import Interval
 from flax import nnx
-from pydantic import ConfigDict, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 import losses
 import models
 import samplers
 import sde_lib
-from experiments.config import nearest
+from experiments.config import nearest, shown
 from experiments.errors import ConfigError
 from experiments.schema import Named
 
@@ -60,8 +61,10 @@ class Kind:
             path, _, attribute = name.partition(":")
             try:
                 return getattr(importlib.import_module(path), attribute)
-            except (ImportError, AttributeError) as error:
-                raise ConfigError(f"cannot import {name}: {error}; is its folder on PYTHONPATH?") from error
+            except (ImportError, AttributeError, ValueError, TypeError) as error:
+                raise ConfigError(f"cannot import {shown(name)}: {error}; is its folder on PYTHONPATH?") from error
+            except Exception as error:  # it is the user's code
+                raise ConfigError(f"cannot import {shown(name)}: {type(error).__name__}: {error}") from error
         if name in self.names:
             return getattr(self.module, name)
         close = f"{nearest(name, self.names)}, or my_pkg.my_module:Name"
@@ -72,7 +75,7 @@ class Kind:
                 if missing
                 else f"{name!r} is another part of {self.module.__name__}{close}"
             )
-        raise ConfigError(f"unknown {self.module.__name__} name {name!r}{close}")
+        raise ConfigError(f"unknown {self.module.__name__} name {shown(name)}{close}")
 
     def check(self, part: Named) -> None:
         """ConfigError where there is no such part, or its options do not fit."""
@@ -120,16 +123,10 @@ def parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
 
 def _check_options(function: Callable[..., Any], options: dict[str, Any], given: dict[str, str]) -> None:
     """`options` against the signature: their names, types and ranges. `given` are the arguments that come from elsewhere."""
-    free = {name: p for name, p in parameters(function).items() if name not in given}
-    if any(p.kind is p.VAR_KEYWORD for p in free.values()):
+    model = _options(function, frozenset(given))
+    if model is None:
         return
-    hints = _hints(function)
-    fields: dict[str, Any] = {
-        name: (_plain(hints.get(name, Any)), ... if p.default is p.empty else p.default)
-        for name, p in free.items()
-        if p.kind is not p.VAR_POSITIONAL
-    }
-    model = create_model("Options", __config__=ConfigDict(extra="forbid", strict=True, allow_inf_nan=False), **fields)
+    fields = model.model_fields
     try:
         model.model_validate(options)
     except ValidationError as error:
@@ -144,8 +141,23 @@ def _check_options(function: Callable[..., Any], options: dict[str, Any], given:
             elif problem["type"] == "missing":
                 lines.append(f"option {name} is missing")
             else:
-                lines.append(f"{name} = {problem['input']!r}: {problem['msg'][0].lower()}{problem['msg'][1:]}")
+                lines.append(f"{name} = {shown(problem['input'])}: {problem['msg'][0].lower()}{problem['msg'][1:]}")
         raise ConfigError(lines) from error
+
+
+@cache
+def _options(function: Callable[..., Any], given: frozenset[str]) -> type[BaseModel] | None:
+    """The options of a signature as one strict type; None where it takes any."""
+    free = {name: p for name, p in parameters(function).items() if name not in given}
+    if any(p.kind is p.VAR_KEYWORD for p in free.values()):
+        return None
+    hints = _hints(function)
+    fields: dict[str, Any] = {
+        name: (_plain(hints.get(name, Any)), ... if p.default is p.empty else p.default)
+        for name, p in free.items()
+        if p.kind is not p.VAR_POSITIONAL
+    }
+    return create_model("Options", __config__=ConfigDict(extra="forbid", strict=True, allow_inf_nan=False), **fields)
 
 
 def _hints(function: Callable[..., Any]) -> dict[str, Any]:
@@ -159,8 +171,16 @@ def _hints(function: Callable[..., Any]) -> dict[str, Any]:
     return hints
 
 
+FITS = {float: Annotated[float, Interval(ge=-3e38, le=3e38)], int: Annotated[int, Interval(ge=-(2**31), lt=2**31)]}
+
+
 def _plain(hint: Any) -> Any:
-    """The part of an annotation that a config file can write: `Scalar`, an array or a float, is a float."""
+    """The part of an annotation that a config file can write: `Scalar`, an array or a float, is a float.
+
+    Of numbers, those that float32 and int32 hold.
+    """
+    if hint in FITS:
+        return FITS[hint]
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
         plain = tuple(_plain(a) for a in typing.get_args(hint) if _plain(a) is not Any)
         return typing.Union[plain] if plain else Any  # noqa: UP007

@@ -111,9 +111,7 @@ def sample_sheet(grids: dict[str, dict[str, np.ndarray]], real: np.ndarray, labe
     for row, (arm, by_sampler) in enumerate(grids.items()):
         for column, events in enumerate([*by_sampler.values(), real]):
             panel = axes[row, column]
-            panel.imshow(picture(events[:36] if events.ndim > 2 else events, 6, 1), cmap="gray", interpolation="nearest")
-            panel.set(xticks=[], yticks=[])
-            panel.spines[:].set_visible(False)
+            _show(panel, events[:36] if events.ndim > 2 else events, 6)
             if row == 0:
                 panel.set_title([*(s.replace("_", " ") for s in samplers), "real, held out"][column], fontsize=10)
         axes[row, 0].set_ylabel(labels[arm], fontsize=10)
@@ -127,9 +125,7 @@ def process_strip(process: dict[str, np.ndarray], labels: dict[str, str]) -> Fig
     axes = figure.subplots(len(process), frames, squeeze=False)
     for row, (arm, snapshots) in enumerate(process.items()):
         for panel, events in zip(axes[row], snapshots, strict=True):
-            panel.imshow(picture(events[:4] if events.ndim > 2 else events, 2, 1), cmap="gray", interpolation="nearest")
-            panel.set(xticks=[], yticks=[])
-            panel.spines[:].set_visible(False)
+            _show(panel, events[:4] if events.ndim > 2 else events, 2)
         axes[row, 0].set_ylabel(labels[arm], fontsize=8)
     return figure
 
@@ -165,6 +161,16 @@ def interpolation(frames: dict[str, np.ndarray], ends: tuple[np.ndarray, np.ndar
             whole = np.concatenate([ends[0][:, None], kind, ends[1][:, None]], axis=1)
             panel.imshow(picture(whole.reshape(-1, *whole.shape[2:]), n + 2, 4), cmap="gray", interpolation="nearest")
     return figure
+
+
+def _show(panel: Axes, events: np.ndarray, columns: int) -> None:
+    """The picture of the events without a frame; of none, words."""
+    panel.set(xticks=[], yticks=[])
+    panel.spines[:].set_visible(False)
+    if len(events):
+        panel.imshow(picture(events, columns, 1), cmap="gray", interpolation="nearest")
+    else:
+        panel.text(0.5, 0.5, "not finite", ha="center", va="center", fontsize=7, transform=panel.transAxes)
 
 
 def _beside(images: Sequence[Image.Image], gap: int = 24) -> Image.Image:

@@ -11,13 +11,15 @@ import jax
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from experiments.errors import printable
+
 console = Console(highlight=False, soft_wrap=True, quiet=False)
 
 
 def say(text: str) -> None:
-    """One line, from the first process only."""
+    """Some lines, from the first process only."""
     if jax.process_index() == 0:
-        console.print(text, markup=False)
+        console.print("\n".join(map(printable, text.splitlines())), markup=False)
 
 
 @contextmanager

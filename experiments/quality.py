@@ -178,7 +178,8 @@ def precision_recall(fake: Features, real: Features, neighbours: int) -> tuple[f
     precise, recalled = np.empty(len(fake), bool), np.zeros(len(real), bool)
     for rows, d in squared_distances(fake, real):
         precise[rows] = (d <= reach_of_real).any(axis=1)
-        recalled |= (d <= reach_of_fake[rows, None]).any(axis=0)
+        # A distance too far to be told is not within reach.
+        recalled |= ((d <= reach_of_fake[rows, None]) & np.isfinite(d)).any(axis=0)
     return float(precise.mean()), float(recalled.mean())
 
 

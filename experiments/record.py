@@ -8,15 +8,16 @@ import platform
 import socket
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from hashlib import sha256
 from importlib.metadata import distributions
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 from uuid import uuid4
 
 import jax
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from experiments import config as configs
 from experiments import parallel
@@ -46,11 +47,35 @@ class Record:
         if parallel.first():
             write_text(self._path, json.dumps(self.content, indent=1))
 
+    def moved(self) -> str:
+        """The devices of the last session that saved, and of this one, in words; none where they are the same."""
+        *earlier, now = self.content["sessions"]
+        before = next((session for session in reversed(earlier) if "to_step" in session), now)
+        then, here = (f"{s.get('devices')} in {s.get('processes')} process(es)" for s in (before, now))
+        return "" if then == here else f"{then}, and now {here}"
+
     def saved(self, step: int | None) -> None:
         """Notes the newest step of which a checkpoint is known to be whole, if there is one."""
         if step is not None:
             self.content["saved"] = step
             self.note(to_step=step)
+
+
+class _Format(BaseModel):
+    """What every version writes."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+    format: Annotated[int, Field(ge=1, lt=2**31)]
+
+
+class _Content(_Format):
+    """What is read of a record, and written again."""
+
+    id: str
+    data: str | None = None
+    configs: dict[str, dict[str, Any]]
+    sessions: list[dict[str, Any]]
+    saved: int | None = None
 
 
 def read(run: Path) -> Record | None:
@@ -59,12 +84,15 @@ def read(run: Path) -> Record | None:
     if not path.exists():
         return None
     try:
-        content = json.loads(path.read_text())
-        sound = type(content["format"]) is int and type(content["id"]) is str and type(content["sessions"]) is list
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        if not path.is_file():
+            raise OSError("it is no file")
+        text = path.read_bytes()
+        version = _Format.model_validate_json(text).format
+        content = _Content.model_validate_json(text).model_dump(exclude_unset=True) if version <= FORMAT else {}
+    except (OSError, ValueError) as error:
         raise StorageError(f"{path} cannot be read ({' '.join(str(error).split())[:80]}): mend it from a copy") from error
-    if not sound or content["format"] > FORMAT:
-        raise StorageError(f"{path} is of format {content['format']!r:.20}, and this OneSDE knows {FORMAT}: upgrade")
+    if version > FORMAT:
+        raise StorageError(f"{path} is of format {version}, and this OneSDE knows {FORMAT}: upgrade")
     return Record(run, content)
 
 
@@ -73,11 +101,15 @@ def differences(run: Path, config: Config, data: str, allowed: list[str]) -> lis
     path = run / "config.json"
     if not path.exists():
         return []
-    changed = configs.changed(configs.stored(path), configs.from_json(json.loads(json.dumps(config.model_dump()))))
+    before = configs.stored(path)
+    with suppress(ValidationError):  # what a later version added stands at its default
+        before = Config.model_validate(before).model_dump()
+    as_stored = lambda tree: json.loads(json.dumps(tree))
+    changed = configs.changed(as_stored(before), as_stored(config.model_dump()))
     record = read(run)
-    before = record.content.get("data") if record else None
-    if data and before not in (None, data):
-        changed.append(f"data: examples with the digest {before} then, {data} now")
+    digest = record.content.get("data") if record else None
+    if data and digest not in (None, data):
+        changed.append(f"data: examples with the digest {digest} then, {data} now")
     if imported(run):  # how it is trained further is yet to be said
         changed = [line for line in changed if not line.startswith("train.")]
     return [line for line in changed if not any(line.partition(":")[0].startswith(key) for key in allowed)]
@@ -123,10 +155,12 @@ def session(run: Path, config: Config, data: str, command: str, training: bool) 
         stopped(str(error))
         raise
     except UserError as error:
-        record.note(status="failed", ended=_now(), reason=str(error)[:500], exit_code=error.exit_code)
+        with suppress(OSError):  # where the disk takes no more, that is not what is to be said
+            record.note(status="failed", ended=_now(), reason=str(error)[:500], exit_code=error.exit_code)
         raise
     except BaseException as error:
-        record.note(status="crashed", ended=_now(), reason=f"{type(error).__name__}: {error}"[:500])
+        with suppress(OSError):
+            record.note(status="crashed", ended=_now(), reason=f"{type(error).__name__}: {error}"[:500])
         raise
     record.note(status="done", ended=_now())
 

@@ -19,6 +19,7 @@ def write(workdir: Path, results: dict[str, Any], pictures: dict[str, dict[str, 
     """Writes every file of the report into `workdir`; returns the path of report.html.
 
     `pictures` by arm: `grids`, samples by sampler, and `process`, snapshots [k, n, *event] with noise first; `real`: held out.
+    Of what is not finite, n = 0, there is no file of its own, and none is left of an earlier report.
     """
     grids = {arm: drawn["grids"] for arm, drawn in pictures.items()}
     process = {arm: drawn["process"] for arm, drawn in pictures.items()}
@@ -34,12 +35,20 @@ def write(workdir: Path, results: dict[str, Any], pictures: dict[str, dict[str, 
     }
     for name, figure in figures.items():
         figure.savefig(workdir / f"{name}.png", facecolor="white", bbox_inches="tight", pad_inches=0.1)
-    plots.process_gif(process, workdir / "reverse_process.gif")
+    moving = {arm: snapshots for arm, snapshots in process.items() if snapshots.shape[1]}
+    gif = workdir / "reverse_process.gif"
+    if moving:
+        plots.process_gif(moving, gif)
+    else:
+        gif.unlink(missing_ok=True)
     for arm, by_sampler in grids.items():
         for sampler, events in by_sampler.items():
             path = workdir / "samples" / f"{arm}_{sampler}.png"
             path.parent.mkdir(exist_ok=True)
-            plots.picture(events).save(path)
+            if len(events):
+                plots.picture(events).save(path)
+            else:
+                path.unlink(missing_ok=True)
 
     environment = Environment(loader=PackageLoader("experiments", "."), autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"number": _number, "spread": _spread, "mean_error": _mean_error}
@@ -47,9 +56,9 @@ def write(workdir: Path, results: dict[str, Any], pictures: dict[str, dict[str, 
         **results,
         best=_best(results),
         changed=[[arm["label"], _differences(arm["changes"])] for arm in results["arms"]],
+        moving=[labels[arm] for arm in moving],
         images={
-            path.stem: _data_uri(path)
-            for path in [*(workdir / f"{name}.png" for name in figures), workdir / "reverse_process.gif"]
+            path.stem: _data_uri(path) for path in [*(workdir / f"{name}.png" for name in figures), *([gif] if moving else [])]
         },
     )
     path = workdir / "report.html"

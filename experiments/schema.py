@@ -9,8 +9,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, model_validator
 
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, lt=2**31)]
+"""Of steps, which float32 and int32 count: as many as wanted."""
 Positive = Annotated[float, Field(gt=0)]
+Several = Annotated[int, Field(ge=1, le=1_000_000)]
+"""Of what is held at once."""
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+Tolerance = Annotated[float, Field(ge=1e-10, le=1)]
 
 
 def _label(name: str) -> str:
@@ -57,6 +62,7 @@ class Data(Strict):
     """Where images or points come from; see `experiments.data`.
 
     `range`: of the numbers that a network sees, "symmetric" for [-1, 1] or "unit" for [0, 1], as NCSN's and NCSN++'s were.
+    `on_bad`: whether an example that cannot be read is an error, or left out, up to one in a thousand.
     """
 
     name: str
@@ -67,31 +73,37 @@ class Data(Strict):
     dequantize: bool = False
     range: Literal["symmetric", "unit"] = "symmetric"
     flip: bool = False
-    resident_mib: Annotated[int, Field(ge=0)] = 4096
+    resident_mib: Annotated[int, Field(ge=0, lt=2**31)] = 4096
+    on_bad: Literal["fail", "skip"] = "fail"
 
 
 class Train(Strict):
     """Adam, with decoupled weight decay where there is any, after clipping of the gradient's global norm (`clip` None: none).
 
-    `ema`: the rate of the average of parameters that samples and results are drawn from; it warms up.
+    `ema`: the rate of the average of parameters that samples and results are drawn from; it warms up. A step that is not finite
+    changes nothing, and `bad_steps` of them on end stop the run. The newest `keep` checkpoints are kept.
     """
 
     steps: Count
-    batch: Count
-    steps_per_call: Count = 1
-    learning_rate: Positive = 2e-4
+    batch: Several
+    steps_per_call: Annotated[int, Field(ge=1, le=10_000)] = 1
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 2e-4
     beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
     beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
-    epsilon: Positive = 1e-8
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    epsilon: Annotated[float, Field(ge=1e-30, le=1)] = 1e-8
+    weight_decay: Annotated[float, Field(ge=0, le=1000)] = 0.0
     decay: Literal["constant", "cosine"] = "constant"
-    warm_up: Annotated[int, Field(ge=0)] = 5000
-    clip: Positive | None = 1.0
+    warm_up: Annotated[int, Field(ge=0, lt=2**31)] = 5000
+    clip: Annotated[float, Field(ge=1e-10, le=1e10)] | None = 1.0
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.9999
     log_every: Count = 100
     sample_every: Count = 10_000
     checkpoint_every: Count = 10_000
     keep: Count = 2
+    bad_steps: Count = 10
+
+
+MOST_STEPS = 100_000
 
 
 class Sampler(Strict):
@@ -103,19 +115,19 @@ class Sampler(Strict):
     step: Named
     corrector: Named | None = None
     grid: Named
-    n: Count
+    n: Annotated[int, Field(ge=1, le=MOST_STEPS)]
     denoise: bool = False
     sweep: dict[str, tuple[float, ...]] = {}
 
 
 class Sample(Strict):
     sampler: str
-    n: Count = 64
-    seed: int = 0
+    n: Several = 64
+    seed: Seed = 0
 
 
 def _examples(value: Any) -> Any:
-    if value == "all" or (type(value) is int and value >= 0):
+    if value == "all" or (type(value) is int and 0 <= value < 2**31):
         return value
     raise ValueError("give a number of held-out examples, 0 for none, or all")
 
@@ -130,30 +142,30 @@ class Evaluate(Strict):
     `t_min`, below which the network may not have been trained (None: the SDE's).
     """
 
-    n: Annotated[int, Field(ge=8)] = 1000
-    seeds: Count = 3
-    batch: Count = 256
+    n: Annotated[int, Field(ge=8, le=10_000_000)] = 1000
+    seeds: Several = 3
+    batch: Several = 256
     features: Literal["pixels", "classifier", "inception"] = "pixels"
     inception: str = ""
     real: Literal["test", "train"] = "test"
     statistics: str = ""
-    neighbours: Count = 3
+    neighbours: Several = 3
     likelihood: Annotated[int | Literal["all"], PlainValidator(_examples)] = 256
-    tolerance: Positive = 1e-4
+    tolerance: Tolerance = 1e-4
     t_min: Annotated[float, Field(gt=0, lt=1)] | None = None
-    probes: Annotated[int, Field(ge=0)] = 1
-    draws: Count = 1
+    probes: Annotated[int, Field(ge=0, le=10_000)] = 1
+    draws: Annotated[int, Field(ge=1, le=100_000)] = 1
     dequantizer: Literal["uniform", "variational"] = "uniform"
     dequantizer_steps: Count = 1000
-    bound_times: Annotated[int, Field(ge=0)] = 64
-    noise_levels: Annotated[int, Field(ge=2)] = 24
+    bound_times: Annotated[int, Field(ge=0, le=100_000)] = 64
+    noise_levels: Annotated[int, Field(ge=2, le=10_000)] = 24
 
 
 class Interpolate(Strict):
     """`frames` between the examples of each of `pairs`: in the latents of the flow, and from time `t` on (Ho et al. 2020)."""
 
-    pairs: Count = 6
-    frames: Annotated[int, Field(ge=2)] = 9
+    pairs: Several = 6
+    frames: Annotated[int, Field(ge=2, le=1000)] = 9
     t: Annotated[float, Field(gt=0, le=1)] = 0.3
 
 
@@ -166,11 +178,11 @@ class Config(Strict):
     """
 
     title: str
-    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    seed: Seed = 0
     sde: Named
     net: Named
     parameterization: str = "eps"
-    sigma_data: Positive = 1.0
+    sigma_data: Annotated[float, Field(ge=1e-6, le=1e6)] = 1.0
     conditioning: Named | None = None
     scale_input: bool = True
     compute: Literal["float32", "bfloat16"] = "float32"

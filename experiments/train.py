@@ -43,6 +43,8 @@ def train(experiment: Experiment, data: Dataset, workdir: Path, record: Record) 
         if resumed is not None:
             state = resumed
             say(f"resuming {workdir} at step {int(state.step)}")
+            if moved := record.moved():
+                say(f"trained on {moved}: sums in another order, so what follows differs by rounding from a run on one of them")
         else:
             if saved := record.content.get("saved"):
                 gone = f"{workdir} was saved at step {saved}, and its checkpoints are gone"
@@ -66,6 +68,8 @@ def train(experiment: Experiment, data: Dataset, workdir: Path, record: Record) 
             stop.unsaved = False
 
         if step < config.steps:
+            if not parallel.everywhere(not stop.asked):
+                raise Interrupted(f"stopped at step {step}, before any other; the same command goes on from there")
             say("\n".join(anatomy(experiment)))
             say(
                 f"compiling the training step ({jax.device_count()} {jax.default_backend()} device(s)); this takes some seconds"
@@ -77,6 +81,7 @@ def train(experiment: Experiment, data: Dataset, workdir: Path, record: Record) 
                 calls = min(config.steps_per_call, config.steps - step)
                 place = config.batch, jax.process_index(), jax.process_count()
                 batches = np.stack([data.train.batch(i, *place) for i in range(step, step + calls)])
+                jax.block_until_ready(state)  # one call in flight: XLA takes 32, all of which a signal would have to wait for
                 state = advance(state, parallel.split(batches, axis=1))
                 step += calls
                 stop.unsaved = True

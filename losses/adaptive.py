@@ -24,7 +24,7 @@ def loss_aware(
     sde: SDE,
     n_bins: Count = 64,
     decay: Annotated[Scalar, Ge(0), Lt(1)] = 0.9,
-    uniform_share: Annotated[Scalar, Gt(0), Le(1)] = 0.001,
+    uniform_share: Annotated[Scalar, Gt(0), Le(1)] = 0.01,
     t_min: float | None = None,
 ) -> TimeSampler:
     """p(t) = p_b |y'(t)| / Delta in bin b of y,  p_b = (1 - e) m_b / sum m + e / n_bins,  m_b^2 = mean of (l/|y'|)^2 in b.
@@ -36,7 +36,8 @@ def loss_aware(
     Each loss moves the mean of its bin by 1 - `decay`, those of one batch together. Nichol & Dhariwal (2021), eq. 18, where
     the mean is over the last ten losses of each step.
 
-    The loss of `update` is one example's, with its weight and without 1/p. The memory is a tree of arrays, for checkpoints.
+    The loss of `update` is one example's, with its weight and without 1/p; one that is not finite, or whose square is
+    beyond float32's sums, is not heard. The memory is a tree of arrays, for checkpoints.
     """
     start = sde.t_min if t_min is None else t_min
     if isinstance(sde, LinearSDE):
@@ -64,8 +65,10 @@ def loss_aware(
     def update(memory: Memory, t: Times, loss: Times) -> Memory:
         first, width = bins()
         b = jnp.clip(jnp.floor((jax.vmap(y_of)(t) - first) / width), 0, n_bins - 1).astype(int)
-        count = jnp.zeros(n_bins).at[b].add(1.0)
-        batch = jnp.zeros(n_bins).at[b].add((loss / slope(t)) ** 2) / jnp.maximum(count, 1.0)
+        square = (loss / slope(t)) ** 2
+        heard = square < 1e30
+        count = jnp.zeros(n_bins).at[b].add(heard.astype(float))
+        batch = jnp.zeros(n_bins).at[b].add(jnp.where(heard, square, 0.0)) / jnp.maximum(count, 1.0)
         square = jnp.where(memory.seen, memory.square, batch)
         return Memory(batch + decay**count * (square - batch), memory.seen | (count > 0))
 

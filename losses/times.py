@@ -11,7 +11,7 @@ from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from annotated_types import Ge
+from annotated_types import Ge, Le
 from jax.scipy.special import ndtri
 from jax.scipy.stats import norm
 from jaxtyping import Array, Float, Key
@@ -72,7 +72,7 @@ def importance(sde: SDE, t_min: float | None = None, normalized: bool = True) ->
     return _fixed(sample)
 
 
-Several = Annotated[int, Ge(2)]
+Several = Annotated[int, Ge(2), Le(1_000_000)]
 
 
 def discrete_times(sde: SDE, n: Several, t_min: float | None = None) -> Times:

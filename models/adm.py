@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from functools import partial
 from itertools import count
-from typing import Literal
+from typing import Annotated, Literal
 
 import jax
 import jax.numpy as jnp
+from annotated_types import Ge, Le
 from flax import nnx
 from jaxtyping import Array, Float, Int, Key
 
@@ -16,6 +17,7 @@ from models.fir import WAYS
 from models.noise import EMBEDDINGS
 from models.norm import GroupNorm
 from models.pyramid import pyramid
+from models.ranges import Classes, Depth, Dropout, Multipliers, Width
 from models.unet import Level, ResidualBlock, SelfAttention
 
 EPS = 1e-5
@@ -58,17 +60,17 @@ class ADM(nnx.Module):
     def __init__(
         self,
         shape: tuple[int, ...],
-        width: int = 128,
-        multipliers: tuple[int, ...] = (1, 2, 2, 2),
-        blocks: int = 3,
-        attention: tuple[int, ...] = (16, 8),
-        heads: int = 4,
-        head_channels: int = 0,
+        width: Width = 128,
+        multipliers: Multipliers = (1, 2, 2, 2),
+        blocks: Depth = 3,
+        attention: tuple[Width, ...] = (16, 8),
+        heads: Width = 4,
+        head_channels: Annotated[int, Ge(0), Le(16384)] = 0,
         scale_shift: bool = True,
         resample: Literal["conv", "block", "plain"] = "conv",
-        dropout: float = 0.3,
+        dropout: Dropout = 0.3,
         embedding: Literal["timestep", "sinusoidal", "positional", "fourier"] = "timestep",
-        classes: int = 0,
+        classes: Classes = 0,
         outputs: int = 1,
         *,
         rngs: nnx.Rngs,

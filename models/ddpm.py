@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Literal
+from typing import Annotated, Literal
 
 import jax
 import jax.numpy as jnp
+from annotated_types import Ge, Le
 from flax import nnx
 from jaxtyping import Array, Float, Int, Key
 
@@ -14,6 +15,7 @@ from models.affine import Conv, Images, fan_avg, linear
 from models.noise import EMBEDDINGS, Labels
 from models.norm import GroupNorm
 from models.pyramid import pyramid
+from models.ranges import Classes, Depth, Dropout, Multipliers, Width
 from models.unet import Level, ResidualBlock, SelfAttention
 
 
@@ -35,16 +37,16 @@ class DDPM(nnx.Module):
     def __init__(
         self,
         shape: tuple[int, ...],
-        width: int = 128,
-        multipliers: tuple[int, ...] = (1, 2, 2, 2),
-        blocks: int = 2,
-        attention: tuple[int, ...] = (16,),
+        width: Width = 128,
+        multipliers: Multipliers = (1, 2, 2, 2),
+        blocks: Depth = 2,
+        attention: tuple[Width, ...] = (16,),
         attention_up: Literal["block", "level"] = "block",
-        dropout: float = 0.1,
+        dropout: Dropout = 0.1,
         embedding: Literal["sinusoidal", "positional", "fourier"] = "sinusoidal",
-        waves: tuple[int, ...] = (),
+        waves: tuple[Annotated[int, Ge(-20), Le(20)], ...] = (),
         centre_input: bool = False,
-        classes: int = 0,
+        classes: Classes = 0,
         outputs: int = 1,
         *,
         rngs: nnx.Rngs,

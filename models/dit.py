@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import jax.numpy as jnp
+from annotated_types import Ge, Gt, Le
 from flax import nnx
 from jaxtyping import Array, Float, Int, Key
 
@@ -10,6 +13,7 @@ from models.affine import Conv, Images, Init, fan_avg, linear
 from models.block import Block, rematerialised
 from models.noise import Labels, Timestep, waves
 from models.norm import LayerNorm
+from models.ranges import Classes, Depth, Width
 from models.transformer import Attention, FeedForward, Tokens, patches, unpatchify
 
 # The pixels of a patch are the inputs of one matrix; as a convolution's, its outputs would count once for each pixel.
@@ -51,12 +55,12 @@ class DiT(nnx.Module):
     def __init__(
         self,
         shape: tuple[int, ...],
-        patch: int = 2,
-        width: int = 384,
-        depth: int = 12,
-        heads: int = 6,
-        mlp_ratio: float = 4.0,
-        classes: int = 0,
+        patch: Annotated[int, Ge(1), Le(1024)] = 2,
+        width: Width = 384,
+        depth: Depth = 12,
+        heads: Width = 6,
+        mlp_ratio: Annotated[float, Gt(0), Le(64)] = 4.0,
+        classes: Classes = 0,
         outputs: int = 1,
         *,
         rngs: nnx.Rngs,

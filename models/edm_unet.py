@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from functools import partial
 from itertools import count
-from typing import Literal
+from typing import Annotated, Literal
 
 import jax
 import jax.numpy as jnp
+from annotated_types import Ge, Le, Len
 from flax import nnx
 from jaxtyping import Array, Float, Int, Key
 
@@ -16,6 +17,7 @@ from models.fir import WAYS, filtered
 from models.noise import Fourier, Positional
 from models.norm import GroupNorm
 from models.pyramid import pyramid
+from models.ranges import Classes, Depth, Dropout, Multipliers, Width
 from models.unet import Level, ResidualBlock, SelfAttention
 
 NEAR_ZERO = fan_avg(1e-10)  # Weights of 1e-5 times the usual size.
@@ -45,17 +47,17 @@ class EDMUNet(nnx.Module):
     def __init__(
         self,
         shape: tuple[int, ...],
-        width: int = 128,
-        multipliers: tuple[int, ...] = (2, 2, 2),
-        blocks: int = 4,
-        attention: tuple[int, ...] = (16,),
-        dropout: float = 0.13,
+        width: Width = 128,
+        multipliers: Multipliers = (2, 2, 2),
+        blocks: Depth = 4,
+        attention: tuple[Width, ...] = (16,),
+        dropout: Dropout = 0.13,
         embedding: Literal["positional", "fourier"] = "positional",
-        noise_multiplier: int = 1,
+        noise_multiplier: Annotated[int, Ge(1), Le(64)] = 1,
         encoder: Literal["standard", "skip", "residual"] = "standard",
         decoder: Literal["standard", "skip"] = "standard",
-        filter: tuple[int, ...] = (1, 1),
-        classes: int = 0,
+        filter: Annotated[tuple[int, ...], Len(2, 64)] = (1, 1),
+        classes: Classes = 0,
         outputs: int = 1,
         *,
         rngs: nnx.Rngs,

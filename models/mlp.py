@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Int, Key
 
 from models.affine import fan_avg, linear
 from models.noise import EMBEDDINGS, Labels
+from models.ranges import Classes, Depth, Width
 
 
 class MLP(nnx.Module):
@@ -23,15 +24,17 @@ class MLP(nnx.Module):
     def __init__(
         self,
         shape: tuple[int, ...],
-        width: int = 128,
-        depth: int = 3,
+        width: Width = 128,
+        depth: Depth = 3,
         embedding: Literal["sinusoidal", "positional", "fourier"] = "sinusoidal",
-        classes: int = 0,
+        classes: Classes = 0,
         outputs: int = 1,
         *,
         rngs: nnx.Rngs,
     ):
         size = math.prod(shape)
+        if outputs > 1 and not shape:
+            raise ValueError("a scalar event has no last axis along which to emit a variance; take another objective")
         self.embed = EMBEDDINGS[embedding](width, rngs=rngs)
         self.labels = Labels(classes, width, rngs=rngs) if classes else None
         self.first = linear(size, width, rngs=rngs)

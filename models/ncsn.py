@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import jax.numpy as jnp
+from annotated_types import Ge, Le
 from flax import nnx
 from jaxtyping import Array, Float, Int, Key
 
 from models.affine import Images
+from models.ranges import Classes, Multipliers, Width
 from models.refinenet import Pool, RefineNet
 
 
@@ -20,13 +24,13 @@ class NCSN(nnx.Module):
     def __init__(
         self,
         shape: tuple[int, ...],
-        width: int = 128,
-        multipliers: tuple[int, ...] = (1, 2, 2, 2),
-        dilations: tuple[int, ...] = (2, 4),
-        rungs: int = 10,
+        width: Width = 128,
+        multipliers: Multipliers = (1, 2, 2, 2),
+        dilations: tuple[Annotated[int, Ge(1), Le(64)], ...] = (2, 4),
+        rungs: Annotated[int, Ge(2), Le(100_000)] = 10,
         pool: Pool = "mean",
         centre_input: bool = True,
-        classes: int = 0,
+        classes: Classes = 0,
         outputs: int = 1,
         *,
         rngs: nnx.Rngs,

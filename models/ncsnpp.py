@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from functools import partial
 from itertools import count
-from typing import Literal
+from typing import Annotated, Literal
 
 import jax
 import jax.numpy as jnp
+from annotated_types import Ge, Gt, Le
 from flax import nnx
 from jaxtyping import Array, Float, Int, Key
 
@@ -16,6 +17,7 @@ from models.fir import Resample
 from models.noise import EMBEDDINGS, Fourier, Labels
 from models.norm import GroupNorm
 from models.pyramid import pyramid
+from models.ranges import Classes, Depth, Dropout, Multipliers, Taps, Width
 from models.unet import Level, ResidualBlock, SelfAttention
 
 
@@ -96,24 +98,24 @@ class NCSNpp(nnx.Module):
     def __init__(
         self,
         shape: tuple[int, ...],
-        width: int = 128,
-        multipliers: tuple[int, ...] = (1, 2, 2, 2),
-        blocks: int = 4,
-        attention: tuple[int, ...] = (16,),
-        dropout: float = 0.1,
+        width: Width = 128,
+        multipliers: Multipliers = (1, 2, 2, 2),
+        blocks: Depth = 4,
+        attention: tuple[Width, ...] = (16,),
+        dropout: Dropout = 0.1,
         block: Literal["biggan", "ddpm"] = "biggan",
         fir: bool = True,
-        fir_kernel: tuple[float, ...] = (1, 3, 3, 1),
+        fir_kernel: Taps = (1, 3, 3, 1),
         skip_rescale: bool = True,
         progressive: Literal["none", "output_skip", "residual"] = "none",
         progressive_input: Literal["none", "input_skip", "residual"] = "residual",
         combine: Literal["sum", "cat"] = "sum",
-        init_scale: float = 0.0,
+        init_scale: Annotated[float, Ge(0), Le(100)] = 0.0,
         embedding: Literal["positional", "fourier", "sinusoidal"] = "positional",
-        fourier_scale: float = 16.0,
+        fourier_scale: Annotated[float, Gt(0), Le(1e4)] = 16.0,
         resample_with_conv: bool = True,
         centre_input: bool = False,
-        classes: int = 0,
+        classes: Classes = 0,
         outputs: int = 1,
         *,
         rngs: nnx.Rngs,

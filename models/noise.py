@@ -17,7 +17,7 @@ class Sinusoidal(nnx.Module):
     """
 
     def __init__(self, width: int, *, rngs: nnx.Rngs):
-        self.width = width
+        self.width = paired(width)
 
     def __call__(self, c_noise: Float[Array, " B"]) -> Float[Array, "B width"]:
         return waves(c_noise, 100 * jnp.logspace(0, -4, self.width // 2))
@@ -30,7 +30,7 @@ class Positional(nnx.Module):
     """
 
     def __init__(self, width: int, *, rngs: nnx.Rngs):
-        self.width = width
+        self.width = paired(width)
 
     def __call__(self, c_noise: Float[Array, " B"]) -> Float[Array, "B width"]:
         return waves(c_noise, jnp.logspace(0, -4, self.width // 2))
@@ -44,7 +44,7 @@ class Fourier(nnx.Module):
 
     def __init__(self, width: int, scale: float = 4.0, *, rngs: nnx.Rngs):
         # A parameter, as in the source, so that published frequencies have a place; no gradient reaches it.
-        self.frequencies = nnx.Param(scale * jax.random.normal(rngs.params(), (width // 2,)))
+        self.frequencies = nnx.Param(scale * jax.random.normal(rngs.params(), (paired(width) // 2,)))
 
     def __call__(self, c_noise: Float[Array, " B"]) -> Float[Array, "B width"]:
         return waves(c_noise, 2 * math.pi * jax.lax.stop_gradient(self.frequencies[...]))
@@ -57,11 +57,18 @@ class Timestep(nnx.Module):
     """
 
     def __init__(self, width: int, *, rngs: nnx.Rngs):
-        self.width = width
+        self.width = paired(width)
 
     def __call__(self, c_noise: Float[Array, " B"]) -> Float[Array, "B width"]:
         half = self.width // 2
         return jnp.roll(waves(c_noise, jnp.logspace(0, -4, half, endpoint=False)), half, axis=-1)
+
+
+def paired(width: int) -> int:
+    """The width, where sine and cosine fill it; a ValueError where it is odd."""
+    if width % 2:
+        raise ValueError(f"the embedding of the noise level needs an even width, for sine and cosine, not {width}")
+    return width
 
 
 def waves(c_noise: Float[Array, " B"], frequencies: Float[Array, " K"]) -> Float[Array, "B 2*K"]:

@@ -55,6 +55,8 @@ class InstanceNormPlus(nnx.Module):
     """
 
     def __init__(self, channels: int, rungs: int = 0, eps: float = 1e-5, *, rngs: nnx.Rngs):
+        if channels < 2:
+            raise ValueError("the mean of one channel has no variance: this norm needs a width of at least 2")
         self.channels, self.eps = channels, eps
         near_one = lambda *shape: 1 + 0.02 * jax.random.normal(rngs.params(), shape)
         if rungs:

@@ -138,6 +138,8 @@ def score_model(
 
 def _shaped(emitted: Array, x: Event, learned_variance: bool) -> Array:
     """`emitted`, where it has the shape of x, or of two x along the last axis to learn a variance; a ValueError otherwise."""
+    if learned_variance and not x.shape:
+        raise ValueError("a scalar event has no last axis along which to learn a variance; take another objective")
     wanted = (*x.shape[:-1], 2 * x.shape[-1]) if learned_variance else x.shape
     if emitted.shape == wanted:
         return emitted

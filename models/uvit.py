@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import jax
 import jax.numpy as jnp
+from annotated_types import Ge, Gt, Le
 from flax import nnx
 from jaxtyping import Array, Float, Int, Key
 
@@ -11,6 +14,7 @@ from models.affine import Conv, Images, Init, linear, torch_default
 from models.block import Block, rematerialised
 from models.noise import Labels, Timestep
 from models.norm import LayerNorm
+from models.ranges import Classes, Depth, Width
 from models.transformer import Attention, FeedForward, Tokens, patches, unpatchify
 
 # Published as truncated at +-2, a hundred standard deviations.
@@ -50,15 +54,15 @@ class UViT(nnx.Module):
     def __init__(
         self,
         shape: tuple[int, ...],
-        patch: int = 2,
-        width: int = 512,
-        depth: int = 13,
-        heads: int = 8,
-        mlp_ratio: float = 4.0,
+        patch: Annotated[int, Ge(1), Le(1024)] = 2,
+        width: Width = 512,
+        depth: Depth = 13,
+        heads: Width = 8,
+        mlp_ratio: Annotated[float, Gt(0), Le(64)] = 4.0,
         qkv_bias: bool = False,
         final_conv: bool = True,
         skip: bool = True,
-        classes: int = 0,
+        classes: Classes = 0,
         outputs: int = 1,
         *,
         rngs: nnx.Rngs,

@@ -19,13 +19,16 @@ def ancestral(
     DDPM's sampler on VP (Ho et al. 2020, alg. 2), SMLD's on VE (Song et al. 2021, eq. 47). `v` = 0 is DDPM's "fixedsmall", the
     deviation of q itself; `v` = 1 its "fixedlarge", that of p(x_t | x_s); v(x_t, t) a learned one (Nichol & Dhariwal 2021,
     eq. 15), which under jit shares the score's evaluation of the network. A step to sigma_s = 0 adds no noise. `clip`: the
-    largest |x_0|, 1 for DDPM's samples of data in [-1, 1] (`clip_denoised`); None: any.
+    largest |x_0|, 1 for DDPM's samples of data in [-1, 1] (`clip_denoised`); None: any. An infinite x_0 stays infinite, as a
+    broken network's samples should be seen to be.
     """
     sde = linear(sde, "ancestral", "euler_maruyama serves any SDE")
 
     def update(key, x, t, s):
         x_0 = sde.denoise(score, x, t)
-        mean, smallest = sde.posterior(x, x_0 if clip is None else jnp.clip(x_0, -clip, clip), t, s)
+        if clip is not None:
+            x_0 = jnp.where(jnp.isinf(x_0), x_0, jnp.clip(x_0, -clip, clip))
+        mean, smallest = sde.posterior(x, x_0, t, s)
         _, largest = sde.transition(t, s)
         share = v(x, t) if callable(v) else v
         std = jnp.where(smallest == 0, 0.0, largest**share * smallest ** (1 - share))

@@ -26,7 +26,7 @@ def inpaint(step: Step, sde: SDE, known: Event, mask: Bool[Array, "..."]) -> Ste
         x, memory = step.update(step_key, x, memory, t, s)
         return jnp.where(mask, sde.perturb(known, jax.random.normal(known_key, x.shape, x.dtype), s), x), memory
 
-    return Step(step.init, update, step.nfe)
+    return step._replace(update=update)
 
 
 def resample(step: Step, sde: SDE, repeats: Count) -> Step:
@@ -42,18 +42,20 @@ def resample(step: Step, sde: SDE, repeats: Count) -> Step:
     def update(key, x, memory, t, s):
         alpha_ts, sigma_ts = sde.transition(t, s)
 
-        def once(x_t, before, nfe, key):
+        def once(x_t, before, nfe, gave_up, key):
             x_s, after = step.update(key, x_t, before, t, s)
-            return x_s, after, nfe + step.count(after, jnp.array(1)) - step.count(before, jnp.array(0))
+            nfe = nfe + step.count(after, jnp.array(1)) - step.count(before, jnp.array(0))
+            return x_s, after, nfe, gave_up | step.gave_up(after)
 
         def again(carry, key):
-            x_s, _, nfe = carry
+            x_s, _, nfe, gave_up = carry
             back_key, step_key = jax.random.split(key)
             x_t = alpha_ts * x_s + sigma_ts * jax.random.normal(back_key, x_s.shape, x_s.dtype)
-            return once(x_t, step.init(x_t), nfe, step_key), None
+            return once(x_t, step.init(x_t), nfe, gave_up, step_key), None
 
-        keys, (remembered, nfe) = jax.random.split(key, repeats), memory
-        x, remembered, nfe = jax.lax.scan(again, once(x, remembered, nfe, keys[0]), keys[1:])[0]
-        return x, (remembered, nfe)
+        keys, (remembered, nfe, gave_up) = jax.random.split(key, repeats), memory
+        x, *memory = jax.lax.scan(again, once(x, remembered, nfe, gave_up, keys[0]), keys[1:])[0]
+        return x, tuple(memory)
 
-    return Step(lambda x: (step.init(x), jnp.zeros((), int)), update, nfe=lambda memory, n: memory[1])
+    init = lambda x: (step.init(x), jnp.zeros((), int), jnp.zeros((), bool))
+    return Step(init, update, nfe=lambda memory, n: memory[1], gave_up=lambda memory: memory[2])

@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import jax
 import jax.numpy as jnp
+from annotated_types import Gt, Le
 from jaxtyping import Array, Key
 
 from samplers.step import Step, stateless
-from sde_lib.base import SDE, Count, Event, LinearSDE, Positive, Scalar, Score, linear
+from sde_lib.base import SDE, Count, Event, LinearSDE, Scalar, Score, linear
 
 Norm = Literal["expected", "sample", "batch"]
+Ratio = Annotated[Scalar, Gt(0), Le(10)]
 
 
-def langevin(sde: SDE, score: Score, snr: Positive = 0.16, n_steps: Count = 1, norm: Norm = "expected") -> Step:
+def langevin(sde: SDE, score: Score, snr: Ratio = 0.16, n_steps: Count = 1, norm: Norm = "expected") -> Step:
     """A corrector: `n_steps` of Langevin dynamics at t, which leave x at t and p_t unchanged. Chain it before a predictor.
 
     Each is x <- x + e score(x, t) + sqrt(2 e) z with e = 2 (snr r)^2, Song et al. (2021), algs. 4 and 5. `norm`: what r is.
     "expected" is sigma_t, which |z|/|score| estimates; "sample" that ratio of the sample's own norms, of infinite mean in two
     dimensions; "batch" theirs, the ratio of the norms' means over the batch, on which a sample then depends: it needs
-    `jax.vmap(..., axis_name="batch")`.
+    `jax.vmap(..., axis_name="batch")`. Where the score is next to zero, as an untrained network's is, r is sigma_t.
     """
     sde = linear(sde, "langevin", "euler_maruyama serves any SDE without a corrector")
     return stateless(lambda key, x, t, s: _dynamics(key, sde, score, x, t, snr, n_steps, norm), nfe=n_steps)
 
 
-def annealed_langevin(sde: SDE, score: Score, snr: Positive = 0.176, n_steps: Count = 1) -> Step:
+def annealed_langevin(sde: SDE, score: Score, snr: Ratio = 0.176, n_steps: Count = 1) -> Step:
     """Langevin dynamics alone down the ladder of the grid: x <- (alpha_s / alpha_t) x, then `n_steps` at s.
 
     On VE the rescaling is 1 and this is NCSN's sampler; elsewhere it keeps x/alpha, the noisy image in the units of the data,
@@ -50,7 +52,8 @@ def _dynamics(
             return sde.sigma(t)
         norms = jnp.linalg.norm(z.ravel()), jnp.linalg.norm(score_t.ravel())
         z_norm, score_norm = jax.lax.pmean(norms, "batch") if norm == "batch" else norms
-        return z_norm / score_norm
+        found = z_norm / score_norm
+        return jnp.where(found < 1e6 * sde.sigma(t), found, sde.sigma(t))
 
     def move(x, key):
         z, score_t = jax.random.normal(key, x.shape), score(x, t)

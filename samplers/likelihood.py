@@ -7,18 +7,22 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Bool, Float, Int, Key
 
 from samplers.ode import integrate
 from sde_lib.base import SDE, Count, Event, Positive, Scalar, Score
 
 
 class Encoding(NamedTuple):
-    """The `latent` x_1 of x, log p(x) in nats, and the number of score evaluations (each with its divergence)."""
+    """The `latent` x_1 of x, log p(x) in nats, and the number of score evaluations (each with its divergence).
+
+    `gave_up`: whether the solver ran out of steps, and the rest is nan for that reason.
+    """
 
     latent: Event
     log_prob: Scalar
     nfe: Int[Array, ""]
+    gave_up: Bool[Array, ""]
 
 
 def encode(
@@ -50,8 +54,8 @@ def encode(
         return d, _quadratic_forms(jvp, vectors).sum() / n
 
     start = sde.t_min if t_min is None else t_min
-    (latent, change), nfe = integrate(drift, (x, jnp.zeros(())), start, 1.0, rtol, atol, max_steps)
-    return Encoding(latent, sde.prior_log_prob(latent) + change, nfe)
+    (latent, change), spent = integrate(drift, (x, jnp.zeros(())), start, 1.0, rtol, atol, max_steps)
+    return Encoding(latent, sde.prior_log_prob(latent) + change, *spent)
 
 
 def log_prob(sde: SDE, score: Score, x: Event, **options) -> Scalar:

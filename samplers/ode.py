@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import diffrax
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Int
+import optimistix
+from jaxtyping import Array, Bool, Int
 
 from samplers.step import Step, stateless
 from sde_lib.base import SDE, Count, Positive, Scalar, Score
@@ -30,20 +31,48 @@ def heun(sde: SDE, score: Score) -> Step:
 def probability_flow(sde: SDE, score: Score, rtol: Positive = 1e-4, atol: Positive = 1e-4, max_steps: Count = 2000) -> Step:
     """From t to s by an adaptive Runge-Kutta method (Tsit5, PI control) with error per unit step below atol + rtol |x|.
 
-    Each sample has its own steps, so its solution does not depend on its batch. What did not converge in `max_steps` is nan.
-    Song et al. (2021), sec. 4.3. One step of the grid is the whole solve: `uniform_grid(sde, 1)`.
+    Each sample has its own steps, so its solution does not depend on its batch. What did not converge in `max_steps` has given
+    up and is nan; what met a score that is not finite is nan too, mostly after a few evaluations. Song et al. (2021), sec. 4.3.
+    One step of the grid is the whole solve: `uniform_grid(sde, 1)`.
     """
     drift = sde.reverse_drift(score, eta=0.0)
 
-    def update(key, x, nfe, t, s):
-        x, evaluations = integrate(drift, x, t, s, rtol, atol, max_steps)
-        return x, nfe + evaluations
+    def update(key, x, spent, t, s):
+        x, more = integrate(drift, x, t, s, rtol, atol, max_steps)
+        return x, spent.and_then(more)
 
-    return Step(init=lambda x: jnp.zeros((), int), update=update, nfe=lambda nfe, n: nfe)
+    return adaptive(update)
 
 
-def integrate(drift: Any, x: Any, t: Any, s: Any, rtol: Scalar, atol: Scalar, max_steps: int) -> tuple[Any, Int[Array, ""]]:
-    """x(s) of dx/dt = drift(x, t) from x(t), on any tree x, and the number of drifts evaluated; nan where it failed."""
+class Spent(NamedTuple):
+    """What an adaptive solver has spent: drifts evaluated, and whether it gave up for want of steps."""
+
+    nfe: Int[Array, ""]
+    gave_up: Bool[Array, ""]
+
+    def and_then(self, more: Spent) -> Spent:
+        """Of two solves, one after the other."""
+        return Spent(self.nfe + more.nfe, self.gave_up | more.gave_up)
+
+
+def adaptive(update: Any) -> Step:
+    """A Step of `update(key, x, spent, t, s) -> (x, spent)`."""
+    nothing = lambda x: Spent(jnp.zeros((), int), jnp.zeros((), bool))
+    return Step(nothing, update, nfe=lambda spent, n: spent.nfe, gave_up=lambda spent: spent.gave_up)
+
+
+def controlled(t: Any, s: Any, **coefficients: Any) -> diffrax.PIDController:
+    """Steps from t to s by their error.
+
+    One of nan is taken for infinite, so that a shorter step is tried, and the solve fails at one of 1e-9 |s - t|: where the
+    drift is not finite none is short enough, and all of `max_steps` would be spent on it.
+    """
+    norm = lambda error: jnp.nan_to_num(optimistix.rms_norm(error), nan=jnp.inf, posinf=jnp.inf)
+    return diffrax.PIDController(norm=norm, dtmin=1e-9 * jnp.abs(s - t), force_dtmin=False, **coefficients)
+
+
+def integrate(drift: Any, x: Any, t: Any, s: Any, rtol: Scalar, atol: Scalar, max_steps: int) -> tuple[Any, Spent]:
+    """x(s) of dx/dt = drift(x, t) from x(t), on any tree x, nan where it failed; and what that took."""
     solution = diffrax.diffeqsolve(
         diffrax.ODETerm(lambda t, x, args: drift(x, t)),
         diffrax.Tsit5(),
@@ -51,7 +80,7 @@ def integrate(drift: Any, x: Any, t: Any, s: Any, rtol: Scalar, atol: Scalar, ma
         t1=s,
         dt0=None,
         y0=x,
-        stepsize_controller=diffrax.PIDController(rtol=rtol, atol=atol, pcoeff=0.4, icoeff=0.3),
+        stepsize_controller=controlled(t, s, rtol=rtol, atol=atol, pcoeff=0.4, icoeff=0.3),
         saveat=diffrax.SaveAt(t1=True),
         max_steps=max_steps,
         throw=False,
@@ -59,4 +88,4 @@ def integrate(drift: Any, x: Any, t: Any, s: Any, rtol: Scalar, atol: Scalar, ma
     solved = solution.result == diffrax.RESULTS.successful
     x = jax.tree.map(lambda end: jnp.where(solved, end[-1], jnp.nan), solution.ys)
     # Tsit5 has six stages, and a seventh that is the first of the next step; the very first is one more.
-    return x, 6 * solution.stats["num_steps"] + 1
+    return x, Spent(6 * solution.stats["num_steps"] + 1, solution.result == diffrax.RESULTS.max_steps_reached)

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import lineax
 
+from samplers.ode import Spent, adaptive, controlled
 from samplers.step import Step, stateless
 from sde_lib.base import SDE, Count, Positive, Score, linear
 
@@ -42,11 +43,12 @@ def adaptive_sde(sde: SDE, score: Score, rtol: Positive = 0.05, atol: Positive =
     x' = x + h d(x, t) + g(t) w is Euler's, x'' = x + h/2 (d(x, t) + d(x', s)) + (g(t) + g(s))/2 w is kept, and the step is as
     long as |x'' - x'| stays below atol + rtol |x|, in the root mean square over the event. Jolicoeur-Martineau et al. (2021),
     alg. 1; but a refused step keeps its noise, by a Brownian bridge: drawing anew, as there, favours small noise. What did not
-    converge in `max_steps` is nan. One step of the grid is the whole solve: `uniform_grid(sde, 1)`.
+    converge in `max_steps` has given up and is nan; what met a score that is not finite is nan too. One step of the grid is the
+    whole solve: `uniform_grid(sde, 1)`.
     """
     drift = sde.reverse_drift(score)
 
-    def update(key, x, nfe, t, s):
+    def update(key, x, spent, t, s):
         # Time for diffrax is u = t - time, from 0 up.
         noise = diffrax.VirtualBrownianTree(0.0, t - s, 2.0**-16 * (t - s), jax.ShapeDtypeStruct(x.shape, x.dtype), key)
         along = diffrax.ODETerm(lambda u, x, args: -drift(x, t - u))
@@ -58,12 +60,13 @@ def adaptive_sde(sde: SDE, score: Score, rtol: Positive = 0.05, atol: Positive =
             t1=t - s,
             dt0=0.01 * (t - s),
             y0=x,
-            stepsize_controller=diffrax.PIDController(rtol=rtol, atol=atol, error_order=1.0),
+            stepsize_controller=controlled(t, s, rtol=rtol, atol=atol, error_order=1.0),
             saveat=diffrax.SaveAt(t1=True),
             max_steps=max_steps,
             throw=False,
         )
         solved = solution.result == diffrax.RESULTS.successful
-        return jnp.where(solved, jnp.asarray(solution.ys)[-1], jnp.nan), nfe + 2 * solution.stats["num_steps"]
+        more = Spent(2 * solution.stats["num_steps"], solution.result == diffrax.RESULTS.max_steps_reached)
+        return jnp.where(solved, jnp.asarray(solution.ys)[-1], jnp.nan), spent.and_then(more)
 
-    return Step(init=lambda x: jnp.zeros((), int), update=update, nfe=lambda nfe, n: nfe)
+    return adaptive(update)

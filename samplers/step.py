@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Bool, Float, Int, Key
 
 from sde_lib.base import Event, Scalar
 
@@ -17,11 +17,13 @@ class Step(NamedTuple):
 
     init(x) -> memory;  update(key, x, memory, t, s) -> (x, memory).
     `nfe`: score evaluations per update; or, where the data decides, a function of the final memory and the number of updates.
+    `gave_up`: where a solver inside may run out of steps, whether it did, as a function of the final memory.
     """
 
     init: Callable[[Event], Any]
     update: Callable[[Key[Array, ""], Event, Any, Scalar, Scalar], tuple[Event, Any]]
     nfe: int | Callable[[Any, Array], Array]
+    gave_up: Callable[[Any], Array] = lambda memory: jnp.zeros((), bool)
 
     def count(self, memory: Any, n: Array) -> Array:
         """Score evaluations of n updates that ended with `memory`."""
@@ -49,17 +51,27 @@ def chain(*steps: Step) -> Step:
     def count(memories, n):
         return sum((step.count(memory, n) for step, memory in zip(steps, memories, strict=True)), jnp.zeros((), int))
 
+    def gave_up(memories):
+        return jnp.stack([step.gave_up(memory) for step, memory in zip(steps, memories, strict=True)]).any()
+
     fixed = [step.nfe for step in steps if not callable(step.nfe)]
     nfe = sum(fixed) if len(fixed) == len(steps) else count
-    return Step(lambda x: tuple(step.init(x) for step in steps), update, nfe)
+    return Step(lambda x: tuple(step.init(x) for step in steps), update, nfe, gave_up)
 
 
 class Solution(NamedTuple):
-    """`x` at the end of the grid, the `path` of x after each step, and the true number of score evaluations."""
+    """`x` at the end of the grid, the `path` of x after each step, and the true number of score evaluations.
+
+    `finite`: the moves before the first after which x was not finite, whatever it was later; all of them, with the `final`
+    one, where it always was, and one that was skipped is as good as its x. So x is first not finite at grid[finite + 1].
+    `gave_up`: whether that is because an adaptive solver ran out of steps.
+    """
 
     x: Event
     path: Float[Array, "steps *event"]
     nfe: Int[Array, ""]
+    finite: Int[Array, ""]
+    gave_up: Bool[Array, ""]
 
 
 def solve(
@@ -79,12 +91,15 @@ def solve(
     def move(carry, at):
         key, t, s = at
         carry = jax.lax.cond(s != t, lambda x, memory: step.update(key, x, memory, t, s), lambda x, memory: (x, memory), *carry)
-        return carry, carry[0]
+        return carry, (carry[0], jnp.isfinite(carry[0]).all())
 
     keys = jax.random.split(key, len(grid) - 1)
-    (x, memory), path = jax.lax.scan(move, (x, step.init(x)), (keys, grid[:-1], grid[1:]))
+    (x, memory), (path, sound) = jax.lax.scan(move, (x, step.init(x)), (keys, grid[:-1], grid[1:]))
     nfe = step.count(memory, jnp.sum(grid[1:] != grid[:-1]))
-    return Solution(x, path, nfe) if final is None else Solution(final(x, grid[-1]), path, nfe + 1)
+    if final is not None:
+        x, nfe = final(x, grid[-1]), nfe + 1
+        sound = jnp.append(sound, jnp.isfinite(x).all())
+    return Solution(x, path, nfe, jnp.cumprod(sound).sum(), step.gave_up(memory))
 
 
 def sample(
@@ -94,6 +109,6 @@ def sample(
     grid: Float[Array, " times"],
     final: Callable[[Event, Scalar], Event] | None = None,
 ) -> tuple[Event, Float[Array, "steps *event"]]:
-    """`solve` without its count: (x, path). Under jit an unused path is never stored."""
+    """`solve` without its counts: (x, path). Under jit an unused path is never stored."""
     solution = solve(key, step, x, grid, final)
     return solution.x, solution.path

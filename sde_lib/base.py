@@ -19,7 +19,7 @@ Scalar = Float[Array, ""] | float
 Positive = Annotated[Scalar, Gt(0)]
 NonNegative = Annotated[Scalar, Ge(0)]
 UnitInterval = Annotated[Scalar, Ge(0), Le(1)]
-Count = Annotated[int, Ge(1)]
+Count = Annotated[int, Ge(1), Le(1_000_000)]
 Event = Float[Array, "*event"]
 Score = Callable[[Event, Scalar], Event]
 """score(x, t) = grad_x log p_t(x): the one currency between networks, samplers and likelihoods."""
@@ -73,7 +73,8 @@ class LinearSDE(SDE):
         f(x, t) = (log alpha)'(t) x,        g(t)^2 = -sigma(t)^2 lambda'(t)
 
     (Kingma et al. 2021, eq. 20, at any alpha). A new SDE is a `flax.struct.dataclass` with these two methods. All of it holds
-    for t in [t_min, 1]; `perturb` and `posterior` also at s = 0.
+    for t in [t_min, 1]; `perturb` and `posterior` also at s = 0. Outside nothing is promised, and nothing is checked, since
+    traced code cannot raise: grids, draws of t and likelihoods stay inside by their own ends.
     """
 
     @abc.abstractmethod

@@ -15,8 +15,8 @@ from sde_lib.base import SDE, LinearSDE
 def check(sde: SDE, shape: tuple[int, ...] = (2,)) -> None:
     """Raise a ValueError that names every broken promise of `sde`, tried on events of `shape`.
 
-    An SDE promises a drift of event shape, a finite g(t) > 0 on [t_min, 1] and a prior whose samples have finite density. A
-    LinearSDE also promises finite alpha, sigma > 0, a strictly decreasing log-SNR with `time_at` as its inverse, and the
+    An SDE promises a drift of event shape, a finite g(t)^2 > 0 on [t_min, 1] and a prior whose samples have finite density. A
+    LinearSDE also promises finite alpha, sigma^2 > 0, a strictly decreasing log-SNR with `time_at` as its inverse, and the
     moment equations alpha' = f alpha and (sigma^2)' = 2 f sigma^2 + g^2 (Särkkä & Solin 2019, sec. 6.2). A prior that still
     knows the data (SNR above 2 % at t = 1) is a warning.
     """
@@ -29,15 +29,14 @@ def _broken(sde: SDE, shape: tuple[int, ...]) -> Iterator[str]:
     t = jnp.linspace(sde.t_min, 1.0, 64)
     if isinstance(sde, LinearSDE):
         alpha, sigma, log_snr = (np.asarray(jax.vmap(h)(t)) for h in (sde.alpha, sde.sigma, sde.log_snr))
-        for name, value in (("alpha", alpha), ("sigma", sigma)):
-            bad = ~(np.isfinite(value) & (value > 0))
-            if bad.any():
-                yield f"{name}(t) must be finite and positive: {name}({t[bad.argmax()]:.3g}) = {value[bad.argmax()]:.3g}"
+        outside = [*_outside("alpha", t, alpha), *_outside("sigma", t, sigma)]
+        yield from outside
         rising = ~(np.diff(log_snr) < 0)
         if rising.any():
             i = rising.argmax()
             yield f"log_snr(t) must decrease: {log_snr[i]:.4g} at t = {t[i]:.3g}, {log_snr[i + 1]:.4g} at t = {t[i + 1]:.3g}"
-            return  # what follows divides by lambda'
+        if outside or rising.any():
+            return  # what follows divides by sigma^2 and by lambda'
         yield from _broken_moments(sde, t)
         if log_snr[-1] > np.log(0.02):
             warnings.warn(
@@ -45,10 +44,7 @@ def _broken(sde: SDE, shape: tuple[int, ...]) -> Iterator[str]:
                 "samples start from a prior that the forward process does not reach",
                 stacklevel=3,
             )
-    g = np.asarray(jax.vmap(sde.diffusion)(t))
-    bad = ~(np.isfinite(g) & (g > 0))
-    if bad.any():
-        yield f"diffusion(t) must be finite and positive: diffusion({t[bad.argmax()]:.3g}) = {g[bad.argmax()]:.3g}"
+    yield from _outside("diffusion", t, np.asarray(jax.vmap(sde.diffusion)(t)))
     x = sde.prior_sample(jax.random.key(0), shape)
     if x.shape != shape:
         yield f"prior_sample(key, {shape}) must have that shape, not {x.shape}"
@@ -56,6 +52,20 @@ def _broken(sde: SDE, shape: tuple[int, ...]) -> Iterator[str]:
         yield "prior_log_prob must be finite at a sample of the prior"
     elif sde.drift(x, 0.5).shape != shape:
         yield f"drift(x, t) must have the shape of x, {shape}, not {sde.drift(x, 0.5).shape}"
+
+
+def _outside(name: str, t: jax.Array, value: np.ndarray) -> Iterator[str]:
+    """Where the values at t, or their squares, which every weight and density has, are not finite or not positive."""
+    with np.errstate(all="ignore"):
+        square = value**2
+    for what, bad in (
+        (f"{name}(t)", ~(np.isfinite(value) & (value > 0))),
+        (f"{name}(t)^2, in {value.dtype},", ~(np.isfinite(square) & (square > 0))),
+    ):
+        if bad.any():
+            i = bad.argmax()
+            yield f"{what} must be finite and positive: {name}({t[i]:.3g}) = {value[i]:.3g}"
+            return
 
 
 def _broken_moments(sde: LinearSDE, t: jax.Array) -> Iterator[str]:

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import math
+from typing import Annotated
 
 import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
+from annotated_types import Ge, Gt, Le, Lt
 from jaxtyping import Array, Float
 
-from sde_lib.base import LinearSDE, Scalar
+from sde_lib.base import LinearSDE, NonNegative, Positive, Scalar, UnitInterval
 
 
 @flax.struct.dataclass
 class _LinearBeta(LinearSDE):
     """alpha(t) = e^(-B(t)/2) with B(t) = int_0^t beta, beta(t) = beta_min + t (beta_max - beta_min)."""
 
-    beta_min: Scalar = 0.1
-    beta_max: Scalar = 20.0
+    beta_min: NonNegative = 0.1
+    beta_max: Positive = 20.0
 
     def integral(self, t: Scalar) -> Scalar:
         """B(t) = beta_min t + (beta_max - beta_min) t^2 / 2."""
@@ -73,8 +75,8 @@ class VESDE(LinearSDE):
     is best the mean of the data, which alpha(1) = 1 never forgets.
     """
 
-    sigma_min: Scalar = 0.01
-    sigma_max: Scalar = 50.0
+    sigma_min: Positive = 0.01
+    sigma_max: Positive = 50.0
     prior_mean: Scalar = 0.0  # pyright: ignore[reportIncompatibleMethodOverride, reportIncompatibleVariableOverride]
 
     @property
@@ -141,8 +143,8 @@ class CosineVPSDE(LinearSDE):
     sigma = sqrt(sin(phi_t - phi_0) sin(phi_t + phi_0)) / cos(phi_0) is the same without the cancellation.
     """
 
-    s: Scalar = 0.008
-    t_end: Scalar = 0.9946
+    s: NonNegative = 0.008
+    t_end: UnitInterval = 0.9946
 
     def _angles(self, t: Scalar) -> tuple[Scalar, Scalar]:
         """phi_0 and phi_t - phi_0."""
@@ -186,7 +188,11 @@ class TableVPSDE(LinearSDE):
         return jnp.sqrt(-jnp.expm1(2 * self._log_alpha(t)))
 
 
-def ddpm_table(n: int = 1000, beta_1: float = 1e-4, beta_n: float = 0.02, power: float = 1.0) -> TableVPSDE:
+Beta = Annotated[float, Gt(0), Lt(1)]
+Several = Annotated[int, Ge(2), Le(1_000_000)]
+
+
+def ddpm_table(n: Several = 1000, beta_1: Beta = 1e-4, beta_n: Beta = 0.02, power: Positive = 1.0) -> TableVPSDE:
     """The discrete DDPM as an SDE: alpha(i/n)^2 = prod_{j <= i} (1 - beta_j), beta_j^(1/power) even from beta_1's to beta_n's.
 
     Ho et al. (2020), sec. 4, with power 1; Rombach et al. (2022) take 2. The products are taken in float64. With

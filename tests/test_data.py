@@ -18,7 +18,7 @@ from experiments.sources import open_sources
 
 
 def config(name, data_dir="", **others):
-    defaults = {"train": "train", "test": "test", "levels": 256, "resident_mib": 4096}
+    defaults = {"train": "train", "test": "test", "levels": 256, "resident_mib": 4096, "on_bad": "fail"}
     return SimpleNamespace(name=name, data_dir=str(data_dir), **{**defaults, **others})
 
 

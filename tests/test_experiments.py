@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -114,7 +113,7 @@ def test_a_user_s_sde_and_network_by_name(tmp_path):
         ("--config.sde.name=VPSED", "sde: unknown sde_lib name 'VPSED' (did you mean VPSDE?)"),
         ("--config.sde.beta_mx=3", "sde: unknown option beta_mx (did you mean beta_max?)"),
         ("--config.sde.beta_max=big", "sde: beta_max = 'big'"),
-        ("--config.sde.name=nowhere:MySDE", "sde: cannot import nowhere:MySDE"),
+        ("--config.sde.name=nowhere:MySDE", "sde: cannot import 'nowhere:MySDE'"),
         ("--config.net.width=wide", "net: width = 'wide'"),
         ("--config.weight=sigma3", "weight: unknown losses name 'sigma3' (did you mean sigma2?)"),
         ("--config.parameterization=epsilon", "parameterization: unknown models name 'epsilon'"),
@@ -132,7 +131,7 @@ def test_a_user_s_sde_and_network_by_name(tmp_path):
 )
 def test_a_mistake_is_answered_before_any_compile(tmp_path, capsys, override, says):
     """Exit code 2 or 3, the key, the reason, the nearest; no traceback, and nothing written."""
-    assert run("train", tmp_path, override) == 2
+    assert run("train", tmp_path, override) == (3 if says.startswith("data: ") else 2)
     error = capsys.readouterr().err
     assert says in error
     assert "Traceback" not in error
@@ -235,25 +234,6 @@ def test_one_two_and_eight_devices_agree(tmp_path):
     for devices in (2, 8):
         np.testing.assert_allclose(runs[devices][0], runs[1][0], rtol=2e-5)
         assert np.abs(runs[devices][1] - runs[1][1]).max() <= 16  # one grey level of 17, at a rounding edge
-
-
-def test_two_processes_train_as_one(tmp_path):
-    """Two hosts on loopback, two devices each, against four devices of one: the same losses, written once."""
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = free.getsockname()[1]
-    argv = ["train", f"--config={MOONS}", *TINY, "--config.train.steps=4", "--config.train.log_every=1"]
-    argv.append("--config.samplers.ancestral.n=4")
-    start = lambda devices, *more: subprocess.Popen(
-        [sys.executable, "-c", ONE_PROGRAM, str(devices), json.dumps([*argv, *more])],
-        cwd=ROOT,
-        env=os.environ | {"NPROC": "32"},
-    )
-    both = [start(2, f"--workdir={tmp_path / 'two'}", f"--distributed=localhost:{port},2,{i}") for i in (0, 1)]
-    alone = start(4, f"--workdir={tmp_path / 'one'}")
-    assert [process.wait(timeout=240) for process in (*both, alone)] == [0, 0, 0]
-    two, one = ([row["loss"] for row in metrics(tmp_path / w)] for w in ("two", "one"))
-    np.testing.assert_allclose(two, one, rtol=2e-5)
 
 
 def test_compare_writes_the_report(tmp_path):

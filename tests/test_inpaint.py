@@ -149,7 +149,7 @@ def test_resampling_forgets_what_another_path_left(repeats, remembered):
     """A memory that counts updates: carried on by the first, begun anew by each later one, and all of them counted."""
     counting = Step(lambda x: jnp.zeros((), int), lambda key, x, memory, t, s: (x, memory + 1), lambda memory, n: 2 * memory)
     step, x = resample(counting, VPSDE(), repeats), jnp.ones(3)
-    _, (memory, nfe) = step.update(jax.random.key(0), x, (jnp.array(7), jnp.array(14)), 0.5, 0.4)
+    _, (memory, nfe, _) = step.update(jax.random.key(0), x, (jnp.array(7), jnp.array(14), jnp.array(False)), 0.5, 0.4)
     assert int(memory) == remembered
     assert int(nfe) == 14 + 2 * repeats
 

@@ -144,7 +144,7 @@ def followed(key, rtol):
     sde, end, n = VPSDE(), 0.05, 2048
     prior_key, step_key = jax.random.split(key)
     x, step = sde.prior_sample(prior_key, (2,)), adaptive_sde(sde, GAUSSIAN.score(sde), rtol, 0.15 * rtol)
-    got, nfe = step.update(step_key, x, step.init(x), 1.0, end)
+    got, (nfe, _) = step.update(step_key, x, step.init(x), 1.0, end)
 
     drift, times = sde.reverse_drift(GAUSSIAN.score(sde)), jnp.linspace(1.0, end, n + 1)
     shape = jax.ShapeDtypeStruct(x.shape, x.dtype)

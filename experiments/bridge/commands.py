@@ -87,7 +87,7 @@ def import_run(
     ConfigError, DataError, or StorageError with each tensor that has no place, or another shape.
     """
     empty(out)
-    if not source.exists():
+    if not source.is_dir() and not source.is_file():  # nor a pipe or a device, whose end may never come
         raise StorageError(f"no file or folder {source}")
     own = told(source)
     _agree(source, own, layout, weights, file)

@@ -17,7 +17,7 @@ import numpy as np
 from flax import nnx
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from experiments.bridge.files import LARGEST, read_tensors
+from experiments.bridge.files import LARGEST, LONGEST, read_tensors
 from experiments.bridge.layout import Layout, flat
 from experiments.config import described
 from experiments.errors import StorageError
@@ -186,6 +186,8 @@ def places(net: nnx.Module, rules: Mapping[str, str]) -> dict[str, str]:
 def _said(path: Path) -> tuple[Any, dict[str, Any]]:
     """The class that a file configures, and the fields."""
     try:
+        if (length := path.stat().st_size) > LONGEST:
+            raise ValueError(f"it has {length} bytes, and at most {LONGEST} are read")
         content = json.loads(path.read_text())
         return content.get("_class_name"), {key: value for key, value in content.items() if not key.startswith("_")}
     except (OSError, ValueError, AttributeError, RecursionError) as error:

@@ -32,6 +32,8 @@ LARGEST = 2**26
 """The most numbers of an image."""
 MOST = 10**6
 """The most times of a schedule, and the most of anything else that a part of a config counts."""
+LONGEST = 2**17
+"""The most characters of a config, which is not to be parsed where it is longer."""
 DTYPES = {np.dtype(d).name: np.dtype(d) for d in (*"?bhilqBHILQefd", ml_dtypes.bfloat16)}
 
 
@@ -80,7 +82,7 @@ def _torch(path: Path) -> dict[str, np.ndarray]:
     with TemporaryDirectory() as folder:
         target = Path(folder) / "tensors.safetensors"
         # -I: neither the working folder nor PYTHONPATH decides what `import torch` is.
-        command = [sys.executable, "-I", str(READER), str(path.absolute()), str(target)]
+        command = [sys.executable, "-I", "-B", str(READER), str(path.absolute()), str(target)]
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS)
         except subprocess.TimeoutExpired as error:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,9 +17,10 @@ from safetensors.numpy import save
 
 from experiments import config as configs
 from experiments.bridge import layout as layouts
-from experiments.bridge.files import LARGEST, MOST, read_safetensors
+from experiments.bridge.files import LARGEST, LONGEST, MOST, read_safetensors
 from experiments.bridge.layout import Layout, flat
 from experiments.errors import StorageError
+from experiments.files import replacing, write_text
 from experiments.schema import Config
 
 FILE = "weights.safetensors"
@@ -43,12 +43,10 @@ def write(folder: Path, config: Config, params: Any, shape: tuple[int, ...], ste
     """The folder's weights.safetensors and config.json; the weights are there whole, or not at all."""
     said = {"config": config.model_dump(), "shape": shape, "step": step, "data": data, "version": version("onesde")}
     metadata = {"format": FORMAT} | {key: json.dumps(value) for key, value in said.items()}
-    folder.mkdir(parents=True, exist_ok=True)
-    part = folder / f"{FILE}.part"
-    # In C order: safetensors writes another order's bytes under the same shape.
-    part.write_bytes(save({path: np.array(value, np.float32, order="C") for path, value in flat(params).items()}, metadata))
-    os.replace(part, folder / FILE)
-    (folder / "config.json").write_text(json.dumps(said["config"], indent=2))
+    with replacing(folder / FILE) as part:
+        # In C order: safetensors writes another order's bytes under the same shape.
+        part.write_bytes(save({path: np.array(value, np.float32, order="C") for path, value in flat(params).items()}, metadata))
+    write_text(folder / "config.json", json.dumps(said["config"], indent=2))
 
 
 def read(path: Path) -> Native:
@@ -58,9 +56,11 @@ def read(path: Path) -> Native:
     if metadata.get("format") != FORMAT:
         raise StorageError(f"{path} is not one of ours, {FORMAT}: its format is {metadata.get('format')!r}")
     try:
+        if (length := sum(map(len, metadata.values()))) > LONGEST:
+            raise ValueError(f"its metadata have {length} characters, and at most {LONGEST} are read")
         config, shape, step, data = (json.loads(metadata[key]) for key in ("config", "shape", "step", "data"))
         config = _without(configs.from_json(config), PATHS)
-        problems = configs.problems(config) or _problems(config, shape, step, data)
+        problems = configs.problems(config) or _problems(config, shape, step, data, len(tensors))
     except (KeyError, ValueError, TypeError, RecursionError) as error:
         raise StorageError(f"{path} has no config of ours: {type(error).__name__}: {' '.join(str(error).split())}") from error
     if problems:
@@ -75,15 +75,17 @@ def _without(tree: Any, keys: tuple[str, ...], prefix: str = "") -> Any:
     return {k: _without(below, keys, f"{prefix}{k}.") for k, below in tree.items() if f"{prefix}{k}" not in keys}
 
 
-def _problems(config: dict[str, Any], shape: Any, step: Any, data: Any) -> list[str]:
-    """What is wrong with the rest of the metadata, and what of the config would fill the memory."""
+def _problems(config: dict[str, Any], shape: Any, step: Any, data: Any, tensors: int) -> list[str]:
+    """What is wrong with the rest of the metadata, and what of the config would fill the memory or take for ever."""
     counts = {key: n for key, n in flat(config).items() if key.startswith(("sde.", "net.", "times.", "conditioning."))}
     right = {
         f"shape = {shape!r}": all(type(side) is int and side > 0 for side in shape) and math.prod(shape) <= LARGEST,
         f"step = {step!r}": type(step) is int and step >= 0,
         f"data = {data!r}": data is None or isinstance(data, str),
     }
-    large = [f"{key} = {n}: it is at most {MOST}" for key, n in counts.items() if type(n) is int and n > MOST]
+    # Each layer has a tensor: no more are made than the file can fill.
+    most = {key: tensors if key in ("net.depth", "net.blocks") else MOST for key in counts}
+    large = [f"{key} = {n}: it is at most {most[key]}" for key, n in counts.items() if type(n) is int and n > most[key]]
     return large + [said[:300] for said, fine in right.items() if not fine]
 
 

@@ -1,0 +1,16 @@
+"""The ranges of what may be asked of a network: beyond them it cannot be built, or takes minutes to trace."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from annotated_types import Ge, Le, Len, Lt
+
+Width = Annotated[int, Ge(1), Le(16384)]
+"""Channels, or heads of them."""
+Multipliers = Annotated[tuple[Annotated[int, Ge(1), Le(64)], ...], Len(1, 16)]
+Depth = Annotated[int, Ge(1), Le(100)]
+"""Blocks in a row."""
+Dropout = Annotated[float, Ge(0), Lt(1)]
+Classes = Annotated[int, Ge(0), Le(1_000_000)]
+Taps = Annotated[tuple[float, ...], Len(2, 64)]
