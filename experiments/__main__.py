@@ -15,12 +15,9 @@ if any(word.startswith("--distributed") for word in sys.argv):
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "4")
 
 if __name__ == "__main__":
-    from experiments.interrupt import interruptible
+    from experiments.interrupt import listen
 
-    # From before the seconds that importing jax takes; not left, since those that the interpreter takes to end, of a run
-    # that is done and saved, are none to be killed in.
-    signals = interruptible()
-    signals.__enter__()
+    listen()  # from before the seconds that importing jax takes
     from experiments.main import main
 
     sys.exit(main())

@@ -16,7 +16,7 @@ from experiments import interpolate, parallel
 from experiments.branch import fork
 from experiments.bridge import native
 from experiments.build import Experiment, build
-from experiments.checks import part_problems
+from experiments.checks import part_problems, training_problems
 from experiments.compare import compare, describe, reference, summary
 from experiments.data import Dataset, load
 from experiments.draw import drawing, first_shown, save_images
@@ -121,14 +121,14 @@ def built_arms(trees: dict[str, dict[str, Any]], command: str, shape: tuple[int,
     problems: dict[str, list[str]] = {}
     for name, tree in trees.items():
         with warned():
+            config = Config.model_validate(tree)
+            found = training_problems(config) if command in ("train", "compare", "replay") else []
             try:
-                config = Config.model_validate(tree)
-                if command in ("train", "compare") and (n := config.net.options.get("classes")):
-                    remedy = "import takes them, and sampling is without a label"
-                    raise ConfigError(f"net.classes = {n}: no config trains on labels yet; {remedy}")
                 built[name] = build(config, shape)
             except ConfigError as error:
-                problems[name] = str(error).splitlines()
+                found += str(error).splitlines()
+            if found:
+                problems[name] = found
     if problems:
         shared = [line for line in next(iter(problems.values())) if all(line in lines for lines in problems.values())]
         raise ConfigError(shared + _by_arm(problems, known=shared) if len(problems) > 1 else _by_arm(problems, known=[]))

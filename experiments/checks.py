@@ -206,15 +206,25 @@ def _check_end(known: Experiment, sampler: Sampler, step: samplers.Step, grid: n
         raise ValueError(f"{where}, and {sampler.step.name} asks for it; {end}, or take deis")
 
 
-def cross_problems(config: Config) -> list[str]:
-    """Combinations that no single key can judge."""
-    problems = []
+def training_problems(config: Config) -> Problems:
+    """What a run may be sampled and measured with, but not trained."""
+    classes = config.net.options.get("classes")
+    remedy = "import takes them, and sampling is without a label"
+    labels = [f"net.classes = {shown(classes)}: no config trains on labels yet; {remedy}"] if classes else []
+    return labels + _undivided("train.batch", config.train.batch)
+
+
+def _undivided(key: str, batch: int) -> Problems:
+    """Whether a batch falls into equal shares for the devices, and the nearest that does."""
     devices = jax.device_count()
-    for key, batch in (("train.batch", config.train.batch), ("evaluate.batch", config.evaluate.batch)):
-        if batch % devices:
-            lower = batch // devices * devices
-            valid = " or ".join(str(b) for b in (lower, lower + devices) if b)
-            problems.append(f"{key} = {batch} does not divide over {devices} devices: take {valid}")
+    lower = batch // devices * devices
+    valid = " or ".join(str(b) for b in (lower, lower + devices) if b)
+    return [f"{key} = {batch} does not divide over {devices} devices: take {valid}"] if batch % devices else []
+
+
+def cross_problems(config: Config) -> Problems:
+    """Combinations that no single key can judge."""
+    problems = _undivided("evaluate.batch", config.evaluate.batch)
     if config.sample.sampler not in config.samplers:
         close = nearest(config.sample.sampler, list(config.samplers))
         problems.append(f"sample.sampler = {shown(config.sample.sampler)} is not one of samplers{close}")

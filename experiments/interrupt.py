@@ -13,6 +13,8 @@ from contextlib import contextmanager, suppress
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 GRACE = 7.0
 """Seconds from a signal to the end of what does not ask: a compile, or a call of a long sampler."""
+ECHO = 0.5
+"""Seconds within which a second signal is the first once more, as where a launcher sends it on to a group that had it."""
 TICK = 0.1
 
 
@@ -53,42 +55,33 @@ def last_words(speak: Callable[[str], object]) -> Iterator[None]:
         stop.last_words.remove(speak)
 
 
-@contextmanager
-def interruptible(grace: float = GRACE) -> Iterator[None]:
-    """A signal inside sets `stop.asked`; a second one ends the process at once, and so does `grace` without an answer.
+def listen(grace: float = GRACE) -> None:
+    """From here on a signal sets `stop.asked`; a second one ends the process at once, and so does `grace` without an answer.
 
     A thread waits for signals, since Python's own handlers would first wait for XLA to come back.
     """
     reader, writer = socket.socketpair()
     writer.setblocking(False)
-    wakeup = signal.set_wakeup_fd(writer.fileno())
-    before = {s: signal.signal(s, lambda number, frame: None) for s in SIGNALS}
-    threading.Thread(target=_watch, args=(reader, grace), daemon=True).start()
-    try:
-        yield
-    finally:
-        signal.set_wakeup_fd(wakeup)
-        for s, handler in before.items():
-            signal.signal(s, handler)
-        writer.close()
-        stop.asked = stop.unsaved = False
+    signal.set_wakeup_fd(writer.fileno())
+    for s in SIGNALS:
+        signal.signal(s, lambda number, frame: None)
+    threading.Thread(target=_watch, args=(reader, writer, grace), daemon=True).start()
 
 
-def _watch(reader: socket.socket, grace: float) -> None:
-    """Waits for a first signal, then for a second or for `grace` to pass; ends when the other side is closed."""
-    if not reader.recv(1):
-        return
+def _watch(reader: socket.socket, writer: socket.socket, grace: float) -> None:
+    """Waits for a first signal, then for a second or for `grace` to pass. `writer` is only held, or it would be closed."""
+    reader.recv(1)
     stop.asked, began = True, time.monotonic()
     reader.settimeout(TICK)
     while True:
+        waited = lambda: time.monotonic() - began
         try:
-            if not reader.recv(1):
-                return
-            _end("stopped at once")
+            reader.recv(1)
+            if waited() > ECHO:
+                _end("stopped at once")
         except TimeoutError:
-            waited = time.monotonic() - began
-            if waited > grace and not stop.unsaved and not stop.writing():
-                _end(f"stopped in the middle of a computation, {waited:.0f} s after it was asked to")
+            if waited() > grace and not stop.unsaved and not stop.writing():
+                _end(f"stopped in the middle of a computation, {waited():.0f} s after it was asked to")
 
 
 def _end(why: str) -> None:

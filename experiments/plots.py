@@ -16,6 +16,11 @@ MARKERS = ("o", "s", "^", "D", "v", "P")
 STYLE = {"axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.25, "font.size": 10}
 
 
+def _plain(text: str) -> str:
+    """A person's words, which matplotlib is to show as they are: between two $ it would read TeX, and fail where it is none."""
+    return text.replace("$", r"\$")
+
+
 def _figure(columns: int, width: float, height: float, **options: Any) -> tuple[Figure, list[Axes]]:
     import matplotlib
 
@@ -35,7 +40,7 @@ def quality_against_nfe(results: dict[str, Any]) -> Figure:
                 [p["nfe"] for p in points],
                 [p["frechet"]["mean"] for p in points],
                 [p["frechet"]["std"] for p in points],
-                label=row["label"],
+                label=_plain(row["label"]),
                 color=COLOURS[i % len(COLOURS)],
                 marker=MARKERS[i % len(MARKERS)],
                 markersize=5,
@@ -47,14 +52,14 @@ def quality_against_nfe(results: dict[str, Any]) -> Figure:
             color="#555",
             linestyle="--",
             linewidth=1,
-            label=f"real {results['reference']['of']} images",
+            label=_plain(f"real {results['reference']['of']} images"),
         )
-        panel.set(xscale="log", yscale="log", title=arm["label"], xlabel="score evaluations per sample (NFE)")
+        panel.set(xscale="log", yscale="log", title=_plain(arm["label"]), xlabel="score evaluations per sample (NFE)")
         ticks = sorted({round(p["nfe"]) for row in arm["samplers"] for p in [*row["sweep"], row]})
         spaced = [t for i, t in enumerate(ticks) if not i or t > 1.3 * ticks[i - 1]]
         panel.set_xticks(spaced, [str(t) for t in spaced])
         panel.minorticks_off()
-    panels[0].set_ylabel(results["distance"])
+    panels[0].set_ylabel(_plain(results["distance"]))
     panels[-1].legend(frameon=False, fontsize=8)
     return figure
 
@@ -65,7 +70,9 @@ def loss_against_log_snr(results: dict[str, Any]) -> Figure:
     for i, arm in enumerate(results["arms"]):
         curve = arm["loss_by_log_snr"]
         x, y, error = (np.array(curve[k]) for k in ("log_snr", "loss", "std_error"))
-        panel.plot(x, y, color=COLOURS[i % len(COLOURS)], marker=MARKERS[i % len(MARKERS)], markersize=3, label=arm["label"])
+        panel.plot(
+            x, y, color=COLOURS[i % len(COLOURS)], marker=MARKERS[i % len(MARKERS)], markersize=3, label=_plain(arm["label"])
+        )
         panel.fill_between(x, y - 2 * error, y + 2 * error, color=COLOURS[i % len(COLOURS)], alpha=0.15, linewidth=0)
     panel.set(xlabel="log-SNR  λ = log α²/σ²   (noise ← → data)", ylabel="E |ε − ε̂|² / D, held-out", ylim=(0, None))
     panel.legend(frameon=False)
@@ -79,7 +86,7 @@ def training_curves(results: dict[str, Any]) -> Figure:
         step, loss = (np.array(arm["curve"][k]) for k in ("step", "loss"))
         smooth = [np.median(loss[max(0, j - 4) : j + 5]) for j in range(len(loss))]
         panel.plot(step, loss, color=COLOURS[i % len(COLOURS)], alpha=0.25, linewidth=1)
-        panel.plot(step, smooth, color=COLOURS[i % len(COLOURS)], label=arm["label"])
+        panel.plot(step, smooth, color=COLOURS[i % len(COLOURS)], label=_plain(arm["label"]))
     panel.set(xlabel="step", ylabel="training loss", yscale="log")
     panel.legend(frameon=False)
     return figure
@@ -114,7 +121,7 @@ def sample_sheet(grids: dict[str, dict[str, np.ndarray]], real: np.ndarray, labe
             _show(panel, events[:36] if events.ndim > 2 else events, 6)
             if row == 0:
                 panel.set_title([*(s.replace("_", " ") for s in samplers), "real, held out"][column], fontsize=10)
-        axes[row, 0].set_ylabel(labels[arm], fontsize=10)
+        axes[row, 0].set_ylabel(_plain(labels[arm]), fontsize=10)
     return figure
 
 
@@ -126,7 +133,7 @@ def process_strip(process: dict[str, np.ndarray], labels: dict[str, str]) -> Fig
     for row, (arm, snapshots) in enumerate(process.items()):
         for panel, events in zip(axes[row], snapshots, strict=True):
             _show(panel, events[:4] if events.ndim > 2 else events, 2)
-        axes[row, 0].set_ylabel(labels[arm], fontsize=8)
+        axes[row, 0].set_ylabel(_plain(labels[arm]), fontsize=8)
     return figure
 
 

@@ -34,7 +34,9 @@ def train(experiment: Experiment, data: Dataset, workdir: Path, record: Record) 
     """The state after train.steps, from the newest sound checkpoint in `workdir` if there is one."""
     config, seed = experiment.config.train, experiment.config.seed
     optimizer = make_optimizer(config)
-    advance = parallel.pmapped(make_step(experiment, optimizer, stream(seed, Purpose.STEP)))
+    one_call = make_step(experiment, optimizer, stream(seed, Purpose.STEP))
+    # The step's number also apart from the state, which the next call takes: something to wait for.
+    advance = parallel.pmapped(lambda state, batches: ((after := one_call(state, batches)), after.step))
     picture = _picture(experiment, workdir / "samples")
 
     with Checkpoints(workdir / "checkpoints", record.id, config.keep) as checkpoints:
@@ -74,6 +76,7 @@ def train(experiment: Experiment, data: Dataset, workdir: Path, record: Record) 
             say(
                 f"compiling the training step ({jax.device_count()} {jax.default_backend()} device(s)); this takes some seconds"
             )
+        earlier = latest = None
         if step and due(config.sample_every):  # what a run that died over it has not drawn
             picture(state.ema, step)
         with progress("train", config.steps, step) as show:
@@ -81,8 +84,9 @@ def train(experiment: Experiment, data: Dataset, workdir: Path, record: Record) 
                 calls = min(config.steps_per_call, config.steps - step)
                 place = config.batch, jax.process_index(), jax.process_count()
                 batches = np.stack([data.train.batch(i, *place) for i in range(step, step + calls)])
-                jax.block_until_ready(state)  # one call in flight: XLA takes 32, all of which a signal would have to wait for
-                state = advance(state, parallel.split(batches, axis=1))
+                jax.block_until_ready(earlier)  # two calls in flight: XLA takes 32, and a signal would wait for all
+                earlier = latest
+                state, latest = advance(state, parallel.split(batches, axis=1))
                 step += calls
                 stop.unsaved = True
 

@@ -86,11 +86,12 @@ def make_step(
 
         # A finite norm also keeps Adam's second moment, the gradient squared, from overflow.
         finite, stands = jnp.isfinite(loss) & jnp.isfinite(norm), state.tally.streak >= config.bad_steps
-        tally = _counted(state.tally, finite, loss, norm)
-        learned = State(state.step + 1, params, ema, opt, times.update(state.times, drawn.t, by_example), tally)
-        skipped = state._replace(step=state.step + 1, tally=tally)
         choose = lambda so, this, that: jax.tree.map(lambda a, b: jnp.where(so, a, b), this, that)
-        return choose(stands, state, choose(finite, learned, skipped))
+        before, counted = (state.step, state.tally), (state.step + 1, _counted(state.tally, finite, loss, norm))
+        step, tally = choose(stands, before, counted)
+        learned = params, ema, opt, times.update(state.times, drawn.t, by_example)
+        kept = choose(finite & ~stands, learned, (state.params, state.ema, state.opt, state.times))
+        return State(step, *kept, tally)
 
     def advance(state: State, batches: jax.Array) -> State:
         if len(batches) > 1:

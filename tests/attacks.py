@@ -1,4 +1,4 @@
-"""Hostile files, one maker each: what must be refused in a few lines, in bounded time and memory, and with nothing run.
+"""Hostile files, by kind a table of (name, maker): each to be refused in a few lines, soon, and with nothing run.
 
 A payload that is run leaves a mark: the file `mark`. No maker needs torch: its files are zips and pickles, written by hand.
 """
@@ -108,7 +108,7 @@ def zeros(n):
 FLOATS = {"w": tensor([1], 0, 4)}
 ESCAPES = "\x1b[2J\x1b]0;owned\x07\r\x9b31m\u202e\n"
 """A cleared terminal, its title, the start of the line, red, right to left, another line."""
-BOMB = 300 * 2**20
+BOMB = 2**25
 
 WEIGHTS = {
     "pickle": lambda mark: pickle.dumps({"w": Payload(mark)}, 2),
@@ -137,7 +137,7 @@ WEIGHTS = {
     "safetensors_twice": lambda mark: safetensors(b'{"w":%b,"w":%b}' % ((json.dumps(FLOATS["w"]).encode(),) * 2)),
     "safetensors_object": lambda mark: safetensors({"w": tensor([1], 0, 4, "O")}),
     "safetensors_deep": lambda mark: safetensors(b'{"w":' + b"[" * 100_000),
-    "safetensors_many": lambda mark: safetensors({str(i): tensor([0], 0, 0) for i in range(200_000)}, b""),
+    "safetensors_many": lambda mark: safetensors({str(i): tensor([0], 0, 0) for i in range(20_000)}, b""),
     "safetensors_empty": lambda mark: safetensors({}, b""),
     "safetensors_nan": lambda mark: safetensors(FLOATS, struct.pack("<f", float("nan"))),
     "safetensors_escapes": lambda mark: safetensors({ESCAPES: FLOATS["w"]}),
@@ -160,7 +160,8 @@ WEIGHTS = {
 TEXTS = {
     "deep": lambda: b"[" * 10**5,
     "deep_table": lambda: b'{"a":' * 10**5 + b"1" + b"}" * 10**5,
-    "many": lambda: json.dumps(dict.fromkeys(map(str, range(10**6)), 0)).encode(),
+    "deep_within_limits": lambda: b'{"a":' * 300 + b"1" + b"}" * 300,
+    "many": lambda: json.dumps(dict.fromkeys(map(str, range(2 * 10**5)), 0)).encode(),
     "nan": lambda: b'{"seed": NaN, "step": Infinity, "sigma_data": -Infinity, "n": 1e999}',
     "digits": lambda: b'{"seed": ' + b"9" * 10**6 + b', "step": 1' + b"0" * 4000 + b"}",
     "list": lambda: b"[1, 2]",
@@ -193,23 +194,19 @@ def named(key, value):
     return change
 
 
-PARTS = (
-    *("sde", "net", "parameterization", "conditioning", "objective", "weight", "times"),
-    *("samplers.ancestral.step", "samplers.ancestral.corrector", "samplers.ancestral.grid"),
-    *("arms.a.sde", "arms.a.samplers.ancestral.step", "arms.a.net.name"),
-)
-"""The keys of a config that name what is called."""
 CONFIGS = {
-    **{f"{key}={kind}": (key, kind) for key in PARTS for kind in ("text", "table")},
-    "title": ("title", ESCAPES),
+    "sde": ("sde", "table"),
+    "net": ("net", "text"),
+    "objective": ("objective", "table"),
+    "parameterization": ("parameterization", "text"),
+    "step": ("samplers.ancestral.step", "table"),
+    "arm": ("arms.a.sde", "table"),
     "sampler": ("samplers", {ESCAPES: {}}),
     "folder": ("samplers", {"../../x": {}}),
-    "times": ("sde", {"name": "ddpm_table", "n": 10**11}),
-    "width": ("net", {"name": "MLP", "width": 10**7, "depth": 3}),
-    "depth": ("net", {"name": "MLP", "width": 8, "depth": 10**7}),
-    "draws": ("sample.n", 10**12),
-    "steps": ("samplers.ancestral.n", 10**10),
-    "unknown": ("extra", {str(i): ESCAPES for i in range(300)}),
+    "backtracking": ("arms", {"samplers." * 2000: "a:b"}),
+    "written": ("evaluate.statistics", "/tmp/of_somebody_else"),
+    "unknown": ("extra", {str(i): ESCAPES for i in range(20_000)}),
+    "unknown_keys": ("sample", {f"samplr{i}{ESCAPES}": 0 for i in range(20_000)}),
 }
 """By name, a key of a run's config and what it holds."""
 

@@ -230,3 +230,20 @@ def test_a_folder_that_cannot_be_used_is_a_storage_error(tmp_path, capsys):
     error = capsys.readouterr().err
     assert "Traceback" not in error
     assert len(error.splitlines()) <= 6
+
+
+@pytest.mark.parametrize("devices", [3, pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.slow)])
+def test_what_eight_devices_saved_fewer_restore_bit_by_bit(tmp_path, devices):
+    """By the digest of every leaf; and they sample it, though the training batch of 64 does not fall into three shares."""
+    assert run("train", tmp_path / "run", "--config.train.steps=4", ONE_SAMPLER) == 0
+    env = OURS | {"NPROC": "32", "JAX_NUM_CPU_DEVICES": str(devices)}
+    command = [sys.executable, "-m", "experiments", "ckpt", "verify", tmp_path / "run"]
+    verified = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
+    assert (verified.returncode, verified.stdout) == (0, "step 4: sound\n")
+    batch = "--config.evaluate.batch=66"
+    sampled = start(tmp_path / "run", *TINY, ONE_SAMPLER, "--config.train.steps=4", batch, command="sample", devices=devices)
+    assert codes([sampled]) == [0], errors(sampled)
+    there = np.asarray(Image.open(tmp_path / "run" / "samples" / "ancestral_seed0.png"))
+    assert run("sample", tmp_path / "run", "--config.train.steps=4", ONE_SAMPLER) == 0
+    here = np.asarray(Image.open(tmp_path / "run" / "samples" / "ancestral_seed0.png"))
+    assert (there != here).mean() < 0.01

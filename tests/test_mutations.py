@@ -162,7 +162,7 @@ def test_no_leaf_takes_what_has_the_wrong_type():
             assert said or (free and isinstance(value, str)), (file, path, WRONG.index(value))
 
 
-@settings(max_examples=40, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, derandomize=True, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
 @given(path=st.sampled_from(list(keys(whole.__wrapped__(str(ROOT / MOONS))))), value=st.sampled_from(VALUES))
 def test_any_mutation_of_a_small_config_is_refused_or_runs(path, value):
     outcome(mutated(whole(MOONS), path, value))
@@ -242,7 +242,13 @@ def test_the_command_line_says_what_is_wrong(override, tmp_path, capsys):
     assert not (tmp_path / "run").exists()
 
 
-SHORT = ("--config.train.steps=2", "--config.train.log_every=1", "--config.train.sample_every=2", "--config.train.batch=8")
+SHORT = (
+    "--config.train.steps=2",
+    "--config.train.warm_up=0",
+    "--config.train.log_every=1",
+    "--config.train.sample_every=2",
+    "--config.train.batch=8",
+)
 
 
 @pytest.mark.parametrize(
@@ -260,8 +266,8 @@ SHORT = ("--config.train.steps=2", "--config.train.log_every=1", "--config.train
 def test_a_mutation_that_is_accepted_trains_for_two_steps(overrides, tmp_path):
     """By the command line, with a finite loss."""
     assert main(["train", f"--config={MOONS}:tiny", f"--workdir={tmp_path}", *SHORT, *overrides]) == 0
-    assert [row["step"] for row in rows(tmp_path / "metrics.jsonl")] == [1, 2]
-    assert all(jnp.isfinite(row["loss"]) for row in rows(tmp_path / "metrics.jsonl"))
+    (last,) = (row for row in rows(tmp_path / "metrics.jsonl") if row["step"] == 2)
+    assert jnp.isfinite(last["loss"])
 
 
 def test_an_override_changes_one_place_alone():

@@ -147,6 +147,8 @@ def export_run(run: Path, out: Path, layout: str, overrides: list[str]) -> None:
     if not (run / "config.json").is_file():
         raise StorageError(f"{run} holds no run, which has a config.json")
     tree = configs.kept(configs.stored(run / "config.json"), overrides, str(run))
+    if wrong := configs.problems(tree):
+        raise ConfigError([f"{run / 'config.json'} is no config of a run:", *wrong])
     kept = native.read(run) if (run / native.FILE).is_file() else None
     if kept is not None and imported(run):
         shape, digest = kept.shape, kept.data
