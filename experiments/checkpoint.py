@@ -55,7 +55,12 @@ class Checkpoints:
             create=self._writing,
         )
         handlers = {"state": ocp.StandardCheckpointHandler(), "seal": ocp.JsonCheckpointHandler()}
-        return ocp.CheckpointManager(self._folder, options=options, item_handlers=handlers)
+        try:
+            return ocp.CheckpointManager(self._folder, options=options, item_handlers=handlers)
+        except OSError:
+            raise
+        except Exception as error:  # of the _CHECKPOINT_METADATA of some step, which it reads to list them
+            raise StorageError(f"{self._folder} has a step that Orbax cannot list ({_brief(error)}): move it away") from error
 
     def __enter__(self) -> Checkpoints:
         stop.writing = lambda: self._manager.is_saving_in_progress()

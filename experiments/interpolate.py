@@ -14,6 +14,7 @@ from experiments import parallel, plots
 from experiments.build import Experiment
 from experiments.draw import first_shown
 from experiments.errors import ConfigError, NumericsError
+from experiments.files import replacing
 from experiments.randomness import Purpose, stream
 from samplers import decode, encode, interpolate, slerp
 
@@ -76,4 +77,5 @@ def write(experiment: Experiment, params: Any, test: np.ndarray, path: Path) -> 
         pairs, shown = experiment.config.interpolate.pairs, experiment.scaler.display
         ends = shown(test[:pairs]), shown(test[pairs : 2 * pairs])
         figure = plots.interpolation({kind: shown(k) for kind, k in frames.items()}, ends, first_shown(experiment, test))
-        figure.savefig(path, bbox_inches="tight", pad_inches=0.1)
+        with replacing(path) as part:
+            figure.savefig(part, bbox_inches="tight", pad_inches=0.1)

@@ -13,6 +13,7 @@ from jinja2 import Environment, PackageLoader
 
 from experiments import plots
 from experiments.config import flat
+from experiments.files import replacing, write_text
 
 
 def write(workdir: Path, results: dict[str, Any], pictures: dict[str, dict[str, Any]], real: np.ndarray) -> Path:
@@ -24,7 +25,8 @@ def write(workdir: Path, results: dict[str, Any], pictures: dict[str, dict[str, 
     grids = {arm: drawn["grids"] for arm, drawn in pictures.items()}
     process = {arm: drawn["process"] for arm, drawn in pictures.items()}
     workdir.mkdir(parents=True, exist_ok=True)
-    (workdir / "report.json").write_text(json.dumps(_without_nan(results), indent=1, allow_nan=False, ensure_ascii=False))
+    as_json = json.dumps(_without_nan(results), indent=1, allow_nan=False, ensure_ascii=False)
+    write_text(workdir / "report.json", as_json)
     labels = {arm["name"]: arm["label"] for arm in results["arms"]}
     figures = {
         "quality": plots.quality_against_nfe(results),
@@ -34,19 +36,21 @@ def write(workdir: Path, results: dict[str, Any], pictures: dict[str, dict[str, 
         "process": plots.process_strip(process, labels),
     }
     for name, figure in figures.items():
-        figure.savefig(workdir / f"{name}.png", facecolor="white", bbox_inches="tight", pad_inches=0.1)
+        with replacing(workdir / f"{name}.png") as part:
+            figure.savefig(part, facecolor="white", bbox_inches="tight", pad_inches=0.1)
     moving = {arm: snapshots for arm, snapshots in process.items() if snapshots.shape[1]}
     gif = workdir / "reverse_process.gif"
     if moving:
-        plots.process_gif(moving, gif)
+        with replacing(gif) as part:
+            plots.process_gif(moving, part)
     else:
         gif.unlink(missing_ok=True)
     for arm, by_sampler in grids.items():
         for sampler, events in by_sampler.items():
             path = workdir / "samples" / f"{arm}_{sampler}.png"
-            path.parent.mkdir(exist_ok=True)
             if len(events):
-                plots.picture(events).save(path)
+                with replacing(path) as part:
+                    plots.picture(events).save(part)
             else:
                 path.unlink(missing_ok=True)
 
@@ -62,7 +66,7 @@ def write(workdir: Path, results: dict[str, Any], pictures: dict[str, dict[str, 
         },
     )
     path = workdir / "report.html"
-    path.write_text(html)
+    write_text(path, html)
     return path
 
 

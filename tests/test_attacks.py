@@ -1,6 +1,7 @@
 """What strangers send: nothing in it is run, it is refused in a few lines, and neither memory nor time is lost to it."""
 
 import ast
+import itertools
 import json
 import os
 import resource
@@ -217,7 +218,7 @@ def test_what_torch_let_through_would_end_there(tmp_path, mark, does, event):
 
 
 @pytest.mark.parametrize("where", ["config.json", "scheduler_config.json"])
-@pytest.mark.parametrize("name", some(TEXTS, "deep_table", "digits", "bytes", "escapes"))
+@pytest.mark.parametrize("name", some(TEXTS, "digits", "escapes"))
 def test_no_folder_of_diffusers_harms(name, where, tmp_path, mark, capfd):
     theirs = tmp_path / "theirs"
     theirs.mkdir()
@@ -235,8 +236,8 @@ def forged(sent, **changes):
     save_file(tensors, sent / native.FILE, metadata | changes)
 
 
-@pytest.mark.parametrize("key", ["config", "shape", pytest.param("step", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("name", some([n for n in TEXTS if n not in ("bytes", "pickle")], "deep", "many", "escapes"))
+@pytest.mark.parametrize("key", some(("config", "shape", "step"), "config"))
+@pytest.mark.parametrize("name", some([n for n in TEXTS if n not in ("bytes", "pickle")], "deep", "escapes"))
 def test_no_metadata_harms(name, key, sent, tmp_path, mark, capfd):
     forged(sent, **{key: TEXTS[name]().decode()})
     refused(capfd, mark, "import", sent, tmp_path / "out", codes=(5,))
@@ -249,7 +250,7 @@ def test_the_name_of_a_tensor_is_only_a_name(sent, tmp_path, mark, capfd):
     refused(capfd, mark, "import", sent, tmp_path / "out", codes=(5,))
 
 
-@pytest.mark.parametrize("name", some(CONFIGS, "sde", "net", "step", "sampler", "backtracking", "written", "unknown_keys"))
+@pytest.mark.parametrize("name", some(CONFIGS, "sde", "step", "backtracking", "unknown_keys"))
 def test_no_config_harms(name, sent, tmp_path, mark, capfd):
     """Of a run, to each command that reads it; and among weights, where the folder to write to is not read."""
     edited(sent / "config.json", configured(name, mark))
@@ -274,7 +275,7 @@ def test_a_folder_that_would_be_written_to_is_named_again(sent, tmp_path, mark, 
 # Files of a run
 
 
-@pytest.mark.parametrize("name", some(TEXTS, "deep_within_limits", "many", "digits", "bytes", "nothing", "escapes", "pickle"))
+@pytest.mark.parametrize("name", some(TEXTS, "deep_within_limits", "digits", "escapes"))
 @pytest.mark.parametrize("where", ["config.json", "run.json"])
 def test_no_json_of_a_run_harms(where, name, run, mark, capfd):
     (run / where).write_bytes(TEXTS[name]())
@@ -303,18 +304,18 @@ def test_rows_of_metrics_that_are_none_are_passed_over(run, mark, capfd):
     assert json.loads((run / "metrics.jsonl").read_text()) == json.loads(whole)
 
 
-@pytest.mark.parametrize("name", ["metrics.jsonl", "config.json", "run.json"])
-def test_no_link_leads_out_of_a_run(name, run, tmp_path):
+def test_no_link_leads_out_of_a_run(run, tmp_path):
     """What is written into a folder from elsewhere stays there."""
-    outside = tmp_path / "outside"
-    content = (run / name).read_bytes()
-    outside.write_bytes(content)
-    (run / name).unlink()
-    (run / name).symlink_to(outside)
-    stood = outside.stat().st_mtime_ns
+    written = {}
+    for name in ("metrics.jsonl", "config.json", "run.json"):
+        outside = tmp_path / name
+        (run / name).rename(outside)
+        (run / name).symlink_to(outside)
+        written[name] = outside.read_bytes(), outside.stat().st_mtime_ns
     assert main(["train", *SMALL, f"--workdir={run}"]) == 0
-    assert (outside.read_bytes(), outside.stat().st_mtime_ns) == (content, stood)
-    assert not (run / name).is_symlink()
+    for name, before in written.items():
+        assert ((tmp_path / name).read_bytes(), (tmp_path / name).stat().st_mtime_ns) == before
+        assert not (run / name).is_symlink()
 
 
 STEP = "checkpoints/2"
@@ -323,16 +324,9 @@ METADATA = [
     *(f"*/{name}" for name in ("_METADATA", "_sharding", "manifest.ocdbt", "array_metadatas/*")),
 ]
 GARBAGE = {"pickle": WEIGHTS["pickle"], **{name: lambda _, n=name: TEXTS[n]() for name in ("deep_table", "list", "bytes")}}
-FAST = [
-    ("pickle", "*/_METADATA"),
-    ("deep_table", "*/_METADATA"),
-    ("list", "_CHECKPOINT_METADATA"),
-    ("pickle", "*/manifest.ocdbt"),
-]
+FAST = [("pickle", "*/_METADATA"), ("deep_table", "*/manifest.ocdbt")]
 CHECKPOINTS = [
-    pytest.param(name, where, marks=[] if (name, where) in FAST else [pytest.mark.slow])
-    for name in GARBAGE
-    for where in METADATA
+    pytest.param(*case, marks=[] if case in FAST else [pytest.mark.slow]) for case in itertools.product(GARBAGE, METADATA)
 ]
 
 
@@ -348,10 +342,12 @@ def test_no_checkpoint_harms(name, where, run, mark, capfd):
         refused(capfd, mark, *command, codes=(0, 5))
 
 
-@pytest.mark.parametrize("stray", ["99", "99/state", "-3", "1e3", "..."])
-def test_no_stray_step_harms(stray, run, mark, capfd):
-    (run / "checkpoints" / stray).mkdir(parents=True)
-    refused(capfd, mark, "ckpt", "verify", run, codes=(0, 5))
+def test_no_stray_step_harms(run, mark, capfd):
+    for stray in ("99/state", "-3", "1e3", "...", "7"):
+        (run / "checkpoints" / stray).mkdir(parents=True)
+    refused(capfd, mark, "ckpt", "verify", run, codes=(5,))
+    assert main(["train", *SMALL, f"--workdir={run}"]) == 0
+    assert (run / "checkpoints" / "99.corrupt").is_dir()
 
 
 # Data
@@ -398,7 +394,9 @@ STATISTICS = {
 }
 
 
-@pytest.mark.parametrize("name", [*STATISTICS, *TEXTS])
+@pytest.mark.parametrize(
+    "name", some([*STATISTICS, *TEXTS], "npz_objects", "npz_shape", "mu", "nan", "scalar", "digits", "list")
+)
 def test_no_kept_statistics_harm(name, tmp_path, mark):
     """They are made anew, whatever stands in their place under a right hash."""
     images = np.arange(120, dtype=np.uint8).reshape(30, 2, 2, 1)

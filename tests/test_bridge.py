@@ -237,7 +237,7 @@ def test_native_is_what_was_written(ours, written, tmp_path):
 def test_a_run_from_weights_samples_without_its_data(ours, written, tmp_path, monkeypatch):
     """The shape of an image is in the weights, and the data are not opened."""
     assert main(["import", str(written), str(tmp_path / "run"), "--config.sample.n=8"]) == 0
-    monkeypatch.setattr("experiments.main.open_sources", None)
+    monkeypatch.setattr("experiments.by_config.open_sources", None)
     assert main(["sample", *there(tmp_path / "run"), "--config.sample.sampler=fast"]) == 0
     assert (tmp_path / "run" / "samples" / "fast_seed0.png").is_file()
 
@@ -344,7 +344,7 @@ def test_what_weights_are_is_not_overridden(written, tmp_path, capsys):
 
 def test_weights_are_trained_further_as_one_likes(written, monkeypatch, capsys):
     """Until there is a checkpoint, by any `train`, and from the weights, as is said; the rest of the config stays."""
-    monkeypatch.setattr("experiments.main.single", lambda *_: None)
+    monkeypatch.setattr("experiments.by_config.single", lambda *_: None)
     assert main(["train", *there(written), "--config.train.batch=16", "--config.train.learning_rate=1e-5"]) == 0
     assert json.loads((written / "config.json").read_text())["train"]["batch"] == 16
     assert main(["train", *there(written), "--config.sigma_data=2.0"]) == 2
