@@ -9,30 +9,36 @@ from pathlib import Path
 
 from experiments import parallel
 from experiments.build import Experiment
-from experiments.checkpoint import Checkpoints
+from experiments.checkpoint import Checkpoints, saved_steps
 from experiments.errors import StorageError
 from experiments.files import write_text
 from experiments.metrics import rows
 from experiments.progress import say
 from experiments.record import Record, read
-from experiments.train import state_shapes
+from experiments.resume import state_shapes
 
 
 def go_back(run: Path, step: int) -> None:
     """Moves what the run did after `step`, of which it has a checkpoint, to RUN/abandoned/TIME; nothing is deleted."""
-    saved = sorted(int(path.name) for path in (run / "checkpoints").glob("*") if path.name.isdigit())
-    if step not in saved:
-        raise StorageError(f"--step={step}: {run} has the checkpoints {', '.join(map(str, saved)) or 'of no step'}")
-    if not parallel.first() or step == saved[-1]:
+    saved, record = saved_steps(run / "checkpoints"), read(run)
+    if step not in saved or record is None:
+        raise StorageError(f"--step={step}: {run} has the checkpoints {', '.join(map(str, saved[::-1])) or 'of no step'}")
+    with Checkpoints(run / "checkpoints", record.id, writing=False) as checkpoints:
+        ((_, wrong),) = checkpoints.verify(step)
+    if wrong:
+        raise StorageError(f"checkpoint {step} {wrong}; nothing was moved")
+    if step == saved[0]:
+        say(f"{run} is at step {step} already")
         return
     aside = run / "abandoned" / datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")
     later = [run / "checkpoints" / str(s) for s in saved if s > step]
-    later += [path for path in (run / "samples").glob("step_*.png") if int(path.stem.removeprefix("step_")) > step]
+    later += [path for path in (run / "samples").glob("step_*.png") if path.stem[5:].isdecimal() and int(path.stem[5:]) > step]
     for path in later:
         (aside / path.parent.name).mkdir(parents=True, exist_ok=True)
         path.rename(aside / path.parent.name / path.name)
     if (run / "metrics.jsonl").exists():
         shutil.copy(run / "metrics.jsonl", aside)  # whose later rows training leaves out
+    record.went_back(step, aside)
     say(f"back to step {step}; what came after it is in {aside}")
 
 
@@ -41,9 +47,11 @@ def fork(experiment: Experiment, source: Path, target: Path, record: Record) -> 
     parent = read(source)
     if parent is None:
         raise StorageError(f"{source} holds no run to fork")
-    if "parent" in record.content:
-        return  # forked before; it goes on by itself
-    if any(path.name.isdigit() for path in (target / "checkpoints").glob("*")):
+    if (before := record.content.get("parent", {"run": parent.id}))["run"] != parent.id:
+        raise StorageError(f"{target} is a fork of {before.get('folder')}: fork into another folder")
+    if saved_steps(target / "checkpoints"):
+        if "parent" in record.content:
+            return  # forked before; it goes on by itself
         raise StorageError(f"{target} holds a run already: fork into another folder")
     with Checkpoints(source / "checkpoints", parent.id, writing=False) as checkpoints:
         state = checkpoints.restore(state_shapes(experiment))
@@ -53,8 +61,8 @@ def fork(experiment: Experiment, source: Path, target: Path, record: Record) -> 
     if parallel.first():
         kept = [row for row in rows(source / "metrics.jsonl") if row["step"] <= step]
         write_text(target / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in kept))
-    with Checkpoints(target / "checkpoints", record.id, experiment.config.train.keep) as checkpoints:
-        checkpoints.save(step, state, wait=True)
     record.content["parent"] = {"run": parent.id, "folder": str(source.absolute()), "step": step}
-    record.saved(step)
+    with Checkpoints(target / "checkpoints", record.id, experiment.config.train.keep) as checkpoints:
+        record.note()
+        record.saved(checkpoints.save(step, state, wait=True))
     say(f"{target} begins at step {step} of {source}")

@@ -29,10 +29,12 @@ from experiments.quality import FeatureSpace, feature_space
 from experiments.record import Record, read, refuse_changes, session
 from experiments.replay import replay
 from experiments.report import write
+from experiments.resume import trained
 from experiments.schema import Config, Data
 from experiments.sources import Sources, open_sources
+from experiments.state import State
 from experiments.tiny import tiny
-from experiments.train import State, train, trained
+from experiments.train import train
 
 UNTRAINED = "{run} holds no run: train it first, by the same command with `train`"
 
@@ -42,7 +44,7 @@ def run(arguments: argparse.Namespace, overrides: list[str], line: str) -> None:
     command, file, workdir = arguments.command, arguments.config, arguments.workdir.absolute()
     tree = configs.read(file, overrides, {"tiny": tiny})
     arms = configs.arms(tree)
-    if (command == "compare") != bool(arms):
+    if (command == "compare") != bool(arms) and not configs.problems(tree):
         raise ConfigError(
             f"{file} has no arms: use train, sample, interpolate and evaluate, or give it config.arms"
             if command == "compare"
@@ -71,9 +73,11 @@ def run(arguments: argparse.Namespace, overrides: list[str], line: str) -> None:
         raise StorageError(UNTRAINED.format(run=workdir))
     with ExitStack() as held:
         target = getattr(arguments, "fork", None)
-        if target:
-            folders = {"": target.absolute()}
-        held.enter_context(sole(*([] if target else [workdir]), *(folder for folder in folders.values() if folder != workdir)))
+        if target and target.resolve() == workdir.resolve():
+            raise ConfigError(f"--fork={target} is --workdir itself: name a new folder")
+        folders = {"": target.absolute()} if target else folders
+        own = [] if target else [workdir]
+        held.enter_context(sole(*own, *(folder for folder in folders.values() if folder not in own)))
         for name, experiment in built.items():
             refuse_changes(folders[name], experiment.config, digest, allowed)
         records = {

@@ -7,6 +7,7 @@ for a step. So the seal says what was saved, by whom, and a step that is otherwi
 from __future__ import annotations
 
 import errno
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import suppress
@@ -21,7 +22,7 @@ import orbax.checkpoint as ocp
 
 from experiments import parallel
 from experiments.errors import NumericsError, StorageError
-from experiments.interrupt import stop
+from experiments.interrupt import Interrupted, stop
 from experiments.progress import say
 from experiments.state import named
 
@@ -35,6 +36,11 @@ class Damaged(Exception):
     def __init__(self, why: str, kind: str = "corrupt"):
         super().__init__(why)
         self.kind = kind
+
+
+def saved_steps(folder: Path) -> list[int]:
+    """The steps that a folder of checkpoints has, newest first, sound or not; none where there is no such folder."""
+    return sorted((int(path.name) for path in folder.glob("*") if path.name.isdecimal()), reverse=True)
 
 
 class Checkpoints:
@@ -70,7 +76,7 @@ class Checkpoints:
         try:
             self._manager.close()
         except Exception as error:
-            if kind is None:
+            if kind in (None, Interrupted):  # which would say that all is saved
                 raise StorageError(f"the last checkpoint in {self._folder} was not written: {_brief(error)}") from error
         finally:
             stop.writing = lambda: False
@@ -79,53 +85,62 @@ class Checkpoints:
         """The steps that there are, newest first, sound or not."""
         return sorted(self._manager.all_steps(), reverse=True)
 
-    def save(self, step: int, state: Any, wait: bool = False) -> None:
+    def save(self, step: int, state: Any, wait: bool = False) -> int | None:
         """Writes in the background, or until it is done; a step that is there already is left alone.
 
-        Raises NumericsError for a state that is not finite, and StorageError where it cannot be written: a full disk is tried
-        again after all but the newest step are gone.
+        Returns the newest step that is known to be whole, if any is. Raises NumericsError for a state that is not finite, and
+        StorageError where it cannot be written: a full disk is tried again after all but the newest step are gone.
         """
         if step not in self.steps():
             seal = {"format": FORMAT, "run": self._run, "onesde": version("onesde"), "step": step, "leaves": sealed(state)}
             args = ocp.args.Composite(state=ocp.args.StandardSave(state), seal=ocp.args.JsonSave(seal))
-            self._write(step, args, _bytes(state), wait)
-        elif wait:
+            before = self._write(step, args, _bytes(state), wait)
+            return step if wait else before
+        if wait:
             self._manager.wait_until_finished()
+        return None if self._manager.is_saving_in_progress() else step
 
-    def _write(self, step: int, args: Any, size: int, wait: bool) -> None:
+    def _write(self, step: int, args: Any, size: int, wait: bool) -> int | None:
+        """The newest step that was whole before."""
         for last_try in (False, True):
             try:
                 self._manager.wait_until_finished()  # an earlier save that failed says so here
+                before = max(self.steps(), default=None)
                 if not self._manager.save(step, args=args):
                     raise StorageError(f"{self._folder} refused step {step}: its newest is {self._manager.latest_step()}")
                 if wait:
                     self._manager.wait_until_finished()
-                return
+                return before
             except (StorageError, jax.errors.JaxRuntimeError):  # of memory, or of another process
                 raise
             except Exception as error:
                 if not _is_full(error):
                     raise StorageError(f"checkpoint {step} cannot be written to {self._folder}: {_brief(error)}") from error
-                self._make_room()
-                if last_try:
+                if jax.process_count() == 1:  # of several, the others wait in the middle of the save
+                    self._make_room()
+                if last_try or jax.process_count() > 1:
                     raise StorageError(self._too_full(size, 1)) from error
+        raise AssertionError
 
     def _make_room(self) -> None:
         """Removes what a save that failed has left, and every step but the newest."""
         with suppress(Exception):
             self._manager.close()
-        if parallel.first():
-            for step in sorted(int(path.name) for path in self._folder.iterdir() if path.name.isdigit())[:-1]:
-                shutil.rmtree(self._folder / str(step))
-            # Orbax would remove it too, but in the background, which a process that ends now cuts short.
-            for part in self._folder.glob("*orbax-checkpoint-tmp*"):
-                shutil.rmtree(part, ignore_errors=True)
+        for step in saved_steps(self._folder)[1:]:
+            shutil.rmtree(self._folder / str(step))
+        # Orbax would remove it too, but in the background, which a process that ends now cuts short.
+        for part in self._folder.glob("*orbax-checkpoint-tmp*"):
+            shutil.rmtree(part, ignore_errors=True)
         self._manager = self._open()
 
-    def room_for(self, state: Any) -> None:
-        """StorageError, before any training, where the disk has no room for `keep` checkpoints and one more being written."""
-        more = self._keep + 1 - len(self.steps())
-        if more > 0 and _bytes(state) * more > shutil.disk_usage(self._folder).free:
+    def room_for(self, state: Any, saves: int) -> None:
+        """StorageError, before any training, where the disk has no room for the checkpoints that so many `saves` leave.
+
+        They are `keep`, and one more as it is written.
+        """
+        more = min(self._keep + 1 - len(self.steps()), saves)
+        enough = not parallel.first() or _bytes(state) * more <= shutil.disk_usage(self._folder).free
+        if not parallel.everywhere(enough):
             raise StorageError(self._too_full(_bytes(state), more))
 
     def _too_full(self, size: int, count: int) -> str:
@@ -144,19 +159,36 @@ class Checkpoints:
         Raises StorageError where no step is sound, or the sound one is of another config or of a later OneSDE.
         """
         target = _shapes(like)
-        steps = [step for step in self.steps() if newest is None or step <= newest]
-        for step in steps:
+        tried: set[int] = set()
+        while (step := self._next(tried, newest)) is not None:
             state, damage = self._attempt(step, target)
             if damage is None:
+                self._retain()
                 return state
             self._set_aside(step, damage)
-        aside = [path.name for path in self._folder.glob("*.*") if path.name.partition(".")[0].isdigit()]
-        if steps or (aside and newest is None):
+            tried.add(step)
+        aside = sorted(path.name for path in self._folder.glob("*") if re.fullmatch(r"\d+\.(corrupt|foreign)\+*", path.name))
+        if tried or (aside and newest is None):
             raise StorageError(
-                f"none of the checkpoints in {self._folder} is sound ({', '.join(sorted(aside)[:4]) or 'all damaged'}); "
+                f"none of the checkpoints in {self._folder} is sound ({', '.join(aside[:4]) or 'all damaged'}); "
                 "mend one, or take another --workdir to begin anew"
             )
         return None
+
+    def _retain(self) -> None:
+        """Removes what is beyond the newest `keep`, as a process that died in the midst of it did not."""
+        extra = saved_steps(self._folder)[self._keep :] if self._writing else []
+        if parallel.first():
+            for step in extra:
+                shutil.rmtree(self._folder / str(step))
+        if not parallel.everywhere(not extra):
+            self._manager.reload()
+
+    def _next(self, tried: set[int], newest: int | None) -> int | None:
+        """The newest step that is yet to be tried. Who only looks lists them again: a run in training replaces its oldest."""
+        if not self._writing:
+            self._manager.reload()
+        return max((s for s in self.steps() if s not in tried and (newest is None or s <= newest)), default=None)
 
     def _attempt(self, step: int, target: Any) -> tuple[Any, Damaged | None]:
         """(the state, None), or the damage that any process has found."""
@@ -185,6 +217,7 @@ class Checkpoints:
         try:
             state = self._manager.restore(step, args=ocp.args.Composite(state=ocp.args.StandardRestore(target)))["state"]
         except Exception as error:
+            self._raise_unless_damage(step, error)
             raise Damaged(f"cannot be read ({_brief(error)})") from error
         for name, leaf in named(state).items():
             if _digest(leaf) != seal["leaves"][name][2]:
@@ -199,17 +232,30 @@ class Checkpoints:
             )
         try:
             seal = self._manager.restore(step, args=ocp.args.Composite(seal=ocp.args.JsonRestore()))["seal"]
-            made_by, run, leaves = (seal["format"], seal["onesde"]), seal["run"], seal["leaves"]
-            whole = type(made_by[0]) is int and seal["step"] == step and all(len(leaf) == 3 for leaf in leaves.values())
+            later, made_by = seal["format"] > FORMAT, seal["onesde"]
         except Exception as error:
+            self._raise_unless_damage(step, error)
             raise Damaged(f"has no seal that can be read ({_brief(error)})") from error
+        if later:  # whatever else it holds
+            raise StorageError(f"{self._folder}/{step} was made by OneSDE {made_by}; you have {version('onesde')}: upgrade")
+        try:
+            whole = seal["step"] == step and all(len(leaf) == 3 for leaf in seal["leaves"].values())
+            run = seal["run"]
+        except Exception as error:
+            raise Damaged(f"has a seal of another form ({_brief(error)})") from error
         if not whole:
             raise Damaged("has a seal that is not of this step")
-        if made_by[0] > FORMAT:
-            raise StorageError(f"{self._folder}/{step} was made by OneSDE {made_by[1]}; you have {version('onesde')}: upgrade")
         if run != self._run:
             raise Damaged("is of another run", "foreign")
         return seal
+
+    def _raise_unless_damage(self, step: int, error: Exception) -> None:
+        """What the machine refuses now, it may give later: memory, a device, a file of a disk that is busy or away."""
+        if isinstance(error, (MemoryError, jax.errors.JaxRuntimeError)):
+            raise error
+        if _errno(error) not in (None, errno.ENOENT, errno.ENOTDIR, errno.EISDIR):
+            why = f"{self._folder}/{step} cannot be read now ({_brief(error)})"
+            raise StorageError(f"{why}; nothing was set aside, and the same command tries again") from error
 
     def _set_aside(self, step: int, damage: Damaged) -> None:
         if not self._writing:
@@ -224,9 +270,9 @@ class Checkpoints:
         self._manager.reload()
         say(f"warning: checkpoint {step} {damage}; set aside as {self._folder / name}")
 
-    def verify(self) -> Iterator[tuple[int, str]]:
-        """(step, what is wrong with it) for every step, newest first; nothing is wrong with a sound one."""
-        for step in self.steps():
+    def verify(self, only: int | None = None) -> Iterator[tuple[int, str]]:
+        """(step, what is wrong with it) for every step, or for one, newest first; nothing is wrong with a sound one."""
+        for step in self.steps() if only is None else [only]:
             try:
                 self._read(step, _shapes(self._manager.item_metadata(step)["state"]))
                 yield step, ""
@@ -257,13 +303,20 @@ def _bytes(state: Any) -> int:
     return sum(leaf.nbytes if hasattr(leaf, "nbytes") else leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
 
 
-def _is_full(error: BaseException | None) -> bool:
-    """Whether it is for want of room, here or in a cause."""
+def _is_full(error: BaseException) -> bool:
+    """Whether it is for want of room."""
+    return _errno(error) in (errno.ENOSPC, errno.EDQUOT)
+
+
+def _errno(error: BaseException | None) -> int | None:
+    """What the system said, of this error or of a cause; TensorStore has it in its words."""
     while error is not None:
-        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error):
-            return True
+        if isinstance(error, OSError) and error.errno:
+            return error.errno
+        if told := re.search(r"os_error_code='(\d+)'", str(error)):
+            return int(told[1])
         error = error.__cause__ or error.__context__
-    return False
+    return None
 
 
 def _brief(error: BaseException) -> str:

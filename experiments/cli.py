@@ -8,6 +8,13 @@ from typing import Any
 
 from experiments.bridge.commands import EXPORTS, LAYOUTS
 
+
+def _folder(words: str) -> Path:
+    if not words:
+        raise argparse.ArgumentTypeError("it names no folder: is a variable of the shell unset?")
+    return Path(words)
+
+
 BY_CONFIG = {
     "train": "train one experiment, or go on with it",
     "sample": "draw images from a trained run",
@@ -33,7 +40,7 @@ def parser() -> argparse.ArgumentParser:
 
     for name, text in BY_CONFIG.items():
         _add_config(command := add(name, text))
-        command.add_argument("--workdir", required=True, type=Path, metavar="DIR", help="where the run lives")
+        command.add_argument("--workdir", required=True, type=_folder, metavar="DIR", help="where the run lives")
         command.add_argument(
             "--distributed",
             metavar="auto|HOST:PORT,N,I",
@@ -44,7 +51,7 @@ def parser() -> argparse.ArgumentParser:
             command.add_argument("--allow-change", action="append", default=[], metavar="KEY", help=text)
         if name == "train":
             text = "a new run in DIR, from the newest state of the one in --workdir"
-            command.add_argument("--fork", type=Path, metavar="DIR", help=text)
+            command.add_argument("--fork", type=_folder, metavar="DIR", help=text)
     add("matrix", "print which SDE, objective, draw of t, sampler and likelihood work together")
     _add_data(add("data", "look at every example of a config's data"))
     command = add("ckpt", "verify a run's checkpoints, or go back to one")
@@ -67,7 +74,7 @@ def _add_data(command: argparse.ArgumentParser) -> None:
 
 
 def _add_run(command: argparse.ArgumentParser, step_needed: bool = False) -> None:
-    command.add_argument("run", type=Path, metavar="RUN", help="the run's folder")
+    command.add_argument("run", type=_folder, metavar="RUN", help="the run's folder")
     command.add_argument("--step", type=int, metavar="N", required=step_needed, help="the number of a step")
 
 

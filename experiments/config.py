@@ -51,7 +51,10 @@ def read(path: str, overrides: list[str], variants: Variants = MappingProxyType(
 
     `path` may end in one of `variants`, as file.py:tiny, a function of the tree.
     """
-    path, _, variant = path.partition(":")
+    stem, colon, variant = path.rpartition(":")
+    if Path(path).is_file() or not colon or "/" in variant:  # a folder's name may have a colon
+        stem, variant = path, ""
+    path = stem
     if variant and variant not in variants:
         raise ConfigError(f"{path}:{variant}: no such variant{nearest(variant, [*variants])}")
     file = Path(path)

@@ -13,6 +13,7 @@ import numpy as np
 from experiments.data import in_order
 from experiments.errors import DataError, StorageError, printable
 from experiments.examples import Bad, example, kind
+from experiments.files import write_text
 from experiments.progress import progress, say
 from experiments.schema import Data
 from experiments.sources import Sources
@@ -153,7 +154,7 @@ def _complaint(bad: list[Bad], total: int, listing: Path | None) -> list[str]:
             lines += [f"{len(group)} of {total}: {group[0].why}", *(f"  {one}" for one in group), ""]
         try:
             listing.parent.mkdir(parents=True, exist_ok=True)
-            listing.write_text("\n".join(lines), encoding="utf-8")
+            write_text(listing, "\n".join(lines))
         except OSError as error:
             raise StorageError(f"{len(bad)} bad examples cannot be listed in {listing}: {error.strerror}") from error
     shown = [f"{len(group)} times: {group[0]}" if len(group) > 1 else str(group[0]) for group in ordered[:3]]

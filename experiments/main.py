@@ -116,10 +116,14 @@ def checkpoints(arguments: argparse.Namespace) -> None:
             go_back(run, arguments.step)
         return
     with Checkpoints(run / "checkpoints", record.id, writing=False) as there:
-        found = {step: wrong for step, wrong in there.verify() if arguments.step in (None, step)}
+        steps = there.steps()
+        if not steps or arguments.step not in (None, *steps):
+            which = "checkpoint" if arguments.step is None else f"checkpoint {arguments.step}"
+            raise StorageError(f"{run} has no {which} (there are {', '.join(map(str, steps)) or 'none'})")
+        found = dict(there.verify(arguments.step))
     for step, wrong in found.items():
         say(f"step {step}: {wrong or 'sound'}")
-    if not found or any(found.values()):
+    if any(found.values()):
         raise StorageError(f"{sum(map(bool, found.values()))} of {len(found)} checkpoints of {run} are not sound")
 
 

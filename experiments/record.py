@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from experiments import config as configs
 from experiments import parallel
 from experiments.bridge import native
+from experiments.checkpoint import saved_steps
 from experiments.errors import ConfigError, StorageError, UserError
 from experiments.files import sweep, write_text
 from experiments.interrupt import Interrupted, last_words
@@ -53,6 +54,23 @@ class Record:
         before = next((session for session in reversed(earlier) if "to_step" in session), now)
         then, here = (f"{s.get('devices')} in {s.get('processes')} process(es)" for s in (before, now))
         return "" if then == here else f"{then}, and now {here}"
+
+    def refuse_if_saved(self) -> None:
+        """StorageError where checkpoints were saved: who asks has found none."""
+        if (saved := self.content.get("saved")) is not None:
+            gone = f"{self._path.parent} was saved at step {saved}, and its checkpoints are gone"
+            raise StorageError(f"{gone}: put them back, or take another --workdir")
+
+    def config_at(self, step: int) -> dict[str, Any] | None:
+        """The config of the last session that began at `step` or before, if one did."""
+        began = [s for s in self.content["sessions"] if type(s.get("from_step")) is int and s["from_step"] <= step]
+        return self.content["configs"].get(began[-1].get("config")) if began else None
+
+    def went_back(self, step: int, aside: Path) -> None:
+        """Notes a return to `step`, with what came after it in `aside`."""
+        self.content.setdefault("rollbacks", []).append({"to_step": step, "aside": str(aside), "at": _now()})
+        self.content["saved"] = step
+        write_text(self._path, json.dumps(self.content, indent=1))
 
     def saved(self, step: int | None) -> None:
         """Notes the newest step of which a checkpoint is known to be whole, if there is one."""
@@ -107,16 +125,22 @@ def differences(run: Path, config: Config, data: str, allowed: list[str]) -> lis
     as_stored = lambda tree: json.loads(json.dumps(tree))
     changed = configs.changed(as_stored(before), as_stored(config.model_dump()))
     record = read(run)
+    if record and not saved_steps(run / "checkpoints") and "saved" not in record.content and not imported(run):
+        return []  # it has made nothing yet
     digest = record.content.get("data") if record else None
     if data and digest not in (None, data):
         changed.append(f"data: examples with the digest {digest} then, {data} now")
     if imported(run):  # how it is trained further is yet to be said
         changed = [line for line in changed if not line.startswith("train.")]
-    return [line for line in changed if not any(line.partition(":")[0].startswith(key) for key in allowed)]
+    under = lambda key, section: key == section or key.startswith(f"{section}.")
+    return [line for line in changed if not any(under(line.partition(":")[0], key) for key in allowed)]
 
 
 def refuse_changes(run: Path, config: Config, data: str, allowed: list[str]) -> None:
-    """ConfigError with the first `differences` and the ways on, if there are any."""
+    """ConfigError with the first `differences` and the ways on, if there are any; or with a key that no config has."""
+    for key in allowed:
+        if key != "data" and not any(f"{known}.".startswith(f"{key}.") for known in configs.flat(config.model_dump())):
+            raise ConfigError(f"--allow-change={key}: no such key{configs.nearest(key, [*configs.flat(config.model_dump())])}")
     if changed := differences(run, config, data, allowed):
         key = changed[0].partition(":")[0]
         raise ConfigError(
@@ -134,13 +158,20 @@ def session(run: Path, config: Config, data: str, command: str, training: bool) 
     if parallel.first():
         run.mkdir(parents=True, exist_ok=True)
         sweep(run)
-        record = read(run) or Record(run, {"format": FORMAT, "id": uuid4().hex, "data": data, "configs": {}, "sessions": []})
+        record = read(run)
+        if record is None and saved_steps(run / "checkpoints"):
+            raise StorageError(f"{run} holds checkpoints and no run.json: put it back, or take another --workdir")
+        if record is None:
+            record = Record(run, {"format": FORMAT, "id": uuid4().hex, "data": data, "configs": {}, "sessions": []})
         for earlier in record.content["sessions"]:
             if earlier.get("status") == "running":
                 earlier["status"] = "ended without a word"
         record.content["data"] = data or record.content.get("data")
         record.content["configs"][config.digest()] = config.model_dump()
-        record.content["sessions"].append(_circumstances(run, config, command))
+        packages = sorted(f"{d.name}=={d.version}" for d in distributions())
+        digest = sha256("\n".join(packages).encode()).hexdigest()[:12]
+        record.content.setdefault("packages", {})[digest] = packages
+        record.content["sessions"].append(_circumstances(run, config, command) | {"packages": digest})
         record.note(status="running")
         if training:
             write_text(run / "config.json", json.dumps(config.model_dump(), indent=2))
@@ -167,8 +198,7 @@ def session(run: Path, config: Config, data: str, command: str, training: bool) 
 
 def imported(run: Path) -> bool:
     """Whether the run is weights from elsewhere, and has not been trained here."""
-    saved = any(path.name.isdigit() for path in (run / "checkpoints").glob("*"))
-    return (run / native.FILE).is_file() and not saved
+    return (run / native.FILE).is_file() and not saved_steps(run / "checkpoints")
 
 
 def _now() -> str:
@@ -187,7 +217,6 @@ def _circumstances(run: Path, config: Config, command: str) -> dict[str, Any]:
         "processes": jax.process_count(),
         "platform": f"{platform.platform()}, Python {platform.python_version()}",
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
-        "packages": sorted(f"{d.name}=={d.version}" for d in distributions()),
         "git": _source(run),
     }
 

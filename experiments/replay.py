@@ -7,26 +7,33 @@ from pathlib import Path
 
 import numpy as np
 
+from experiments import config as configs
 from experiments import parallel
 from experiments.autopsy import autopsy, first_nan, sentence
 from experiments.build import Experiment
 from experiments.checkpoint import Checkpoints
 from experiments.data import Dataset
-from experiments.errors import StorageError
+from experiments.errors import ConfigError, StorageError
 from experiments.files import write_text
 from experiments.progress import progress, say
 from experiments.randomness import Purpose, stream
 from experiments.record import Record
-from experiments.train import state_shapes
+from experiments.resume import state_shapes
 from experiments.update import make_optimizer, make_step
 
 
 def replay(experiment: Experiment, data: Dataset, run: Path, record: Record, step: int) -> None:
     """Goes from the newest checkpoint at or before `step` to that step, and says what was not finite in it and where.
 
-    Touches nothing of the run; the report is RUN/replay_STEP.json.
+    Touches nothing of the run; the report is RUN/replay_STEP.json. Bit by bit it is the step of the run where
+    train.steps_per_call is 1: a last call of fewer steps is another program.
     """
     config = experiment.config
+    if not 0 <= step < config.train.steps:
+        raise ConfigError(f"--step={step}: the run has the steps 0 to {config.train.steps - 1}")
+    trained_by = record.config_at(step)
+    if trained_by and (changed := configs.changed(trained_by, config.model_dump())):
+        say(f"warning: step {step} was trained by another config, and is repeated by the present one: {'; '.join(changed[:3])}")
     with Checkpoints(run / "checkpoints", record.id, writing=False) as checkpoints:
         state = checkpoints.restore(state_shapes(experiment), newest=step)
     if state is None:
@@ -44,7 +51,7 @@ def replay(experiment: Experiment, data: Dataset, run: Path, record: Record, ste
     found["first"] = first_nan(experiment, data, state, step)
     path = run / f"replay_{step}.json"
     write_text(path, json.dumps(found, indent=1))
-    if not found["examples"]:
+    if not found["examples"] and None not in found["modules"].values():
         say(f"step {step} is finite: gradient norms of its modules, and all else, are in {path}")
     else:
         say(f"{sentence(found)}\nfirst at {found['first'] or 'no single operation'}\nall of it is in {path}")

@@ -19,13 +19,14 @@ from experiments.build import Experiment
 from experiments.checkpoint import Checkpoints
 from experiments.data import Dataset
 from experiments.draw import drawing, save_images, unsound
-from experiments.errors import NumericsError, StorageError
+from experiments.errors import NumericsError
 from experiments.files import write_text
 from experiments.interrupt import Interrupted, stop
 from experiments.metrics import Log
 from experiments.progress import progress, say
 from experiments.randomness import Purpose, stream
-from experiments.record import Record, imported, read
+from experiments.record import Record, imported
+from experiments.resume import from_weights
 from experiments.state import State, init_state
 from experiments.update import make_optimizer, make_step, optimizer_rate
 
@@ -45,18 +46,28 @@ def train(experiment: Experiment, data: Dataset, workdir: Path, record: Record) 
         if resumed is not None:
             state = resumed
             say(f"resuming {workdir} at step {int(state.step)}")
+            # Fewer bad steps may be allowed now than there have been; the next one is the last.
+            streak = jnp.minimum(state.tally.streak, config.bad_steps - 1)
+            state = state._replace(tally=state.tally._replace(streak=streak))
             if moved := record.moved():
                 say(f"trained on {moved}: sums in another order, so what follows differs by rounding from a run on one of them")
         else:
-            if saved := record.content.get("saved"):
-                gone = f"{workdir} was saved at step {saved}, and its checkpoints are gone"
-                raise StorageError(f"{gone}: put them back, or take another --workdir")
+            record.refuse_if_saved()
             if imported(workdir):
                 say(f"starting from {workdir / native.FILE}")
             state = from_weights(experiment, state, workdir)
-        checkpoints.room_for(state)
         step = int(state.step)
+        checkpoints.room_for(state, saves=2 + (config.steps - step) // min(config.checkpoint_every, config.sample_every))
         record.note(from_step=step)
+        if parallel.first():  # what a lost run drew after its last checkpoint is drawn again
+            for path in (workdir / "samples").glob("step_*.png"):
+                if path.stem[5:].isdecimal() and int(path.stem[5:]) > step:
+                    path.unlink()
+        before = record.config_at(step - 1)
+        if before and config.decay == "cosine" and (total := before["train"]["steps"]) != config.steps:
+            say(f"warning: the cosine was over {total} steps, and from step {step} on is over {config.steps}: the rate jumps")
+        if step > config.steps:
+            say(f"{workdir} is at step {step} already, beyond train.steps = {config.steps}")
         log = Log(workdir / "metrics.jsonl", step, optimizer_rate(config))
 
         def due(every: int) -> bool:
@@ -64,9 +75,7 @@ def train(experiment: Experiment, data: Dataset, workdir: Path, record: Record) 
             return step % every < config.steps_per_call or step == config.steps
 
         def save(wait: bool = False) -> None:
-            before = checkpoints.steps()
-            checkpoints.save(step, state, wait)  # which first waits for those before
-            record.saved(step if wait else max(before, default=None))
+            record.saved(checkpoints.save(step, state, wait))
             stop.unsaved = False
 
         if step < config.steps:
@@ -146,33 +155,3 @@ def _end(experiment: Experiment, data: Dataset, state: State, checkpoints: Check
             f"to go on: python -m experiments ckpt rollback {workdir} --step=N, then --allow-change=train.learning_rate",
         ]
     )
-
-
-def trained(experiment: Experiment, workdir: Path) -> State:
-    """The newest sound state of a run, without training on: its newest checkpoint, or else the weights it starts from."""
-    state = state_shapes(experiment)
-    record = read(workdir)
-    if record and (workdir / "checkpoints").is_dir():
-        with Checkpoints(workdir / "checkpoints", record.id, writing=False) as checkpoints:
-            restored = checkpoints.restore(state)
-        if restored is not None:
-            return restored
-    if not (workdir / native.FILE).exists():
-        raise StorageError(f"{workdir} holds no checkpoint: train it first, by the same command with `train`")
-    return from_weights(experiment, state, workdir)
-
-
-def state_shapes(experiment: Experiment) -> State:
-    """The state by its shapes alone."""
-    return jax.eval_shape(lambda: init_state(experiment, make_optimizer(experiment.config.train), jax.random.key(0)))
-
-
-def from_weights(experiment: Experiment, state: State, workdir: Path) -> State:
-    """The state (or its shapes) at step 0 with the weights that were imported into `workdir`, if any were."""
-    if not (workdir / native.FILE).exists():
-        return state
-    origin = str(workdir / native.FILE)
-    tensors = native.read(workdir).tensors
-    params = native.sound(state.params, native.fitted(state.params, tensors, origin), origin)
-    place = lambda: jax.device_put(params, parallel.replicated())
-    return state._replace(step=jax.device_put(jnp.zeros((), jnp.int32), parallel.replicated()), params=place(), ema=place())

@@ -87,11 +87,12 @@ def make_step(
         # A finite norm also keeps Adam's second moment, the gradient squared, from overflow.
         finite, stands = jnp.isfinite(loss) & jnp.isfinite(norm), state.tally.streak >= config.bad_steps
         choose = lambda so, this, that: jax.tree.map(lambda a, b: jnp.where(so, a, b), this, that)
-        before, counted = (state.step, state.tally), (state.step + 1, _counted(state.tally, finite, loss, norm))
-        step, tally = choose(stands, before, counted)
+        counted = state.step + 1, _counted(state.tally, finite, loss, norm)
+        step, tally = choose(stands, (state.step, state.tally), counted)
         learned = params, ema, opt, times.update(state.times, drawn.t, by_example)
-        kept = choose(finite & ~stands, learned, (state.params, state.ema, state.opt, state.times))
-        return State(step, *kept, tally)
+        before = state.params, state.ema, state.opt, state.times
+        params, ema, opt, memory = choose(finite & ~stands, learned, before)
+        return State(step, params, ema, opt, memory, tally)
 
     def advance(state: State, batches: jax.Array) -> State:
         if len(batches) > 1:

@@ -52,3 +52,10 @@ SDES = exported()
 @pytest.fixture(params=SDES, ids=list(SDES))
 def sde(request):
     return SDES[request.param]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def programs_of_a_file():
+    """What a file of tests compiled goes with it: a worker would hold gigabytes in the end."""
+    yield
+    jax.clear_caches()

@@ -185,6 +185,7 @@ def test_a_number_of_examples_or_all(asked):
     )
 
 
+@pytest.mark.slow
 def test_bits_from_where_the_network_was_trained(experiment):
     """evaluate.t_min = 0.3 leaves out what is below: the flow gives the density at t = 0.3, and the bound begins there."""
     made = experiment("evaluate.t_min=0.3")

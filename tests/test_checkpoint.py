@@ -1,8 +1,11 @@
 """Checkpoints under faults of the disk: files are flipped, cut, removed, swapped; the newest sound step is what is used."""
 
 import json
+import os
+import resource
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import jax
@@ -163,6 +166,35 @@ def test_a_later_format_is_left_to_a_later_version(tmp_path):
     assert (folder / "1").is_dir()
 
 
+def test_a_later_format_may_be_of_any_form(tmp_path):
+    folder = saved(tmp_path, 1)
+    reseal(folder / "1", format=FORMAT + 1, leaves=None, run=7)
+    with pytest.raises(StorageError, match="upgrade"):
+        restored(folder)
+    assert (folder / "1").is_dir()
+
+
+def test_what_the_machine_refuses_for_now_is_no_damage(tmp_path, monkeypatch):
+    """As many files are open as the system allows: nothing can be read, and nothing is set aside."""
+    monkeypatch.setattr(sys, "unraisablehook", lambda report: None)  # pytest's own would open a file
+    folder = saved(tmp_path, 1, 2)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with Checkpoints(folder, RUN) as checkpoints:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(map(int, os.listdir("/proc/self/fd"))), hard))
+        try:
+            with pytest.raises(StorageError, match=r"cannot be read now .*; nothing was set aside"):
+                checkpoints.restore(state(0))
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert restored(folder) == 2
+
+
+def test_a_save_in_progress_is_nothing_set_aside(tmp_path):
+    """For who looks at a run that is at its first."""
+    (tmp_path / "10.orbax-checkpoint-tmp").mkdir()
+    assert restored(tmp_path, writing=False) is None
+
+
 def test_a_state_that_is_not_finite_is_not_saved(tmp_path):
     with Checkpoints(tmp_path, RUN) as checkpoints:
         checkpoints.save(1, state(1))
@@ -187,6 +219,14 @@ def test_the_newest_are_kept_and_the_half_written_removed(tmp_path):
     assert (folder / "4.orbax-checkpoint-tmp").exists()  # who only looks leaves a save in progress alone
     assert restored(folder) == 3
     assert sorted(path.name for path in folder.iterdir()) == ["2", "3"]
+
+
+def test_what_a_death_left_beyond_the_newest_goes(tmp_path):
+    """Once the newest is known to be sound, and not before."""
+    folder = saved(tmp_path, 1, 2, 3)
+    flip(data_files(folder / "3")[-1])
+    assert restored(folder, keep=1) == 2
+    assert sorted(path.name for path in folder.iterdir()) == ["2", "3.corrupt"]
 
 
 def test_who_only_looks_sets_nothing_aside(tmp_path, capsys):
@@ -236,4 +276,4 @@ def test_a_full_disk_keeps_the_last_good_state(small_disk):
 
 def test_a_disk_without_room_is_refused_before_training(small_disk):
     with Checkpoints(small_disk / "run", RUN, keep=9) as checkpoints, pytest.raises(StorageError, match="10 checkpoints need"):
-        checkpoints.room_for(state(0))
+        checkpoints.room_for(state(0), saves=99)

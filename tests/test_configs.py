@@ -27,6 +27,8 @@ FILES = sorted(
     path.relative_to(ROOT) for path in (ROOT / "configs").rglob("*.py") if path.name not in ("__init__.py", "base.py")
 )
 RECIPES = [path for path in FILES if path.parent.name == "cifar10"]
+QUICK = ("ddpm", "ddpm_improved", "ddpmpp_continuous_vp", "ncsnpp_continuous_ve", "ncsn", "ncsnv2", "ddpmpp_edm", "vdm")
+"""Of the recipes one for each network and objective; the others are traced among the slow tests."""
 named = pytest.mark.parametrize("path", FILES, ids=str)
 recipe = pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 
@@ -77,7 +79,7 @@ def test_a_recipe_differs_from_every_other(path):
 @pytest.mark.parametrize(
     "path",
     [
-        pytest.param(p, marks=pytest.mark.slow) if "deep" in p.stem or p.stem == "recipes" else p
+        pytest.param(p, marks=[] if p.stem in QUICK or (p not in RECIPES and p.stem != "recipes") else [pytest.mark.slow])
         for p in FILES
         if p.stem not in ("objectives", "ddpm_vs_ncsn")
     ],

@@ -252,6 +252,7 @@ def test_a_run_that_dies_again_and_again_is_one_that_never_did(tmp_path):
     assert not ended.said("warning")
 
 
+@pytest.mark.slow
 def test_a_signal_after_the_end_changes_nothing(tmp_path):
     """While the interpreter winds up, which takes as long as a kill: done is done."""
     running = Running(tmp_path, MOONS, overrides=("--config.train.steps=2",))
@@ -412,6 +413,7 @@ def test_no_end_is_made_while_a_checkpoint_is_written(tmp_path):
         assert list(checkpoints.verify()) == [(1, "")]
 
 
+@pytest.mark.slow
 def test_an_exception_closes_the_manager_and_the_exit_does_not_hang(tmp_path):
     """The save that was under way is whole."""
     program = WRITING.replace("time.sleep(60)", "raise ValueError('meanwhile')")

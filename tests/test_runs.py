@@ -62,7 +62,7 @@ def test_the_record_says_who_made_what(done):
     found = record(done)
     (session,) = found["sessions"]
     assert (session["status"], session["from_step"], session["to_step"], found["saved"]) == ("done", 0, 8, 8)
-    assert any(package.startswith("jax==") for package in session["packages"])
+    assert any(package.startswith("jax==") for package in found["packages"][session["packages"]])
     assert session["config"] in found["configs"]
     seals = json.loads((done / "checkpoints" / "8" / "seal" / "metadata").read_text())
     assert seals["run"] == found["id"]
@@ -94,6 +94,41 @@ def test_an_allowed_change_goes_on_and_is_recorded(copy):
     assert (first["to_step"], last["from_step"], last["to_step"]) == (8, 8, 12)
     assert record(copy)["configs"][last["config"]]["train"]["learning_rate"] == 0.001
     assert train(copy, 12, rate) == 0  # from now on it is the run's own
+
+
+def test_a_key_that_there_is_not_is_no_change_to_allow(copy, capsys):
+    for key in ("", "train.learning", "sde.beta_mx"):
+        assert train(copy, 12, "--config.seed=1", f"--allow-change={key}") == 2
+        assert f"--allow-change={key}: no such key" in capsys.readouterr().err
+
+
+def test_a_run_that_has_saved_nothing_is_free(copy):
+    """What it died of may be the config."""
+    shutil.rmtree(copy / "checkpoints")
+    found = record(copy)
+    found.pop("saved")
+    (copy / "run.json").write_text(json.dumps(found))
+    assert train(copy, 4, "--config.seed=1") == 0
+    assert train(copy, 4) == 2
+
+
+def test_a_record_that_is_lost_sets_nothing_aside(copy, capsys):
+    (copy / "run.json").unlink()
+    assert train(copy, 12) == 5
+    assert "holds checkpoints and no run.json" in capsys.readouterr().err
+    assert sorted(path.name for path in (copy / "checkpoints").iterdir()) == ["4", "8"]
+
+
+def test_a_fork_is_of_one_run_and_in_a_folder_of_its_own(copy, tmp_path, capsys):
+    before = content(copy)
+    assert train(copy, 12, f"--fork={copy}") == 2
+    assert "is --workdir itself" in capsys.readouterr().err
+    assert content(copy) == before
+    other = Path(shutil.copytree(copy, tmp_path / "other"))
+    renamed = record(other) | {"parent": {"run": "somebody", "folder": "elsewhere", "step": 3}}
+    (other / "run.json").write_text(json.dumps(renamed))
+    assert train(copy, 12, f"--fork={other}") == 5
+    assert "is a fork of elsewhere" in capsys.readouterr().err
 
 
 def test_other_examples_under_the_same_name_are_refused(tmp_path, capsys):
@@ -128,11 +163,36 @@ def test_going_back_sets_aside_what_came_after_and_repeats_it(copy, capsys):
     assert main(["ckpt", "rollback", str(copy), "--step=5"]) == 5
     assert "has the checkpoints 4, 8" in capsys.readouterr().err
     assert main(["ckpt", "rollback", str(copy), "--step=4"]) == 0
+    assert record(copy)["rollbacks"][0]["to_step"] == 4
     (aside,) = (copy / "abandoned").iterdir()
     assert (aside / "checkpoints" / "8").is_dir()
     assert not (copy / "checkpoints" / "8").exists()
     assert train(copy, 8) == 0
     assert (without_clock(copy), seal(copy, 8)) == (logged, sealed)
+
+
+def test_nobody_goes_back_to_what_is_damaged(copy, capsys):
+    for path in (copy / "checkpoints" / "4" / "state").rglob("d/*"):
+        path.write_bytes(path.read_bytes()[:-8])
+    assert main(["ckpt", "rollback", str(copy), "--step=4"]) == 5
+    assert "nothing was moved" in capsys.readouterr().err
+    assert (copy / "checkpoints" / "8").is_dir()
+
+
+def test_a_picture_of_steps_that_were_lost_is_drawn_again(copy):
+    (copy / "samples").mkdir(exist_ok=True)
+    stale = copy / "samples" / "step_0000012.png"
+    for path in (stale, copy / "samples" / "step_final.png"):
+        path.write_text("old")
+    assert train(copy, 12) == 0
+    assert stale.read_bytes() != b"old"
+    assert (copy / "samples" / "step_final.png").read_text() == "old"
+
+
+def test_a_folder_may_have_a_colon(copy, tmp_path):
+    moved = copy.rename(tmp_path / "at 12:00")
+    assert main(["replay", str(moved), "--step=6"]) == 0
+    assert main(["replay", str(moved), "--step=8"]) == 2
 
 
 def test_verify_reads_every_checkpoint(copy, capsys):
@@ -146,6 +206,8 @@ def test_verify_reads_every_checkpoint(copy, capsys):
 def test_a_run_whose_checkpoints_are_gone_does_not_begin_anew(copy, capsys):
     shutil.rmtree(copy / "checkpoints")
     assert train(copy, 12) == 5
+    assert "was saved at step 8, and its checkpoints are gone" in capsys.readouterr().err
+    assert run("sample", copy, "--config.train.steps=8", *OFTEN) == 5
     assert "was saved at step 8, and its checkpoints are gone" in capsys.readouterr().err
 
 
@@ -239,7 +301,7 @@ def test_a_few_bad_steps_are_counted_and_said(tmp_path, capsys):
 
 
 def test_a_diverging_run_keeps_a_finite_state(tmp_path, capsys):
-    away = "--config.train.learning_rate=1.0", "--config.train.weight_decay=1000.0"  # each step makes the weights a thousandfold
+    away = "--config.train.learning_rate=1.0", "--config.train.weight_decay=1000.0"  # the weights, times a thousand each step
     assert train(tmp_path, 40, *away) == 4
     assert "steps on end were not finite" in capsys.readouterr().err
     assert main(["ckpt", "verify", str(tmp_path)]) == 0

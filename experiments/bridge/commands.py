@@ -37,10 +37,10 @@ from experiments.data import Decoded, load
 from experiments.errors import ConfigError, DataError, StorageError, UserError
 from experiments.progress import say, warned
 from experiments.record import imported
+from experiments.resume import trained
 from experiments.schema import Config, Data
 from experiments.sources import open_sources
 from experiments.tiny import tiny
-from experiments.train import trained
 from models.adm import ADM
 from models.ddpm import DDPM
 from models.dit import DiT
