@@ -61,10 +61,13 @@ class Record:
             gone = f"{self._path.parent} was saved at step {saved}, and its checkpoints are gone"
             raise StorageError(f"{gone}: put them back, or take another --workdir")
 
-    def config_at(self, step: int) -> dict[str, Any] | None:
+    def config_at(self, step: int) -> Config | None:
         """The config of the last session that began at `step` or before, if one did."""
         began = [s for s in self.content["sessions"] if type(s.get("from_step")) is int and s["from_step"] <= step]
-        return self.content["configs"].get(began[-1].get("config")) if began else None
+        trees = [self.content["configs"].get(str(s.get("config"))) for s in began[-1:]]
+        with suppress(ValidationError, TypeError):
+            return Config.model_validate(configs.from_json(trees[0])) if trees else None
+        return None
 
     def went_back(self, step: int, aside: Path) -> None:
         """Notes a return to `step`, with what came after it in `aside`."""

@@ -32,7 +32,7 @@ def replay(experiment: Experiment, data: Dataset, run: Path, record: Record, ste
     if not 0 <= step < config.train.steps:
         raise ConfigError(f"--step={step}: the run has the steps 0 to {config.train.steps - 1}")
     trained_by = record.config_at(step)
-    if trained_by and (changed := configs.changed(trained_by, config.model_dump())):
+    if trained_by and (changed := configs.changed(trained_by.model_dump(), config.model_dump())):
         say(f"warning: step {step} was trained by another config, and is repeated by the present one: {'; '.join(changed[:3])}")
     with Checkpoints(run / "checkpoints", record.id, writing=False) as checkpoints:
         state = checkpoints.restore(state_shapes(experiment), newest=step)

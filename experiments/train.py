@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 from experiments import parallel
 from experiments.anatomy import anatomy
@@ -41,33 +42,13 @@ def train(experiment: Experiment, data: Dataset, workdir: Path, record: Record) 
     picture = _picture(experiment, workdir / "samples")
 
     with Checkpoints(workdir / "checkpoints", record.id, config.keep) as checkpoints:
-        state = init_state(experiment, optimizer, stream(seed, Purpose.INIT))
-        resumed = checkpoints.restore(state)
-        if resumed is not None:
-            state = resumed
-            say(f"resuming {workdir} at step {int(state.step)}")
-            # Fewer bad steps may be allowed now than there have been; the next one is the last.
-            streak = jnp.minimum(state.tally.streak, config.bad_steps - 1)
-            state = state._replace(tally=state.tally._replace(streak=streak))
-            if moved := record.moved():
-                say(f"trained on {moved}: sums in another order, so what follows differs by rounding from a run on one of them")
-        else:
-            record.refuse_if_saved()
-            if imported(workdir):
-                say(f"starting from {workdir / native.FILE}")
-            state = from_weights(experiment, state, workdir)
+        state = _begun(experiment, optimizer, checkpoints, workdir, record)
         step = int(state.step)
-        checkpoints.room_for(state, saves=2 + (config.steps - step) // min(config.checkpoint_every, config.sample_every))
         record.note(from_step=step)
-        if parallel.first():  # what a lost run drew after its last checkpoint is drawn again
-            for path in (workdir / "samples").glob("step_*.png"):
-                if path.stem[5:].isdecimal() and int(path.stem[5:]) > step:
-                    path.unlink()
-        before = record.config_at(step - 1)
-        if before and config.decay == "cosine" and (total := before["train"]["steps"]) != config.steps:
-            say(f"warning: the cosine was over {total} steps, and from step {step} on is over {config.steps}: the rate jumps")
         if step > config.steps:
             say(f"{workdir} is at step {step} already, beyond train.steps = {config.steps}")
+        checkpoints.room_for(state, saves=2 + (config.steps - step) // min(config.checkpoint_every, config.sample_every))
+        _forget_pictures(workdir / "samples", step)
         log = Log(workdir / "metrics.jsonl", step, optimizer_rate(config))
 
         def due(every: int) -> bool:
@@ -113,6 +94,41 @@ def train(experiment: Experiment, data: Dataset, workdir: Path, record: Record) 
                 if due(config.sample_every):
                     picture(state.ema, step)
     return state
+
+
+def _begun(
+    experiment: Experiment,
+    optimizer: optax.GradientTransformation,
+    checkpoints: Checkpoints,
+    workdir: Path,
+    record: Record,
+) -> State:
+    """The newest sound state, or else the first: of weights from elsewhere where there are any."""
+    config = experiment.config.train
+    state = init_state(experiment, optimizer, stream(experiment.config.seed, Purpose.INIT))
+    resumed = checkpoints.restore(state)
+    if resumed is None:
+        record.refuse_if_saved()
+        if imported(workdir):
+            say(f"starting from {workdir / native.FILE}")
+        return from_weights(experiment, state, workdir)
+    step = int(resumed.step)
+    say(f"resuming {workdir} at step {step}")
+    if moved := record.moved():
+        say(f"trained on {moved}: sums in another order, so what follows differs by rounding from a run on one of them")
+    before = record.config_at(step - 1)
+    if before and config.decay == "cosine" and before.train.steps != config.steps:
+        say(f"warning: the cosine was over {before.train.steps} steps, and goes on over {config.steps}: the rate jumps")
+    # Fewer bad steps may be allowed now than there have been; the next one is the last.
+    streak = jnp.minimum(resumed.tally.streak, config.bad_steps - 1)
+    return resumed._replace(tally=resumed.tally._replace(streak=streak))
+
+
+def _forget_pictures(folder: Path, step: int) -> None:
+    """What a lost run drew after its last checkpoint is drawn again."""
+    for path in folder.glob("step_*.png") if parallel.first() else ():
+        if path.stem[5:].isdecimal() and int(path.stem[5:]) > step:
+            path.unlink()
 
 
 def _picture(experiment: Experiment, folder: Path) -> Callable[[Any, int], None]:

@@ -86,7 +86,16 @@ def test_keys_that_only_look_are_free_and_recorded(copy, key):
     assert record(copy)["configs"][session["config"]][section][leaf] == 10
 
 
-def test_an_allowed_change_goes_on_and_is_recorded(copy):
+def test_a_longer_cosine_is_said_to_be_another(tmp_path, capsys):
+    cosine = "--config.train.decay=cosine"
+    assert train(tmp_path, 4, cosine) == 0
+    assert train(tmp_path, 8, cosine) == 0
+    assert "the cosine was over 4 steps, and goes on over 8" in capsys.readouterr().out
+    assert train(tmp_path, 5, cosine) == 0
+    assert "is at step 8 already" in capsys.readouterr().out
+
+
+def test_an_allowed_change_goes_on_and_is_recorded(copy, capsys):
     rate = "--config.train.learning_rate=0.001"
     assert train(copy, 12, rate) == 2
     assert train(copy, 12, rate, "--allow-change=train.learning_rate") == 0
@@ -94,6 +103,9 @@ def test_an_allowed_change_goes_on_and_is_recorded(copy):
     assert (first["to_step"], last["from_step"], last["to_step"]) == (8, 8, 12)
     assert record(copy)["configs"][last["config"]]["train"]["learning_rate"] == 0.001
     assert train(copy, 12, rate) == 0  # from now on it is the run's own
+    capsys.readouterr()
+    assert main(["replay", str(copy), "--step=6"]) == 0
+    assert "step 6 was trained by another config" in capsys.readouterr().out
 
 
 def test_a_key_that_there_is_not_is_no_change_to_allow(copy, capsys):
