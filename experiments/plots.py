@@ -11,6 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
+from experiments.errors import printable
+
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe & Ito: safe for the colour-blind
 MARKERS = ("o", "s", "^", "D", "v", "P")
 STYLE = {"axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.25, "font.size": 10}
@@ -18,7 +20,7 @@ STYLE = {"axes.spines.top": False, "axes.spines.right": False, "axes.grid": True
 
 def _plain(text: str) -> str:
     """A person's words, which matplotlib is to show as they are: between two $ it would read TeX, and fail where it is none."""
-    return text.replace("$", r"\$")
+    return printable(text).replace("$", r"\$")
 
 
 def _figure(columns: int, width: float, height: float, **options: Any) -> tuple[Figure, list[Axes]]:
