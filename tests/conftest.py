@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+from pathlib import Path
 
 os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp()  # what tests compile is not the user's to keep
 os.environ.setdefault("NPROC", "32")  # fake CPU devices deadlock with fewer threads than programs in flight
@@ -54,8 +55,29 @@ def sde(request):
     return SDES[request.param]
 
 
+KIN = ("SubVPSDE", "CosineVPSDE", "LogLinearVPSDE", "ddpm_table")
+"""They differ from VPSDE by their schedule alone."""
+SECONDS_EACH = (
+    *("test_order_along_the_flow", "test_weak_order", "test_samplers_recover_a_mixture", "test_some_cells_run"),
+    *("test_decode_inverts_encode", "test_log_prob_is_the_density", "test_the_exact_score_minimises_every_objective"),
+    *("test_bounds_reach_the_entropy", "test_vlb_averages_to_elbo", "test_diffusion_term_is_a_gaussian_divergence"),
+    *("test_schedules_are_finite_and_positive_wherever_they_are_asked", "test_weights_are_unbiased"),
+    "test_known_is_reached_and_what_is_independent_keeps_its_law",
+)
+
+
+def pytest_collection_modifyitems(items):
+    """Of tests that take seconds for each SDE, those of VPSDE's kin are slow."""
+    for item in items:
+        name, _, of = item.name.partition("[")
+        if name in SECONDS_EACH and any(kin in of for kin in KIN):
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(scope="module", autouse=True)
 def programs_of_a_file():
-    """What a file of tests compiled goes with it: a worker would hold gigabytes in the end."""
+    """A worker that holds gigabytes of what it compiled forgets it."""
     yield
-    jax.clear_caches()
+    pages = int(Path("/proc/self/statm").read_text().split()[1]) if Path("/proc/self/statm").exists() else 0
+    if pages * os.sysconf("SC_PAGE_SIZE") > 3e9:
+        jax.clear_caches()

@@ -6,6 +6,7 @@ import resource
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import jax
@@ -178,14 +179,20 @@ def test_what_the_machine_refuses_for_now_is_no_damage(tmp_path, monkeypatch):
     """As many files are open as the system allows: nothing can be read, and nothing is set aside."""
     monkeypatch.setattr(sys, "unraisablehook", lambda report: None)  # pytest's own would open a file
     folder = saved(tmp_path, 1, 2)
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    held = []
     with Checkpoints(folder, RUN) as checkpoints:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (max(map(int, os.listdir("/proc/self/fd"))), hard))
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
         try:
+            with suppress(OSError):
+                while True:
+                    held.append(os.open(os.devnull, os.O_RDONLY))
             with pytest.raises(StorageError, match=r"cannot be read now .*; nothing was set aside"):
                 checkpoints.restore(state(0))
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            for descriptor in held:
+                os.close(descriptor)
     assert restored(folder) == 2
 
 

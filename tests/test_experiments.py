@@ -39,6 +39,7 @@ def in_root(monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / "tests"))
 
 
+@pytest.mark.slow
 def test_resuming_is_not_stopping(tmp_path):
     """8 steps at once and 4 + 4 by the same command: the same losses, to the last bit."""
     assert run("train", tmp_path / "whole", "--config.train.steps=8") == 0
@@ -58,6 +59,7 @@ def test_several_steps_per_call_are_single_steps(tmp_path):
     np.testing.assert_allclose(one, four, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_training_learns(tmp_path):
     """Against the same steps, batches and noise at a rate of nearly zero, the loss falls by a tenth or more."""
     loss = {}
@@ -243,7 +245,9 @@ def test_compare_writes_the_report(tmp_path):
         "    config.arms = {'vp': {'title': 'VP <b>'}, 've': {'title': 'VE', 'sde': {'name': 'VESDE', 'sigma_max': 10.0}}}\n"
         "    return config\n"
     )
-    overrides = ["--config.train.steps=4", "--config.samplers.ancestral.n=8", "--config.samplers.ancestral.sweep={}"]
+    flow = "{'step': 'probability_flow', 'grid': {'name': 'uniform_grid', 't_min': 0.01}, 'n': 1}"
+    ancestral = "{'step': 'ancestral', 'grid': 'uniform_grid', 'n': 8}"
+    overrides = ["--config.train.steps=4", f"--config.samplers={{'ancestral': {ancestral}, 'flow': {flow}}}"]
     assert run("compare", tmp_path / "out", *overrides, config=str(config)) == 0
     html = (tmp_path / "out" / "report.html").read_text()
     results = json.loads((tmp_path / "out" / "report.json").read_text())

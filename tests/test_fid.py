@@ -235,6 +235,7 @@ def digits(n=40):
     return Dataset((8, 8, 1), train, levels[:n], None, None, "abcd"), levels[n:]
 
 
+@pytest.mark.slow
 def test_levels_are_seen_as_pixels_by_all_devices(weights, network, capsys):
     """0..16 become 0..255; and a file that is not the published one is said to be another."""
     data, _ = digits()
@@ -252,6 +253,7 @@ def flattened(params, image):
     return jnp.resize(image / 255, (2048,)) * jnp.linspace(-1, 1, 2048)
 
 
+@pytest.mark.slow
 def test_a_set_held_against_itself(weights, capsys, tmp_path, monkeypatch):
     """FID and KID of equals are 0 and negative, precision and recall 1; few images are warned of; statistics are kept."""
     monkeypatch.setattr(inception, "embed", flattened)

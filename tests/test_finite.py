@@ -122,6 +122,7 @@ def test_skipped_moves_are_finite_and_the_last_denoising_counts():
     assert int(solve(jax.random.key(0), step, jnp.ones(2), grid, lambda x, t: x / 0).finite) == 7
 
 
+@pytest.mark.slow
 def test_running_out_of_steps_is_not_a_broken_network():
     """A sound score in too few steps gives up, wherever the solver is inside; nan never does; both are nan."""
     sde, values = VPSDE(), jnp.array([-1.0, jnp.nan])
@@ -321,6 +322,7 @@ def overflowing(sde: SDE, score: Score) -> samplers.Step:
     return samplers.Step(lambda x: (), lambda key, x, memory, t, s: (1e30 * (2 + s) * x, memory), 0)
 
 
+@pytest.mark.slow
 def test_a_bad_picture_ends_no_training_but_it_ends_sample(tmp_path, capsys):
     """A step that overflows: train warns and is done, sample exits with 4, and neither writes a picture."""
     common = [f"--workdir={tmp_path}", "--config=configs/toy2d/moons.py", "--config.train.steps=4", "--config.net.width=16"]

@@ -229,7 +229,7 @@ RARE_KILLS = {
 
 
 def test_a_run_that_dies_again_and_again_is_one_that_never_did(tmp_path):
-    """kill -9 as it compiles, mid-step, mid-save, mid-picture; SIGTERM mid-step; SIGINT in a long compile: all of one run."""
+    """kill -9 as it compiles, mid-step, mid-save and mid-picture, and SIGTERM mid-step: all of one run."""
     whole = Running(tmp_path, HELD, "whole").done().run
     for place, so in KILLS.items():
         running = Running(tmp_path, HELD)
@@ -242,11 +242,6 @@ def test_a_run_that_dies_again_and_again_is_one_that_never_did(tmp_path):
     assert stopped.signalled(signal.SIGTERM) < BUDGET
     assert stopped.status() == "stopped"
     assert "which is saved" in stopped.errors()
-    compiling = Running(tmp_path, HELD)
-    compiling.hold("trace", KILLS["compile"])
-    assert compiling.signalled(signal.SIGINT) < BUDGET
-    compiling.release()
-    assert compiling.status() == "stopped"
     ended = Running(tmp_path, HELD).done()
     assert_same(ended.run, whole)
     assert not ended.said("warning")

@@ -127,6 +127,7 @@ SMALL += ["--config.samplers.ancestral.n=4", "--config.samplers.ancestral.sweep=
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_the_subcommand_writes_a_picture_of_points(tmp_path, capsys):
     """Of a trained run alone."""
     assert run("interpolate", tmp_path, *SMALL) == 5

@@ -197,6 +197,7 @@ def test_a_network_that_computes_in_float32_regardless_is_refused():
         net.apply(params, x, jnp.zeros(1), None, None)
 
 
+@pytest.mark.slow
 def test_rematerialisation_gives_the_same_gradient_and_computes_again():
     """Equal gradients, dropout included, from more products; a network without blocks is refused."""
     net = partial(DDPM, width=8, multipliers=(1,), blocks=1, attention=(), dropout=0.5)

@@ -82,6 +82,7 @@ def test_computes_what_is_published(family, variant):
 
 
 @every_run
+@pytest.mark.slow
 def test_computes_what_is_published_in_flax(family, variant):
     """Another draw, by flax's names."""
     net, _, params, _ = published(family, variant, "flax")

@@ -128,6 +128,7 @@ def test_ancestral_sampling_takes_the_learned_variance_unless_told():
     assert (moved() != moved(v=0.0)).all()
 
 
+@pytest.mark.slow
 def test_a_hybrid_run_trains_and_samples(tmp_path):
     hybrid = "--config.objective=hybrid", DISCRETE, UNWEIGHTED, ONE_SAMPLER, "--config.train.steps=2"
     for command in ("train", "sample"):

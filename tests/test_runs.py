@@ -201,10 +201,11 @@ def test_a_picture_of_steps_that_were_lost_is_drawn_again(copy):
     assert (copy / "samples" / "step_final.png").read_text() == "old"
 
 
-def test_a_folder_may_have_a_colon(copy, tmp_path):
+def test_a_folder_may_have_a_colon(copy, tmp_path, capsys):
     moved = copy.rename(tmp_path / "at 12:00")
-    assert main(["replay", str(moved), "--step=6"]) == 0
+    assert main(["ckpt", "verify", str(moved)]) == 0
     assert main(["replay", str(moved), "--step=8"]) == 2
+    assert "the run has the steps 0 to 7" in capsys.readouterr().err
 
 
 def test_verify_reads_every_checkpoint(copy, capsys):
