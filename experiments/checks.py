@@ -31,7 +31,7 @@ from experiments.parts import (
     clash,
     parameters,
 )
-from experiments.schema import MOST_STEPS, Config, Interpolate, Named, Sampler
+from experiments.schema import MOST_STEPS, Config, Named, Sampler
 
 if TYPE_CHECKING:
     from experiments.build import Experiment
@@ -147,16 +147,7 @@ def sampler_problems(known: Experiment, label: str, sampler: Sampler) -> Problem
         attempt(problems, where, lambda: _check_parts(known, sampler))
         if grid is not None and not problems:
             attempt(problems, where, lambda: _check_end(known, sampler, step, grid))
-    problems += _interpolation_problems(known.config, label, grid)
     return problems
-
-
-def _interpolation_problems(config: Config, label: str, grid: np.ndarray | None) -> Problems:
-    """Whether interpolation starts above the end of the grid; where nothing is said of it, it is not to stop training."""
-    asked = config.interpolate.t != Interpolate().t and label == config.sample.sampler
-    if not asked or grid is None or config.interpolate.t > grid[-1]:
-        return []
-    return [f"interpolate.t = {config.interpolate.t:g}: the grid of samplers.{label} ends at {grid[-1]:.3g}; start above it"]
 
 
 def _falling(experiment: Experiment, sampler: Sampler) -> np.ndarray:

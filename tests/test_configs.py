@@ -12,6 +12,7 @@ import pytest
 
 from experiments import config as configs
 from experiments.build import build
+from experiments.by_config import built_arms
 from experiments.checks import part_problems
 from experiments.main import main
 from experiments.metrics import rows
@@ -49,6 +50,26 @@ def trees(path: Path) -> list[dict]:
 def test_a_config_names_its_command(path):
     text = (ROOT / path).read_text()
     assert f"--config={path}" in text.split('"""')[1]
+
+
+SHAPES = {"digits": (8, 8, 1), "toy2d": (2,), "mnist": (28, 28, 1)}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(p, marks=[pytest.mark.slow] if p.parent.name == "mnist" or p.stem == "objectives" else [])
+        for p in FILES
+        if p.parent.name in SHAPES
+    ],
+    ids=str,
+)
+def test_a_config_is_accepted_as_it_is_shipped(path):
+    """With every arm, by all that is checked before a compile. For the recipes, which are wide, their shrunk ones stand."""
+    tree = configs.read(str(path), [])
+    arms = configs.arms(tree)
+    assert not configs.problems(tree) + part_problems(tree) + configs.unlike(tree)
+    assert built_arms(arms or {"": tree}, "compare" if arms else "train", SHAPES[path.parent.name])
 
 
 @recipe

@@ -138,8 +138,10 @@ def test_the_subcommand_writes_a_picture_of_points(tmp_path, capsys):
 
 
 def test_pairs_and_times_that_there_are_not_are_refused():
-    made = lambda *overrides: build(Config.model_validate(configs.read(MOONS, [*overrides])), (2,))
-    with pytest.raises(ConfigError, match=r"interpolate\.pairs = 6: 9 held-out examples make 4"):
-        interpolated(made("--config.interpolate.pairs=6"), (), np.zeros((9, 2), np.float32))
-    with pytest.raises(ConfigError, match=r"interpolate\.t = 0\.0001: the grid of samplers\.ancestral ends at"):
-        made("--config.interpolate.t=1e-4")
+    tree = configs.read(MOONS, ["--config.interpolate.pairs=6", "--config.interpolate.t=1e-4"])
+    experiment = build(Config.model_validate(tree), (2,))
+    with pytest.raises(ConfigError) as error:
+        interpolated(experiment, (), np.zeros((9, 2), np.float32))
+    few, late = str(error.value).splitlines()
+    assert few == "interpolate.pairs = 6: 9 held-out examples make 4"
+    assert late.startswith("interpolate.t = 0.0001: the grid of samplers.ancestral ends at")
