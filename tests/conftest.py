@@ -67,10 +67,11 @@ SECONDS_EACH = (
 
 
 def pytest_collection_modifyitems(items):
-    """Of tests that take seconds for each SDE, those of VPSDE's kin are slow."""
+    """Of tests that take seconds for each SDE, those of VPSDE's kin are slow; of weak orders all but VPSDE's."""
     for item in items:
         name, _, of = item.name.partition("[")
-        if name in SECONDS_EACH and any(kin in of for kin in KIN):
+        others = (*KIN, "VESDE", "Straight") if name == "test_weak_order" else KIN
+        if name in SECONDS_EACH and any(sde in of for sde in others):
             item.add_marker(pytest.mark.slow)
 
 

@@ -68,6 +68,7 @@ def test_one_draw_costs_the_mean_logarithm(one_draw):
     close(one_draw.flow, ONE_UNIFORM_DRAW, 3e-3)
 
 
+@pytest.mark.slow
 def test_more_draws_are_a_tighter_bound(one_draw):
     """The mean falls with K, to -log2 P(k)."""
     four, many = bits_over_keys(4, 100).flow, bits_over_keys(64, 8).flow
@@ -105,6 +106,7 @@ def test_the_dequantizer_adds_up_over_pixels():
     assert float(whole) == pytest.approx(float(sum(parts)), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_a_fitted_dequantizer_beats_the_uniform():
     """On the skewed cells, by most of what there is to gain, and it stays a bound."""
     bound = lambda params, key, k, u: -log_density(SCALER.place(k, u)) - math.log(2 / 3)
@@ -138,6 +140,7 @@ def in_eights(experiment):
     return measure(experiment("evaluate.batch=8"), (), TEST)
 
 
+@pytest.mark.slow
 def test_every_example_counts_once_whatever_the_batch(experiment, in_eights):
     """Eleven examples in batches of 8 and of 16, the last one partial: the same bits.
 

@@ -165,6 +165,7 @@ DIFFERENT = [
 
 
 @pytest.mark.parametrize(("one", "other"), DIFFERENT, ids=[str(other) for _, other in DIFFERENT])
+@pytest.mark.slow
 def test_every_option_does_something(one, other):
     """Equal parameters by name give another image, where the options do not change what parameters there are."""
     nets = [partial(SMALL, **each) for each in (one, other)]
@@ -174,6 +175,7 @@ def test_every_option_does_something(one, other):
 
 
 @pytest.mark.parametrize(("init_scale", "progressive"), [(0.0, "none"), (0.0, "output_skip"), (1.0, "output_skip")])
+@pytest.mark.slow
 def test_starts_at_zero_unless_init_scale(init_scale, progressive):
     """By what reads the image out."""
     net = functional(partial(SMALL, multipliers=(1,), attention=(), progressive=progressive, init_scale=init_scale))

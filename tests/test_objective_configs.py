@@ -39,10 +39,12 @@ def points(n: int) -> jax.Array:
     "overrides",
     [
         ["objective=dsm", "times=loss_aware", "weight=min_snr"],
-        ["objective=ism", "times={'name': 'log_normal', 'unbiased': False}", "weight=edm"],
-        ["objective=ssm", "times=logit_normal", "weight=p2"],
+        pytest.param(
+            ["objective=ism", "times={'name': 'log_normal', 'unbiased': False}", "weight=edm"], marks=pytest.mark.slow
+        ),
+        pytest.param(["objective=ssm", "times=logit_normal", "weight=p2"], marks=pytest.mark.slow),
         ["objective=ssm_vr", "times={'name': 'importance', 't_min': 0.01}", "weight=None"],
-        [DISCRETE, "objective=vlb", "weight=None"],
+        pytest.param([DISCRETE, "objective=vlb", "weight=None"], marks=pytest.mark.slow),
         [DISCRETE, "objective=hybrid", "weight=None"],
     ],
     ids=lambda overrides: " ".join(overrides[:2]),

@@ -139,6 +139,7 @@ def test_loss_aware_is_importance_until_every_bin_is_seen(sde):
 
 
 @pytest.mark.parametrize("sde", [VPSDE(), SDES["Straight"]])
+@pytest.mark.slow
 def test_loss_aware_leaves_no_variance_on_a_loss_it_can_tell_apart(sde):
     """Where l/|y'| is constant in each bin, l/p is constant after one batch: p_b ~ m_b; importance has a lot left."""
     times = loss_aware(sde, 8, uniform_share=1e-6)
