@@ -89,6 +89,8 @@ def _command(arguments: argparse.Namespace, overrides: list[str], line: str) -> 
         bridge(arguments, overrides)
     else:
         if command == "replay":
+            if not (arguments.run / "config.json").is_file():
+                raise StorageError(f"{arguments.run} holds no run")
             arguments.config, arguments.workdir = str(arguments.run / "config.json"), arguments.run
         elif arguments.distributed:
             parallel.join(arguments.distributed)
