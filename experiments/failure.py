@@ -6,6 +6,7 @@ import ctypes
 import os
 import re
 import signal
+import time
 from typing import Any
 
 import jax
@@ -56,18 +57,25 @@ class Ending:
         self.code: int | None = None
         self._keep: Any = None
 
+    def first(self, code: int) -> bool:
+        """Whether nothing was said yet of how this process ends; who is first says it, and with what code."""
+        if self.code is not None:
+            return False
+        self.code = code
+        return True
+
     def prepare(self, who: str) -> None:
         """From here on an abort is a line of `who`, and the code that the process was ending with, or else 5."""
 
         # Of C, for Python would run a handler of its own only after the abort.
         @ctypes.CFUNCTYPE(None, ctypes.c_int)
         def aborted(number: int) -> None:
-            if self.code is None:
-                code = Interrupted.exit_code if stop.asked else LostError.exit_code
+            if self.first(Interrupted.exit_code if stop.asked else LostError.exit_code):
                 why = "stopped" if stop.asked else "another process is gone, or did not come"
                 os.write(2, f"{who}: {why} (TF_CPP_MIN_LOG_LEVEL=0 shows what jaxlib says of it)\n{AGAIN}\n".encode())
-                os._exit(code)
-            os._exit(self.code)
+            else:
+                time.sleep(0.2)  # the main thread may be in the middle of its words
+            os._exit(self.code or 0)
 
         self._keep = aborted  # or it is collected, and C jumps into nothing
         libc = ctypes.CDLL(None)

@@ -38,6 +38,7 @@ def main(argv: list[str] | None = None) -> int:
     0 done, 2 config, 3 data, 4 numerics, 5 storage, 6 another process is at it, 75 stopped and saved.
     """
     argv = sys.argv[1:] if argv is None else argv
+    ending.code = None
     parser = cli.parser()
     arguments, overrides = parser.parse_known_args(argv)
     if overrides and arguments.command in ("matrix", "ckpt"):
@@ -53,13 +54,13 @@ def main(argv: list[str] | None = None) -> int:
     except Exception as error:
         known = explained(error)
         if known is None:
-            ending.code = 1
+            ending.first(1)
             raise
         code = _said(arguments.command, known, known.exit_code)
         if isinstance(known, LostError):
             os._exit(code)  # the usual way out waits for the others
         return code
-    ending.code = 0
+    ending.first(0)
     return 0
 
 
@@ -70,8 +71,8 @@ def _but_tensorstore(report: Any) -> None:
 
 
 def _said(command: str, words: object, code: int) -> int:
-    print(f"{command}: {lines(words)}", file=sys.stderr, flush=True)
-    ending.code = code
+    if ending.first(code):
+        print(f"{command}: {lines(words)}", file=sys.stderr, flush=True)
     return code
 
 

@@ -220,7 +220,6 @@ REFUSED = {
     "--config.sde={'name': 'ddpm_table', 'n': 1}": "greater than or equal to 2",
     "--config.sde={'name': 'ddpm_table', 'beta_n': 1.0}": "less than 1",
     "--config.times.t_min=1.0": "must be in [0, 1)",
-    "--config.interpolate.t=0.01": "the grid of samplers.ancestral ends at",
     "--config.data.flip=True": "is for images [H, W, C]",
     "--config.sde.name=builtins:print": "sde: builtins:print makes a NoneType, not a SDE",
     "--config.times.name=math:": "cannot import 'math:'",
