@@ -1,4 +1,4 @@
-"""Checkpoints of the training state, by Orbax: sealed with a digest of every leaf, and used only where the seal holds.
+"""Checkpoints of the training state, by Orbax: sealed as they are saved, and used only where the seal holds.
 
 Orbax saves atomically; but it restores a flipped bit as it is, casts to what is asked for, and takes any folder with a number
 for a step. So the seal says what was saved, by whom, and a step that is otherwise is set aside.
@@ -11,31 +11,17 @@ import re
 import shutil
 from collections.abc import Iterator
 from contextlib import suppress
-from hashlib import sha256
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 import orbax.checkpoint as ocp
 
 from experiments import parallel
-from experiments.errors import NumericsError, StorageError
+from experiments.errors import StorageError, brief
 from experiments.interrupt import Interrupted, stop
 from experiments.progress import say
-from experiments.state import named
-
-FORMAT = 1
-"""Of what a step's folder holds; a later OneSDE reads every earlier one."""
-
-
-class Damaged(Exception):
-    """A step's folder is not what was saved; `kind` is the suffix that it is set aside under."""
-
-    def __init__(self, why: str, kind: str = "corrupt"):
-        super().__init__(why)
-        self.kind = kind
+from experiments.seal import Damaged, check_arrays, check_content, check_origin, sealed
 
 
 def saved_steps(folder: Path) -> list[int]:
@@ -66,7 +52,7 @@ class Checkpoints:
         except OSError:
             raise
         except Exception as error:  # of the _CHECKPOINT_METADATA of some step, which it reads to list them
-            raise StorageError(f"{self._folder} has a step that Orbax cannot list ({_brief(error)}): move it away") from error
+            raise StorageError(f"{self._folder} has a step that Orbax cannot list ({brief(error)}): move it away") from error
 
     def __enter__(self) -> Checkpoints:
         stop.writing = lambda: self._manager.is_saving_in_progress()
@@ -77,7 +63,7 @@ class Checkpoints:
             self._manager.close()
         except Exception as error:
             if kind in (None, Interrupted):  # which would say that all is saved
-                raise StorageError(f"the last checkpoint in {self._folder} was not written: {_brief(error)}") from error
+                raise StorageError(f"the last checkpoint in {self._folder} was not written: {brief(error)}") from error
         finally:
             stop.writing = lambda: False
 
@@ -92,8 +78,8 @@ class Checkpoints:
         StorageError where it cannot be written: a full disk is tried again after all but the newest step are gone.
         """
         if step not in self.steps():
-            seal = {"format": FORMAT, "run": self._run, "onesde": version("onesde"), "step": step, "leaves": sealed(state)}
-            args = ocp.args.Composite(state=ocp.args.StandardSave(state), seal=ocp.args.JsonSave(seal))
+            seal = ocp.args.JsonSave(sealed(state, self._run, step))
+            args = ocp.args.Composite(state=ocp.args.StandardSave(state), seal=seal)
             before = self._write(step, args, _bytes(state), wait)
             return step if wait else before
         if wait:
@@ -115,7 +101,7 @@ class Checkpoints:
                 raise
             except Exception as error:
                 if not _is_full(error):
-                    raise StorageError(f"checkpoint {step} cannot be written to {self._folder}: {_brief(error)}") from error
+                    raise StorageError(f"checkpoint {step} cannot be written to {self._folder}: {brief(error)}") from error
                 if jax.process_count() == 1:  # of several, the others wait in the middle of the save
                     self._make_room()
                 if last_try or jax.process_count() > 1:
@@ -205,48 +191,26 @@ class Checkpoints:
     def _read(self, step: int, target: Any) -> Any:
         """The state of a step if it is what was saved; else Damaged, or StorageError for what is whole but not for us."""
         seal = self._seal(step)
-        wanted = {name: [list(leaf.shape), str(leaf.dtype)] for name, leaf in named(target).items()}
-        stored = {name: leaf[:2] for name, leaf in seal["leaves"].items()}
-        if differing := sorted(name for name in wanted.keys() | stored.keys() if wanted.get(name) != stored.get(name)):
-            name = differing[0]
-            raise StorageError(
-                f"the checkpoint {self._folder}/{step} holds other arrays than this config builds "
-                f"({len(differing)}, as {name}: {stored.get(name)} there, {wanted.get(name)} here): "
-                "use the run's own config, or another --workdir"
-            )
+        check_arrays(seal, target, self._folder / str(step))
         try:
             state = self._manager.restore(step, args=ocp.args.Composite(state=ocp.args.StandardRestore(target)))["state"]
         except Exception as error:
             self._raise_unless_damage(step, error)
-            raise Damaged(f"cannot be read ({_brief(error)})") from error
-        for name, leaf in named(state).items():
-            if _digest(leaf) != seal["leaves"][name][2]:
-                raise Damaged(f"is not as it was saved: {name} differs")
+            raise Damaged(f"cannot be read ({brief(error)})") from error
+        check_content(seal, state)
         return state
 
     def _seal(self, step: int) -> dict[str, Any]:
         """The seal of a step of this run and of a format that we know."""
-        if (self._folder / str(step) / "default").is_dir():
-            raise StorageError(
-                f"{self._folder}/{step} is from before checkpoints were sealed: train anew, in another --workdir"
-            )
+        folder = self._folder / str(step)
+        if (folder / "default").is_dir():
+            raise StorageError(f"{folder} is from before checkpoints were sealed: train anew, in another --workdir")
         try:
             seal = self._manager.restore(step, args=ocp.args.Composite(seal=ocp.args.JsonRestore()))["seal"]
-            later, made_by = seal["format"] > FORMAT, seal["onesde"]
         except Exception as error:
             self._raise_unless_damage(step, error)
-            raise Damaged(f"has no seal that can be read ({_brief(error)})") from error
-        if later:  # whatever else it holds
-            raise StorageError(f"{self._folder}/{step} was made by OneSDE {made_by}; you have {version('onesde')}: upgrade")
-        try:
-            whole = seal["step"] == step and all(len(leaf) == 3 for leaf in seal["leaves"].values())
-            run = seal["run"]
-        except Exception as error:
-            raise Damaged(f"has a seal of another form ({_brief(error)})") from error
-        if not whole:
-            raise Damaged("has a seal that is not of this step")
-        if run != self._run:
-            raise Damaged("is of another run", "foreign")
+            raise Damaged(f"has no seal that can be read ({brief(error)})") from error
+        check_origin(seal, self._run, step, folder)
         return seal
 
     def _raise_unless_damage(self, step: int, error: Exception) -> None:
@@ -254,7 +218,7 @@ class Checkpoints:
         if isinstance(error, (MemoryError, jax.errors.JaxRuntimeError)):
             raise error
         if _errno(error) not in (None, errno.ENOENT, errno.ENOTDIR, errno.EISDIR):
-            why = f"{self._folder}/{step} cannot be read now ({_brief(error)})"
+            why = f"{self._folder}/{step} cannot be read now ({brief(error)})"
             raise StorageError(f"{why}; nothing was set aside, and the same command tries again") from error
 
     def _set_aside(self, step: int, damage: Damaged) -> None:
@@ -279,24 +243,12 @@ class Checkpoints:
             except (Damaged, StorageError) as error:
                 yield step, str(error)
             except Exception as error:
-                yield step, f"cannot be read ({_brief(error)})"
-
-
-def sealed(state: Any) -> dict[str, list[Any]]:
-    """[shape, dtype, SHA-256] of every leaf by its path. NumericsError for a state that is not finite."""
-    leaves = {name: parallel.gather(leaf) for name, leaf in named(state).items()}
-    if bad := [name for name, leaf in leaves.items() if not np.isfinite(leaf).all()]:
-        raise NumericsError(f"{len(bad)} arrays of the state are not finite, as {bad[0]}; it is not saved")
-    return {name: [list(leaf.shape), str(leaf.dtype), _digest(leaf)] for name, leaf in leaves.items()}
+                yield step, f"cannot be read ({brief(error)})"
 
 
 def _shapes(tree: Any) -> Any:
     """What Orbax is to restore, on every device."""
     return jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=parallel.replicated()), tree)
-
-
-def _digest(leaf: Any) -> str:
-    return sha256(parallel.gather(leaf).tobytes()).hexdigest()
 
 
 def _bytes(state: Any) -> int:
@@ -317,8 +269,3 @@ def _errno(error: BaseException | None) -> int | None:
             return int(told[1])
         error = error.__cause__ or error.__context__
     return None
-
-
-def _brief(error: BaseException) -> str:
-    """Its kind and the beginning of what it says: Orbax and TensorStore say a page."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"

@@ -10,6 +10,11 @@ def printable(text: object) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
 
 
+def brief(error: BaseException) -> str:
+    """Its kind and the beginning of what it says: Orbax and TensorStore say a page."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
+
+
 class UserError(Exception):
     """One message, or one line per problem."""
 

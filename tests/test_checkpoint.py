@@ -15,8 +15,9 @@ import numpy as np
 import pytest
 
 from experiments import parallel
-from experiments.checkpoint import FORMAT, Checkpoints
+from experiments.checkpoint import Checkpoints
 from experiments.errors import NumericsError, StorageError
+from experiments.seal import FORMAT
 
 RUN = "this run"
 
