@@ -13,6 +13,7 @@ from experiments.checkpoint import Checkpoints, saved_steps
 from experiments.errors import StorageError
 from experiments.files import write_text
 from experiments.metrics import rows
+from experiments.pictures import pictures_after
 from experiments.progress import say
 from experiments.record import Record, read
 from experiments.resume import state_shapes
@@ -32,7 +33,7 @@ def go_back(run: Path, step: int) -> None:
         return
     aside = run / "abandoned" / datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")
     later = [run / "checkpoints" / str(s) for s in saved if s > step]
-    later += [path for path in (run / "samples").glob("step_*.png") if path.stem[5:].isdecimal() and int(path.stem[5:]) > step]
+    later += pictures_after(run, step)
     for path in later:
         (aside / path.parent.name).mkdir(parents=True, exist_ok=True)
         path.rename(aside / path.parent.name / path.name)

@@ -24,6 +24,7 @@ from experiments.errors import NumericsError
 from experiments.files import write_text
 from experiments.interrupt import Interrupted, stop
 from experiments.metrics import Log
+from experiments.pictures import picture_at, pictures_after
 from experiments.progress import progress, say
 from experiments.randomness import Purpose, stream
 from experiments.record import Record, imported
@@ -39,7 +40,7 @@ def train(experiment: Experiment, data: Dataset, workdir: Path, record: Record) 
     one_call = make_step(experiment, optimizer, stream(seed, Purpose.STEP))
     # The step's number also apart from the state, which the next call takes: something to wait for.
     advance = parallel.pmapped(lambda state, batches: ((after := one_call(state, batches)), after.step))
-    picture = _picture(experiment, workdir / "samples")
+    picture = _picture(experiment, workdir)
 
     with Checkpoints(workdir / "checkpoints", record.id, config.keep) as checkpoints:
         state = _begun(experiment, optimizer, checkpoints, workdir, record)
@@ -48,7 +49,8 @@ def train(experiment: Experiment, data: Dataset, workdir: Path, record: Record) 
         if step > config.steps:
             say(f"{workdir} is at step {step} already, beyond train.steps = {config.steps}")
         checkpoints.room_for(state, saves=2 + (config.steps - step) // min(config.checkpoint_every, config.sample_every))
-        _forget_pictures(workdir / "samples", step)
+        for path in pictures_after(workdir, step) if parallel.first() else ():  # of a lost run, which are drawn again
+            path.unlink()
         log = Log(workdir / "metrics.jsonl", step, optimizer_rate(config))
 
         def due(every: int) -> bool:
@@ -124,21 +126,14 @@ def _begun(
     return resumed._replace(tally=resumed.tally._replace(streak=streak))
 
 
-def _forget_pictures(folder: Path, step: int) -> None:
-    """What a lost run drew after its last checkpoint is drawn again."""
-    for path in folder.glob("step_*.png") if parallel.first() else ():
-        if path.stem[5:].isdecimal() and int(path.stem[5:]) > step:
-            path.unlink()
-
-
-def _picture(experiment: Experiment, folder: Path) -> Callable[[Any, int], None]:
+def _picture(experiment: Experiment, run: Path) -> Callable[[Any, int], None]:
     """picture(params, step): samples as a file that is not drawn twice. Where they are not finite training goes on without."""
     config = experiment.config
     sampler = config.samplers[config.sample.sampler]
     draw = drawing(experiment, sampler)
 
     def picture(params: Any, step: int) -> None:
-        path = folder / f"step_{step:07d}.png"
+        path = picture_at(run, step)
         if not parallel.everywhere(path.exists()):
             drawn = draw(params, config.sample.seed, min(config.sample.n, 64), sampler.n)
             if why := unsound(drawn, experiment.grid(sampler, sampler.n)):
