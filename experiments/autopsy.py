@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import traceback
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,10 @@ from experiments.update import draw, example_loss
 
 
 def autopsy(experiment: Experiment, data: Dataset, state: State, step: int) -> dict[str, Any]:
-    """The report on step `step`, from the `state` before it, as JSON values.
+    """The report on step `step`, from the `state` before it, for `write_json`.
 
     It names the examples that were not finite, with their times and their places in the training data, and has the norm of each
-    module's gradient, null where that is not finite.
+    module's gradient.
     """
     config, one_loss = experiment.config, example_loss(experiment)
     state = jax.tree.map(parallel.gather, state)  # each process examines the whole batch by itself
@@ -34,19 +35,15 @@ def autopsy(experiment: Experiment, data: Dataset, state: State, step: int) -> d
     def examine(state: State, levels: jax.Array) -> tuple[Any, ...]:
         drawn = draw(experiment, stream(config.seed, Purpose.STEP), state.times, jnp.asarray(step), len(levels))
 
-        def one(example: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[jax.Array, Any]:
-            key, k, t = example
-            return jax.value_and_grad(one_loss)(state.params, key, k, t)
-
         # One example at a time: all of their gradients at once would not fit in memory.
         def add(total: Any, example: Any) -> tuple[Any, Any]:
-            weight, *example = example
-            loss, gradient = one(tuple(example))
+            key, k, t, weight = example
+            loss, gradient = jax.value_and_grad(one_loss)(state.params, key, k, t)
             total = jax.tree.map(lambda a, g: a + weight * g / len(levels), total, gradient)
             return total, (loss, optax.global_norm(gradient))
 
         zero = jax.tree.map(jnp.zeros_like, state.params)
-        examples = drawn.inverse_density, drawn.keys, levels, drawn.t
+        examples = drawn.keys, levels, drawn.t, drawn.inverse_density
         gradient, (loss, norm) = jax.lax.scan(add, zero, examples)
         return drawn.t, loss, norm, jax.tree.map(lambda g: jnp.sqrt(jnp.sum(g**2)), gradient)
 
@@ -66,16 +63,16 @@ def autopsy(experiment: Experiment, data: Dataset, state: State, step: int) -> d
                 "in_batch": int(i),
                 "in_data": int(rows[i]),
                 "t": float(t[i]),
-                "loss": _finite(loss[i]),
-                "grad_norm": _finite(norm[i]),
+                "loss": float(loss[i]),
+                "grad_norm": float(norm[i]),
             }
             for i in np.flatnonzero(bad)
         ],
         "batch": len(rows),
         "t_histogram": {"edges": edges.tolist(), "not_finite": counts.tolist()},
-        "modules": {module: _finite(square**0.5) for module, square in squares.items()},
-        "parameters_finite": all(bool(np.isfinite(parallel.gather(leaf)).all()) for leaf in jax.tree.leaves(state.params)),
-        "largest_parameter": max(float(np.abs(parallel.gather(leaf)).max()) for leaf in jax.tree.leaves(state.params)),
+        "modules": {module: square**0.5 for module, square in squares.items()},
+        "parameters_finite": all(bool(np.isfinite(leaf).all()) for leaf in jax.tree.leaves(state.params)),
+        "largest_parameter": max(float(np.abs(leaf).max()) for leaf in jax.tree.leaves(state.params)),
     }
 
 
@@ -83,7 +80,7 @@ def sentence(found: dict[str, Any]) -> str:
     """The report in a line."""
     examples = found["examples"]
     times = [example["t"] for example in examples]
-    modules = [module for module, norm in found["modules"].items() if norm is None]
+    modules = [module for module, norm in found["modules"].items() if not math.isfinite(norm)]
     span = f", t from {min(times):.3g} to {max(times):.3g}" if times else ""
     where = f"; {len(modules)} of {len(found['modules'])} modules, as {modules[0]}" if modules else ""
     return f"in step {found['step']} {len(examples)} of {found['batch']} examples{span}{where}"
@@ -103,8 +100,3 @@ def first_nan(experiment: Experiment, data: Dataset, state: State, step: int) ->
         *_, last = (f for f in traceback.extract_tb(error.__traceback__) if "site-packages" not in f.filename)
         return f"{Path(last.filename).parent.name}/{Path(last.filename).name}:{last.lineno} in {last.name}: {last.line}"
     return None
-
-
-def _finite(value: Any) -> float | None:
-    """The number; null where it is not finite: JSON has no nan."""
-    return float(value) if np.isfinite(value) else None

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import math
 import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 PART = ".part-"
 
@@ -28,6 +31,19 @@ def write_text(path: Path, text: str) -> None:
     """`text` as the file's whole content."""
     with replacing(path) as part:
         part.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, tree: Any) -> None:
+    """`tree` as the file's whole content, with null for every number that is not finite: JSON has no nan."""
+    write_text(path, json.dumps(_without_nan(tree), indent=1, allow_nan=False, ensure_ascii=False))
+
+
+def _without_nan(tree: Any) -> Any:
+    if isinstance(tree, dict):
+        return {key: _without_nan(value) for key, value in tree.items()}
+    if isinstance(tree, list | tuple):
+        return [_without_nan(value) for value in tree]
+    return None if isinstance(tree, float) and not math.isfinite(tree) else tree
 
 
 def sweep(folder: Path) -> None:

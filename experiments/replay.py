@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ from experiments.build import Experiment
 from experiments.checkpoint import Checkpoints
 from experiments.data import Dataset
 from experiments.errors import ConfigError, StorageError
-from experiments.files import write_text
+from experiments.files import write_json
 from experiments.progress import progress, say
 from experiments.randomness import Purpose, stream
 from experiments.record import Record
@@ -50,8 +50,8 @@ def replay(experiment: Experiment, data: Dataset, run: Path, record: Record, ste
     found = autopsy(experiment, data, state, step)
     found["first"] = first_nan(experiment, data, state, step)
     path = run / f"replay_{step}.json"
-    write_text(path, json.dumps(found, indent=1))
-    if not found["examples"] and None not in found["modules"].values():
+    write_json(path, found)
+    if not found["examples"] and all(math.isfinite(norm) for norm in found["modules"].values()):
         say(f"step {step} is finite: gradient norms of its modules, and all else, are in {path}")
     else:
         say(f"{sentence(found)}\nfirst at {found['first'] or 'no single operation'}\nall of it is in {path}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from base64 import b64encode
 from pathlib import Path
@@ -13,7 +12,7 @@ from jinja2 import Environment, PackageLoader
 
 from experiments import plots
 from experiments.config import flat
-from experiments.files import replacing, write_text
+from experiments.files import replacing, write_json, write_text
 
 
 def write(workdir: Path, results: dict[str, Any], pictures: dict[str, dict[str, Any]], real: np.ndarray) -> Path:
@@ -25,8 +24,7 @@ def write(workdir: Path, results: dict[str, Any], pictures: dict[str, dict[str, 
     grids = {arm: drawn["grids"] for arm, drawn in pictures.items()}
     process = {arm: drawn["process"] for arm, drawn in pictures.items()}
     workdir.mkdir(parents=True, exist_ok=True)
-    as_json = json.dumps(_without_nan(results), indent=1, allow_nan=False, ensure_ascii=False)
-    write_text(workdir / "report.json", as_json)
+    write_json(workdir / "report.json", results)
     labels = {arm["name"]: arm["label"] for arm in results["arms"]}
     figures = {
         "quality": plots.quality_against_nfe(results),
@@ -108,15 +106,6 @@ def _mean_error(summary: dict[str, Any]) -> str:
         return f"— ({summary['non_finite']} not finite)"
     error = summary["std_error"]
     return f"{summary['mean']:.3f}" + (f" ± {error:.3f}" if math.isfinite(error) else "")
-
-
-def _without_nan(tree: Any) -> Any:
-    """The tree with null for every number that is not finite: JSON has no nan."""
-    if isinstance(tree, dict):
-        return {key: _without_nan(value) for key, value in tree.items()}
-    if isinstance(tree, list | tuple):
-        return [_without_nan(value) for value in tree]
-    return None if isinstance(tree, float) and not math.isfinite(tree) else tree
 
 
 def _data_uri(path: Path) -> str:

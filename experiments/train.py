@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from experiments.checkpoint import Checkpoints
 from experiments.data import Dataset
 from experiments.draw import drawing, save_images, unsound
 from experiments.errors import NumericsError
-from experiments.files import write_text
+from experiments.files import write_json
 from experiments.interrupt import Interrupted, stop
 from experiments.metrics import Log
 from experiments.pictures import picture_at, pictures_after
@@ -156,7 +155,7 @@ def _end(experiment: Experiment, data: Dataset, state: State, checkpoints: Check
     found = autopsy(experiment, data, before, last)
     path = workdir / "nan_report.json"
     if parallel.first():
-        write_text(path, json.dumps(found, indent=1))
+        write_json(path, found)
     checkpoints.save(last, before, wait=True)
     bad = experiment.config.train.bad_steps
     raise NumericsError(

@@ -1,10 +1,13 @@
 """What the report says, and what its pictures show."""
 
+import json
+
 import numpy as np
 import pytest
 
+from experiments.files import write_json
 from experiments.plots import picture
-from experiments.report import _mean_error, _number, _spread, _without_nan
+from experiments.report import _mean_error, _number, _spread
 
 
 def test_each_image_is_in_its_place():
@@ -35,5 +38,6 @@ def test_a_mean_comes_with_its_standard_error_or_with_what_failed():
     assert _mean_error({"mean": nan, "std_error": nan, "non_finite": 3}) == "— (3 not finite)"
 
 
-def test_json_has_null_for_nan():
-    assert _without_nan({"a": [1.0, float("nan")], "b": float("inf")}) == {"a": [1.0, None], "b": None}
+def test_json_has_null_for_nan(tmp_path):
+    write_json(tmp_path / "it.json", {"a": [1.0, float("nan")], "b": float("inf")})
+    assert json.loads((tmp_path / "it.json").read_text()) == {"a": [1.0, None], "b": None}
