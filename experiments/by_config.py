@@ -36,8 +36,6 @@ from experiments.state import State
 from experiments.tiny import tiny
 from experiments.train import train
 
-UNTRAINED = "{run} holds no run: train it first, by the same command with `train`"
-
 
 def run(arguments: argparse.Namespace, overrides: list[str], line: str) -> None:
     """A command by a config, and replay: everything that can be refused is refused first."""
@@ -63,14 +61,12 @@ def run(arguments: argparse.Namespace, overrides: list[str], line: str) -> None:
     folders = {name: workdir / name for name in built}
     digest = data.digest if data else ""
     allowed = getattr(arguments, "allow_change", [])
+    if command not in ("train", "compare") and not (workdir / "config.json").exists():
+        raise StorageError(f"{workdir} holds no run: train it first, by the same command with `train`")
     if command in ("sample", "interpolate", "replay"):  # which look at a run that may be in training
-        if not (workdir / "config.json").exists():
-            raise StorageError(UNTRAINED.format(run=workdir))
         refuse_changes(workdir, built[""].config, digest if command == "replay" else "", allowed)
         look(command, built[""], data, workdir, arguments)
         return
-    if command == "evaluate" and not (workdir / "config.json").exists():
-        raise StorageError(UNTRAINED.format(run=workdir))
     with ExitStack() as held:
         target = getattr(arguments, "fork", None)
         if target and target.resolve() == workdir.resolve():

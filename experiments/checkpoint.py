@@ -182,10 +182,8 @@ class Checkpoints:
             state, damage = self._read(step, target), None
         except Damaged as found:
             state, damage = None, found
-        if damage is None and not parallel.everywhere(damage is None):
-            damage = Damaged("another process cannot read it")
-        elif damage is not None:
-            parallel.everywhere(False)
+        if not parallel.everywhere(damage is None):
+            damage = damage or Damaged("another process cannot read it")
         return state, damage
 
     def _read(self, step: int, target: Any) -> Any:

@@ -69,13 +69,14 @@ def check(sources: Sources, config: Data, listing: Path | None = None) -> Report
     most = max(shapes, key=lambda shape: shapes[shape], default=())
     bad += [Bad(one.name, f"its shape is {one.shape}, most have {most}") for one in train + test if one.shape != most]
     warnings = _repeated(train, test) + _unclassed(train, printable(config.train)) + _unclassed(test, printable(config.test))
-    for warning in warnings + _uncovered(train, test):
+    warnings += _uncovered(train, test)
+    for warning in warnings:
         say(f"warning: {warning}")
     total = len(sources.train) + len(sources.test)
     if bad:
         raise DataError(_complaint(bad, total, listing))
     say(f"data check: all {total} examples can be used")
-    return Report(len(train), len(test), shapes, kinds, bad, warnings + _uncovered(train, test))
+    return Report(len(train), len(test), shapes, kinds, bad, warnings)
 
 
 def _seen(source: Any, i: int, origin: str, levels: int) -> Seen | Bad:

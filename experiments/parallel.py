@@ -106,9 +106,14 @@ def everywhere(so: bool) -> bool:
     return so if jax.process_count() == 1 else bool(multihost_utils.process_allgather(np.array(so)).all())
 
 
+def stop_asked() -> bool:
+    """Whether any process was asked to stop; all of them must ask."""
+    return not everywhere(not stop.asked)
+
+
 def stop_if_asked() -> None:
     """Raises Interrupted if any process was asked to stop, in all of them: one that goes on alone waits for the others."""
-    if not everywhere(not stop.asked):
+    if stop_asked():
         stop.asked = True
         stop.check()
 

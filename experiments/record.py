@@ -141,9 +141,10 @@ def differences(run: Path, config: Config, data: str, allowed: list[str]) -> lis
 
 def refuse_changes(run: Path, config: Config, data: str, allowed: list[str]) -> None:
     """ConfigError with the first `differences` and the ways on, if there are any; or with a key that no config has."""
+    known = list(configs.flat(config.model_dump()))
     for key in allowed:
-        if key != "data" and not any(f"{known}.".startswith(f"{key}.") for known in configs.flat(config.model_dump())):
-            raise ConfigError(f"--allow-change={key}: no such key{configs.nearest(key, [*configs.flat(config.model_dump())])}")
+        if key != "data" and not any(f"{one}.".startswith(f"{key}.") for one in known):
+            raise ConfigError(f"--allow-change={key}: no such key{configs.nearest(key, known)}")
     if changed := differences(run, config, data, allowed):
         key = changed[0].partition(":")[0]
         raise ConfigError(

@@ -61,7 +61,7 @@ def train(experiment: Experiment, data: Dataset, workdir: Path, record: Record) 
             stop.unsaved = False
 
         if step < config.steps:
-            if not parallel.everywhere(not stop.asked):
+            if parallel.stop_asked():
                 raise Interrupted(f"stopped at step {step}, before any other; the same command goes on from there")
             say("\n".join(anatomy(experiment)))
             say(
@@ -81,7 +81,7 @@ def train(experiment: Experiment, data: Dataset, workdir: Path, record: Record) 
                 step += calls
                 stop.unsaved = True
 
-                stopping = not parallel.everywhere(not stop.asked)
+                stopping = parallel.stop_asked()
                 saving = due(config.checkpoint_every) or due(config.sample_every) or stopping
                 if (saving or due(config.log_every)) and int(state.tally.streak) >= config.bad_steps:
                     _end(experiment, data, state, checkpoints, workdir)
