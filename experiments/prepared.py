@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 from filelock import FileLock
 
@@ -57,17 +56,20 @@ def _importing_nothing() -> Iterator[None]:
     """Inside, a dataset's features are TFDS's own or of modules that are imported: its files could name any, to be run."""
     from tensorflow_datasets.core.features.feature import FeatureConnector
 
-    find = FeatureConnector.cls_from_name
+    find, theirs = FeatureConnector.cls_from_name, vars(FeatureConnector)["cls_from_name"]  # bound, and to be put back
 
-    def found(name: str) -> Any:
-        module = name.rpartition(".")[0]
-        if module not in sys.modules and not name.startswith("tensorflow_datasets."):
-            told = f"the data's features.json names {name[:200]}, which would run"
+    def found(python_class_name: str) -> Any:
+        module = python_class_name.rpartition(".")[0]
+        if module not in sys.modules and not python_class_name.startswith("tensorflow_datasets."):
+            told = f"the data's features.json names {python_class_name[:200]}, which would run"
             raise DataError(f"{told}: if you trust it, import {module[:200]} in the config file")
-        return find(name)
+        return find(python_class_name)
 
-    with patch.object(FeatureConnector, "cls_from_name", found):
+    FeatureConnector.cls_from_name = found  # whatever a file names comes by here; TFDS has no argument for it
+    try:
         yield
+    finally:
+        FeatureConnector.cls_from_name = theirs
 
 
 def _whole(builder: Any, split: str, again: str) -> None:
