@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from setuptools import setup
+from setuptools import find_packages, setup
 
 setup(
     name="onesde",
@@ -12,19 +12,8 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.11",
-    # Several top-level packages: setuptools refuses to discover them.
-    packages=[
-        "sde_lib",
-        "models",
-        "losses",
-        "samplers",
-        "configs",
-        "configs.digits",
-        "configs.mnist",
-        "configs.toy2d",
-        "experiments",
-        "experiments.bridge",
-    ],
+    # Several top-level packages: setuptools refuses to discover them unless it is told which.
+    packages=find_packages(include=["sde_lib*", "models*", "losses*", "samplers*", "configs*", "experiments*"]),
     package_data={"experiments": ["*.jinja"]},
     install_requires=[
         "jax>=0.10,<0.12",
