@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: demo test test-all bridge-test lint lock clean
+.PHONY: demo test test-all bridge-test bench lint lock clean
 
 demo: .venv/installed  ## DDPM against NCSN on real digits: runs/demo/report.html
 	$(BIN)/python -m experiments compare --config=configs/digits/ddpm_vs_ncsn.py --workdir=runs/demo
@@ -15,6 +15,10 @@ test-all: .venv/installed lint
 bridge-test: .venv/installed  ## torch, diffusers and torch-fidelity, for the tests that skip without them
 	$(BIN)/pip install --quiet --disable-pip-version-check -c requirements.lock -e .[bridge-test]
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps torch-fidelity==0.4.0
+
+bench: .venv/installed  ## steps of training and sampling beside those of diffusers and plain PyTorch: runs/bench
+	$(BIN)/pip install --quiet --disable-pip-version-check -c requirements.lock -e .[bench]
+	$(BIN)/python -m benchmarks.steps --out runs/bench
 
 lint: .venv/installed
 	$(BIN)/ruff check .

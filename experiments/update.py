@@ -97,7 +97,6 @@ def make_step(
     def advance(state: State, batches: jax.Array) -> State:
         if len(batches) > 1:
             return jax.lax.scan(lambda state, batch: (one_step(state, batch), None), state, batches)[0]
-        # XLA:CPU runs a convolution's weight gradient many times slower inside a loop, so one step is no loop.
         return one_step(state, batches[0])
 
     return advance

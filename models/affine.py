@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from einops import rearrange
 from flax import nnx
 from jaxtyping import Array, Float
+
+from models.convolution import convolved, dilated, same, strided
 
 Images = Float[Array, "B H W C"]
 Initializer = Callable[..., Array]
@@ -72,19 +73,14 @@ class Conv(nnx.Module):
         self.bias = nnx.Param(init.bias(fan_in)(rngs.params(), (channels,), jnp.float32)) if bias else None
 
     def __call__(self, x: Images) -> Images:
-        apart, d = x, self.dilation
-        if d > 1:  # taps d apart are neighbours among every d-th pixel; for dilated ones XLA:CPU has no fast convolution
-            far = [(0, -side % d) for side in x.shape[1:3]]
-            apart = rearrange(jnp.pad(x, [(0, 0), *far, (0, 0)]), "b (h i) (w j) c -> (b i j) h w c", i=d, j=d)
-        y = jax.lax.conv_general_dilated(
-            apart,
-            self.kernel[...].astype(x.dtype),
-            window_strides=(self.stride, self.stride),
-            padding="SAME" if self.padding is None else [self.padding] * 2,
-            dimension_numbers=("NHWC", "HWIO", "NHWC"),
-        )
-        if d > 1:
-            y = rearrange(y, "(b i j) h w c -> b (h i) (w j) c", i=d, j=d)[:, : x.shape[1], : x.shape[2]]
+        W = self.kernel[...].astype(x.dtype)
+        n, s = len(W), self.stride
+        around = self.padding and (self.padding, self.padding)
+        padding = around or (same(x.shape[1], n, s), same(x.shape[2], n, s))
+        if self.dilation > 1:
+            y = dilated(x, W, self.dilation)
+        else:
+            y = convolved(x, W, padding) if s == 1 else strided(x, W, s, padding)
         return y if self.bias is None else y + self.bias[...].astype(x.dtype)
 
 

@@ -30,8 +30,19 @@ class GroupNorm(nnx.Module):
         self.bias = nnx.Param(jnp.zeros(channels)) if affine else None
 
     def __call__(self, x: Float[Array, "B *space C"]) -> Float[Array, "B *space C"]:
-        grouped = x.reshape(len(x), -1, self.groups, x.shape[-1] // self.groups)
-        return _scaled(standardize(grouped, (1, 3), self.eps).reshape(x.shape), self.scale, self.bias, x.dtype)
+        # Sums over the pixels of each channel, and the rest on [B, C]: in the backward pass they are such sums again.
+        dtype, x, space = x.dtype, x.astype(jnp.float32), tuple(range(1, x.ndim - 1))
+        mean = self._of_groups(x.mean(space, keepdims=True))
+        var = self._of_groups(((x - mean) ** 2).mean(space, keepdims=True))
+        a, b = jax.lax.rsqrt(var + self.eps), 0.0
+        if self.scale is not None and self.bias is not None:
+            a, b = a * self.scale[...], self.bias[...]
+        return (a * x + (b - a * mean)).astype(dtype)
+
+    def _of_groups(self, m: Float[Array, "B *ones C"]) -> Float[Array, "B *ones C"]:
+        """Of each channel the mean over its group."""
+        grouped = m.reshape(len(m), self.groups, -1)
+        return jnp.broadcast_to(grouped.mean(-1, keepdims=True), grouped.shape).reshape(m.shape)
 
 
 class LayerNorm(nnx.Module):

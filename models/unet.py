@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Literal
 
-import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Key
 
 from models.affine import Conv, Images, Init, fan_avg, linear
+from models.attention import attend
 from models.block import Block, rematerialised
+from models.dropout import Dropout
 from models.fir import WAYS, Kernel
 from models.norm import GroupNorm
 
@@ -45,7 +46,7 @@ class ResidualBlock(Block):
         self.norm1, self.conv1 = GroupNorm(channels_in, eps=eps), Conv(channels_in, channels, init=init, rngs=rngs)
         self.noise = linear(embedding, (1 + scale_shift) * channels, init=init, rngs=rngs)
         self.norm2 = GroupNorm(channels, eps=eps)
-        self.dropout = nnx.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.conv2 = Conv(channels, channels, init=last or fan_avg(0), rngs=rngs)
         mapped = channels != channels_in or (project and way != "same")
         self.skip = linear(channels_in, channels, init=skip or init, rngs=rngs) if mapped else None
@@ -60,7 +61,7 @@ class ResidualBlock(Block):
             h = (1 + scale) * self.norm2(h) + shift
         else:
             h = self.norm2(h + noise)
-        h = self.conv2(self.dropout(nnx.silu(h), deterministic=key is None, rngs=key))
+        h = self.conv2(self.dropout(nnx.silu(h), key))
         x = resample(x, self.kernel)
         return self.rescale * ((x if self.skip is None else self.skip(x)) + h)
 
@@ -94,7 +95,7 @@ class SelfAttention(Block):
         q, k, v = (
             f(h).reshape(batch, -1, channels // self.head_channels, self.head_channels) for f in (self.q, self.k, self.v)
         )
-        return self.rescale * (x + self.out(jax.nn.dot_product_attention(q, k, v).reshape(x.shape)))
+        return self.rescale * (x + self.out(attend(q, k, v).reshape(x.shape)))
 
 
 class Level(nnx.Module):

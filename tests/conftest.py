@@ -67,10 +67,12 @@ SECONDS_EACH = (
 
 
 def pytest_collection_modifyitems(items):
-    """Of tests that take seconds for each SDE, those of VPSDE's kin are slow; of weak orders all but VPSDE's."""
+    """Of tests that take seconds for each SDE, those of VPSDE's kin are slow; of the longest, more."""
     for item in items:
         name, _, of = item.name.partition("[")
-        others = (*KIN, "VESDE", "Straight") if name == "test_weak_order" else KIN
+        others = KIN + {"test_weak_order": ("VESDE", "Straight"), "test_samplers_recover_a_mixture": ("Straight",)}.get(
+            name, ()
+        )
         if name in SECONDS_EACH and any(sde in of for sde in others):
             item.add_marker(pytest.mark.slow)
 
