@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from samplers.step import Step, stateless
+from sde_lib import draws
 from sde_lib.base import SDE, Count, Event, Positive, Scalar, Score, UnitInterval, linear
 
 
@@ -32,7 +33,7 @@ def ancestral(
         _, largest = sde.transition(t, s)
         share = v(x, t) if callable(v) else v
         std = jnp.where(smallest == 0, 0.0, largest**share * smallest ** (1 - share))
-        return mean + std * jax.random.normal(key, x.shape)
+        return mean + std * draws.normal(key, x.shape)
 
     return stateless(update, nfe=1)
 
@@ -51,7 +52,7 @@ def ddim(sde: SDE, score: Score, eta: UnitInterval = 0.0) -> Step:
         eps = -sde.sigma(t) * score_t
         std = jnp.where(s < t, eta * sde.posterior(x, x_0, t, s)[1], 0.0)
         direction = jnp.sqrt(sde.sigma(s) ** 2 - std**2)
-        return sde.alpha(s) * x_0 + direction * eps + std * jax.random.normal(key, x.shape)
+        return sde.alpha(s) * x_0 + direction * eps + std * draws.normal(key, x.shape)
 
     return stateless(update, nfe=1)
 

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool
 
 from samplers.step import Step
+from sde_lib import draws
 from sde_lib.base import SDE, Count, Event, linear
 
 
@@ -24,7 +25,7 @@ def inpaint(step: Step, sde: SDE, known: Event, mask: Bool[Array, "..."]) -> Ste
     def update(key, x, memory, t, s):
         step_key, known_key = jax.random.split(key)
         x, memory = step.update(step_key, x, memory, t, s)
-        return jnp.where(mask, sde.perturb(known, jax.random.normal(known_key, x.shape, x.dtype), s), x), memory
+        return jnp.where(mask, sde.perturb(known, draws.normal(known_key, x.shape, x.dtype), s), x), memory
 
     return step._replace(update=update)
 
@@ -50,7 +51,7 @@ def resample(step: Step, sde: SDE, repeats: Count) -> Step:
         def again(carry, key):
             x_s, _, nfe, gave_up = carry
             back_key, step_key = jax.random.split(key)
-            x_t = alpha_ts * x_s + sigma_ts * jax.random.normal(back_key, x_s.shape, x_s.dtype)
+            x_t = alpha_ts * x_s + sigma_ts * draws.normal(back_key, x_s.shape, x_s.dtype)
             return once(x_t, step.init(x_t), nfe, gave_up, step_key), None
 
         keys, (remembered, nfe, gave_up) = jax.random.split(key, repeats), memory

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, Key
 
 from samplers.ode import integrate
 from samplers.step import Step, sample
+from sde_lib import draws
 from sde_lib.base import SDE, Count, Event, Positive, Scalar, Score, linear
 
 
@@ -67,5 +68,5 @@ def interpolate(
     """
     linear_sde = linear(sde, "interpolate", "encode, slerp and decode serve any SDE")
     noise_key, step_key = jax.random.split(key)
-    x_t = linear_sde.perturb((1 - w) * x_a + w * x_b, jax.random.normal(noise_key, x_a.shape), grid[0])
+    x_t = linear_sde.perturb((1 - w) * x_a + w * x_b, draws.normal(noise_key, x_a.shape), grid[0])
     return sample(step_key, step, x_t, grid, final)[0]

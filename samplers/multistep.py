@@ -12,13 +12,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 from annotated_types import Interval
 from jaxtyping import Array, Float, Int
 
 from samplers.polynomial import integral
 from samplers.step import Step
+from sde_lib import draws
 from sde_lib.base import SDE, Event, LinearSDE, NonNegative, Positive, Scalar, Score, UnitInterval, linear
 
 Order = Annotated[int, Interval(ge=1, le=5)]
@@ -62,7 +62,7 @@ def deis(sde: SDE, score: Score, order: Order = 4, eta: UnitInterval = 0.0, reac
         trust = 1 / (1 + (h / reach) ** 2)
         change = integral(h, 1.0, list(past.l - l_t), list(past.values), past.known, trust)
         x = sde.alpha(s) / sde.alpha(t) * x - sde.alpha(s) * jnp.exp(-l_t) * change
-        return x + sde.sigma(s) * jnp.sqrt(renewed) * jax.random.normal(key, x.shape, x.dtype), past
+        return x + sde.sigma(s) * jnp.sqrt(renewed) * draws.normal(key, x.shape, x.dtype), past
 
     return Step(init=lambda x: Past.none(x, order), update=update, nfe=1)
 
@@ -138,7 +138,7 @@ def _move(key: Any, sde: LinearSDE, x: Event, past: Past, t: Scalar, s: Scalar, 
 def _noised(key: Any, sde: LinearSDE, x: Event, x_0: Event, h: Scalar, eta: Scalar, t: Scalar, s: Scalar) -> Event:
     """sigma_s/sigma_t e^(-eta^2 h) x_t + alpha_s x_0 + sigma_s sqrt(1 - e^(-2 eta^2 h)) z."""
     kept = jnp.where(eta > 0, eta**2 * h, 0.0)  # 0 for the flow, at an infinite h too
-    noise = jax.random.normal(key, x.shape, x.dtype)
+    noise = draws.normal(key, x.shape, x.dtype)
     return (
         sde.sigma(s) / sde.sigma(t) * jnp.exp(-kept) * x
         + sde.alpha(s) * x_0

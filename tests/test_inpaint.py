@@ -24,7 +24,7 @@ from samplers import (
     unipc,
 )
 from samplers.step import stateless
-from sde_lib import VPSDE
+from sde_lib import VPSDE, draws
 
 MEAN = jnp.array([0.5, -0.3, 1.0])
 COVARIANCE = jnp.array([[1.0, 0.6, 0.0], [0.6, 0.5, 0.0], [0.0, 0.0, 0.3]])
@@ -85,7 +85,7 @@ def test_a_mask_broadcasts_over_channels():
 @pytest.fixture
 def noiseless(monkeypatch):
     """Every z is 0: as all here is affine in x and z, a path is the mean of all paths."""
-    monkeypatch.setattr(jax.random, "normal", lambda key, shape=(), dtype=float: jnp.zeros(shape, dtype))
+    monkeypatch.setattr(draws, "normal", lambda key, shape=(), dtype=float: jnp.zeros(shape, dtype))
 
 
 def test_resampling_closes_the_gap_to_the_conditional_mean(noiseless):

@@ -18,7 +18,7 @@ from experiments.interpolate import interpolated
 from experiments.schema import Config
 from samplers import ancestral, decode, encode, interpolate, sample, slerp, uniform_grid
 from samplers.step import stateless
-from sde_lib import VESDE, VPSDE, TableVPSDE
+from sde_lib import VESDE, VPSDE, TableVPSDE, draws
 
 
 def test_decode_inverts_encode(sde):
@@ -89,7 +89,7 @@ def test_interpolation_at_an_end_is_denoising_of_that_example():
     grid = 0.4 * uniform_grid(sde, 10)
     x_a, x_b = jnp.array([-1.0, 0.1]), jnp.array([1.1, 0.4])
     noise_key, step_key = jax.random.split(key)
-    z = jax.random.normal(noise_key, (2,))
+    z = draws.normal(noise_key, (2,))
     for w, x in ((0.0, x_a), (1.0, x_b)):
         alone = sample(step_key, step, sde.perturb(x, z, grid[0]), grid)[0]
         np.testing.assert_allclose(interpolate(key, step, sde, x_a, x_b, w, grid), alone, rtol=1e-6)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from models.attention import attend, divided_last
-from models.dropout import Dropout, hashed
+from models.dropout import Dropout
 from models.norm import GroupNorm, standardize
 
 KEYS = jax.random.split(jax.random.key(0), 4)
@@ -68,18 +68,3 @@ def test_dropout_keeps_its_share_and_the_mean(rate):
     gradient = jax.grad(lambda x: Dropout(rate)(x, KEYS[1]).sum())(jnp.ones(n))
     np.testing.assert_array_equal(gradient, Dropout(rate)(jnp.ones(n), KEYS[1]))
     np.testing.assert_array_equal(Dropout(rate)(jnp.ones(n), None), 1.0)
-
-
-def test_bits_of_the_hash_are_those_of_chance():
-    """Each bit is half the time 1, and agrees with a neighbour's, another key's or another bit as often as chance has it."""
-    n = 1 << 14
-    words = np.asarray(jax.vmap(lambda key: hashed(key, (n,)))(jax.random.split(KEYS[0], 8)))
-    bits = (words[:, :, None] >> np.arange(32, dtype=np.uint32)) & 1
-    signs = 1.0 - 2.0 * bits.reshape(8, n, 32)
-    bound = 5.5 / np.sqrt(n)
-    assert np.abs(signs.mean(1)).max() < bound
-    for lag in (1, 2, 32, 256):
-        assert np.abs((signs[:, lag:] * signs[:, :-lag]).mean(1)).max() < bound
-    assert np.abs((signs[1:] * signs[:-1]).mean(1)).max() < bound
-    across = np.einsum("kni,knj->kij", signs, signs) / n
-    assert np.abs(across - np.eye(32)).max() < bound

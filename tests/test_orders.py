@@ -22,7 +22,7 @@ from samplers import (
     sample,
     unipc,
 )
-from sde_lib import TableVPSDE
+from sde_lib import TableVPSDE, draws
 
 MEAN, VARIANCE = np.array([0.5, -1.0, 0.2]), np.array([0.04, 0.5, 2.0])
 FLOW = {
@@ -106,7 +106,7 @@ def test_weak_order(sde, name, monkeypatch):
     def run(n):
         grid = jnp.asarray(log_snr_grid(sde, n, log_snr_max=np.log(10.0)))
         solver, now = step(sde, score(sde)), {}
-        monkeypatch.setattr(jax.random, "normal", lambda key, shape, dtype=None: now["z"])
+        monkeypatch.setattr(draws, "normal", lambda key, shape, dtype=None: now["z"])
 
         def end(x, z):
             def move(carry, at):

@@ -38,7 +38,7 @@ from samplers import (
     unipc,
 )
 from samplers.step import stateless
-from sde_lib import VESDE, VPSDE, TableVPSDE, ddpm_table
+from sde_lib import VESDE, VPSDE, TableVPSDE, ddpm_table, draws
 
 PREDICTORS = {
     "euler_maruyama": euler_maruyama,
@@ -66,7 +66,7 @@ ADAPTIVE = ("probability_flow", "adaptive_sde")
 
 
 @cache
-def draws(name):
+def drawn_by(name):
     """Draws from the mixture by the sampler, compiled once: of the SDE, chosen at run time, and the grid."""
     step, n = PREDICTORS[name], 400 if name == "adaptive_sde" else 3000
 
@@ -96,7 +96,7 @@ def truth():
 def test_samplers_recover_a_mixture(sde, name):
     """Mean, covariance and weights to 4.5 standard errors, and 0.02 for the sampler's own bias."""
     t_min = max(sde.t_min, 1e-3)
-    x = draws(name)(traced(sde), uniform_grid(sde, 1, t_min) if name in ADAPTIVE else log_snr_grid(sde, 100, t_min))
+    x = drawn_by(name)(traced(sde), uniform_grid(sde, 1, t_min) if name in ADAPTIVE else log_snr_grid(sde, 100, t_min))
     expected, std = truth()
     np.testing.assert_array_less(np.abs(features(x).mean(1) - expected), 4.5 * std / np.sqrt(len(x)) + 0.02)
 
@@ -206,13 +206,13 @@ def test_ancestral_on_the_table_is_ho_s_algorithm_2():
         std = np.sqrt(b * (1 - bar[i - 1]) / (1 - bar[i]))
         key = jax.random.key(i)
         x_s, _ = step.update(key, jnp.array(x, jnp.float32), (), i / n, (i - 1) / n)
-        np.testing.assert_allclose(x_s, mean + std * np.asarray(jax.random.normal(key, (2,))), rtol=2e-4, atol=2e-4)
+        np.testing.assert_allclose(x_s, mean + std * np.asarray(draws.normal(key, (2,))), rtol=2e-4, atol=2e-4)
 
 
 def test_reverse_diffusion_is_the_papers_on_ve_and_vp():
     """Song et al. (2021): x + (s_i^2 - s_{i-1}^2) score + .. (eq. 47), (2 - sqrt(1 - beta)) x + beta score + .. (eq. 49)."""
     x, key = jnp.array([0.4, -0.9]), jax.random.key(2)
-    z = jax.random.normal(key, (2,))
+    z = draws.normal(key, (2,))
     score = lambda x, t: -x
     ve, table, n = VESDE(), ddpm_table(100), 100
     gap = ve.sigma(0.5) ** 2 - ve.sigma(0.4) ** 2
@@ -231,7 +231,7 @@ def test_annealed_langevin_is_ncsn_s_on_ve():
     e = step_lr * sde.sigma(0.5) ** 2 / 0.01**2
     by_hand = x
     for k in jax.random.split(key, 3):
-        by_hand = by_hand + e * score(by_hand, 0.5) + jnp.sqrt(2 * e) * jax.random.normal(k, (2,))
+        by_hand = by_hand + e * score(by_hand, 0.5) + jnp.sqrt(2 * e) * draws.normal(k, (2,))
     got = annealed_langevin(sde, score, snr, 3).update(key, x, (), 0.6, 0.5)[0]
     np.testing.assert_allclose(got, by_hand, rtol=1e-4)
 
@@ -367,7 +367,7 @@ def test_the_norms_of_langevin_are_song_s():
             keys, x
         )
 
-    z = jax.vmap(lambda key: jax.random.normal(jax.random.split(key, 1)[0], (2,)))(keys)
+    z = jax.vmap(lambda key: draws.normal(jax.random.split(key, 1)[0], (2,)))(keys)
     s = score(x, 0.5)
     z_norm, s_norm = (np.linalg.norm(a, axis=-1, keepdims=True) for a in (z, s))
     for norm, ratio in (("sample", z_norm / s_norm), ("batch", z_norm.mean() / s_norm.mean())):

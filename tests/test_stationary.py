@@ -10,7 +10,7 @@ from every import traced
 from oracle import MIXTURE
 
 from samplers import annealed_langevin, langevin
-from sde_lib import VPSDE
+from sde_lib import VPSDE, draws
 
 SNR, N = 0.16, 4000
 STAY = {"langevin": langevin, "annealed_langevin": annealed_langevin}
@@ -58,7 +58,7 @@ def test_langevin_s_stationary_law(name, snr):
         step = STAY[name](sde, lambda x, t: -x / v, snr, 1)
 
         def update(x, z):
-            patch.setattr(jax.random, "normal", lambda key, shape: jnp.broadcast_to(z, shape))
+            patch.setattr(draws, "normal", lambda key, shape: jnp.broadcast_to(z, shape))
             return step.update(jax.random.key(0), x, (), t, t)[0]
 
         of_x, of_z = jax.grad(update, (0, 1))(jnp.array(0.0), jnp.array(0.0))

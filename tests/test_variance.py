@@ -14,10 +14,10 @@ from losses import vlb
 from models import DDPM, MLP, score_model
 from models.functional import functional
 from samplers import ancestral
-from sde_lib import VPSDE, ddpm_table
+from sde_lib import VPSDE, ddpm_table, draws
 
 KEY, X, T, S = jax.random.key(5), jnp.array([0.4, -0.9]), 0.6, 0.5
-Z = jax.random.normal(KEY, (2,))
+Z = draws.normal(KEY, (2,))
 
 
 def moved(net):
