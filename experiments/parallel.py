@@ -93,7 +93,8 @@ def pmapped(step: Callable[..., Any], state: Any = None, result: Any = None) -> 
 def mapped(function: Callable[..., Any]) -> Callable[..., Any]:
     """jit of `function(params, row, *rest)`, vmapped over rows [n, ...] (any tree), rows and results split over devices.
 
-    Parameters that are shares are gathered once a call. The axis of the rows is called "batch", for a function that must know its fellows.
+    Parameters that are shares are gathered once a call. The axis of the rows is called "batch", for a function that must know
+    its fellows.
     """
 
     def run(params: Any, rows: Any, *rest: Any) -> Any:
