@@ -74,6 +74,14 @@ def sharded(tree: Any) -> Any:
     return jax.tree.map(share, tree)
 
 
+def put(tree: Any, where: Any) -> Any:
+    """The arrays of a tree, the same in every process, on the devices that `where` says.
+
+    By way of the host: of an array on one device jax.device_put (0.10.2) makes a broken one where each process has one device.
+    """
+    return jax.device_put(jax.tree.map(np.asarray, tree), where)
+
+
 def whole(tree: Any) -> Any:
     """Inside jit: every array of the tree on every device, gathered where it is a share."""
     return jax.lax.with_sharding_constraint(tree, replicated())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 
 from experiments import parallel
 from experiments.bridge import native
@@ -46,5 +46,5 @@ def from_weights(experiment: Experiment, state: State, workdir: Path) -> State:
     origin = str(workdir / native.FILE)
     tensors = native.read(workdir).tensors
     params = native.sound(state.params, native.fitted(state.params, tensors, origin), origin)
-    place = lambda: jax.device_put(params, placement(experiment.config, state).params)
-    return state._replace(step=jax.device_put(jnp.zeros((), jnp.int32), parallel.replicated()), params=place(), ema=place())
+    place = lambda: parallel.put(params, placement(experiment.config, state).params)
+    return state._replace(step=parallel.put(np.int32(0), parallel.replicated()), params=place(), ema=place())
