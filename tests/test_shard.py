@@ -1,6 +1,8 @@
 """train.shard: the run that eight devices hold in shares is the one that each of them holds whole."""
 
 import json
+import math
+import re
 
 import jax
 import numpy as np
@@ -89,3 +91,28 @@ def test_a_convolutional_network_in_shares(more):
     states = [trained(made(DIGITS, (8, 8, 1), net, *more, f"--config.train.shard={shard}")) for shard in (False, True)]
     check_shares(states[1])
     jax.tree.map(np.testing.assert_array_equal, *map(jax.device_get, states))
+
+
+@pytest.mark.slow
+def test_what_a_step_sends_is_what_docs_scale_counts():
+    """An all-reduce of every gradient, and in shares an all-gather of every array that is one: by the text of the program."""
+    for shard in (False, True):
+        experiment = made(MOONS, (2,), "--config.net.width=64", f"--config.train.shard={shard}")
+        optimizer = make_optimizer(experiment.config.train)
+        state = init_state(experiment, optimizer, jax.random.key(0))
+        step = make_step(experiment, optimizer, jax.random.key(0))
+        x = parallel.split(np.zeros((1, 64, 2), np.float32), axis=1)
+        text = parallel.pmapped(step, placement(experiment.config, state)).lower(state, x).compile().as_text()
+        sizes = [(leaf.nbytes, leaf.addressable_shards[0].data.nbytes) for leaf in jax.tree.leaves(state.params)]
+        gradients, shares = sum(size for size, _ in sizes), sum(size for size, held in sizes if held < size)
+        assert gradients <= sent(text, "all-reduce") <= gradients + 64  # with the loss
+        assert sent(text, "all-gather") == shares
+        assert bool(shares) == shard
+        assert not sent(text, "all-to-all") + sent(text, "collective-permute") + sent(text, "reduce-scatter")
+
+
+def sent(text: str, operation: str) -> int:
+    """The bytes of float32 that all such operations of a program result in."""
+    results = re.findall(rf"^ .*? = (.*?) {operation}(?:-start)?\(", text, re.MULTILINE)
+    shapes = [dims for result in results for dims in re.findall(r"f32\[([\d,]*)\]", result)]
+    return sum(4 * math.prod(int(n) for n in dims.split(",") if n) for dims in shapes)

@@ -7,7 +7,7 @@ import sys
 import jax
 import numpy as np
 import pytest
-from test_experiments import DIGITS, ROOT, TINY, in_root  # noqa: F401
+from test_experiments import DIGITS, MOONS, ROOT, TINY, in_root  # noqa: F401
 
 from experiments import config as configs
 from experiments.build import Experiment, build
@@ -22,10 +22,11 @@ ONE_SAMPLER = "--config.samplers={'ancestral': {'step': 'ancestral', 'grid': 'un
 AS_FLOATS = "--config.data.levels=0"  # nothing is rounded to a level
 
 
-def drawn(batch: int) -> np.ndarray:
+def drawn(batch: int, path: str = DIGITS) -> np.ndarray:
     """Thirty samples of a network as it is initialised, in batches of so many over the devices."""
-    tree = configs.read(DIGITS, [*TINY, NETWORK, ONE_SAMPLER, AS_FLOATS, f"--config.evaluate.batch={batch}"])
-    experiment: Experiment = build(Config.model_validate(tree), (8, 8, 1))
+    network = [NETWORK] if path == DIGITS else []
+    tree = configs.read(path, [*TINY, *network, ONE_SAMPLER, AS_FLOATS, f"--config.evaluate.batch={batch}"])
+    experiment: Experiment = build(Config.model_validate(tree), (8, 8, 1) if path == DIGITS else (2,))
     state = init_state(experiment, make_optimizer(experiment.config.train), jax.random.key(0))
     return drawing(experiment, experiment.config.samplers["ancestral"])(state.ema, 0, 30, 3).levels
 
@@ -37,10 +38,12 @@ def by_eight(tmp_path_factory):
         return drawn(32)
 
 
-def test_images_do_not_depend_on_the_batch(by_eight):
+@pytest.mark.parametrize("path", [MOONS, pytest.param(DIGITS, marks=pytest.mark.slow)])
+def test_images_do_not_depend_on_the_batch(path):
     """To rounding, with four images a device and with one, which is another program; and no two are alike."""
-    np.testing.assert_allclose(drawn(8), by_eight, atol=1e-5)
-    assert len(np.unique(by_eight.reshape(30, -1), axis=0)) == 30
+    four = drawn(32, path)
+    np.testing.assert_allclose(drawn(8, path), four, atol=1e-5)
+    assert len(np.unique(four.reshape(30, -1), axis=0)) == 30
 
 
 @pytest.mark.slow
