@@ -16,6 +16,7 @@ from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
+from jax.sharding import NamedSharding
 
 from experiments import parallel
 from experiments.errors import StorageError, brief
@@ -139,9 +140,10 @@ class Checkpoints:
         )
 
     def restore(self, like: Any, newest: int | None = None) -> Any:
-        """The newest sound state (of step `newest` at most), on every device, or None where there never was a step.
+        """The newest sound state (of step `newest` at most), or None where there never was a step.
 
-        `like` has its structure, shapes and types, which must match: nothing is cast. What is not sound is set aside, and said.
+        `like` has its structure, shapes and types, which must match: nothing is cast; and says where each array goes, if not on
+        every device, however it was saved. What is not sound is set aside, and said.
         Raises StorageError where no step is sound, or the sound one is of another config or of a later OneSDE.
         """
         target = _shapes(like)
@@ -245,8 +247,15 @@ class Checkpoints:
 
 
 def _shapes(tree: Any) -> Any:
-    """What Orbax is to restore, on every device."""
-    return jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=parallel.replicated()), tree)
+    """What Orbax is to restore, and where: what says nothing of it, on every device."""
+
+    def shape(like: Any) -> jax.ShapeDtypeStruct:
+        said = getattr(like, "sharding", None)
+        return jax.ShapeDtypeStruct(
+            like.shape, like.dtype, sharding=said if isinstance(said, NamedSharding) else parallel.replicated()
+        )
+
+    return jax.tree.map(shape, tree)
 
 
 def _bytes(state: Any) -> int:

@@ -89,7 +89,7 @@ def fit(
         def one(weights: Any, key: Key[Array, ""], k: Levels) -> Scalar:
             u_key, bound_key = jax.random.split(key)
             u, log_q = q.draw(weights, u_key, k)
-            return bound(params, bound_key, k, u) + log_q
+            return bound(parallel.whole(params), bound_key, k, u) + log_q
 
         def mean(weights: Any) -> Scalar:
             return jnp.mean(jax.vmap(one, (None, 0, 0))(weights, jax.random.split(key, len(k)), k))

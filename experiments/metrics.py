@@ -47,7 +47,7 @@ class Log:
         if skipped > (self._skipped or 0):
             say(f"warning: {skipped} steps so far had a loss or gradient that is not finite, and changed nothing")
         self._since, self._skipped = time.monotonic(), skipped
-        fresh = jax.device_put(Tally.zero()._replace(skipped=tally.skipped, streak=tally.streak), parallel.replicated())
+        fresh = parallel.put(Tally.zero()._replace(skipped=tally.skipped, streak=tally.streak), parallel.replicated())
         return state._replace(tally=fresh), f"loss {row['loss']:.4g}" if n else "no finite loss"
 
 

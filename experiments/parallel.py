@@ -18,12 +18,16 @@ from experiments.interrupt import stop
 
 PATIENCE = 30
 """Seconds until a process that says nothing is taken for dead."""
+SMALL = 2**12
+"""Numbers below which an array is not worth a gather of its own: biases, scales of norms, counts."""
 
 
 @cache
 def _mesh() -> Mesh:
+    # By process, where jax.make_mesh may follow a TPU's torus: the rows of a batch that a process reads are then its devices'.
+    devices = sorted(jax.devices(), key=lambda device: (device.process_index, device.id))
     # Auto: explicit axes would refuse a gather by index.
-    return jax.make_mesh((jax.device_count(),), ("data",), axis_types=(AxisType.Auto,))
+    return Mesh(np.array(devices), ("data",), axis_types=(AxisType.Auto,))
 
 
 def join(words: str) -> None:
@@ -55,23 +59,54 @@ def over_data(axis: int = 0) -> NamedSharding:
     return NamedSharding(_mesh(), PartitionSpec(*[None] * axis, "data"))
 
 
-def pmapped(step: Callable[..., Any]) -> Callable[..., Any]:
-    """jit of `step(state, batch) -> state` on every device: state replicated, batch [k, B, ...] split over B.
+def sharded(tree: Any) -> Any:
+    """For each array of a tree (or its shape) a sharding that leaves every device its share: FSDP, or ZeRO's third stage.
 
-    This is the program of jax.pmap with a pmean of the gradients, which jax now writes as jit over shardings; the noise drawn
-    inside is that of one device, whatever their number. The state is donated.
+    Its largest axis of those that the number of devices divides is split; what is `SMALL`, or has no such axis, stays whole.
     """
-    return jax.jit(step, donate_argnums=0, in_shardings=(replicated(), over_data(1)), out_shardings=replicated())
+
+    def share(array: Any) -> NamedSharding:
+        divided = [axis for axis, size in enumerate(array.shape) if size % jax.device_count() == 0]
+        if array.size < SMALL or not divided:
+            return replicated()
+        return over_data(max(divided, key=lambda axis: array.shape[axis]))
+
+    return jax.tree.map(share, tree)
+
+
+def put(tree: Any, where: Any) -> Any:
+    """The arrays of a tree, the same in every process, on the devices that `where` says.
+
+    By way of the host: of an array on one device jax.device_put (0.10.2) makes a broken one where each process has one device.
+    """
+    return jax.device_put(jax.tree.map(np.asarray, tree), where)
+
+
+def whole(tree: Any) -> Any:
+    """Inside jit: every array of the tree on every device, gathered where it is a share."""
+    return jax.lax.with_sharding_constraint(tree, replicated())
+
+
+def pmapped(step: Callable[..., Any], state: Any = None, result: Any = None) -> Callable[..., Any]:
+    """jit of `step(state, batch) -> result` on every device: batch [k, B, ...] split over B, all else replicated.
+
+    `state` and `result` (by default as the state) may say otherwise, as trees of shardings. Replicated, this is the program of
+    jax.pmap with a pmean of the gradients, which jax now writes as jit over shardings; the noise drawn inside is that of one
+    device, whatever their number. The state is donated.
+    """
+    state = state or replicated()
+    return jax.jit(step, donate_argnums=0, in_shardings=(state, over_data(1)), out_shardings=result or state)
 
 
 def mapped(function: Callable[..., Any]) -> Callable[..., Any]:
     """jit of `function(params, row, *rest)`, vmapped over rows [n, ...] (any tree), rows and results split over devices.
 
-    The axis of the rows is called "batch", for a function that must know its fellows.
+    Parameters that are shares are gathered once a call. The axis of the rows is called "batch", for a function that must know
+    its fellows.
     """
 
     def run(params: Any, rows: Any, *rest: Any) -> Any:
-        rows = jax.lax.with_sharding_constraint(rows, over_data())
+        params, rows = whole(params), jax.lax.with_sharding_constraint(rows, over_data())
         return jax.vmap(lambda row: function(params, row, *rest), axis_name="batch")(rows)
 
     return jax.jit(run, out_shardings=over_data())

@@ -88,7 +88,7 @@ def _inception(config: Config, shape: tuple[int, ...]) -> FeatureSpace:
     network, batch, display = inception.load(config.evaluate.inception), config.evaluate.batch, scale(config).display
     if not network.official:
         say(f"warning: {config.evaluate.inception} is not the published file by its hash; FID is what its weights make of it")
-    run, params = parallel.mapped(inception.embed), jax.device_put(network.params, parallel.replicated())
+    run, params = parallel.mapped(inception.embed), parallel.put(network.params, parallel.replicated())
     official = "the published file" if network.official else "not the published .pth, byte for byte"
     return FeatureSpace(
         lambda images: parallel.in_batches(run, params, display(images), batch),
@@ -186,7 +186,7 @@ def precision_recall(fake: Features, real: Features, neighbours: int) -> tuple[f
 def squared_distances(a: Features, b: Features, block: int = 512) -> Iterator[tuple[slice, Float[np.ndarray, "rows m"]]]:
     """Rows of a, and their |a_i - b_j|^2, block by block on all devices: of differences, so that of equals it is exactly 0."""
     block = -(-min(block, len(a)) // jax.device_count()) * jax.device_count()
-    points = jax.device_put(b.astype(np.float32), parallel.replicated())
+    points = parallel.put(b.astype(np.float32), parallel.replicated())
     for start in range(0, len(a), block):
         rows = slice(start, start + block)
         yield rows, parallel.in_batches(_row_of_distances(), points, a[rows].astype(np.float32), block)

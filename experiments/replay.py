@@ -19,6 +19,7 @@ from experiments.progress import progress, say
 from experiments.randomness import Purpose, stream
 from experiments.record import Record
 from experiments.resume import state_shapes
+from experiments.state import placement
 from experiments.update import make_optimizer, make_step
 
 
@@ -39,7 +40,8 @@ def replay(experiment: Experiment, data: Dataset, run: Path, record: Record, ste
     if state is None:
         raise StorageError(f"{run} has no checkpoint at or before step {step}")
     optimizer = make_optimizer(config.train)
-    advance = parallel.pmapped(make_step(experiment, optimizer, stream(config.seed, Purpose.STEP)))
+    one_call = make_step(experiment, optimizer, stream(config.seed, Purpose.STEP))
+    advance = parallel.pmapped(one_call, placement(config, state))
     at, calls = int(state.step), config.train.steps_per_call
     with progress("replay", step, at) as show:
         while at < step:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 
 from experiments import parallel
 from experiments.bridge import native
@@ -13,7 +13,7 @@ from experiments.build import Experiment
 from experiments.checkpoint import Checkpoints
 from experiments.errors import StorageError
 from experiments.record import read
-from experiments.state import State, init_state
+from experiments.state import State, init_state, placement
 from experiments.update import make_optimizer
 
 
@@ -33,8 +33,10 @@ def trained(experiment: Experiment, workdir: Path) -> State:
 
 
 def state_shapes(experiment: Experiment) -> State:
-    """The state by its shapes alone."""
-    return jax.eval_shape(lambda: init_state(experiment, make_optimizer(experiment.config.train), jax.random.key(0)))
+    """The state by its shapes alone, and where they go."""
+    shapes = jax.eval_shape(lambda: init_state(experiment, make_optimizer(experiment.config.train), jax.random.key(0)))
+    place = lambda leaf, where: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=where)
+    return jax.tree.map(place, shapes, placement(experiment.config, shapes))
 
 
 def from_weights(experiment: Experiment, state: State, workdir: Path) -> State:
@@ -44,5 +46,5 @@ def from_weights(experiment: Experiment, state: State, workdir: Path) -> State:
     origin = str(workdir / native.FILE)
     tensors = native.read(workdir).tensors
     params = native.sound(state.params, native.fitted(state.params, tensors, origin), origin)
-    place = lambda: jax.device_put(params, parallel.replicated())
-    return state._replace(step=jax.device_put(jnp.zeros((), jnp.int32), parallel.replicated()), params=place(), ema=place())
+    place = lambda: parallel.put(params, placement(experiment.config, state).params)
+    return state._replace(step=parallel.put(np.int32(0), parallel.replicated()), params=place(), ema=place())

@@ -81,7 +81,8 @@ class Train(Strict):
     """Adam, with decoupled weight decay where there is any, after clipping of the gradient's global norm (`clip` None: none).
 
     `ema`: the rate of the average of parameters that samples and results are drawn from; it warms up. A step that is not finite
-    changes nothing, and `bad_steps` of them on end stop the run. The newest `keep` checkpoints are kept.
+    changes nothing, and `bad_steps` of them on end stop the run. The newest `keep` checkpoints are kept. With `shard` each
+    device keeps its share of the parameters, their average and Adam's moments, and gathers the parameters for a step.
     """
 
     steps: Count
@@ -101,6 +102,7 @@ class Train(Strict):
     checkpoint_every: Count = 10_000
     keep: Count = 2
     bad_steps: Count = 10
+    shard: bool = False
 
 
 MOST_STEPS = 100_000

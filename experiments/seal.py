@@ -30,10 +30,13 @@ def sealed(state: Any, run: str, step: int) -> dict[str, Any]:
 
     NumericsError for a state that is not finite.
     """
-    leaves = {name: parallel.gather(leaf) for name, leaf in named(state).items()}
-    if bad := [name for name, leaf in leaves.items() if not np.isfinite(leaf).all()]:
+    entries, bad = {}, []
+    for name, share in named(state).items():  # one at a time: of a state in shares no host may have room for the whole
+        leaf = parallel.gather(share)
+        entries[name] = [list(leaf.shape), str(leaf.dtype), _digest(leaf)]
+        bad += [] if np.isfinite(leaf).all() else [name]
+    if bad:
         raise NumericsError(f"{len(bad)} arrays of the state are not finite, as {bad[0]}; it is not saved")
-    entries = {name: [list(leaf.shape), str(leaf.dtype), _digest(leaf)] for name, leaf in leaves.items()}
     return {"format": FORMAT, "run": run, "onesde": version("onesde"), "step": step, "leaves": entries}
 
 

@@ -10,6 +10,7 @@ import optax
 
 from experiments import parallel
 from experiments.build import Experiment
+from experiments.schema import Config
 
 
 class Tally(NamedTuple):
@@ -42,7 +43,7 @@ class State(NamedTuple):
 
 
 def init_state(experiment: Experiment, optimizer: optax.GradientTransformation, key: jax.Array) -> State:
-    """The state at step 0, on every device."""
+    """The state at step 0, on every device or a share on each, as the config says."""
 
     def init(key: jax.Array) -> State:
         params = experiment.model.init(key, jnp.zeros(experiment.shape))
@@ -50,7 +51,12 @@ def init_state(experiment: Experiment, optimizer: optax.GradientTransformation, 
         ema = jax.tree.map(jnp.copy, params)
         return State(jnp.zeros((), jnp.int32), params, ema, optimizer.init(params), experiment.times.init(), Tally.zero())
 
-    return jax.jit(init, out_shardings=parallel.replicated())(key)
+    return jax.jit(init, out_shardings=placement(experiment.config, jax.eval_shape(init, key)))(key)
+
+
+def placement(config: Config, state: State) -> Any:
+    """The sharding of every array of a state (or of its shapes)."""
+    return parallel.sharded(state) if config.train.shard else jax.tree.map(lambda _: parallel.replicated(), state)
 
 
 def named(tree: Any) -> dict[str, Any]:

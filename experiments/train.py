@@ -28,7 +28,7 @@ from experiments.progress import progress, say
 from experiments.randomness import Purpose, stream
 from experiments.record import Record, imported
 from experiments.resume import from_weights
-from experiments.state import State, init_state
+from experiments.state import State, init_state, placement
 from experiments.update import make_optimizer, make_step, optimizer_rate
 
 
@@ -37,12 +37,14 @@ def train(experiment: Experiment, data: Dataset, workdir: Path, record: Record) 
     config, seed = experiment.config.train, experiment.config.seed
     optimizer = make_optimizer(config)
     one_call = make_step(experiment, optimizer, stream(seed, Purpose.STEP))
-    # The step's number also apart from the state, which the next call takes: something to wait for.
-    advance = parallel.pmapped(lambda state, batches: ((after := one_call(state, batches)), after.step))
     picture = _picture(experiment, workdir)
 
     with Checkpoints(workdir / "checkpoints", record.id, config.keep) as checkpoints:
         state = _begun(experiment, optimizer, checkpoints, workdir, record)
+        placed = placement(experiment.config, state)
+        # The step's number also apart from the state, which the next call takes: something to wait for.
+        call = lambda state, batches: ((after := one_call(state, batches)), after.step)
+        advance = parallel.pmapped(call, placed, (placed, parallel.replicated()))
         step = int(state.step)
         record.note(from_step=step)
         if step > config.steps:

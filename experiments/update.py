@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from experiments import parallel
 from experiments.build import Experiment
 from experiments.schema import Train
 from experiments.state import State, Tally
@@ -69,12 +70,13 @@ def make_step(
     stands still, so that whoever looks at it, however late, sees it as it was then.
     """
     config, times, one_loss = experiment.config.train, experiment.times, example_loss(experiment)
+    whole = parallel.whole if config.shard else lambda params: params
 
     def one_step(state: State, batch: jax.Array) -> State:
         drawn = draw(experiment, base_key, state.times, state.step, len(batch))
 
         def mean_loss(params: Any) -> tuple[jax.Array, Scalar]:
-            loss = jax.vmap(one_loss, (None, 0, 0, 0))(params, drawn.keys, batch, drawn.t)
+            loss = jax.vmap(one_loss, (None, 0, 0, 0))(whole(params), drawn.keys, batch, drawn.t)
             return jnp.mean(drawn.inverse_density * loss), loss
 
         (loss, by_example), gradient = jax.value_and_grad(mean_loss, has_aux=True)(state.params)

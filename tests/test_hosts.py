@@ -18,6 +18,10 @@ from experiments.lock import sole
 
 ONE_SAMPLER = "--config.samplers={'ancestral': {'step': 'ancestral', 'grid': 'uniform_grid', 'n': 4}}"
 CLIFF = "--config.weight={'name': 'user_parts:cliff', 'edge': 0.501}"
+DIGITS_SMALL = [
+    "--config.net={'name': 'DDPM', 'width': 16, 'multipliers': (1, 2), 'blocks': 1, 'attention': ()}",
+    *("--config.evaluate.features=pixels", "--config.train.steps=4"),
+]
 SMALL = [*TINY, ONE_SAMPLER, "--config.train.log_every=1", "--config.train.keep=9"]
 
 OURS = {key: value for key, value in os.environ.items() if key != "TF_CPP_MIN_LOG_LEVEL"}  # which importing jax has set
@@ -38,13 +42,17 @@ def start(workdir, *more, command="train", devices=2, config=MOONS):
     return process
 
 
-def pair(workdir, *more, command="train", devices=2):
-    """Two processes on loopback."""
+def several(n, workdir, *more, command="train", devices=2, config=MOONS):
+    """So many processes on loopback."""
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
-    each = lambda i: start(workdir, *SMALL, *more, f"--distributed=localhost:{port},2,{i}", command=command, devices=devices)
-    return [each(0), each(1)]
+    place = lambda i: f"--distributed=localhost:{port},{n},{i}"
+    return [start(workdir, *SMALL, *more, place(i), command=command, devices=devices, config=config) for i in range(n)]
+
+
+def pair(workdir, *more, command="train", devices=2):
+    return several(2, workdir, *more, command=command, devices=devices)
 
 
 def codes(processes, within=240):
@@ -131,6 +139,49 @@ def test_two_processes_compute_what_one_does(tmp_path):
     assert "1 process(es), and now 4 cpu in 2 process(es): sums in" in said(both[0])
     assert (tmp_path / "moved" / "checkpoints" / "8.corrupt").is_dir()
     np.testing.assert_allclose(losses(tmp_path / "two", 12), losses(tmp_path / "moved", 12), rtol=2e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n", [2, 4])
+def test_processes_that_hold_shares_compute_what_one_does_whole(tmp_path, n):
+    """Four devices among them: the same losses and pictures to rounding; and one process goes on whole from their shares."""
+    wide = "--config.net.width=64", "--config.train.checkpoint_every=4", "--config.train.sample_every=8"
+    shares = several(n, tmp_path / "shares", *wide, "--config.train.steps=8", "--config.train.shard=True", devices=4 // n)
+    assert codes(shares) == [0] * n, errors(shares[0])
+    assert codes([start(tmp_path / "whole", *SMALL, *wide, "--config.train.steps=8", devices=4)]) == [0]
+    np.testing.assert_allclose(losses(tmp_path / "shares", 8), losses(tmp_path / "whole", 8), rtol=2e-5)
+    shown = [picture(tmp_path / run, "step_0000008.png") for run in ("shares", "whole")]
+    assert np.mean(shown[0] != shown[1]) < 0.01
+
+    assert codes([start(tmp_path / "shares", *SMALL, *wide, "--config.train.steps=12", devices=4)]) == [0]
+    back = several(n, tmp_path / "whole", *wide, "--config.train.steps=12", "--config.train.shard=True", devices=4 // n)
+    assert codes(back) == [0] * n, errors(back[0])
+    assert "resuming" in said(back[0])
+    np.testing.assert_allclose(losses(tmp_path / "shares", 12), losses(tmp_path / "whole", 12), rtol=2e-5)
+
+
+def picture(workdir, name):
+    return np.asarray(Image.open(workdir / "samples" / name), float)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n", [2, 4])
+def test_processes_draw_and_measure_what_one_does_to_the_bit(tmp_path, n):
+    """Four devices among them, 70 samples in batches of 64: images, distances, loss by noise level; of two, bits/dim."""
+    likelihood = "--config.evaluate.bound_times=0", f"--config.evaluate.likelihood={4 if n == 2 else 0}"
+    assert run("train", tmp_path, *DIGITS_SMALL, config=DIGITS) == 0
+    drawn, measured = [], []
+    for processes in (n, 1):
+        for command in ("sample", "evaluate"):
+            asked = *DIGITS_SMALL, *likelihood, "--config.sample.n=70", "--config.evaluate.n=70"
+            them = several(processes, tmp_path, *asked, command=command, devices=4 // processes, config=DIGITS)
+            assert codes(them) == [0] * processes, errors(them[0])
+        drawn.append(picture(tmp_path, "ancestral_seed0.png"))
+        (arm,) = json.loads((tmp_path / "report.json").read_text())["arms"]
+        measured.append([arm["samplers"][0]["frechet"]["values"], arm["bits_per_dim"], arm["loss_by_log_snr"]])
+    np.testing.assert_array_equal(*drawn)
+    assert drawn[0].std() > 1
+    assert measured[0] == measured[1]
 
 
 @pytest.mark.slow
