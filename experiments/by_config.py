@@ -57,7 +57,7 @@ def run(arguments: argparse.Namespace, overrides: list[str], line: str) -> None:
     built = built_arms(arms or {"": tree}, command, data.shape if data else shape or ())
     space = feature_space(base, data) if data and command in ("evaluate", "compare") else None
     parallel.stop_if_asked()
-    _cache()
+    keep_compiled()
     folders = {name: workdir / name for name in built}
     digest = data.digest if data else ""
     allowed = getattr(arguments, "allow_change", [])
@@ -135,7 +135,7 @@ def built_arms(trees: dict[str, dict[str, Any]], command: str, shape: tuple[int,
     return built
 
 
-def _cache() -> None:
+def keep_compiled() -> None:
     """What a run compiles its next start and its other arms find again: in the user's own folder, since it is run as read."""
     folder = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "onesde" / "xla"
     jax.config.update("jax_compilation_cache_dir", str(folder))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from functools import cache
 from operator import itemgetter
@@ -109,6 +110,32 @@ def everywhere(so: bool) -> bool:
 def stop_asked() -> bool:
     """Whether any process was asked to stop; all of them must ask."""
     return not everywhere(not stop.asked)
+
+
+def asking(every: float = 0.5) -> Callable[[], bool]:
+    """`stop_asked` for a loop that all processes go through alike: they confer about every so many seconds.
+
+    An exchange waits for what the devices are at, so one in every round would keep them waiting for the host. Each time they
+    settle on the number of rounds until the next, at most twice as many as the last.
+    """
+    rounds = left = 1
+    since = time.monotonic()
+
+    def asked() -> bool:
+        nonlocal rounds, left, since
+        if jax.process_count() == 1:
+            return stop.asked
+        left -= 1
+        if left:
+            return False
+        now = time.monotonic()
+        wanted = max(1, min(2 * rounds, int(every * rounds / max(now - since, 1e-6))))
+        told = multihost_utils.process_allgather(np.array([stop.asked, wanted]))
+        rounds = left = int(told[:, 1].min())
+        since = now
+        return bool(told[:, 0].any())
+
+    return asked
 
 
 def stop_if_asked() -> None:
