@@ -3,8 +3,8 @@
 python -m benchmarks.loop --out DIR [--rounds 5] [--start-up]
 
 Steps: `train`'s own loop (its batches, a row of its log every few steps) against as many calls of the compiled step alone on
-one batch that lies on the device, in turns in one process; the seconds of the loop are those of its log's rows but the first two
-of each turn. Medians over the turns. Checkpoints and pictures, which come every thousands of steps, are left out.
+one batch that lies on the device, in turns in one process; the seconds of the loop are those of its log's rows but the first
+two of each turn. Medians over the turns. Checkpoints and pictures, which come every thousands of steps, are left out.
 
 Start-up: seconds from a process's start to the first row of its log, with an empty compile cache (cold) and again (warm), of
 the digits demo; and of DDPM++ on CIFAR-10 the seconds to trace and to compile its step, which is not run.
@@ -31,7 +31,7 @@ from configs.cifar10 import ddpm_continuous_vp
 from configs.digits import vp
 from experiments import parallel
 from experiments.build import Experiment, build
-from experiments.by_config import keep_compiled
+from experiments.compiled import keep_compiled
 from experiments.data import Dataset, load
 from experiments.metrics import rows
 from experiments.progress import console
@@ -137,7 +137,7 @@ import jax
 from configs.cifar10 import ddpmpp_continuous_vp
 from experiments import parallel
 from experiments.build import build
-from experiments.by_config import keep_compiled
+from experiments.compiled import keep_compiled
 from experiments.randomness import Purpose, stream
 from experiments.resume import state_shapes
 from experiments.schema import Config

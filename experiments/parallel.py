@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable
 from functools import cache
 from operator import itemgetter
@@ -81,15 +82,32 @@ def mapped(function: Callable[..., Any]) -> Callable[..., Any]:
 def in_batches(function: Callable[..., Any], params: Any, rows: Any, batch: int, *rest: Any) -> Any:
     """A `mapped` function over rows [n, ...] in batches of one size, the last padded: results [n, ...] on this host.
 
-    Between batches it can be interrupted: by a signal to any process, in all of them.
+    One batch is fetched as the next is computed, and beside them the results alone are held. Between batches it can be
+    interrupted: by a signal to any process, in all of them.
     """
     n = len(jax.tree.leaves(rows)[0])
     batches = np.resize(np.arange(n), (-(-n // batch), batch))  # the last wraps around
-    parts = []
-    for chosen in batches:
-        stop_if_asked()
-        parts.append(function(params, jax.tree.map(itemgetter(chosen), rows), *rest))
-    return jax.tree.map(lambda *parts: np.concatenate([gather(part) for part in parts])[:n], *parts)
+    asked, in_flight = asking(), deque()
+    results: Any = None
+
+    def fetch() -> None:
+        nonlocal results
+        at, part = in_flight.popleft()
+        part = jax.tree.map(gather, part)
+        if results is None:
+            results = jax.tree.map(lambda a: np.empty((n, *a.shape[1:]), a.dtype), part)
+        for whole, rows_of_it in zip(jax.tree.leaves(results), jax.tree.leaves(part), strict=True):
+            whole[at : at + batch] = rows_of_it[: n - at]
+
+    for at, chosen in zip(range(0, n, batch), batches, strict=True):
+        if asked():
+            stop.asked = True
+            stop.check()
+        in_flight.append((at, function(params, jax.tree.map(itemgetter(chosen), rows), *rest)))
+        if len(in_flight) > 1:
+            fetch()
+    fetch()
+    return results
 
 
 def split(rows: Any, axis: int = 0) -> jax.Array:
