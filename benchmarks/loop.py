@@ -108,7 +108,10 @@ def steps(rounds: int, intervals: int) -> list[dict[str, Any]]:
         by_turn = {key: [median(turn) for turn in turns] for key, turns in times.items()}
         loop, step = (median(by_turn[key]) for key in ("loop", "step"))
         found.append({"shape": name, "ms_loop": loop * 1e3, "ms_step": step * 1e3, "outside": 1 - step / loop, **by_turn})
-        print(f"{name}: {loop * 1e3:.2f} ms a step in the loop, {step * 1e3:.2f} ms alone, {1 - step / loop:.1%} outside")
+        print(
+            f"{name}: {loop * 1e3:.2f} ms a step in the loop, {step * 1e3:.2f} ms alone, {1 - step / loop:.1%} outside",
+            flush=True,
+        )
     return found
 
 

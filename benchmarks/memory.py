@@ -34,7 +34,7 @@ def config_of(remat: bool, accumulate: int, large: bool, batch: int) -> Any:
     from experiments.schema import Config
 
     config = (ncsnpp_continuous_ve if large else ddpm_continuous_vp).get_config()
-    small = {"width": 32, "multipliers": (1, 2), "blocks": 1}
+    small = {"width": 32}
     published = {"width": 128, "multipliers": (1, 1, 2, 2, 2, 2, 2), "attention": (16,), "blocks": 2}
     config.net.update((published | {"progressive": "output_skip", "progressive_input": "input_skip"}) if large else small)
     config.remat = remat
@@ -119,7 +119,7 @@ def steps() -> list[dict[str, Any]]:
     found = []
     for scheduler in SCHEDULERS:
         for option, (remat, accumulate) in OPTIONS.items():
-            row = {"scheduler": scheduler, "option": option} | apart("step_bytes", scheduler, remat, accumulate, False, 16)
+            row = {"scheduler": scheduler, "option": option} | apart("step_bytes", scheduler, remat, accumulate, False, 8)
             found.append(row)
             print(
                 f"{scheduler:12}{option:14}{row['temporary'] / MIB:8.0f} MiB temporary {row['peak'] / MIB:8.0f} MiB peak "
