@@ -20,7 +20,7 @@ def keep_compiled(so: bool = True) -> None:
     """
     if not so:
         jax.config.update("jax_enable_compilation_cache", False)
-    if not so or jax.config.jax_compilation_cache_dir:  # JAX_COMPILATION_CACHE_DIR
+    if not so or os.environ.get("JAX_COMPILATION_CACHE_DIR"):
         return
     folder = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "onesde" / "xla"
     try:

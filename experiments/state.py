@@ -32,8 +32,8 @@ class Tally(NamedTuple):
 
     def anew(self) -> Tally:
         """That after a row of the log: sums at zero, counts as they are, on the devices and without a wait for them."""
-        zero = jax.device_put((np.float32(0), np.float32(0), np.int32(0)), parallel.replicated())
-        return Tally(*zero, self.skipped, self.streak)
+        loss, norm, n = jax.device_put((np.float32(0), np.float32(0), np.int32(0)), parallel.replicated())
+        return Tally(loss, norm, n, self.skipped, self.streak)
 
 
 class State(NamedTuple):
