@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from experiments.bridge import native
 from experiments.build import Experiment, build
 from experiments.checks import part_problems, training_problems
 from experiments.compare import compare, describe, reference, summary
+from experiments.compiled import keep_compiled
 from experiments.data import Dataset, load
 from experiments.draw import drawing, first_shown, save_images
 from experiments.errors import ConfigError, DataError, StorageError
@@ -57,7 +57,7 @@ def run(arguments: argparse.Namespace, overrides: list[str], line: str) -> None:
     built = built_arms(arms or {"": tree}, command, data.shape if data else shape or ())
     space = feature_space(base, data) if data and command in ("evaluate", "compare") else None
     parallel.stop_if_asked()
-    _cache()
+    keep_compiled(not arguments.no_compile_cache)
     folders = {name: workdir / name for name in built}
     digest = data.digest if data else ""
     allowed = getattr(arguments, "allow_change", [])
@@ -133,13 +133,6 @@ def built_arms(trees: dict[str, dict[str, Any]], command: str, shape: tuple[int,
         shared = [line for line in next(iter(problems.values())) if all(line in lines for lines in problems.values())]
         raise ConfigError(shared + _by_arm(problems, known=shared) if len(problems) > 1 else _by_arm(problems, known=[]))
     return built
-
-
-def _cache() -> None:
-    """What a run compiles its next start and its other arms find again: in the user's own folder, since it is run as read."""
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "onesde" / "xla"
-    jax.config.update("jax_compilation_cache_dir", str(folder))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 
 
 def look(command: str, experiment: Experiment, data: Dataset | None, workdir: Path, arguments: argparse.Namespace) -> None:

@@ -202,7 +202,15 @@ def training_problems(config: Config) -> Problems:
     classes = config.net.options.get("classes")
     remedy = "import takes them, and sampling is without a label"
     labels = [f"net.classes = {shown(classes)}: no config trains on labels yet; {remedy}"] if classes else []
-    return labels + _undivided("train.batch", config.train.batch)
+    return labels + (_undivided("train.batch", config.train.batch) or _no_parts(config))
+
+
+def _no_parts(config: Config) -> Problems:
+    """Whether each device's share of a training batch falls into `accumulate` equal parts, and the nearest number that does."""
+    share, k = config.train.batch // jax.device_count(), config.train.accumulate
+    near = sorted((n for n in range(1, share + 1) if share % n == 0), key=lambda n: (abs(n - k), n))[:2]
+    what = f"train.accumulate = {k} does not divide the {share} examples of train.batch that each device has"
+    return [f"{what}: take {' or '.join(map(str, sorted(near)))}"] if share % k else []
 
 
 def _undivided(key: str, batch: int) -> Problems:

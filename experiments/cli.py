@@ -46,6 +46,7 @@ def parser() -> argparse.ArgumentParser:
             metavar="auto|HOST:PORT,N,I",
             help="one of several processes: as the cluster says (Slurm, TPU), or process I of N with its coordinator",
         )
+        _add_cache(command)
         if name in ("train", "compare"):
             text = "a key, or the beginning of several, that a run may go on with otherwise than it began; may be repeated"
             command.add_argument("--allow-change", action="append", default=[], metavar="KEY", help=text)
@@ -58,13 +59,19 @@ def parser() -> argparse.ArgumentParser:
     text = "read and check all of them, or set aside what came after --step"
     command.add_argument("action", choices=("verify", "rollback"), help=text)
     _add_run(command)
-    _add_run(add("replay", "repeat one step of a run, and say what in it was not finite"), step_needed=True)
+    _add_run(command := add("replay", "repeat one step of a run, and say what in it was not finite"), step_needed=True)
+    _add_cache(command)
     _add_bridge(add)
     return top
 
 
 def _add_config(command: argparse.ArgumentParser) -> None:
     command.add_argument("--config", required=True, metavar="FILE", help="a file that defines get_config()")
+
+
+def _add_cache(command: argparse.ArgumentParser) -> None:
+    text = "compile everything anew, and keep nothing of it in ~/.cache/onesde"
+    command.add_argument("--no-compile-cache", action="store_true", help=text)
 
 
 def _add_data(command: argparse.ArgumentParser) -> None:

@@ -1,4 +1,4 @@
-"""Examples by number: Grain decodes them and fixes their order, a pure function of (seed, step)."""
+"""Examples by number: Grain's threads decode them, in an order that is a pure function of (seed, step)."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy as np
 from experiments.errors import DataError
 from experiments.examples import Bad, example
 from experiments.memory import fits
+from experiments.order import ordered
 from experiments.progress import say
 from experiments.schema import Data
 from experiments.sources import Sources
@@ -101,7 +102,7 @@ class Decoded:
 
 
 class Records:
-    """Training examples in Grain's order: `MapDataset.shuffle().repeat()`, a new permutation each epoch.
+    """Training examples in the order of `experiments.order`, a new permutation each epoch.
 
     Those that fit `resident_mib` are decoded once and kept, as `resident` [n, *event]; the others are decoded as they are asked
     for, in the same order.
@@ -112,14 +113,16 @@ class Records:
         self._places = np.arange(len(decoded))
         if decoded.nbytes <= resident_mib * 2**20:
             self.resident, self.labels, self._places = decoded.everything()
-        self._order = grain.MapDataset.range(len(decoded)).seed(seed).shuffle().repeat()
+        self._seed = seed
 
     def __len__(self) -> int:
         return len(self._decoded if self.resident is None else self.resident)
 
     def indices(self, step: int, size: int, process: int = 0, processes: int = 1) -> np.ndarray:
         """This process's share of batch `step`, which is the examples step size ... (step + 1) size - 1 of the order."""
-        return self._places[np.asarray(self._order.batch(size // processes)[step * processes + process])]
+        share = size // processes
+        first = (step * processes + process) * share
+        return self._places[ordered(np.arange(first, first + share), len(self._decoded), self._seed)]
 
     def batch(self, step: int, size: int, process: int = 0, processes: int = 1) -> np.ndarray:
         """The examples at `indices` [size / processes, *event]."""

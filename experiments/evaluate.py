@@ -11,7 +11,7 @@ import numpy as np
 from experiments import parallel
 from experiments.build import Experiment
 from experiments.data import Dataset
-from experiments.draw import Drawn, drawing, first_shown, unsound
+from experiments.draw import drawing, first_shown, unsound
 from experiments.fid import Yardstick
 from experiments.likelihood import bits_per_dim, held_out
 from experiments.progress import progress, say
@@ -30,9 +30,8 @@ def evaluate(experiment: Experiment, params: Any, data: Dataset, real: Yardstick
     with progress("evaluate", len(config.samplers)) as show:
         for done, label in enumerate(config.samplers):
             say(f"sampling with {label} (compiles first)")
-            row, first = _quality(experiment, label, params, real)
+            row, pictures[label] = _quality(experiment, label, params, real)
             table.append(row)
-            pictures[label] = first_shown(experiment, first.levels[first.finite])
             show(done + 1, f"{label}: {real.space.distance} {row['frechet']['mean']:.3g}")
     say("likelihood of held-out examples, and loss by noise level (compile first)")
     bits = bits_per_dim(experiment, params, data)
@@ -42,25 +41,30 @@ def evaluate(experiment: Experiment, params: Any, data: Dataset, real: Yardstick
     return results, {"grids": pictures, "process": process}
 
 
-def _quality(experiment: Experiment, label: str, params: Any, real: Yardstick) -> tuple[dict[str, Any], Drawn]:
+def _quality(experiment: Experiment, label: str, params: Any, real: Yardstick) -> tuple[dict[str, Any], np.ndarray]:
     """One sampler at its own setting and at those of its sweep, each over all seeds; the same latents for every sampler.
 
-    A seed of which one sample is not finite has no measures, and a sentence among `unsound`.
+    A seed of which one sample is not finite has no measures, and a sentence among `unsound`. And first samples, for a picture.
     """
     config, sampler = experiment.config.evaluate, experiment.config.samplers[label]
     draw = drawing(experiment, sampler)
 
-    def measure(steps: int, **swept: float) -> tuple[dict[str, Any], Drawn]:
-        drawn = [draw(params, seed, config.n, steps, **swept) for seed in range(config.seeds)]
+    def measure(steps: int, **swept: float) -> tuple[dict[str, Any], np.ndarray]:
         grid = experiment.grid(sampler, steps)
-        measures = [real.measure(d.levels, experiment.config.data.levels) for d in drawn if d.finite.all()]
+        measures, drawn, shown = [], [], []
+        for seed in range(config.seeds):
+            found = draw(params, seed, config.n, steps, **swept)
+            if found.finite.all():
+                measures.append(real.measure(found.levels, experiment.config.data.levels))
+            shown.append(first_shown(experiment, found.levels[found.finite]).copy())
+            drawn.append(found._replace(levels=shown[-1]))  # of 50,000 samples the next seed's need the room
         setting = {
             "nfe": float(np.mean([d.nfe.mean() for d in drawn])),
             "seconds": float(np.mean([d.seconds for d in drawn])),
             "non_finite": int(sum((~d.finite).sum() for d in drawn)),
             "unsound": [why for d in drawn if (why := unsound(d, grid))],
         }
-        return setting | spread(measures, real.measures), drawn[0]
+        return setting | spread(measures, real.measures), shown[0]
 
     headline, first = measure(sampler.n)
     settings = [dict(zip(sampler.sweep, values, strict=True)) for values in zip(*sampler.sweep.values(), strict=True)]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -15,28 +14,28 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from experiments import parallel
 from experiments.files import write_text
 from experiments.progress import say
-from experiments.state import State, Tally
+from experiments.state import Tally
 
 
 class Log:
     """Rows up to `step` stay as they are; what a lost run wrote after its last checkpoint goes, and is written again."""
 
-    def __init__(self, path: Path, step: int, rate: Callable[[int], Any]):
-        self._path, self._rate, self._since = path, rate, time.monotonic()
+    def __init__(self, path: Path, step: int):
+        self._path, self._since = path, time.monotonic()
         self._skipped = None
         if parallel.first():
             write_text(path, "".join(json.dumps(row) + "\n" for row in rows(path) if row["step"] <= step))
 
-    def write(self, state: State, batch: int) -> tuple[State, str]:
-        """Appends the state's row: (the state with its sums at zero, what to say of it)."""
-        step, tally = int(state.step), jax.device_get(state.tally)
+    def write(self, step: int, told: Tally, rate: Any, batch: int) -> str:
+        """Appends the row of a step, from the tally and the learning rate after it: what to say of it."""
+        tally, rate = jax.device_get((told, rate))
         seconds = time.monotonic() - self._since
         n, skipped = int(tally.n), int(tally.skipped)
         row = {
             "step": step,
             "loss": float(tally.loss) / n if n else None,
             "grad_norm": float(tally.grad_norm) / n if n else None,
-            "learning_rate": float(self._rate(step - skipped)),
+            "learning_rate": float(rate),
             "skipped": skipped,
             "seconds": seconds,
             "images_per_second": n * batch / seconds,
@@ -47,8 +46,7 @@ class Log:
         if skipped > (self._skipped or 0):
             say(f"warning: {skipped} steps so far had a loss or gradient that is not finite, and changed nothing")
         self._since, self._skipped = time.monotonic(), skipped
-        fresh = parallel.put(Tally.zero()._replace(skipped=tally.skipped, streak=tally.streak), parallel.replicated())
-        return state._replace(tally=fresh), f"loss {row['loss']:.4g}" if n else "no finite loss"
+        return f"loss {row['loss']:.4g}" if n else "no finite loss"
 
 
 class Row(BaseModel):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections import deque
 from collections.abc import Callable
 from functools import cache
 from operator import itemgetter
@@ -115,15 +117,32 @@ def mapped(function: Callable[..., Any]) -> Callable[..., Any]:
 def in_batches(function: Callable[..., Any], params: Any, rows: Any, batch: int, *rest: Any) -> Any:
     """A `mapped` function over rows [n, ...] in batches of one size, the last padded: results [n, ...] on this host.
 
-    Between batches it can be interrupted: by a signal to any process, in all of them.
+    One batch is fetched as the next is computed, and beside them the results alone are held. Between batches it can be
+    interrupted: by a signal to any process, in all of them.
     """
     n = len(jax.tree.leaves(rows)[0])
     batches = np.resize(np.arange(n), (-(-n // batch), batch))  # the last wraps around
-    parts = []
-    for chosen in batches:
-        stop_if_asked()
-        parts.append(function(params, jax.tree.map(itemgetter(chosen), rows), *rest))
-    return jax.tree.map(lambda *parts: np.concatenate([gather(part) for part in parts])[:n], *parts)
+    asked, in_flight = asking(), deque()
+    results: Any = None
+
+    def fetch() -> None:
+        nonlocal results
+        at, part = in_flight.popleft()
+        part = jax.tree.map(gather, part)
+        if results is None:
+            results = jax.tree.map(lambda a: np.empty((n, *a.shape[1:]), a.dtype), part)
+        for whole, rows_of_it in zip(jax.tree.leaves(results), jax.tree.leaves(part), strict=True):
+            whole[at : at + batch] = rows_of_it[: n - at]
+
+    for at, chosen in zip(range(0, n, batch), batches, strict=True):
+        if asked():
+            stop.asked = True
+            stop.check()
+        in_flight.append((at, function(params, jax.tree.map(itemgetter(chosen), rows), *rest)))
+        if len(in_flight) > 1:
+            fetch()
+    fetch()
+    return results
 
 
 def split(rows: Any, axis: int = 0) -> jax.Array:
@@ -144,6 +163,32 @@ def everywhere(so: bool) -> bool:
 def stop_asked() -> bool:
     """Whether any process was asked to stop; all of them must ask."""
     return not everywhere(not stop.asked)
+
+
+def asking(every: float = 0.5) -> Callable[[], bool]:
+    """`stop_asked` for a loop that all processes go through alike: they confer about every so many seconds.
+
+    An exchange waits for what the devices are at, so one in every round would keep them waiting for the host. Each time they
+    settle on the number of rounds until the next, at most twice as many as the last.
+    """
+    rounds = left = 1
+    since = time.monotonic()
+
+    def asked() -> bool:
+        nonlocal rounds, left, since
+        if jax.process_count() == 1:
+            return stop.asked
+        left -= 1
+        if left:
+            return False
+        now = time.monotonic()
+        wanted = max(1, min(2 * rounds, int(every * rounds / max(now - since, 1e-6))))
+        told = multihost_utils.process_allgather(np.array([stop.asked, wanted]))
+        rounds = left = int(told[:, 1].min())
+        since = now
+        return bool(told[:, 0].any())
+
+    return asked
 
 
 def stop_if_asked() -> None:

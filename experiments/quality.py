@@ -58,7 +58,10 @@ def feature_space(config: Config, data: Dataset) -> FeatureSpace:
 
     def pixels(images: np.ndarray) -> Features:
         flat = images.reshape(len(images), -1).astype(np.float64)
-        return flat / ((levels - 1) / 2) - 1 if levels else flat
+        if levels:  # in place: of 50,000 images of CIFAR-10 it has 1.2 GB
+            flat /= (levels - 1) / 2
+            flat -= 1
+        return flat
 
     scaled = "scaled to [-1, 1]" if levels else "as it is"
     if config.evaluate.features == "pixels":
@@ -71,8 +74,9 @@ def feature_space(config: Config, data: Dataset) -> FeatureSpace:
     classifier.fit(pixels(data.train_examples(FITTED)), data.train_labels[:FITTED])
     accuracy = classifier.score(pixels(data.test), data.test_labels)
 
-    def hidden(images: np.ndarray) -> Features:
-        return np.maximum(pixels(images) @ classifier.coefs_[0] + classifier.intercepts_[0], 0)
+    def hidden(images: np.ndarray, block: int = 4096) -> Features:
+        of = lambda some: np.maximum(pixels(some) @ classifier.coefs_[0] + classifier.intercepts_[0], 0)
+        return np.concatenate([of(images[start : start + block]) for start in range(0, len(images), block)])
 
     words = (
         f"64 hidden units (ReLU) of a classifier fit to {min(FITTED, len(data.train)):,} training labels, seed 0, "

@@ -81,13 +81,18 @@ class Train(Strict):
     """Adam, with decoupled weight decay where there is any, after clipping of the gradient's global norm (`clip` None: none).
 
     `ema`: the rate of the average of parameters that samples and results are drawn from; it warms up. A step that is not finite
-    changes nothing, and `bad_steps` of them on end stop the run. The newest `keep` checkpoints are kept. With `shard` each
-    device keeps its share of the parameters, their average and Adam's moments, and gathers the parameters for a step.
+    changes nothing, and `bad_steps` of them on end stop the run. The newest `keep` checkpoints are kept.
+
+    `steps_per_call`: steps in one program, without a word to the host. `accumulate`: parts of a batch that are computed one
+    after the other, for one update of their mean: it takes time and saves memory. Neither changes a step but by rounding, which
+    a resumed run repeats to the last bit: so both stay as the run began. With `shard` each device keeps its share of the
+    parameters, their average and Adam's moments, and gathers the parameters for a step.
     """
 
     steps: Count
     batch: Several
     steps_per_call: Annotated[int, Field(ge=1, le=10_000)] = 1
+    accumulate: Annotated[int, Field(ge=1, le=1_000_000)] = 1
     learning_rate: Annotated[float, Field(gt=0, le=1)] = 2e-4
     beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
     beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999

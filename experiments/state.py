@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from experiments import parallel
@@ -29,6 +30,11 @@ class Tally(NamedTuple):
     def zero() -> Tally:
         """That of a run that has not begun."""
         return Tally(jnp.zeros(()), jnp.zeros(()), *(jnp.zeros((), jnp.int32) for _ in range(3)))
+
+    def anew(self) -> Tally:
+        """That after a row of the log: sums at zero, counts as they are, on the devices and without a wait for them."""
+        loss, norm, n = jax.device_put((np.float32(0), np.float32(0), np.int32(0)), parallel.replicated())
+        return Tally(loss, norm, n, self.skipped, self.streak)
 
 
 class State(NamedTuple):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 
 from experiments import parallel
@@ -20,6 +20,7 @@ from experiments.checkpoint import Checkpoints
 from experiments.data import Dataset
 from experiments.draw import drawing, save_images, unsound
 from experiments.errors import NumericsError
+from experiments.feed import calls, feed
 from experiments.files import write_json
 from experiments.interrupt import Interrupted, stop
 from experiments.metrics import Log
@@ -28,7 +29,7 @@ from experiments.progress import progress, say
 from experiments.randomness import Purpose, stream
 from experiments.record import Record, imported
 from experiments.resume import from_weights
-from experiments.state import State, init_state, placement
+from experiments.state import State, Tally, init_state, placement
 from experiments.update import make_optimizer, make_step, optimizer_rate
 
 
@@ -36,14 +37,12 @@ def train(experiment: Experiment, data: Dataset, workdir: Path, record: Record) 
     """The state after train.steps, from the newest sound checkpoint in `workdir` if there is one."""
     config, seed = experiment.config.train, experiment.config.seed
     optimizer = make_optimizer(config)
-    one_call = make_step(experiment, optimizer, stream(seed, Purpose.STEP))
     picture = _picture(experiment, workdir)
 
     with Checkpoints(workdir / "checkpoints", record.id, config.keep) as checkpoints:
         state = _begun(experiment, optimizer, checkpoints, workdir, record)
         placed = placement(experiment.config, state)
-        # The step's number also apart from the state, which the next call takes: something to wait for.
-        call = lambda state, batches: ((after := one_call(state, batches)), after.step)
+        call = _told(make_step(experiment, optimizer, stream(seed, Purpose.STEP)), optimizer_rate(config))
         advance = parallel.pmapped(call, placed, (placed, parallel.replicated()))
         step = int(state.step)
         record.note(from_step=step)
@@ -52,7 +51,7 @@ def train(experiment: Experiment, data: Dataset, workdir: Path, record: Record) 
         checkpoints.room_for(state, saves=2 + (config.steps - step) // min(config.checkpoint_every, config.sample_every))
         for path in pictures_after(workdir, step) if parallel.first() else ():  # of a lost run, which are drawn again
             path.unlink()
-        log = Log(workdir / "metrics.jsonl", step, optimizer_rate(config))
+        log = Log(workdir / "metrics.jsonl", step)
 
         def due(every: int) -> bool:
             """Whether a multiple of `every` is among the steps of the last call."""
@@ -69,34 +68,52 @@ def train(experiment: Experiment, data: Dataset, workdir: Path, record: Record) 
             say(
                 f"compiling the training step ({jax.device_count()} {jax.default_backend()} device(s)); this takes some seconds"
             )
-        earlier = latest = None
         if step and due(config.sample_every):  # what a run that died over it has not drawn
             picture(state.ema, step)
+        batches = feed(data.train, config.batch, calls(step, config.steps, config.steps_per_call))
+        asked = parallel.asking()
+        in_flight: deque[tuple[int, bool, tuple[Tally, jax.Array]]] = deque()
         with progress("train", config.steps, step) as show:
+
+            def wait(most: int) -> None:
+                """Until at most so many calls are in flight; writes what the others have told, and ends a run of bad steps."""
+                while len(in_flight) > most:
+                    at, logged, (tally, rate) = in_flight.popleft()
+                    if int(tally.streak) >= config.bad_steps:
+                        _end(experiment, data, state._replace(tally=tally), checkpoints, workdir)
+                    if logged:
+                        show(at, log.write(at, tally, rate, config.batch))
+
             while step < config.steps:
-                calls = min(config.steps_per_call, config.steps - step)
-                place = config.batch, jax.process_index(), jax.process_count()
-                batches = np.stack([data.train.batch(i, *place) for i in range(step, step + calls)])
-                jax.block_until_ready(earlier)  # two calls in flight: XLA takes 32, and a signal would wait for all
-                earlier = latest
-                state, latest = advance(state, parallel.split(batches, axis=1))
-                step += calls
+                batch = next(batches)
+                wait(most=1)  # two calls in flight: XLA takes 32, and a signal would wait for all
+                state, told = advance(state, batch)
+                step += batch.shape[0]
                 stop.unsaved = True
 
-                stopping = parallel.stop_asked()
-                saving = due(config.checkpoint_every) or due(config.sample_every) or stopping
-                if (saving or due(config.log_every)) and int(state.tally.streak) >= config.bad_steps:
-                    _end(experiment, data, state, checkpoints, workdir)
-                if due(config.log_every):
-                    state, said = log.write(state, config.batch)
-                    show(step, said)
-                if saving:
+                logging = due(config.log_every)
+                in_flight.append((step, logging, told))
+                if logging:
+                    state = state._replace(tally=state.tally.anew())
+                stopping = asked()
+                if due(config.checkpoint_every) or due(config.sample_every) or stopping:
+                    wait(most=0)
                     save(wait=stopping or step == config.steps)
                 if stopping:
                     raise Interrupted(f"stopped at step {step}, which is saved; the same command goes on from there")
                 if due(config.sample_every):
                     picture(state.ema, step)
     return state
+
+
+def _told(one_call: Callable[..., State], rate: Callable[[Any], Any]) -> Callable[..., tuple[State, tuple[Tally, jax.Array]]]:
+    """A call that tells its tally and rate apart from the state, which the next call takes: to wait for, and to read later."""
+
+    def advance(state: State, batches: jax.Array) -> tuple[State, tuple[Tally, jax.Array]]:
+        after = one_call(state, batches)
+        return after, (after.tally, jnp.asarray(rate(after.step - after.tally.skipped)))
+
+    return advance
 
 
 def _begun(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -75,11 +76,12 @@ def make_step(
     def one_step(state: State, batch: jax.Array) -> State:
         drawn = draw(experiment, base_key, state.times, state.step, len(batch))
 
-        def mean_loss(params: Any) -> tuple[jax.Array, Scalar]:
+        def mean_loss(params: Any, drawn: Drawn, batch: jax.Array) -> tuple[jax.Array, Scalar]:
             loss = jax.vmap(one_loss, (None, 0, 0, 0))(whole(params), drawn.keys, batch, drawn.t)
             return jnp.mean(drawn.inverse_density * loss), loss
 
-        (loss, by_example), gradient = jax.value_and_grad(mean_loss, has_aux=True)(state.params)
+        of_part = jax.value_and_grad(mean_loss, has_aux=True)
+        (loss, by_example), gradient = in_parts(partial(of_part, state.params), config.accumulate, drawn, batch)
         norm = optax.global_norm(gradient)
         update, opt = optimizer.update(gradient, state.opt, state.params)
         params = optax.apply_updates(state.params, update)
@@ -102,6 +104,25 @@ def make_step(
         return one_step(state, batches[0])
 
     return advance
+
+
+def in_parts(of_part: Callable[..., Any], k: int, *batch: Any) -> Any:
+    """((mean, by_example [B]), gradient) of a batch [B, ...] (any tree), by k parts of it one after the other: their mean.
+
+    Part j is the examples j, j + k, ...: as many of every device's, so that none is sent to another.
+    """
+    if k == 1:
+        return of_part(*batch)
+    parts = jax.tree.map(lambda a: a.reshape(len(a) // k, k, *a.shape[1:]).swapaxes(0, 1), batch)
+
+    def add(total: Any, part: Any) -> tuple[Any, jax.Array]:
+        (mean, by_example), gradient = of_part(*part)
+        return jax.tree.map(lambda a, b: a + b / k, total, (mean, gradient)), by_example
+
+    (mean, _), gradient = jax.eval_shape(of_part, *jax.tree.map(lambda a: a[0], parts))
+    zero = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), (mean, gradient))
+    (mean, gradient), by_example = jax.lax.scan(add, zero, parts)
+    return (mean, by_example.T.reshape(-1)), gradient
 
 
 def _counted(tally: Tally, finite: jax.Array, loss: jax.Array, norm: jax.Array) -> Tally:

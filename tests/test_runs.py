@@ -326,7 +326,7 @@ def test_what_is_no_row_of_metrics_is_passed_over(tmp_path):
     path = tmp_path / "metrics.jsonl"
     path.write_bytes("\n".join([*lines, json.dumps(sound), '{"step": 12, "lo']).encode() + b"\xff\x00")
     assert rows(path) == [sound]
-    Log(path, 4, lambda step: 1.0)
+    Log(path, 4)
     assert path.read_text() == json.dumps(sound) + "\n"
 
 

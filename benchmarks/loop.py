@@ -1,0 +1,202 @@
+"""What the loop around the training step costs, and what comes before the first step.
+
+python -m benchmarks.loop --out DIR [--rounds 5] [--start-up]
+
+Steps: `train`'s own loop (its batches, a row of its log every few steps) against as many calls of the compiled step alone on
+one batch that lies on the device, in turns in one process; the seconds of the loop are those of its log's rows but the first
+two of each turn. Medians over the turns. Checkpoints and pictures, which come every thousands of steps, are left out.
+
+Start-up: seconds from a process's start to the first row of its log, with an empty compile cache (cold) and again (warm), of
+the digits demo; and of DDPM++ on CIFAR-10 the seconds to trace and to compile its step, which is not run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from importlib.metadata import version
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import jax
+import numpy as np
+
+from configs.cifar10 import ddpm_continuous_vp
+from configs.digits import vp
+from experiments import parallel
+from experiments.build import Experiment, build
+from experiments.compiled import keep_compiled
+from experiments.data import Dataset, load
+from experiments.metrics import rows
+from experiments.progress import console
+from experiments.randomness import Purpose, stream
+from experiments.record import session
+from experiments.schema import Config
+from experiments.sources import open_sources
+from experiments.state import init_state
+from experiments.train import train
+from experiments.update import make_optimizer, make_step
+
+SHAPES = {"digits, width 16, batch 64": ((8, 8, 1), 50), "CIFAR-10 shape, width 16, batch 8": ((32, 32, 3), 10)}
+"""Shapes of an image, and steps between rows of the log."""
+
+
+def config_of(name: str, folder: Path, steps: int) -> Config:
+    """The recipe of the digits, or a narrow one of CIFAR-10, on random levels in `folder`."""
+    digits = SHAPES[name][0][-1] == 1
+    config = (vp if digits else ddpm_continuous_vp).get_config()
+    config.data.update({"name": "npz", "data_dir": str(folder)})
+    if not digits:
+        config.net.update({"width": 16, "multipliers": (1, 2), "blocks": 1})
+        config.train.batch = 8
+    config.train.update({"steps": steps, "log_every": SHAPES[name][1], "sample_every": 10**9, "checkpoint_every": 10**9})
+    return Config.model_validate(json.loads(config.to_json()), strict=False)
+
+
+def random_levels(folder: Path, name: str) -> Path:
+    """As many examples as the data has, of its shape."""
+    (shape, _), n = SHAPES[name], 1437 if name.startswith("digits") else 50_000
+    for split, size in (("train", n), ("test", 64)):
+        images = np.random.default_rng(size).integers(0, 256, (size, *shape), np.uint8)
+        np.savez(folder / f"{split}.npz", image=images)
+    return folder
+
+
+def in_loop(experiment: Experiment, data: Dataset, folder: Path) -> list[float]:
+    """Seconds a step of `train`, from each row of its log but the first two."""
+    with session(folder, experiment.config, data.digest, "benchmarks.loop", training=True) as record:
+        train(experiment, data, folder, record)
+    return [row["seconds"] / experiment.config.train.log_every for row in rows(folder / "metrics.jsonl")[2:]]
+
+
+def alone(experiment: Experiment, data: Dataset, n: int) -> list[float]:
+    """Seconds a step of the compiled step alone, from each row's worth of calls but the first two."""
+    config = experiment.config.train
+    every = config.log_every
+    optimizer = make_optimizer(config)
+    advance = parallel.pmapped(make_step(experiment, optimizer, stream(0, Purpose.STEP)))
+    state = init_state(experiment, optimizer, stream(0, Purpose.INIT))
+    batch = parallel.split(data.train.batch(0, config.batch)[None], axis=1)
+    seconds = []
+    for _ in range(n // every):
+        began = time.perf_counter()
+        for _ in range(every):
+            state = advance(state, batch)
+        jax.block_until_ready(state)
+        seconds.append((time.perf_counter() - began) / every)
+    return seconds[2:]
+
+
+def steps(rounds: int, intervals: int) -> list[dict[str, Any]]:
+    """A row for each shape."""
+    found = []
+    for name, (shape, every) in SHAPES.items():
+        n, times = every * (intervals + 2), {"loop": [], "step": []}
+        with tempfile.TemporaryDirectory() as there:
+            config = config_of(name, random_levels(Path(there), name), n)
+            data = load(open_sources(config.data), config.data, 0)
+            experiment = build(config, shape)
+            for i in range(rounds):
+                times["loop"] += [in_loop(experiment, data, Path(there) / f"run{i}")]
+                times["step"] += [alone(experiment, data, n)]
+        by_turn = {key: [median(turn) for turn in turns] for key, turns in times.items()}
+        loop, step = (median(by_turn[key]) for key in ("loop", "step"))
+        found.append({"shape": name, "ms_loop": loop * 1e3, "ms_step": step * 1e3, "outside": 1 - step / loop, **by_turn})
+        print(
+            f"{name}: {loop * 1e3:.2f} ms a step in the loop, {step * 1e3:.2f} ms alone, {1 - step / loop:.1%} outside",
+            flush=True,
+        )
+    return found
+
+
+def to_first_step(config: str, command: str, cache: Path, *more: str) -> float:
+    """Seconds from a process's start to the first row of a log in its folder; then it is ended."""
+    with tempfile.TemporaryDirectory() as there:
+        argv = [sys.executable, "-m", "experiments", command, f"--config={config}", f"--workdir={there}/run"]
+        env = os.environ | {"XDG_CACHE_HOME": str(cache)}
+        began = time.perf_counter()
+        process = subprocess.Popen([*argv, "--config.train.log_every=1", *more], env=env, stdout=subprocess.DEVNULL)
+        try:
+            while not any(path.stat().st_size for path in Path(there).glob("run/**/metrics.jsonl")):
+                if process.poll() is not None:
+                    raise RuntimeError(f"{argv} ended with {process.returncode} before its first step")
+                time.sleep(0.01)
+            return time.perf_counter() - began
+        finally:
+            process.kill()
+            process.wait()
+
+
+COMPILE = """
+import json, sys, time
+began = time.perf_counter()
+import jax
+from configs.cifar10 import ddpmpp_continuous_vp
+from experiments import parallel
+from experiments.build import build
+from experiments.compiled import keep_compiled
+from experiments.randomness import Purpose, stream
+from experiments.resume import state_shapes
+from experiments.schema import Config
+from experiments.update import make_optimizer, make_step
+keep_compiled()
+config = Config.model_validate(json.loads(ddpmpp_continuous_vp.get_config().to_json()), strict=False)
+experiment = build(config, (32, 32, 3))
+built = time.perf_counter()
+batch = jax.ShapeDtypeStruct((1, config.train.batch, 32, 32, 3), "uint8")
+step = parallel.pmapped(make_step(experiment, make_optimizer(config.train), stream(0, Purpose.STEP)))
+lowered = step.lower(state_shapes(experiment), batch)
+traced = time.perf_counter()
+lowered.compile()
+print(json.dumps({"import_and_build": built - began, "trace": traced - built, "compile": time.perf_counter() - traced}))
+"""
+
+
+def compile_seconds(cache: Path) -> dict[str, float]:
+    """Seconds to import and build, to trace and to compile (or load) the step of DDPM++ at full width, in a new process."""
+    env = os.environ | {"XDG_CACHE_HOME": str(cache)}
+    ended = subprocess.run([sys.executable, "-c", COMPILE], env=env, capture_output=True, text=True, check=True)
+    return json.loads(ended.stdout.splitlines()[-1])
+
+
+def start_up() -> dict[str, Any]:
+    """Cold and warm."""
+    found: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as cache:
+        for name in ("cold", "warm", "warm again"):
+            found[f"demo, {name}"] = to_first_step("configs/digits/ddpm_vs_ncsn.py", "compare", Path(cache))
+            print(f"demo, {name}: {found[f'demo, {name}']:.1f} s to the first step", flush=True)
+    with tempfile.TemporaryDirectory() as cache:
+        for name in ("cold", "warm"):
+            found[f"DDPM++, {name}"] = compile_seconds(Path(cache))
+            print(f"DDPM++, {name}: {found[f'DDPM++, {name}']}", flush=True)
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True, help="the folder that loop.json is written to")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--intervals", type=int, default=4, help="rows of the log in each turn")
+    parser.add_argument("--start-up", action="store_true", help="measure that instead")
+    words = parser.parse_args()
+    console.quiet = True
+    machine = {"cores": len(os.sched_getaffinity(0)), "device": f"{jax.device_count()} {jax.devices()[0].device_kind}"}
+    machine |= {name: version(name) for name in ("jax", "jaxlib", "flax")}
+    if words.start_up:
+        name, found = "start_up", start_up()
+    else:
+        keep_compiled()
+        name, found = "loop", steps(words.rounds, words.intervals)
+    words.out.mkdir(parents=True, exist_ok=True)
+    (words.out / f"{name}.json").write_text(json.dumps({"machine": machine, name: found}, indent=1))
+
+
+if __name__ == "__main__":
+    main()

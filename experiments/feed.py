@@ -1,0 +1,52 @@
+"""Batches ahead of the step: a thread reads the next ones as the device works, so that it never waits for the host."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import grain
+import jax
+import numpy as np
+
+from experiments import parallel
+from experiments.data import Records
+
+AHEAD = 2
+"""Calls whose batches are read before they are asked for."""
+SHARE = 0.1
+"""Of a device's memory, the most that is given to the examples."""
+
+
+def calls(start: int, steps: int, per_call: int) -> grain.MapDataset:
+    """The steps from `start` to `steps`, as a range for each call."""
+    return grain.MapDataset.range(start, steps, per_call).map(lambda i: range(i, min(i + per_call, steps)))
+
+
+def feed(records: Records, size: int, of: grain.MapDataset, on_device: bool | None = None) -> Iterator[jax.Array]:
+    """The batches [k, B, *event] of each call, split over the devices: the same, to the last bit, wherever the examples lie.
+
+    They lie on the devices where those have memory of their own and room for all (or as `on_device` says); then a batch is a
+    gather there, and only its indices are sent. That is a program of its own, so that the step's is one for every source.
+    """
+    place = size, jax.process_index(), jax.process_count()
+    examples = records.resident
+    if examples is not None and (has_room(examples.nbytes) if on_device is None else on_device):
+        everywhere = parallel.replicated()
+        kept = jax.device_put(examples, everywhere)
+        split = parallel.over_data(1)
+        pick = jax.jit(lambda kept, rows: kept[rows], in_shardings=(everywhere, split), out_shardings=split)
+        rows = _ahead(of.map(lambda steps: np.stack([records.indices(i, *place) for i in steps]).astype(np.int32)))
+        return (pick(kept, parallel.split(each, axis=1)) for each in rows)
+    read = of.map(lambda steps: np.stack([records.batch(i, *place) for i in steps]))
+    return (parallel.split(each, axis=1) for each in _ahead(read))
+
+
+def has_room(nbytes: int) -> bool:
+    """Whether so many bytes are at most `SHARE` of a device's own memory; a CPU's is the host's, where they are already."""
+    memory = {} if jax.default_backend() == "cpu" else jax.local_devices()[0].memory_stats() or {}
+    return nbytes <= SHARE * memory.get("bytes_limit", -1)
+
+
+def _ahead(read: grain.MapDataset) -> Iterator[np.ndarray]:
+    # One thread: what is left out of the examples as they are read depends on their order.
+    return iter(read.to_iter_dataset(grain.ReadOptions(num_threads=1, prefetch_buffer_size=AHEAD)))
