@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+from collections import Counter
 from pathlib import Path
 
 os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp()  # what tests compile is not the user's to keep
@@ -64,12 +65,20 @@ SECONDS_EACH = (
     *("test_schedules_are_finite_and_positive_wherever_they_are_asked", "test_weights_are_unbiased"),
     "test_known_is_reached_and_what_is_independent_keeps_its_law",
 )
+ALIKE = (
+    *("test_computes_what_is_published", "test_it_computes_what_the_published_code_does", "test_writes_what_it_reads"),
+    *("test_training_lowers_the_loss", "test_what_does_not_fit_is_refused", "test_no_file_of_weights_harms"),
+)
 
 
 def pytest_collection_modifyitems(items):
-    """Of tests that take seconds for each SDE, those of VPSDE's kin are slow; of the longest, more."""
+    """Of tests that take seconds for each SDE, those of VPSDE's kin are slow; of the longest, more; of many alike, every other."""
+    seen = Counter()
     for item in items:
         name, _, of = item.name.partition("[")
+        seen[item.module, name] += 1
+        if name in ALIKE and seen[item.module, name] % 2 == 0:
+            item.add_marker(pytest.mark.slow)
         others = KIN + {"test_weak_order": ("VESDE", "Straight"), "test_samplers_recover_a_mixture": ("Straight",)}.get(
             name, ()
         )
