@@ -72,7 +72,7 @@ ALIKE = (
 
 
 def pytest_collection_modifyitems(items):
-    """Of tests that take seconds for each SDE, those of VPSDE's kin are slow; of the longest, more; of many alike, every other."""
+    """Of tests that take seconds for each SDE, those of VPSDE's kin are slow, of some more; of many alike, every other."""
     seen = Counter()
     for item in items:
         name, _, of = item.name.partition("[")
