@@ -24,10 +24,10 @@ def convolved(x: Map, W: Kernel, padding: Padding) -> Map:
     """y[h, w] = sum_{k l} x[h + k, w + l] W[k, l], with zeros before and after each side of x."""
     sides = zip(x.shape[1:3], W.shape[:2], padding, strict=True)
     whole = all(side + before + after - k <= before <= k - side for side, k, (before, after) in sides)
-    return (assembled if whole else correlate)(x, W, padding)
+    return (dense if whole else correlate)(x, W, padding)
 
 
-def assembled(x: Map, W: Kernel, padding: Padding) -> Map:
+def dense(x: Map, W: Kernel, padding: Padding) -> Map:
     """`convolved` where each pixel of y sees all of x: each is one product, and XLA:CPU ten times faster at it.
 
     y[h, w] = sum_{h' w'} x[h', w'] W[h' - h + top, w' - w + left]: for each (h, w) the kernel's taps of all x are a slice.

@@ -13,7 +13,7 @@ from experiments.build import build
 from experiments.schema import Config
 from experiments.state import init_state
 from experiments.update import make_optimizer, make_step
-from models.convolution import assembled, convolved, dilated, same, strided
+from models.convolution import dense, convolved, dilated, same, strided
 from models.correlation import correlate, plain
 
 KEYS = jax.random.split(jax.random.key(0), 3)
@@ -92,9 +92,9 @@ def test_every_kind_is_xla_s(case, by, n):
 
 
 @pytest.mark.parametrize("side", [1, 2])
-def test_small_maps_are_one_product(side):
+def test_small_maps_are_products(side):
     x, W, padding = images(3, side, side, 4), kernel(3, 3, 4, 5), ((1, 1), (1, 1))
-    np.testing.assert_allclose(assembled(x, W, padding), plain(x, W, padding), atol=1e-5)
+    np.testing.assert_allclose(dense(x, W, padding), plain(x, W, padding), atol=1e-5)
     text = str(jax.make_jaxpr(lambda x, W: convolved(x, W, padding))(x, W))
     assert "dot_general" in text
     assert "convolution" not in text
