@@ -13,7 +13,7 @@ from experiments.build import build
 from experiments.schema import Config
 from experiments.state import init_state
 from experiments.update import make_optimizer, make_step
-from models.convolution import dense, convolved, dilated, same, strided
+from models.convolution import convolved, dense, dilated, same, strided
 from models.correlation import correlate, plain
 
 KEYS = jax.random.split(jax.random.key(0), 3)
