@@ -33,7 +33,8 @@ def explained(error: BaseException) -> UserError | None:
             [
                 f"out of memory on {jax.device_count()} {jax.devices()[0].device_kind}"
                 + (f", asking for {asked[0]}" if asked else ""),
-                "in training, try in this order: train.accumulate=2 or more, remat=True, compute=bfloat16, a smaller net",
+                "in training, try in this order: train.accumulate=2 or more, remat=True, compute=bfloat16, "
+                "a smaller train.batch or net",
                 "in sampling and evaluation: a smaller evaluate.batch; what was saved before is whole",
             ]
         )

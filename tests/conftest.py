@@ -68,6 +68,8 @@ SECONDS_EACH = (
 ALIKE = (
     *("test_computes_what_is_published", "test_it_computes_what_the_published_code_does", "test_writes_what_it_reads"),
     *("test_training_lowers_the_loss", "test_what_does_not_fit_is_refused", "test_no_file_of_weights_harms"),
+    *("test_nfe_is_the_true_number_of_evaluations", "test_every_sampler_under_every_network_ends_and_knows"),
+    *("test_order_along_the_flow", "test_samplers_recover_a_mixture"),
 )
 
 
