@@ -86,6 +86,7 @@ def test_keys_that_only_look_are_free_and_recorded(copy, key):
     assert record(copy)["configs"][session["config"]][section][leaf] == 10
 
 
+@pytest.mark.slow
 def test_a_longer_cosine_is_said_to_be_another(tmp_path, capsys):
     cosine = "--config.train.decay=cosine"
     assert train(tmp_path, 4, cosine) == 0
