@@ -27,6 +27,7 @@ from typing import Any
 import jax
 import numpy as np
 
+import experiments.__main__  # noqa: F401  (the flags of XLA that every command runs with)
 from configs.cifar10 import ddpm_continuous_vp
 from configs.digits import vp
 from experiments import parallel

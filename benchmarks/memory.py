@@ -22,6 +22,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import experiments.__main__  # noqa: F401  (the flags of XLA that every command runs with)
+
 SCHEDULERS = {"concurrency": "", "memory": "--xla_cpu_enable_concurrency_optimized_scheduler=false"}
 OPTIONS = {"neither": (False, 1), "remat": (True, 1), "accumulate=4": (False, 4), "both": (True, 4)}
 IMAGES = 2_000, 10_000, 50_000
@@ -105,8 +107,7 @@ def sampling_bytes(n: int) -> dict[str, Any]:
 
 def apart(function: str, scheduler: str, *arguments: Any) -> dict[str, Any]:
     """What a function of this file finds in a process of its own."""
-    ynn = "--xla_cpu_experimental_ynn_fusion_type=-LIBRARY_FUSION_TYPE_INDIVIDUAL_CONVOLUTION"
-    env = os.environ | {"XLA_FLAGS": f"{ynn} {SCHEDULERS[scheduler]}"}
+    env = os.environ | {"XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} {SCHEDULERS[scheduler]}"}
     code = f"import json; from benchmarks.memory import *; print(json.dumps({function}(*{arguments!r})))"
     ended = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
     if ended.returncode:

@@ -47,22 +47,40 @@ class Case(NamedTuple):
     peers: dict[str, Callable[[], nn.Module]]
 
 
-def ddpm(shape: tuple[int, int, int], batch: int, width: int, multipliers: tuple[int, ...], attention: tuple[int, ...]) -> Case:
-    """DDPM's U-Net with two blocks a resolution."""
-    attends = [shape[0] >> i in attention for i in range(len(multipliers))]
-    options = {"width": width, "multipliers": multipliers, "blocks": 2, "attention": attention, "dropout": 0.1}
-    theirs = partial(
+def diffusers(
+    shape: tuple[int, int, int],
+    width: int,
+    multipliers: tuple[int, ...],
+    attention: tuple[int, ...],
+    block: str = "",
+    **options: Any,
+) -> Callable[[], nn.Module]:
+    """UNet2DModel with two blocks a resolution, of DDPM's kind or by `block` of another, with attention at these heights."""
+    kinds = ["Attn" * (shape[0] >> i in attention) + block for i in range(len(multipliers))]
+    return partial(
         UNet2DModel,
         sample_size=shape[0],
         in_channels=shape[2],
         out_channels=shape[2],
         block_out_channels=tuple(width * m for m in multipliers),
         layers_per_block=2,
-        down_block_types=tuple("AttnDownBlock2D" if a else "DownBlock2D" for a in attends),
-        up_block_types=tuple("AttnUpBlock2D" if a else "UpBlock2D" for a in reversed(attends)),
+        down_block_types=tuple(f"{kind}DownBlock2D" for kind in kinds),
+        up_block_types=tuple(f"{kind}UpBlock2D" for kind in reversed(kinds)),
         attention_head_dim=None,
-        norm_num_groups=min(32, width // 4),
         norm_eps=1e-6,
+        **options,
+    )
+
+
+def ddpm(shape: tuple[int, int, int], batch: int, width: int, multipliers: tuple[int, ...], attention: tuple[int, ...]) -> Case:
+    """DDPM's U-Net with two blocks a resolution."""
+    options = {"width": width, "multipliers": multipliers, "blocks": 2, "attention": attention, "dropout": 0.1}
+    theirs = diffusers(
+        shape,
+        width,
+        multipliers,
+        attention,
+        norm_num_groups=min(32, width // 4),
         downsample_padding=0,
         flip_sin_to_cos=False,
         freq_shift=1,
@@ -73,21 +91,15 @@ def ddpm(shape: tuple[int, int, int], batch: int, width: int, multipliers: tuple
 
 def ncsnpp(shape: tuple[int, int, int], batch: int, width: int, multipliers: tuple[int, ...]) -> Case:
     """NCSN++ with two blocks a resolution and attention at 16 pixels, in the form of google/ncsnpp-*."""
-    attends = [shape[0] >> i == 16 for i in range(len(multipliers))]
     options = {"width": width, "multipliers": multipliers, "blocks": 2, "attention": (16,), "dropout": 0.0}
     skips = {"progressive": "output_skip", "progressive_input": "input_skip", "embedding": "fourier"}
-    theirs = partial(
-        UNet2DModel,
-        sample_size=shape[0],
-        in_channels=shape[2],
-        out_channels=shape[2],
-        block_out_channels=tuple(width * m for m in multipliers),
-        layers_per_block=2,
-        down_block_types=tuple("AttnSkipDownBlock2D" if a else "SkipDownBlock2D" for a in attends),
-        up_block_types=tuple("AttnSkipUpBlock2D" if a else "SkipUpBlock2D" for a in reversed(attends)),
-        attention_head_dim=None,
+    theirs = diffusers(
+        shape,
+        width,
+        multipliers,
+        (16,),
+        "Skip",
         norm_num_groups=None,
-        norm_eps=1e-6,
         mid_block_scale_factor=2**0.5,
         time_embedding_type="fourier",
     )

@@ -131,13 +131,11 @@ def in_batches(function: Callable[..., Any], params: Any, rows: Any, batch: int,
         part = jax.tree.map(gather, part)
         if results is None:
             results = jax.tree.map(lambda a: np.empty((n, *a.shape[1:]), a.dtype), part)
-        for whole, rows_of_it in zip(jax.tree.leaves(results), jax.tree.leaves(part), strict=True):
-            whole[at : at + batch] = rows_of_it[: n - at]
+        for result, of_part in zip(jax.tree.leaves(results), jax.tree.leaves(part), strict=True):
+            result[at : at + batch] = of_part[: n - at]
 
     for at, chosen in zip(range(0, n, batch), batches, strict=True):
-        if asked():
-            stop.asked = True
-            stop.check()
+        stop_if_asked(asked)
         in_flight.append((at, function(params, jax.tree.map(itemgetter(chosen), rows), *rest)))
         if len(in_flight) > 1:
             fetch()
@@ -191,9 +189,9 @@ def asking(every: float = 0.5) -> Callable[[], bool]:
     return asked
 
 
-def stop_if_asked() -> None:
+def stop_if_asked(asked: Callable[[], bool] = stop_asked) -> None:
     """Raises Interrupted if any process was asked to stop, in all of them: one that goes on alone waits for the others."""
-    if stop_asked():
+    if asked():
         stop.asked = True
         stop.check()
 
