@@ -7,7 +7,7 @@ y = x * W is bilinear, so one trilinear form holds it and its derivatives:
 The convolution is dT/dy, the gradient of its input dT/dx and that of its kernel dT/dW; derivatives of each are the other two.
 XLA:CPU has fast code for one form alone, NHWC with HWIO, stride 1 and undilated, and rewrites others to it only outside of
 loops: a kernel's gradient as JAX derives it takes 26 times as long inside `lax.scan`. So on a CPU all three are in this form.
-Elsewhere they are what JAX derives of `plain`.
+Elsewhere they are what JAX derives of `plain`. Where channels are many, `models.winograd` takes half the time again.
 """
 
 from __future__ import annotations
@@ -21,7 +21,10 @@ import jax.numpy as jnp
 from jax.core import ShapedArray
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
+from jaxlib.mlir import ir
 from jaxtyping import Array, Float
+
+from models import winograd
 
 Padding = tuple[tuple[int, int], tuple[int, int]]
 Role = Literal["x", "W", "y"]
@@ -57,22 +60,31 @@ def _derived(a: Array, b: Array, *, of: Role, padding: Padding) -> Array:
     return jax.linear_transpose(of_x if of == "x" else of_W, sought)(b)[0]
 
 
+@partial(jax.jit, static_argnames=("of", "padding"))
 def _canonical(a: Array, b: Array, *, of: Role, padding: Padding) -> Array:
-    """The same in the one form: the adjoint in x is by the kernel turned around, that in W with batch and channels swapped.
-
-    What is swapped passes a branch whose two sides are alike: XLA fuses nothing across it, and would otherwise compute what
-    the operands are made of once more, in the wrong order of memory (a quarter of a training step on 8x8).
-    """
-    if of == "y":
-        return plain(a, b, padding)
+    """The same in the one form: the adjoint in x is by the kernel turned around, that in W with batch and channels swapped."""
     if of == "x":
         (top, bottom), (left, right) = padding
         k, l = a.shape[0] - 1, a.shape[1] - 1
         turned = jax.lax.optimization_barrier(a[::-1, ::-1].swapaxes(2, 3))  # or it is folded into another form
-        return plain(b, turned, ((k - top, k - bottom), (l - left, l - right)))
-    swapped = lambda: (a.transpose(3, 1, 2, 0), b.transpose(1, 2, 0, 3))
-    a, b = jax.lax.cond(a[0, 0, 0, 0] < b[0, 0, 0, 0], swapped, swapped)
-    return plain(a, b, padding).transpose(1, 2, 0, 3)
+        return _canonical(b, turned, of="y", padding=((k - top, k - bottom), (l - left, l - right)))
+    sought = _shape(a, b, of, padding)
+    if of == "y":
+        return (winograd.correlate if winograd.pays(b.shape, sought, a.dtype) else plain)(a, b, padding)
+    if winograd.pays(sought, b.shape, a.dtype):
+        return winograd.kernel_adjoint(a, b, padding)
+    return plain(a.transpose(3, 1, 2, 0), b.transpose(1, 2, 0, 3), padding).transpose(1, 2, 0, 3)
+
+
+def _called(ctx: mlir.LoweringRuleContext, *args: ir.Value, **params: Any) -> Sequence[ir.Value]:
+    """`_canonical` as a function that XLA does not inline.
+
+    Otherwise it fuses the swaps with what made the operands, and computes that once more in the wrong order of memory (a
+    quarter of a training step on 8x8); and what is called twice is compiled once.
+    """
+    (y,) = mlir.lower_fun(_canonical, multiple_results=False)(ctx, *args, **params)
+    y.owner.attributes["mhlo.frontend_attributes"] = ir.DictAttr.get({"inlineable": ir.StringAttr.get("false")})
+    return [y]
 
 
 def _adjoint(position: int, ct: Array, a: Any, b: Any, *, of: Role, padding: Padding) -> Array:
@@ -99,4 +111,4 @@ derivative_p.def_impl(jax.jit(derivative_p.bind, static_argnames=("of", "padding
 ad.defbilinear(derivative_p, partial(_adjoint, 0), partial(_adjoint, 1))
 batching.primitive_batchers[derivative_p] = _batched
 mlir.register_lowering(derivative_p, mlir.lower_fun(_derived, multiple_results=False))
-mlir.register_lowering(derivative_p, mlir.lower_fun(_canonical, multiple_results=False), platform="cpu")
+mlir.register_lowering(derivative_p, _called, platform="cpu")
