@@ -16,7 +16,7 @@ def integral(
     """int_0^h e^(-a v) P(v) dv, P the polynomial through the first `known` of the (nodes[j], values[j]).
 
     P in Newton's form, sum_k [v_0 .. v_k] prod_{j < k} (v - v_j), integrated term by term; `trust` times the terms from the
-    third difference on, k >= 3. h may be infinite.
+    third difference on, k >= 3. All of it is worked out for the weights of the values, which are scalars. h may be infinite.
     """
     moment = _moments(h, a, len(nodes))
     total = jnp.zeros(len(nodes))
