@@ -16,9 +16,10 @@ bridge-test: .venv/installed  ## torch, diffusers and torch-fidelity, for the te
 	$(BIN)/pip install --quiet --disable-pip-version-check -c requirements.lock -e .[bridge-test]
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps torch-fidelity==0.4.0
 
-bench: .venv/installed  ## steps of training and sampling beside those of diffusers and plain PyTorch: runs/bench
+bench: .venv/installed  ## steps of training and sampling, and samplers, beside those of diffusers and plain PyTorch: runs/bench
 	$(BIN)/pip install --quiet --disable-pip-version-check -c requirements.lock -e .[bench]
 	$(BIN)/python -m benchmarks.steps --out runs/bench
+	$(BIN)/python -m benchmarks.overhead --out runs/bench
 
 lint: .venv/installed
 	$(BIN)/ruff check .

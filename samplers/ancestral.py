@@ -7,7 +7,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from samplers.step import Step, stateless
+from samplers.step import Step, noise, stateless
 from sde_lib import draws
 from sde_lib.base import SDE, Count, Event, Positive, Scalar, Score, UnitInterval, linear
 
@@ -52,7 +52,7 @@ def ddim(sde: SDE, score: Score, eta: UnitInterval = 0.0) -> Step:
         eps = -sde.sigma(t) * score_t
         std = jnp.where(s < t, eta * sde.posterior(x, x_0, t, s)[1], 0.0)
         direction = jnp.sqrt(sde.sigma(s) ** 2 - std**2)
-        return sde.alpha(s) * x_0 + direction * eps + std * draws.normal(key, x.shape)
+        return sde.alpha(s) * x_0 + direction * eps + noise(key, x, std, eta)
 
     return stateless(update, nfe=1)
 

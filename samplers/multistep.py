@@ -14,31 +14,33 @@ from typing import Annotated, Any, NamedTuple
 
 import jax.numpy as jnp
 from annotated_types import Interval
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Int
 
 from samplers.polynomial import integral
-from samplers.step import Step
-from sde_lib import draws
+from samplers.step import Step, noise
 from sde_lib.base import SDE, Event, LinearSDE, NonNegative, Positive, Scalar, Score, UnitInterval, linear
 
 Order = Annotated[int, Interval(ge=1, le=5)]
 
 
 class Past(NamedTuple):
-    """What the network predicted at the last few log-SNRs, newest first, and how many there are."""
+    """What the network predicted at the last few l, newest first, and how many there are.
 
-    l: Float[Array, " q"]
-    values: Float[Array, "q *event"]
+    Tuples: an array of them all would be written anew at every step.
+    """
+
+    l: tuple[Scalar, ...]
+    values: tuple[Event, ...]
     known: Int[Array, ""]
 
     @classmethod
     def none(cls, x: Event, q: int) -> Past:
         """No prediction yet, and room for q."""
-        return cls(jnp.zeros(q, x.dtype), jnp.zeros((q, *x.shape), x.dtype), jnp.zeros((), int))
+        return cls((jnp.zeros((), x.dtype),) * q, (jnp.zeros_like(x),) * q, jnp.zeros((), int))
 
     def push(self, l: Scalar, value: Event) -> Past:
         """With one more at the front; the oldest is forgotten."""
-        shift = lambda new, old: jnp.concatenate([jnp.asarray(new, old.dtype)[None], old[:-1]])
+        shift = lambda new, old: (jnp.asarray(new, old[0].dtype), *old[:-1])
         return Past(shift(l, self.l), shift(value, self.values), jnp.minimum(self.known + 1, len(self.l)))
 
 
@@ -60,9 +62,9 @@ def deis(sde: SDE, score: Score, order: Order = 4, eta: UnitInterval = 0.0, reac
         renewed = jnp.maximum(-(eta**2) * jnp.expm1(2 * (l_t - l_s)), 0.0)  # std^2/sigma_s^2
         h = l_s - jnp.log1p(-renewed) / 2 - l_t
         trust = 1 / (1 + (h / reach) ** 2)
-        change = integral(h, 1.0, list(past.l - l_t), list(past.values), past.known, trust)
+        change = integral(h, 1.0, [l - l_t for l in past.l], past.values, past.known, trust)
         x = sde.alpha(s) / sde.alpha(t) * x - sde.alpha(s) * jnp.exp(-l_t) * change
-        return x + sde.sigma(s) * jnp.sqrt(renewed) * draws.normal(key, x.shape, x.dtype), past
+        return x + noise(key, x, sde.sigma(s) * jnp.sqrt(renewed), eta), past
 
     return Step(init=lambda x: Past.none(x, order), update=update, nfe=1)
 
@@ -130,17 +132,13 @@ def _move(key: Any, sde: LinearSDE, x: Event, past: Past, t: Scalar, s: Scalar, 
     """x_s from x_t by the polynomial of x_0 through `past`; a step to sigma_s = 0 takes the newest x_0 alone."""
     h, a = (sde.log_snr(s) - sde.log_snr(t)) / 2, 1 + eta**2
     finite = jnp.isfinite(h)
-    nodes = jnp.where(finite, sde.log_snr(s) / 2 - past.l, 0.0)
-    x_0 = integral(h, a, list(nodes), list(past.values), jnp.where(finite, past.known, 1))
+    nodes = [jnp.where(finite, sde.log_snr(s) / 2 - l, 0.0) for l in past.l]
+    x_0 = integral(h, a, nodes, past.values, jnp.where(finite, past.known, 1))
     return _noised(key, sde, x, a * x_0, h, eta, t, s)
 
 
 def _noised(key: Any, sde: LinearSDE, x: Event, x_0: Event, h: Scalar, eta: Scalar, t: Scalar, s: Scalar) -> Event:
     """sigma_s/sigma_t e^(-eta^2 h) x_t + alpha_s x_0 + sigma_s sqrt(1 - e^(-2 eta^2 h)) z."""
     kept = jnp.where(eta > 0, eta**2 * h, 0.0)  # 0 for the flow, at an infinite h too
-    noise = draws.normal(key, x.shape, x.dtype)
-    return (
-        sde.sigma(s) / sde.sigma(t) * jnp.exp(-kept) * x
-        + sde.alpha(s) * x_0
-        + sde.sigma(s) * jnp.sqrt(-jnp.expm1(-2 * kept)) * noise
-    )
+    std = sde.sigma(s) * jnp.sqrt(-jnp.expm1(-2 * kept))
+    return sde.sigma(s) / sde.sigma(t) * jnp.exp(-kept) * x + sde.alpha(s) * x_0 + noise(key, x, std, eta)

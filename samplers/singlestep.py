@@ -7,8 +7,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from samplers.step import Step
-from sde_lib import draws
+from samplers.step import Step, noise
 from sde_lib.base import SDE, Event, NonNegative, Positive, Scalar, Score, linear
 
 
@@ -57,8 +56,8 @@ def edm_heun(
         churned = (ratio(t) >= churn_min) & (ratio(t) <= churn_max) & (raised <= ratio(1.0)) & (churn > 0)
         t_hat = jnp.where(churned, sde.time_at(-2 * jnp.log(raised)), t)
         s_hat, s_s = jnp.where(churned, raised, ratio(t)), ratio(s)
-        noise = s_noise * jnp.sqrt(jnp.maximum(s_hat**2 - ratio(t) ** 2, 0.0))
-        y = x / sde.alpha(t) + noise * draws.normal(key, x.shape, x.dtype)
+        std = s_noise * jnp.sqrt(jnp.maximum(s_hat**2 - ratio(t) ** 2, 0.0))
+        y = x / sde.alpha(t) + noise(key, x, std, churn)
         d = eps(y, t_hat)
         euler = y + (s_s - s_hat) * d
         return lambda: sde.alpha(s) * (y + (s_s - s_hat) / 2 * (d + eps(euler, s))), lambda: sde.alpha(s) * euler

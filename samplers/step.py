@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
+from sde_lib import draws
 from sde_lib.base import Event, Scalar
 
 
@@ -59,6 +60,16 @@ def chain(*steps: Step) -> Step:
     return Step(lambda x: tuple(step.init(x) for step in steps), update, nfe, gave_up)
 
 
+def noise(key: Key[Array, ""], x: Event, std: Scalar, eta: Scalar) -> Event | float:
+    """std z, z ~ N(0, I) of the shape of x, for a step that is deterministic at eta = 0.
+
+    Where eta is the number 0, as opposed to a traced one, it is 0 and nothing is drawn: the draw costs more than all the rest.
+    """
+    if isinstance(eta, float | int) and eta == 0:
+        return 0.0
+    return std * draws.normal(key, x.shape, x.dtype)
+
+
 class Solution(NamedTuple):
     """`x` at the end of the grid, the `path` of x after each step, and the true number of score evaluations.
 
@@ -91,7 +102,8 @@ def solve(
     def move(carry, at):
         key, t, s = at
         carry = jax.lax.cond(s != t, lambda x, memory: step.update(key, x, memory, t, s), lambda x, memory: (x, memory), *carry)
-        return carry, (carry[0], jnp.isfinite(carry[0]).all())
+        x = carry[0]
+        return carry, (x, jnp.isfinite(x).sum() == x.size)  # XLA:CPU counts three times faster than it finds `all`
 
     keys = jax.random.split(key, len(grid) - 1)
     (x, memory), (path, sound) = jax.lax.scan(move, (x, step.init(x)), (keys, grid[:-1], grid[1:]))

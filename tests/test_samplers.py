@@ -130,6 +130,20 @@ def round_trips(sde, x, grid):
     return [jnp.abs(jax.vmap(trip(step))(x)).max() for step in (ddim(sde, score), ddim_inversion(sde, score, 6))]
 
 
+@pytest.mark.parametrize("make", [ddim, deis, dpmpp_2m, dpmpp_3m, lambda sde, score, eta=0.0: edm_heun(sde, score, churn=eta)])
+def test_the_flow_draws_no_noise(make):
+    """Where eta is the number 0; where it is traced, there are draws, and x is the same."""
+    sde, x = VPSDE(), jax.random.normal(jax.random.key(0), (2,))
+
+    def go(**options):
+        return sample(jax.random.key(1), make(sde, GAUSSIAN.score(sde), **options), x, uniform_grid(sde, 4, 1e-2))[0]
+
+    drawn = jax.make_jaxpr(lambda eta: go(eta=eta))
+    assert "erf_inv" in str(drawn(0.0))
+    assert "erf_inv" not in str(jax.make_jaxpr(go)())
+    np.testing.assert_allclose(jax.jit(lambda eta: go(eta=eta))(0.0), go(), rtol=1e-5, atol=1e-6)
+
+
 def test_ddim_inversion_is_undone_by_ddim(sde):
     """To float32's rounding; ddim backwards, the usual inversion, is off by ten thousand times more."""
     x = jax.vmap(MIXTURE.sample)(jax.random.split(jax.random.key(3), 20))
