@@ -37,7 +37,7 @@ def _told(coefficients: int) -> np.ndarray:
     return np.vstack([polyvander(POINTS, coefficients - 1), np.eye(coefficients)[-1]])
 
 
-_OTHERS = [POINTS[POINTS != a] for a in POINTS]
+_OTHERS = [POINTS[a != POINTS] for a in POINTS]
 A = _told(TILE)
 G = _told(TAPS) / np.array([*(np.prod(a - others) for a, others in zip(POINTS, _OTHERS, strict=True)), 1])[:, None]
 B = np.vstack([*(np.append(polyfromroots(others), 0) for others in _OTHERS), polyfromroots(POINTS)])
