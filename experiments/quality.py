@@ -14,8 +14,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
-from scipy.special import log_softmax
-from sklearn.neural_network import MLPClassifier
 
 from experiments import inception, parallel
 from experiments.build import scale
@@ -70,6 +68,8 @@ def feature_space(config: Config, data: Dataset) -> FeatureSpace:
 
     if data.train_labels is None:
         raise ConfigError("evaluate.features = 'classifier' needs labels, and this data has none: take 'pixels'")
+    from sklearn.neural_network import MLPClassifier  # seconds to import: only where it is used
+
     classifier = MLPClassifier(hidden_layer_sizes=(64,), alpha=1e-2, max_iter=300, random_state=0)
     classifier.fit(pixels(data.train_examples(FITTED)), data.train_labels[:FITTED])
     accuracy = classifier.score(pixels(data.test), data.test_labels)
@@ -155,6 +155,7 @@ def inception_score(logits: Float[np.ndarray, "n classes"], splits: int = 10) ->
 
     Salimans et al. (2016), section 4.
     """
+    from scipy.special import log_softmax
 
     def score(log_p: np.ndarray) -> float:
         p = np.exp(log_p)
