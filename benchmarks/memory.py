@@ -77,7 +77,7 @@ def kept_bytes(net: str, remat: bool, accumulate: int) -> dict[str, Any]:
     loss, state = example_loss(experiment), state_shapes(experiment)
 
     def kept(params: Any, keys: jax.Array, levels: jax.Array, t: jax.Array) -> list[jax.Array]:
-        _, backward = jax.vjp(lambda params: jax.vmap(loss, (None, 0, 0, 0))(params, keys, levels, t).mean(), params)
+        _, backward = jax.vjp(lambda params: jnp.mean(jax.vmap(loss, (None, 0, 0, 0))(params, keys, levels, t)), params)
         given = {id(leaf) for leaf in jax.tree.leaves(params)}
         arrays = [leaf for leaf in jax.tree.leaves(backward) if id(leaf) not in given]
         return [a for a in arrays if not jnp.issubdtype(a.dtype, jax.dtypes.prng_key)]
@@ -189,7 +189,7 @@ def compiled() -> list[dict[str, Any]]:
 
     found = []
     for option in ("neither", "remat", "both"):
-        row = {"option": option} | apart("step_bytes", "memory", "NCSN++, 256 px", *OPTIONS[option], False)
+        row: dict[str, Any] = {"option": option} | apart("step_bytes", "memory", "NCSN++, 256 px", *OPTIONS[option], False)
         row["fits"] = row["state"] + row["temporary"] <= available()
         found.append(row)
         show(f"NCSN++, 256 px, batch 4: {option}{'' if row['fits'] else ', too large here'}", row)

@@ -28,6 +28,7 @@ from experiments.errors import ConfigError
 from experiments.parts import CONDITIONING, GRID, NET, OBJECTIVE, PARAMETERIZATION, SDE, STEP, TIMES, WEIGHT, parameters
 from experiments.scale import Scaler
 from experiments.schema import Config, Named, Sampler
+from models.functional import Functional
 
 
 class Experiment(NamedTuple):
@@ -110,7 +111,7 @@ def build(config: Config, shape: tuple[int, ...]) -> Experiment:
 
 
 @lru_cache(maxsize=8)
-def _functional(net: Any, part: Named, learned: bool, compute: str, remat: bool) -> models.Functional:
+def _functional(net: Any, part: Named, learned: bool, compute: str, remat: bool) -> Functional:
     """The network as functions, the same for all arms that share it: JAX keeps what it has traced by the function."""
     return models.functional(_network(net, part, learned), compute, remat)
 
@@ -133,7 +134,8 @@ def structure(config: Config, shape: tuple[int, ...]) -> nnx.Module | None:
 
 def _model(config: Config, sde: sde_lib.LinearSDE) -> models.ScoreModel:
     """The network as a score, in its dtype."""
-    net = _functional(NET.find(config.net.name), config.net, learns_variance(config), config.compute, config.remat)
+    made, learned = NET.find(config.net.name), learns_variance(config)
+    net = _functional(made, config.net, learned, config.compute, config.remat)  # pyright: ignore[reportArgumentType]  (it is frozen)
     return models.score_model(net, sde, _parameterization(config), config.sigma_data, learns_variance(config))
 
 
