@@ -133,9 +133,9 @@ def structure(config: Config, shape: tuple[int, ...]) -> nnx.Module | None:
 
 
 def _model(config: Config, sde: sde_lib.LinearSDE) -> models.ScoreModel:
-    """The network as a score, in its dtype."""
+    """The network as a score, in its dtype. A `Named` is frozen, and so hashed, though its type does not say so."""
     made, learned = NET.find(config.net.name), learns_variance(config)
-    net = _functional(made, config.net, learned, config.compute, config.remat)  # pyright: ignore[reportArgumentType]  (it is frozen)
+    net = _functional(made, config.net, learned, config.compute, config.remat)  # pyright: ignore[reportArgumentType]
     return models.score_model(net, sde, _parameterization(config), config.sigma_data, learns_variance(config))
 
 
