@@ -1,11 +1,15 @@
 """Bytes: of a training step with remat and with its batch in parts, of NCSN++ at 256 x 256, and of drawing 50,000 images.
 
-python -m benchmarks.memory --out DIR [--only steps large sampling]
+python -m benchmarks.memory --out DIR [--only kept steps sampling compiled]
 
-Each row is a process of its own. `temporary` is what the compiler has laid out for a step beside its arguments (the state and
-the batch), `peak` the most that was resident, with the libraries' own 0.4 GB or so. XLA:CPU orders a program for concurrency by
-default, which keeps what remat would have freed; `memory` is with --xla_cpu_enable_concurrency_optimized_scheduler=false.
-NCSN++ at 256 x 256 (score_sde's ve/celebahq_256_ncsnpp_continuous) is compiled and not run.
+All tables have the same columns, of which each fills those that it measured. `state` is parameters, their average and Adam's
+moments. `kept` is what the forward pass hands to the backward pass beside the parameters, by the shapes of the traced program
+(jax.vjp's residuals), before any compiler: nothing is run, so it is of published networks, NCSN++ at 256 x 256 (score_sde's
+ve/celebahq_256_ncsnpp_continuous) among them. `temporary` is what the compiler has laid out for a step beside its arguments
+(the state and the batch), `peak` the most that was resident, with the libraries' own 0.4 GB or so. XLA:CPU orders a program for
+concurrency by default, which keeps what remat would have freed; `memory` is with
+--xla_cpu_enable_concurrency_optimized_scheduler=false. With --only compiled NCSN++ is compiled too, and not run, for its
+`temporary`: that takes many minutes of one core.
 """
 
 from __future__ import annotations
@@ -26,26 +30,74 @@ import experiments.__main__  # noqa: F401  (the flags of XLA that every command 
 
 SCHEDULERS = {"concurrency": "", "memory": "--xla_cpu_enable_concurrency_optimized_scheduler=false"}
 OPTIONS = {"neither": (False, 1), "remat": (True, 1), "accumulate=4": (False, 4), "both": (True, 4)}
+NETS = {"DDPM, width 32": (32, 8), "DDPM++": (32, 128), "NCSN++, 256 px": (256, 4)}
+"""Each with its side and batch."""
 IMAGES = 2_000, 10_000, 50_000
 MIB = 2**20
+COLUMNS = ("parameters", "state", "kept", "temporary", "images", "peak", "seconds", "compile_seconds")
 
 
-def config_of(remat: bool, accumulate: int, large: bool, batch: int) -> Any:
-    """A narrow DDPM at CIFAR-10 shape, or the published NCSN++ at 256 x 256."""
-    from configs.cifar10 import ddpm_continuous_vp, ncsnpp_continuous_ve
+def show(name: str, row: dict[str, Any]) -> None:
+    """A line of any table: MiB, millions of parameters, seconds; a dash for what was not measured."""
+    of = {"parameters": 1e6, "seconds": 1.0, "compile_seconds": 1.0}
+    cells = (f"{row[key] / of.get(key, MIB):15,.1f}" if key in row else f"{'-':>15}" for key in COLUMNS)
+    print(f"{name:40}", *cells, sep="", flush=True)
+
+
+def config_of(net: str, remat: bool, accumulate: int) -> Any:
+    """One of `NETS`, with its batch: the first two at CIFAR-10 shape."""
+    from configs.cifar10 import ddpm_continuous_vp, ddpmpp_continuous_vp, ncsnpp_continuous_ve
     from experiments.schema import Config
 
-    config = (ncsnpp_continuous_ve if large else ddpm_continuous_vp).get_config()
-    small = {"width": 32}
-    published = {"width": 128, "multipliers": (1, 1, 2, 2, 2, 2, 2), "attention": (16,), "blocks": 2}
-    config.net.update((published | {"progressive": "output_skip", "progressive_input": "input_skip"}) if large else small)
+    at_256 = {"width": 128, "multipliers": (1, 1, 2, 2, 2, 2, 2), "attention": (16,), "blocks": 2}
+    base, options = {
+        "DDPM, width 32": (ddpm_continuous_vp, {"width": 32}),
+        "DDPM++": (ddpmpp_continuous_vp, {}),
+        "NCSN++, 256 px": (ncsnpp_continuous_ve, at_256 | {"progressive": "output_skip", "progressive_input": "input_skip"}),
+    }[net]
+    config = base.get_config()
+    config.net.update(options)
     config.remat = remat
-    config.train.update({"batch": batch, "accumulate": accumulate})
+    config.train.update({"batch": NETS[net][1], "accumulate": accumulate})
     return Config.model_validate(json.loads(config.to_json()), strict=False)
 
 
-def step_bytes(remat: bool, accumulate: int, large: bool, batch: int) -> dict[str, Any]:
-    """Of one compiled training step; of the small one also what three steps take."""
+def kept_bytes(net: str, remat: bool, accumulate: int) -> dict[str, Any]:
+    """By the shapes alone: of the parameters, the state, and what the forward pass of one part of the batch keeps."""
+    import jax
+    import jax.numpy as jnp
+
+    from experiments.build import build
+    from experiments.resume import state_shapes
+    from experiments.update import example_loss
+
+    side, batch = NETS[net]
+    shape, n = (side, side, 3), batch // accumulate
+    experiment = build(config_of(net, remat, accumulate), shape)
+    loss, state = example_loss(experiment), state_shapes(experiment)
+
+    def kept(params: Any, keys: jax.Array, levels: jax.Array, t: jax.Array) -> list[jax.Array]:
+        _, backward = jax.vjp(lambda params: jnp.mean(jax.vmap(loss, (None, 0, 0, 0))(params, keys, levels, t)), params)
+        given = {id(leaf) for leaf in jax.tree.leaves(params)}
+        arrays = [leaf for leaf in jax.tree.leaves(backward) if id(leaf) not in given]
+        return [a for a in arrays if not jnp.issubdtype(a.dtype, jax.dtypes.prng_key)]
+
+    keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), n))
+    batch_of = lambda shape, dtype: jax.ShapeDtypeStruct((n, *shape), dtype)
+    arrays = jax.eval_shape(kept, state.params, keys, batch_of(shape, jnp.uint8), batch_of((), jnp.float32))
+    return sizes(state) | {"kept": sum(leaf.size * leaf.dtype.itemsize for leaf in arrays)}
+
+
+def sizes(state: Any) -> dict[str, int]:
+    """Parameters, and bytes of all of a state, from its shapes."""
+    import jax
+
+    parameters = sum(leaf.size for leaf in jax.tree.leaves(state.params))
+    return {"parameters": parameters, "state": sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))}
+
+
+def step_bytes(net: str, remat: bool, accumulate: int, running: bool) -> dict[str, Any]:
+    """Of one compiled training step; where it is `running`, also what three steps take."""
     import jax
     import jax.numpy as jnp
 
@@ -56,8 +108,8 @@ def step_bytes(remat: bool, accumulate: int, large: bool, batch: int) -> dict[st
     from experiments.state import init_state
     from experiments.update import make_optimizer, make_step
 
-    side = 256 if large else 32
-    experiment = build(config_of(remat, accumulate, large, batch), (side, side, 3))
+    side, batch = NETS[net]
+    experiment = build(config_of(net, remat, accumulate), (side, side, 3))
     optimizer = make_optimizer(experiment.config.train)
     step = parallel.pmapped(make_step(experiment, optimizer, stream(0, Purpose.STEP)))
     shapes = state_shapes(experiment)
@@ -65,13 +117,8 @@ def step_bytes(remat: bool, accumulate: int, large: bool, batch: int) -> dict[st
     compiled = step.lower(shapes, jax.ShapeDtypeStruct((1, batch, side, side, 3), jnp.uint8)).compile()
     compile_seconds = time.perf_counter() - began
     plan: Any = compiled.memory_analysis()
-    found = {
-        "parameters": sum(leaf.size for leaf in jax.tree.leaves(shapes.params)),
-        "state": sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(shapes)),
-        "temporary": plan.temp_size_in_bytes,
-        "compile_seconds": compile_seconds,
-    }
-    if large:
+    found = sizes(shapes) | {"temporary": plan.temp_size_in_bytes, "compile_seconds": compile_seconds}
+    if not running:
         return found
     state = init_state(experiment, optimizer, stream(0, Purpose.INIT))
     batches = parallel.split(jnp.zeros((1, batch, side, side, 3), jnp.uint8), axis=1)
@@ -115,35 +162,37 @@ def apart(function: str, scheduler: str, *arguments: Any) -> dict[str, Any]:
     return json.loads(ended.stdout.splitlines()[-1])
 
 
+def kept() -> list[dict[str, Any]]:
+    """Every network, by option."""
+    found = []
+    for net in NETS:
+        for option in ("neither", "remat", "both"):
+            found.append({"net": net, "option": option} | apart("kept_bytes", "concurrency", net, *OPTIONS[option]))
+            show(f"{net}, batch {NETS[net][1]}: {option}", found[-1])
+    return found
+
+
 def steps() -> list[dict[str, Any]]:
     """The narrow network, by scheduler and option."""
     found = []
     for scheduler in SCHEDULERS:
-        for option, (remat, accumulate) in OPTIONS.items():
-            row = {"scheduler": scheduler, "option": option} | apart("step_bytes", scheduler, remat, accumulate, False, 8)
+        for option, words in OPTIONS.items():
+            row = {"scheduler": scheduler, "option": option} | apart("step_bytes", scheduler, "DDPM, width 32", *words, True)
             found.append(row)
-            print(
-                f"{scheduler:12}{option:14}{row['temporary'] / MIB:8.0f} MiB temporary {row['peak'] / MIB:8.0f} MiB peak "
-                f"{row['seconds']:8.2f} s a step",
-                flush=True,
-            )
+            show(f"DDPM, width 32, {scheduler}: {option}", row)
     return found
 
 
-def large() -> list[dict[str, Any]]:
-    """NCSN++ at 256 x 256, on this machine's memory."""
+def compiled() -> list[dict[str, Any]]:
+    """NCSN++ at 256 x 256, for this machine's memory."""
     from experiments.memory import available
 
     found = []
-    for option, (remat, accumulate) in {"neither": (False, 1), "remat": (True, 1), "both": (True, 4)}.items():
-        row = {"option": option, "batch": 4} | apart("step_bytes", "memory", remat, accumulate, True, 4)
+    for option in ("neither", "remat", "both"):
+        row: dict[str, Any] = {"option": option} | apart("step_bytes", "memory", "NCSN++, 256 px", *OPTIONS[option], False)
         row["fits"] = row["state"] + row["temporary"] <= available()
         found.append(row)
-        print(
-            f"256 px, batch 4, {option:9}{row['parameters'] / 1e6:7.1f} M parameters {row['state'] / MIB:8.0f} MiB state "
-            f"{row['temporary'] / MIB:9.0f} MiB temporary, fits here: {row['fits']}; {row['compile_seconds']:.0f} s to compile",
-            flush=True,
-        )
+        show(f"NCSN++, 256 px, batch 4: {option}{'' if row['fits'] else ', too large here'}", row)
     return found
 
 
@@ -151,18 +200,18 @@ def sampling() -> list[dict[str, Any]]:
     """By the number of images."""
     found = []
     for n in IMAGES:
-        row = {"n": n} | apart("sampling_bytes", "concurrency", n)
-        found.append(row)
-        print(f"{n:7,} images of {row['images'] / MIB:5.0f} MiB {row['peak'] / MIB:8.0f} MiB peak", flush=True)
+        found.append({"n": n} | apart("sampling_bytes", "concurrency", n))
+        show(f"{n:,} images", found[-1])
     return found
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="the folder that memory.json is written to")
-    tables = {"steps": steps, "large": large, "sampling": sampling}
-    parser.add_argument("--only", nargs="+", choices=tables, default=list(tables))
+    tables = {"kept": kept, "steps": steps, "sampling": sampling, "compiled": compiled}
+    parser.add_argument("--only", nargs="+", choices=tables, default=["kept", "steps", "sampling"])
     words = parser.parse_args()
+    print(f"{'':40}", *(f"{name.removesuffix('_seconds'):>15}" for name in COLUMNS), sep="", flush=True)
     found = {"versions": {name: version(name) for name in ("jax", "jaxlib", "flax")}, "cores": len(os.sched_getaffinity(0))}
     found |= {name: tables[name]() for name in words.only}
     words.out.mkdir(parents=True, exist_ok=True)

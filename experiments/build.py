@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import jax
@@ -27,7 +27,8 @@ from experiments.checks import (
 from experiments.errors import ConfigError
 from experiments.parts import CONDITIONING, GRID, NET, OBJECTIVE, PARAMETERIZATION, SDE, STEP, TIMES, WEIGHT, parameters
 from experiments.scale import Scaler
-from experiments.schema import Config, Sampler
+from experiments.schema import Config, Named, Sampler
+from models.functional import Functional
 
 
 class Experiment(NamedTuple):
@@ -109,12 +110,17 @@ def build(config: Config, shape: tuple[int, ...]) -> Experiment:
     return experiment
 
 
-def network(config: Config) -> Any:
+@lru_cache(maxsize=8)
+def _functional(net: Any, part: Named, learned: bool, compute: str, remat: bool) -> Functional:
+    """The network as functions, the same for all arms that share it: JAX keeps what it has traced by the function."""
+    return models.functional(_network(net, part, learned), compute, remat)
+
+
+def _network(net: Any, part: Named, learned: bool) -> Any:
     """The network, or what makes it of a shape and randomness; it emits a variance too where the objective learns one."""
-    net, learned = NET.find(config.net.name), learns_variance(config)
-    options = config.net.options | ({"outputs": 2} if learned else {})
+    options = part.options | ({"outputs": 2} if learned else {})
     if learned and "outputs" not in parameters(net):
-        raise TypeError(f"objective {config.objective.name} learns a variance, and {config.net.name} takes no `outputs`")
+        raise TypeError(f"the objective learns a variance, and {part.name} takes no `outputs`")
     # A linen class is configured by its options alone; an NNX class waits for the shape and the randomness.
     is_linen = isinstance(net, type) and issubclass(net, linen.Module)
     return net(**options) if is_linen else partial(net, **options)
@@ -122,13 +128,14 @@ def network(config: Config) -> Any:
 
 def structure(config: Config, shape: tuple[int, ...]) -> nnx.Module | None:
     """The network by its shapes alone; None where it is a linen module, which has none before it is called."""
-    net = network(config)
+    net = _network(NET.find(config.net.name), config.net, learns_variance(config))
     return None if isinstance(net, linen.Module) else nnx.eval_shape(lambda: net(shape, rngs=nnx.Rngs(0)))
 
 
 def _model(config: Config, sde: sde_lib.LinearSDE) -> models.ScoreModel:
-    """The network as a score, in its dtype."""
-    net = models.functional(network(config), config.compute, config.remat)
+    """The network as a score, in its dtype. A `Named` is frozen, and so hashed, though its type does not say so."""
+    made, learned = NET.find(config.net.name), learns_variance(config)
+    net = _functional(made, config.net, learned, config.compute, config.remat)  # pyright: ignore[reportArgumentType]
     return models.score_model(net, sde, _parameterization(config), config.sigma_data, learns_variance(config))
 
 

@@ -54,10 +54,10 @@ def run(arguments: argparse.Namespace, overrides: list[str], line: str) -> None:
     sources = judge(tree, arms, opening=shape is None)
     base = Config.model_validate(tree)
     data = load(sources, base.data, base.seed) if sources else None
+    keep_compiled(not arguments.no_compile_cache)  # what judges a config compiles too, a hundred small programs
     built = built_arms(arms or {"": tree}, command, data.shape if data else shape or ())
     space = feature_space(base, data) if data and command in ("evaluate", "compare") else None
     parallel.stop_if_asked()
-    keep_compiled(not arguments.no_compile_cache)
     folders = {name: workdir / name for name in built}
     digest = data.digest if data else ""
     allowed = getattr(arguments, "allow_change", [])

@@ -30,7 +30,7 @@ def keep_compiled(so: bool = True) -> None:
         say(f"warning: what is compiled is not kept: {error.filename or folder}: {error.strerror}")
         return
     jax.config.update("jax_compilation_cache_dir", str(folder))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 
 def remove_damaged(folder: Path) -> None:

@@ -1,8 +1,8 @@
-"""Batches ahead of the step: a thread reads the next ones as the device works, so that it never waits for the host."""
+"""Batches ahead of the step: a thread reads and sends the next ones as the device works, which never waits for the host."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import grain
 import jax
@@ -35,10 +35,8 @@ def feed(records: Records, size: int, of: grain.MapDataset, on_device: bool | No
         kept = jax.device_put(examples, everywhere)
         split = parallel.over_data(1)
         pick = jax.jit(lambda kept, rows: kept[rows], in_shardings=(everywhere, split), out_shardings=split)
-        rows = _ahead(of.map(lambda steps: np.stack([records.indices(i, *place) for i in steps]).astype(np.int32)))
-        return (pick(kept, parallel.split(each, axis=1)) for each in rows)
-    read = of.map(lambda steps: np.stack([records.batch(i, *place) for i in steps]))
-    return (parallel.split(each, axis=1) for each in _ahead(read))
+        return (pick(kept, rows) for rows in _ahead(of, lambda i: records.indices(i, *place).astype(np.int32)))
+    return _ahead(of, lambda i: records.batch(i, *place))
 
 
 def has_room(nbytes: int) -> bool:
@@ -47,6 +45,8 @@ def has_room(nbytes: int) -> bool:
     return nbytes <= SHARE * memory.get("bytes_limit", -1)
 
 
-def _ahead(read: grain.MapDataset) -> Iterator[np.ndarray]:
+def _ahead(of: grain.MapDataset, read: Callable[[int], np.ndarray]) -> Iterator[jax.Array]:
+    """What is read for the steps of each call, stacked and on the devices."""
+    sent = of.map(lambda steps: parallel.split(np.stack([read(i) for i in steps]), axis=1))
     # One thread: what is left out of the examples as they are read depends on their order.
-    return iter(read.to_iter_dataset(grain.ReadOptions(num_threads=1, prefetch_buffer_size=AHEAD)))
+    return iter(sent.to_iter_dataset(grain.ReadOptions(num_threads=1, prefetch_buffer_size=AHEAD)))

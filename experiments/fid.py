@@ -82,7 +82,11 @@ class Yardstick(NamedTuple):
         return ["frechet", "precision", "recall", *(["kid", "inception_score"] if self.space.logits else [])]
 
     def measure(self, images: np.ndarray, levels: int) -> dict[str, float]:
-        """Every measure of quality of images [n, *event] of so many levels. ConfigError where the real ones are of others."""
+        """Every measure of quality of images [n, *event] of so many levels. ConfigError where the real ones are of others.
+
+        Beside the images it holds their features, once, and moments in blocks: of 50,000 images 0.4 GB of Inception's 2048 in
+        float32, and their 1008 logits; of the pixels of CIFAR-10 0.6 GB.
+        """
         features = self.space.embed(images)
         if features.shape[1:] != self.real.mu.shape:
             kept = f"the statistics of real images are of {len(self.real.mu)} features, and these have {features.shape[1]}"

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from PIL import Image
 
 from experiments.errors import printable
+
+if TYPE_CHECKING:  # a second to import: only where something is drawn
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe & Ito: safe for the colour-blind
 MARKERS = ("o", "s", "^", "D", "v", "P")
@@ -23,11 +25,17 @@ def _plain(text: str) -> str:
     return printable(text).replace("$", r"\$")
 
 
+def _sheet(width: float, height: float) -> Figure:
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained", dpi=130)
+
+
 def _figure(columns: int, width: float, height: float, **options: Any) -> tuple[Figure, list[Axes]]:
     import matplotlib
 
     with matplotlib.rc_context(STYLE):  # pyright: ignore[reportArgumentType]
-        figure = Figure(figsize=(width, height), layout="constrained", dpi=130)
+        figure = _sheet(width, height)
         return figure, list(np.atleast_1d(figure.subplots(1, columns, **options)))
 
 
@@ -115,7 +123,7 @@ def sample_sheet(grids: dict[str, dict[str, np.ndarray]], real: np.ndarray, labe
     """Rows of arms, columns of samplers, each the first 36 samples from the same latents; real held-out ones at the right."""
     samplers = list(next(iter(grids.values())))
     columns = len(samplers) + 1
-    figure = Figure(figsize=(2.3 * columns, 2.45 * len(grids)), layout="constrained", dpi=130)
+    figure = _sheet(2.3 * columns, 2.45 * len(grids))
     axes = figure.subplots(len(grids), columns, squeeze=False)
     for row, (arm, by_sampler) in enumerate(grids.items()):
         for column, events in enumerate([*by_sampler.values(), real]):
@@ -130,7 +138,7 @@ def sample_sheet(grids: dict[str, dict[str, np.ndarray]], real: np.ndarray, labe
 def process_strip(process: dict[str, np.ndarray], labels: dict[str, str]) -> Figure:
     """The reverse process from noise (left) to data: an arm a row, four samples in each frame."""
     frames = len(next(iter(process.values())))
-    figure = Figure(figsize=(1.05 * frames, 1.2 * len(process)), layout="constrained", dpi=130)
+    figure = _sheet(1.05 * frames, 1.2 * len(process))
     axes = figure.subplots(len(process), frames, squeeze=False)
     for row, (arm, snapshots) in enumerate(process.items()):
         for panel, events in zip(axes[row], snapshots, strict=True):
@@ -155,7 +163,7 @@ def interpolation(frames: dict[str, np.ndarray], ends: tuple[np.ndarray, np.ndar
     points = held_out.ndim == 2
     size = (4.2, 4.4) if points else (0.55 * (n + 2), 0.55 * pairs + 0.4)
     columns, rows = (len(frames), 1) if points else (1, len(frames))
-    figure = Figure(figsize=(size[0] * columns, size[1] * rows), layout="constrained", dpi=130)
+    figure = _sheet(size[0] * columns, size[1] * rows)
     for panel, (title, kind) in zip(figure.subplots(rows, columns, squeeze=False).flat, frames.items(), strict=True):
         panel.set_title(title, fontsize=10)
         panel.set(xticks=[], yticks=[])

@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from functools import cache
 from hashlib import sha256
 from importlib.metadata import distributions
 from pathlib import Path
@@ -172,7 +173,7 @@ def session(run: Path, config: Config, data: str, command: str, training: bool) 
                 earlier["status"] = "ended without a word"
         record.content["data"] = data or record.content.get("data")
         record.content["configs"][config.digest()] = config.model_dump()
-        packages = sorted(f"{d.name}=={d.version}" for d in distributions())
+        packages = _packages()
         digest = sha256("\n".join(packages).encode()).hexdigest()[:12]
         record.content.setdefault("packages", {})[digest] = packages
         record.content["sessions"].append(_circumstances(run, config, command) | {"packages": digest})
@@ -203,6 +204,12 @@ def session(run: Path, config: Config, data: str, command: str, training: bool) 
 def imported(run: Path) -> bool:
     """Whether the run is weights from elsewhere, and has not been trained here."""
     return (run / native.FILE).is_file() and not saved_steps(run / "checkpoints")
+
+
+@cache
+def _packages() -> list[str]:
+    """What is installed: a second to list, and the same for every arm."""
+    return sorted(f"{d.name}=={d.version}" for d in distributions())
 
 
 def _now() -> str:

@@ -17,7 +17,10 @@ NETWORK = {
     "heads": lambda heads: 2,
     "head_channels": lambda channels: 8 if channels else channels,
 }
-TRAIN = {"steps": 10, "batch": 16, "accumulate": 1, "warm_up": 2, "log_every": 5, "sample_every": 10, "checkpoint_every": 10}
+TRAIN = {
+    **{"steps": 10, "batch": 16, "steps_per_call": 1, "accumulate": 1, "warm_up": 2},
+    **{"log_every": 5, "sample_every": 10, "checkpoint_every": 10},
+}
 STEP = {"n_steps": 2, "rtol": 0.1, "atol": 0.1}
 EVALUATE = {
     **{"n": 16, "seeds": 1, "batch": 16, "features": "pixels", "likelihood": 8, "tolerance": 1e-2, "bound_times": 4},

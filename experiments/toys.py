@@ -6,8 +6,6 @@ from collections.abc import Callable
 
 import numpy as np
 from jaxtyping import Float
-from scipy.special import logsumexp
-from sklearn.datasets import make_moons, make_swiss_roll
 
 Points = Float[np.ndarray, "n 2"]
 
@@ -17,6 +15,8 @@ STD = 0.1
 
 def two_moons(n: int, seed: int) -> Points:
     """Two half circles, centred, of about unit scale."""
+    from sklearn.datasets import make_moons  # seconds to import: only where it is used
+
     return make_moons(n, noise=0.05, random_state=seed)[0] - np.array([0.5, 0.25])
 
 
@@ -30,6 +30,8 @@ def checkerboard(n: int, seed: int) -> Points:
 
 def swiss_roll(n: int, seed: int) -> Points:
     """A spiral: the Swiss roll seen from its end, within the unit disk."""
+    from sklearn.datasets import make_swiss_roll
+
     return make_swiss_roll(n, noise=0.2, random_state=seed)[0][:, [0, 2]] / 15
 
 
@@ -41,6 +43,8 @@ def gaussian_mixture(n: int, seed: int) -> Points:
 
 def log_prob(x: Points) -> Float[np.ndarray, " n"]:
     """log (1/8) sum_k N(x; c_k, 0.1^2 I), the density of `gaussian_mixture`."""
+    from scipy.special import logsumexp
+
     squared = ((x[:, None] - CENTRES) ** 2).sum(-1)
     return logsumexp(-squared / (2 * STD**2), axis=1) - np.log(len(CENTRES) * 2 * np.pi * STD**2)
 
