@@ -12,7 +12,7 @@ so that sum_{i k} y_i W_k x_{i+k} = sum_p (A y)_p (G W)_p (B x)_p. Over both axe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -25,7 +25,7 @@ from numpy.polynomial.polynomial import polyfromroots, polyvander
 Padding = tuple[tuple[int, int], tuple[int, int]]
 Map = Float[Array, "B H W C"]
 Kernel = Float[Array, "3 3 I O"]
-Grid = list[list[Array]]
+Parts = Float[Array, "pq t c"]
 
 TILE, TAPS = 4, 3
 POINTS = np.array([0, 3 / 4, -3 / 4, 3 / 2, -3 / 2])
@@ -55,58 +55,38 @@ def pays(W: Sequence[int], y: Sequence[int], dtype: Any) -> bool:
 
 def correlate(x: Map, W: Kernel, padding: Padding) -> Map:
     """y[h, w] = sum_{k l} x[h + k, w + l] W[k, l], with zeros before and after each side of x; of y TILE divides the sides."""
-    n, m = _tiles(x, padding)
-    products = _each(jnp.matmul, _of_x(x, padding), _both(G, [[*row] for row in W]))
-    y = _both(A.T, [[product.reshape(len(x), n, m, -1) for product in row] for row in products])
-    return rearrange(jnp.stack([jnp.stack(row, axis=3) for row in y], axis=2), "b n i m j o -> b (n i) (m j) o")
+    V, (n, m) = _of_x(x, padding)
+    y = _over_both(A.T, V @ _over_both(G, W))
+    return rearrange(y, "(i j) (b n m) o -> b (n i) (m j) o", i=TILE, n=n, m=m)
 
 
 def kernel_adjoint(x: Map, y: Map, padding: Padding) -> Kernel:
     """W[k, l] = sum_{b h w} x[b, h + k, w + l] y[b, h, w]: the adjoint of `correlate` in W, at y."""
-    tiles = rearrange(y, "b (n i) (m j) o -> i j b n m o", i=TILE, j=TILE)
-    of_y = [[part.reshape(-1, y.shape[-1]) for part in row] for row in _both(A, [[*row] for row in tiles])]
-    products = _each(lambda v, z: v.T @ z, _of_x(x, padding), of_y)
-    return jnp.stack([jnp.stack(row) for row in _both(G.T, products)])
+    Y = _over_both(A, rearrange(y, "b (n i) (m j) o -> i j (b n m) o", i=TILE, j=TILE))
+    V, _ = _of_x(x, padding)
+    return rearrange(_over_both(G.T, V.swapaxes(1, 2) @ Y), "(k l) i o -> k l i o", k=TAPS)
 
 
-def _tiles(x: Map, padding: Padding) -> list[int]:
-    """How many cover y, down and across."""
-    return [(side + sum(around) - TAPS + 1) // TILE for side, around in zip(x.shape[1:3], padding, strict=True)]
-
-
-def _of_x(x: Map, padding: Padding) -> Grid:
-    """B x B' of every tile [B n m, I]: its six pixels are its own four and the next one's first two."""
-    sides = zip(_tiles(x, padding), x.shape[1:3], padding, strict=True)
+def _of_x(x: Map, padding: Padding) -> tuple[Parts, tuple[int, ...]]:
+    """B x B' of every tile [p q, B n m, I], and n and m: how many tiles there are down and across."""
+    counts = tuple((side + sum(around) - TAPS + 1) // TILE for side, around in zip(x.shape[1:3], padding, strict=True))
+    sides = zip(counts, x.shape[1:3], padding, strict=True)
     spare = [(before, TILE * (n + 1) - side - before, 0) for n, side, (before, _) in sides]
     x = lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *spare, (0, 0, 0)])
-    rows = _along(B, _windows(x, 1))
-    return [[part.reshape(-1, x.shape[-1]) for part in _along(B, _windows(row, 2))] for row in rows]
+    columns = _windows(x, 2)  # [6, B, H, m, I]
+    tiles = _windows(columns, 2)  # [6, 6, B, n, m, I]
+    return _over_both(B, rearrange(tiles, "i j b n m c -> i j (b n m) c")), counts
 
 
-def _windows(x: Array, axis: int) -> list[Array]:
-    """x[4 n + i] along an axis for each i < 6."""
+def _windows(x: Array, axis: int) -> Array:
+    """x[4 n + i] along an axis, for each i < 6: the pixels of a tile and the next one's first two."""
     tiles = x.reshape(*x.shape[:axis], -1, TILE, *x.shape[axis + 1 :])
     of = lambda i: lax.index_in_dim(tiles, i % TILE, axis + 1, keepdims=False)
     n = tiles.shape[axis] - 1
-    return [lax.slice_in_dim(of(i), i // TILE, i // TILE + n, axis=axis) for i in range(TILE + TAPS - 1)]
+    return jnp.stack([lax.slice_in_dim(of(i), i // TILE, i // TILE + n, axis=axis) for i in range(TILE + TAPS - 1)])
 
 
-def _both(C: np.ndarray, grid: Grid) -> Grid:
-    """C grid C'."""
-    columns = [_along(C, column) for column in zip(*grid, strict=True)]
-    return [_along(C, row) for row in zip(*columns, strict=True)]
-
-
-def _along(C: np.ndarray, parts: Sequence[Array]) -> list[Array]:
-    """sum_j C[p, j] parts[j] for each p; what the points a and -a have in common is multiplied once."""
-
-    def combined(row: np.ndarray) -> Array:
-        terms = list(zip(row, parts, strict=True))
-        alike = lambda size: sum(part if c > 0 else -part for c, part in terms if abs(c) == size)
-        return sum(float(size) * alike(size) for size in np.unique(np.abs(row[row != 0])))
-
-    return [combined(row) for row in C]
-
-
-def _each(product: Callable[[Array, Array], Array], left: Grid, right: Grid) -> Grid:
-    return [[product(a, b) for a, b in zip(*rows, strict=True)] for rows in zip(left, right, strict=True)]
+def _over_both(C: np.ndarray, parts: Float[Array, "*ij t c"]) -> Parts:
+    """sum_{i j} C[p, i] C[q, j] parts[i, j]: [p q, t, c]."""
+    t, c = parts.shape[-2:]
+    return (jnp.asarray(np.kron(C, C), parts.dtype) @ parts.reshape(-1, t * c)).reshape(-1, t, c)

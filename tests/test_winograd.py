@@ -31,8 +31,8 @@ def test_it_is_the_plain_convolution(padding):
         np.testing.assert_allclose(winograd.correlate(x, W, padding), expected, atol=1e-12)
         np.testing.assert_allclose(winograd.kernel_adjoint(x, y, padding), pull(y)[0], atol=1e-12)
         narrow = winograd.correlate(x.astype(jnp.float32), W.astype(jnp.float32), padding)
-    assert narrow.dtype == jnp.float32
-    np.testing.assert_allclose(narrow, expected, atol=1e-5 * float(jnp.abs(expected).max()))
+        assert narrow.dtype == jnp.float32
+        np.testing.assert_allclose(narrow, expected, atol=1e-5 * float(jnp.abs(expected).max()))
 
 
 def test_wide_convolutions_are_made_of_it():

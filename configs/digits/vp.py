@@ -18,7 +18,6 @@ def get_config() -> ConfigDict:
     config.train = {
         "steps": 1600,
         "batch": 64,
-        "steps_per_call": 10,
         "learning_rate": 2e-3,
         "decay": "cosine",
         "warm_up": 100,
