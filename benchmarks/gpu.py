@@ -35,13 +35,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-import experiments.__main__  # noqa: F401  (the flags of XLA that every command runs with)
 from benchmarks import layers, trace
 from benchmarks.scale import recipe
 from benchmarks.turns import Contender, turns
 from configs.cifar10 import ddpmpp_continuous_vp
 from experiments import parallel
 from experiments.build import build
+from experiments.environment import make_fast
 from experiments.schema import Config
 from experiments.state import init_state
 from experiments.update import make_optimizer, make_step
@@ -239,4 +239,5 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
+    make_fast()
     main()

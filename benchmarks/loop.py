@@ -27,13 +27,13 @@ from typing import Any
 import jax
 import numpy as np
 
-import experiments.__main__  # noqa: F401  (the flags of XLA that every command runs with)
 from configs.cifar10 import ddpm_continuous_vp
 from configs.digits import vp
 from experiments import parallel
 from experiments.build import Experiment, build
 from experiments.compiled import keep_compiled
 from experiments.data import Dataset, load
+from experiments.environment import make_fast
 from experiments.metrics import rows
 from experiments.progress import console
 from experiments.randomness import Purpose, stream
@@ -200,4 +200,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    make_fast()
     main()

@@ -28,8 +28,8 @@ import torch
 from diffusers import schedulers
 from diffusers.schedulers.deprecated.scheduling_sde_vp import ScoreSdeVpScheduler
 
-import experiments.__main__  # noqa: F401  (the flags of XLA that every command runs with)
 import samplers
+from experiments.environment import make_fast
 from experiments.parts import STEP
 from sde_lib import VESDE, VPSDE, LinearSDE, draws
 
@@ -216,4 +216,5 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
+    make_fast()
     main()

@@ -26,11 +26,11 @@ import torch
 from diffusers import UNet2DModel
 from torch import nn
 
-import experiments.__main__  # noqa: F401  (the flags of XLA that every command runs with)
 from benchmarks.torch_unet import UNet
 from configs import base
 from experiments import parallel
 from experiments.build import build
+from experiments.environment import make_fast
 from experiments.schema import Config
 from experiments.state import init_state
 from experiments.update import make_optimizer, make_step
@@ -247,4 +247,5 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
+    make_fast()
     main()

@@ -3,16 +3,13 @@
 import os
 import sys
 
-from experiments.environment import fast_flags, huge_pages
-
-fast_flags()
-
-# Where processes end with the first that dies, jaxlib says so in a page of each; experiments/failure.py has a line.
-if any(word.startswith("--distributed") for word in sys.argv):
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "4")
+from experiments.environment import make_fast
 
 if __name__ == "__main__":
-    huge_pages()
+    make_fast()
+    # Where processes end with the first that dies, jaxlib says so in a page of each; experiments/failure.py has a line.
+    if any(word.startswith("--distributed") for word in sys.argv):
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "4")
     from experiments.interrupt import listen
 
     listen()  # from before the seconds that importing jax takes

@@ -6,7 +6,13 @@ import sys
 from importlib.metadata import version
 
 
-def fast_flags() -> None:
+def make_fast() -> None:
+    """To be called before anything else; it may start the command again."""
+    _huge_pages()
+    _fast_flags()
+
+
+def _fast_flags() -> None:
     """Sets XLA's flags, unless the user did.
 
     Its library convolutions leave cores idle, and its library sums are slow in backward passes: without them a training step
@@ -20,7 +26,7 @@ def fast_flags() -> None:
         )
 
 
-def huge_pages() -> None:
+def _huge_pages() -> None:
     """Starts this command again where malloc asks for pages of 2 MB, on Linux, unless the user said whether it should.
 
     XLA:CPU allocates what a call needs anew each time: in pages of 4 kB that takes a third of a training step on 8x8. glibc
