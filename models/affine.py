@@ -5,7 +5,7 @@ Both compute in the dtype of what they are given, whatever that of their paramet
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -14,6 +14,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from models.convolution import convolved, dilated, same, strided
+from models.materialized import materialized
 
 Images = Float[Array, "B H W C"]
 Initializer = Callable[..., Array]
@@ -81,7 +82,13 @@ class Conv(nnx.Module):
             y = dilated(x, W, self.dilation)
         else:
             y = convolved(x, W, padding) if s == 1 else strided(x, W, s, padding)
-        return y if self.bias is None else y + self.bias[...].astype(x.dtype)
+        return y if self.bias is None else y + _everywhere(self.bias[...].astype(x.dtype), y.shape)
+
+
+def _everywhere(b: Float[Array, " C"], shape: Sequence[int]) -> Images:
+    """b at every pixel; its gradient, a sum over all, is taken of what is computed once, and by image first: on every core."""
+    of_images = materialized(jnp.broadcast_to(b, (shape[0], 1, 1, len(b))), forward=False)
+    return materialized(jnp.broadcast_to(of_images, shape), forward=False)
 
 
 def linear(channels_in: int, channels: int, bias: bool = True, init: Init | None = None, *, rngs: nnx.Rngs) -> nnx.Linear:

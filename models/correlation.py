@@ -21,10 +21,10 @@ import jax.numpy as jnp
 from jax.core import ShapedArray
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
-from jaxlib.mlir import ir
 from jaxtyping import Array, Float
 
 from models import winograd
+from models.materialized import called
 
 Padding = tuple[tuple[int, int], tuple[int, int]]
 Role = Literal["x", "W", "y"]
@@ -62,7 +62,11 @@ def _derived(a: Array, b: Array, *, of: Role, padding: Padding) -> Array:
 
 @partial(jax.jit, static_argnames=("of", "padding"))
 def _canonical(a: Array, b: Array, *, of: Role, padding: Padding) -> Array:
-    """The same in the one form: the adjoint in x is by the kernel turned around, that in W with batch and channels swapped."""
+    """The same in the one form: the adjoint in x is by the kernel turned around, that in W with batch and channels swapped.
+
+    As a function that is called: inlined, the swaps would be fused with what made the operands, and that computed once more in
+    the wrong order of memory (a quarter of a training step on 8x8).
+    """
     if of == "x":
         (top, bottom), (left, right) = padding
         k, l = a.shape[0] - 1, a.shape[1] - 1
@@ -74,17 +78,6 @@ def _canonical(a: Array, b: Array, *, of: Role, padding: Padding) -> Array:
     if winograd.pays(sought, b.shape, a.dtype):
         return winograd.kernel_adjoint(a, b, padding)
     return plain(a.transpose(3, 1, 2, 0), b.transpose(1, 2, 0, 3), padding).transpose(1, 2, 0, 3)
-
-
-def _called(ctx: mlir.LoweringRuleContext, *args: ir.Value, **params: Any) -> Sequence[ir.Value]:
-    """`_canonical` as a function that XLA does not inline.
-
-    Otherwise it fuses the swaps with what made the operands, and computes that once more in the wrong order of memory (a
-    quarter of a training step on 8x8); and what is called twice is compiled once.
-    """
-    (y,) = mlir.lower_fun(_canonical, multiple_results=False)(ctx, *args, **params)
-    y.owner.attributes["mhlo.frontend_attributes"] = ir.DictAttr.get({"inlineable": ir.StringAttr.get("false")})
-    return [y]
 
 
 def _adjoint(position: int, ct: Array, a: Any, b: Any, *, of: Role, padding: Padding) -> Array:
@@ -111,4 +104,4 @@ derivative_p.def_impl(jax.jit(derivative_p.bind, static_argnames=("of", "padding
 ad.defbilinear(derivative_p, partial(_adjoint, 0), partial(_adjoint, 1))
 batching.primitive_batchers[derivative_p] = _batched
 mlir.register_lowering(derivative_p, mlir.lower_fun(_derived, multiple_results=False))
-mlir.register_lowering(derivative_p, _called, platform="cpu")
+mlir.register_lowering(derivative_p, partial(called, function=_canonical), platform="cpu")

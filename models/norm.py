@@ -9,6 +9,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
+from models.materialized import materialized
+
 
 def standardize(x: Float[Array, "..."], axes: Sequence[int], eps: float) -> Float[Array, "..."]:
     """(x - mean) / sqrt(var + eps) over `axes`, in float32 and returned in it."""
@@ -31,7 +33,7 @@ class GroupNorm(nnx.Module):
 
     def __call__(self, x: Float[Array, "B *space C"]) -> Float[Array, "B *space C"]:
         # Sums over the pixels of each channel, and the rest on [B, C]: in the backward pass they are such sums again.
-        dtype, x, space = x.dtype, x.astype(jnp.float32), tuple(range(1, x.ndim - 1))
+        dtype, x, space = x.dtype, materialized(x).astype(jnp.float32), tuple(range(1, x.ndim - 1))
         mean = self._of_groups(x.mean(space, keepdims=True))
         var = self._of_groups(((x - mean) ** 2).mean(space, keepdims=True))
         a, b = jax.lax.rsqrt(var + self.eps), 0.0
