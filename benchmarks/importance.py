@@ -1,12 +1,14 @@
 """Importance-sampled t against uniform t, under the likelihood weight: variance of the loss, and steps to a given bits/dim.
 
-python -m benchmarks.importance --config=configs/digits/objectives.py --name=digits --out=runs/importance [--config.key=value ...]
-python -m benchmarks.importance --config=configs/mnist/objectives.py --name=MNIST --out=runs/importance --config.data.data_dir=FOLDER
+python -m benchmarks.importance --config=configs/digits/objectives.py --name=digits --out=runs/importance
+python -m benchmarks.importance --config=configs/mnist/objectives.py --name=MNIST --out=runs/importance \\
+    --config.data.data_dir=FOLDER [--config.key=value ...]
 
-Both draws estimate one integral, int g(t)^2 |...|^2 dt, so that the arms `likelihood` and `importance` of the config differ by
-the noise of that estimate alone. A seed is a network, an order of the data and a stream of noise, the same in both arms. Bits/dim
-is the variational bound on held-out examples at the average of parameters, at the same noise and times at every step, seed and
-arm. The steps to a level count to the first look at or below it; the level is the worst of the uniform seeds at the end.
+Both draws estimate one integral, int g(t)^2 |score - grad log p|^2 dt, so that the arms `likelihood` and `importance` of the
+config differ by the noise of that estimate alone. A seed is a network, an order of the data and a stream of noise, the same in
+both arms. Bits/dim is the variational bound on held-out examples at the average of parameters, at the same noise and times at
+every step, seed and arm. The steps to a level count to the first look at or below it; the level is the worst of the uniform
+seeds at the end.
 
 Each call adds NAME.json, and draws importance.png and importance.md of all that lie in the folder.
 """
@@ -41,6 +43,7 @@ from experiments.schema import Data
 from experiments.state import State, Tally, init_state
 from experiments.update import make_optimizer, make_step
 from losses import continuous_bound
+from sde_lib.base import Scalar
 
 ARMS = {"likelihood": "uniform t", "importance": "importance-sampled t"}
 COLOURS = {"likelihood": "#D55E00", "importance": "#0072B2"}
@@ -48,7 +51,10 @@ Step = Callable[[jax.Array, State, jax.Array], State]
 
 
 def stepping(experiment: Experiment) -> Step:
-    """step(key of the run, state, batch [B, *event]) -> the state, with the tally of this step alone; one program for all seeds."""
+    """step(key of the run, state, batch [B, *event]) -> the state, with the tally of that step alone: a program for all seeds.
+
+    Nothing is donated, so that many batches can be seen from one state.
+    """
     optimizer = make_optimizer(experiment.config.train)
 
     def step(key: jax.Array, state: State, batch: jax.Array) -> State:
@@ -57,11 +63,11 @@ def stepping(experiment: Experiment) -> Step:
     return jax.jit(step)
 
 
-def bounding(experiment: Experiment, test: np.ndarray, times: int) -> Callable[[Any], jax.Array]:
+def bounding(experiment: Experiment, test: np.ndarray, times: int) -> Callable[[Any], Scalar]:
     """bound(params): the mean bits/dim of the examples `test`, each at draws of u, t and noise of its own that never change."""
     keys = jax.random.split(stream(0, Purpose.LIKELIHOOD), len(test))
 
-    def bits(params: Any, key: jax.Array, k: jax.Array) -> jax.Array:
+    def bits(params: Any, key: jax.Array, k: jax.Array) -> Scalar:
         u_key, bound_key = jax.random.split(key)
         u, _ = UNIFORM.draw((), u_key, k)
         bound = continuous_bound(experiment.sde, experiment.score(params), m=times, t_min=experiment.config.evaluate.t_min)
@@ -70,7 +76,7 @@ def bounding(experiment: Experiment, test: np.ndarray, times: int) -> Callable[[
     return jax.jit(lambda params: jax.vmap(partial(bits, params))(keys, jnp.asarray(test)).mean())
 
 
-def trained(experiment: Experiment, step: Step, bound: Callable[[Any], jax.Array], data: Dataset, seed: int, every: int) -> Any:
+def trained(experiment: Experiment, step: Step, bound: Callable[[Any], Scalar], data: Dataset, seed: int, every: int) -> Any:
     """(what one seed's training was, the state that it ended with)."""
     config, key = experiment.config.train, stream(seed, Purpose.STEP)
     state = init_state(experiment, make_optimizer(config), stream(seed, Purpose.INIT))
@@ -116,12 +122,13 @@ def compared(trees: dict[str, Any], data: list[Dataset], every: int, held_out: i
     steps = {name: stepping(experiment) for name, experiment in built.items()}
     runs, fixed = {name: [] for name in built}, {name: [] for name in built}
     for seed, of_seed in enumerate(data):
+        ends: dict[str, State] = {}
         for name, experiment in built.items():
-            run, state = trained(experiment, steps[name], bound, of_seed, seed, every)
+            run, ends[name] = trained(experiment, steps[name], bound, of_seed, seed, every)
             runs[name].append(run)
             print(f"{one.sde.name} {name} seed {seed}: {run['bits'][-1]:.4f} bits/dim, {run['seconds']:.0f} s", flush=True)
-        for name in built:  # at the same parameters, those of the last arm
-            fixed[name].append(variance(steps[name], state, of_seed, one.train.batch, batches))
+        for name in built:  # at the same parameters
+            fixed[name].append(variance(steps[name], ends["likelihood"], of_seed, one.train.batch, batches))
     level = max(run["bits"][-1] for run in runs["likelihood"])
     looks = np.arange(len(runs["importance"][0]["bits"])) * every
     for run in [run for name in runs for run in runs[name]]:
@@ -200,15 +207,15 @@ def plot(found: dict[str, Any], path: Path) -> None:
 def protocol(line: argparse.Namespace, overrides: list[str], tree: dict[str, Any], data: Dataset) -> dict[str, Any]:
     """What the numbers depend on."""
     affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    looked = f"{line.times} times of each of {line.held_out} held-out examples, every {line.every} steps"
     return {
         "config": line.config,
         "overrides": [word for word in overrides if "data_dir" not in word],
         "network": tree["net"],
         "train": tree["train"],
         "seeds": line.seeds,
-        "bits": f"variational bound at {line.times} times of each of {line.held_out} held-out examples, every {line.every} steps, "
-        "at the average of parameters",
-        "variance": f"of {line.batches} batches of {tree['train']['batch']}, at the parameters that importance-sampled t ended with",
+        "bits": f"variational bound at {looked}, at the average of parameters",
+        "variance": f"of {line.batches} batches of {tree['train']['batch']}, where training by uniform t ended",
         "data hash": data.digest,
         "device": f"{jax.devices()[0].device_kind}, {affinity} core(s), {platform.machine()}",
         "versions": {name: version(name) for name in ("jax", "flax", "optax", "numpy")},
@@ -217,7 +224,9 @@ def protocol(line: argparse.Namespace, overrides: list[str], tree: dict[str, Any
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config", required=True, help="a file whose arms `likelihood` and `importance` differ by the draw of t")
+    parser.add_argument(
+        "--config", required=True, help="a file whose arms `likelihood` and `importance` differ by the draw of t"
+    )
     parser.add_argument("--name", required=True, help="of the data, in the table and the figure")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--sdes", nargs="+", default=["VPSDE", "SubVPSDE"])
