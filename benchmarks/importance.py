@@ -73,7 +73,7 @@ def bounding(experiment: Experiment, test: np.ndarray, times: int) -> Callable[[
         bound = continuous_bound(experiment.sde, experiment.score(params), m=times, t_min=experiment.config.evaluate.t_min)
         return experiment.scaler.bits_per_dim(-bound(bound_key, experiment.scaler.place(k, u)).total, k.size)
 
-    return jax.jit(lambda params: jax.vmap(partial(bits, params))(keys, jnp.asarray(test)).mean())
+    return jax.jit(lambda params: jnp.mean(jax.vmap(partial(bits, params))(keys, jnp.asarray(test))))
 
 
 def trained(experiment: Experiment, step: Step, bound: Callable[[Any], Scalar], data: Dataset, seed: int, every: int) -> Any:
@@ -117,7 +117,7 @@ def variance(step: Step, state: State, data: Dataset, batch: int, n: int) -> dic
 def compared(trees: dict[str, Any], data: list[Dataset], every: int, held_out: int, times: int, batches: int) -> dict[str, Any]:
     """Both arms on one SDE: the curves of every seed, the variances, the steps to the level."""
     built = built_arms(trees, "train", data[0].shape)
-    one = built["importance"].config
+    sde, batch = built["importance"].config.sde.name, built["importance"].config.train.batch
     bound = bounding(built["importance"], data[0].test[:held_out], times)
     steps = {name: stepping(experiment) for name, experiment in built.items()}
     runs, fixed = {name: [] for name in built}, {name: [] for name in built}
@@ -126,9 +126,9 @@ def compared(trees: dict[str, Any], data: list[Dataset], every: int, held_out: i
         for name, experiment in built.items():
             run, ends[name] = trained(experiment, steps[name], bound, of_seed, seed, every)
             runs[name].append(run)
-            print(f"{one.sde.name} {name} seed {seed}: {run['bits'][-1]:.4f} bits/dim, {run['seconds']:.0f} s", flush=True)
+            print(f"{sde} {name} seed {seed}: {run['bits'][-1]:.4f} bits/dim, {run['seconds']:.0f} s", flush=True)
         for name in built:  # at the same parameters
-            fixed[name].append(variance(steps[name], ends["likelihood"], of_seed, one.train.batch, batches))
+            fixed[name].append(variance(steps[name], ends["likelihood"], of_seed, batch, batches))
     level = max(run["bits"][-1] for run in runs["likelihood"])
     looks = np.arange(len(runs["importance"][0]["bits"])) * every
     for run in [run for name in runs for run in runs[name]]:

@@ -70,7 +70,7 @@ STOCHASTIC = {
     "predictor_corrector": plain("reverse_diffusion", 2, corrector={"name": "langevin", "snr": 0.16}),
     "annealed_langevin": plain("annealed_langevin", snr=0.5, n_steps=1),
 }
-ADAPTIVE = {"probability_flow": plain("probability_flow"), "adaptive_sde": plain("adaptive_sde")}
+ADAPTIVE = {name: plain(name, rtol=TOLERANCES[0], atol=TOLERANCES[0]) for name in ("probability_flow", "adaptive_sde")}
 STYLES = {
     "deterministic": (DETERMINISTIC, "-", "o"),
     "stochastic": (STOCHASTIC, "--", "s"),
@@ -86,8 +86,7 @@ def samplers(nfe: list[int], more: list[int]) -> dict[str, dict[str, Any]]:
         for label, sampler in of_kind.items():
             options = {k: v for k, v in sampler.items() if k != "evaluations"} | {"denoise": True}
             if kind == "adaptive":
-                step = dict(options["step"], rtol=TOLERANCES[0], atol=TOLERANCES[0])
-                found[label] = options | {"step": step, "n": 1, "sweep": {"rtol": TOLERANCES, "atol": TOLERANCES}}
+                found[label] = options | {"n": 1, "sweep": {"rtol": TOLERANCES, "atol": TOLERANCES}}
             else:
                 steps = tuple((n - 1) // sampler["evaluations"] for n in nfe + more * (kind == "stochastic"))
                 found[label] = options | {"n": max(steps), "sweep": {"n": steps}}
