@@ -41,7 +41,7 @@ from experiments.dequantize import UNIFORM
 from experiments.randomness import Purpose, stream
 from experiments.schema import Data
 from experiments.state import State, Tally, init_state
-from experiments.update import make_optimizer, make_step
+from experiments.update import draw, example_loss, make_optimizer, make_step
 from losses import continuous_bound
 from sde_lib.base import Scalar
 
@@ -51,10 +51,7 @@ Step = Callable[[jax.Array, State, jax.Array], State]
 
 
 def stepping(experiment: Experiment) -> Step:
-    """step(key of the run, state, batch [B, *event]) -> the state, with the tally of that step alone: a program for all seeds.
-
-    Nothing is donated, so that many batches can be seen from one state.
-    """
+    """step(key of the run, state, batch [B, *event]) -> the state, with the tally of that step: one program for all seeds."""
     optimizer = make_optimizer(experiment.config.train)
 
     def step(key: jax.Array, state: State, batch: jax.Array) -> State:
@@ -101,34 +98,44 @@ def trained(experiment: Experiment, step: Step, bound: Callable[[Any], Scalar], 
     return found, state
 
 
-def variance(step: Step, state: State, data: Dataset, batch: int, n: int) -> dict[str, float]:
-    """Of the loss of n batches at the parameters of `state`, over its mean squared; and the mean squared norm of the gradient.
+def variance(built: dict[str, Experiment], params: Any, data: Dataset, n: int) -> dict[str, dict[str, float]]:
+    """Of one example's loss(t)/p(t) at `params`, under each draw p; both moments from the same n draws of importance-sampled t:
 
-    What both draws estimate without bias is one gradient, so the mean squares differ by their variances alone.
+        E_p[(loss/p)^2] = E_q[loss^2/(p q)],    q the importance density.
+
+    Uniform t makes its variance at times that it hardly ever draws: of n of its own most sets would miss them.
     """
-    key, told = jax.random.key(0), []
-    for i in range(n):
-        after = step(key, state._replace(step=jnp.int32(i)), jnp.asarray(data.train.batch(i, batch)))
-        told.append((float(after.tally.loss), float(after.tally.grad_norm)))
-    loss, norm = np.array(told).T
-    return {"mean": float(loss.mean()), "variance": float(loss.var(ddof=1)), "gradient_square": float(np.mean(norm**2))}
+    experiment, batch = built["importance"], built["importance"].config.train.batch
+    loss_of, key = jax.vmap(example_loss(experiment), (None, 0, 0, 0)), jax.random.key(0)
+
+    @jax.jit
+    def moments(params: Any, i: jax.Array, levels: jax.Array) -> dict[str, tuple[jax.Array, jax.Array]]:
+        drawn = draw(experiment, key, experiment.times.init(), i, len(levels))
+        loss = loss_of(params, drawn.keys, levels, drawn.t)
+        of_uniform = draw(built["likelihood"], key, None, i, len(levels)).inverse_density  # one number at every t
+        mean = jnp.mean(loss * drawn.inverse_density)
+        inverse = {"likelihood": of_uniform, "importance": drawn.inverse_density}
+        return {name: (mean, jnp.mean(loss**2 * drawn.inverse_density * each)) for name, each in inverse.items()}
+
+    told = [moments(params, jnp.int32(i), jnp.asarray(data.train.batch(i, batch))) for i in range(-(-n // batch))]
+    found = {name: np.array([each[name] for each in told], dtype=float).mean(0) for name in built}
+    return {name: {"mean": m, "variance": square - m**2} for name, (m, square) in found.items()}
 
 
-def compared(trees: dict[str, Any], data: list[Dataset], every: int, held_out: int, times: int, batches: int) -> dict[str, Any]:
+def compared(trees: dict[str, Any], data: list[Dataset], every: int, held_out: int, times: int, draws: int) -> dict[str, Any]:
     """Both arms on one SDE: the curves of every seed, the variances, the steps to the level."""
-    built = built_arms(trees, "train", data[0].shape)
-    sde, batch = built["importance"].config.sde.name, built["importance"].config.train.batch
+    built = built_arms({name: trees[name] for name in ARMS}, "train", data[0].shape)
+    sde = built["importance"].config.sde.name
     bound = bounding(built["importance"], data[0].test[:held_out], times)
     steps = {name: stepping(experiment) for name, experiment in built.items()}
     runs, fixed = {name: [] for name in built}, {name: [] for name in built}
     for seed, of_seed in enumerate(data):
-        ends: dict[str, State] = {}
         for name, experiment in built.items():
-            run, ends[name] = trained(experiment, steps[name], bound, of_seed, seed, every)
+            run, end = trained(experiment, steps[name], bound, of_seed, seed, every)
             runs[name].append(run)
             print(f"{sde} {name} seed {seed}: {run['bits'][-1]:.4f} bits/dim, {run['seconds']:.0f} s", flush=True)
-        for name in built:  # at the same parameters
-            fixed[name].append(variance(steps[name], ends["likelihood"], of_seed, batch, batches))
+        for name, of_draw in variance(built, end.params, of_seed, draws).items():
+            fixed[name].append(of_draw)
     level = max(run["bits"][-1] for run in runs["likelihood"])
     looks = np.arange(len(runs["importance"][0]["bits"])) * every
     for run in [run for name in runs for run in runs[name]]:
@@ -154,7 +161,6 @@ def table(found: dict[str, Any]) -> str:
         "SDE",
         "variance of the loss, fixed parameters: uniform / importance",
         "the same along training",
-        "mean square of the gradient: uniform / importance",
         "level, bits/dim",
         "steps to it: uniform",
         "importance",
@@ -171,7 +177,6 @@ def table(found: dict[str, Any]) -> str:
                 sde,
                 spread(ratio(fixed, lambda r: r["variance"]), ".3g"),
                 spread(ratio(runs, lambda r: r["variance_along"]), ".3g"),
-                spread(ratio(fixed, lambda r: r["gradient_square"]), ".3g"),
                 f"{of_sde['level']:.3f}",
                 *(spread(s, ".0f") if all(s) else f"not all: {s}" for s in steps.values()),
                 *(spread([r["bits"][-1] for r in runs[arm]], ".3f") for arm in ARMS),
@@ -215,7 +220,8 @@ def protocol(line: argparse.Namespace, overrides: list[str], tree: dict[str, Any
         "train": tree["train"],
         "seeds": line.seeds,
         "bits": f"variational bound at {looked}, at the average of parameters",
-        "variance": f"of {line.batches} batches of {tree['train']['batch']}, where training by uniform t ended",
+        "variance": f"of one example's term, from {line.draws} draws, where training by importance-sampled t ended; along "
+        "training, of the loss of a step over its mean, by half the square of what neighbours differ by, second half",
         "data hash": data.digest,
         "device": f"{jax.devices()[0].device_kind}, {affinity} core(s), {platform.machine()}",
         "versions": {name: version(name) for name in ("jax", "flax", "optax", "numpy")},
@@ -234,7 +240,7 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=20, help="steps between two looks at bits/dim")
     parser.add_argument("--held-out", type=int, default=256, help="examples whose bits/dim it is")
     parser.add_argument("--times", type=int, default=16, help="times of the bound for each of them")
-    parser.add_argument("--batches", type=int, default=64, help="batches for the variance at fixed parameters")
+    parser.add_argument("--draws", type=int, default=8192, help="examples for the variance at fixed parameters")
     line, overrides = parser.parse_known_args()
     keep_compiled()
     line.out.mkdir(parents=True, exist_ok=True)
@@ -245,7 +251,7 @@ def main() -> None:
         sources = judge(tree, trees)
         assert sources is not None
         data = data or [load(sources, Data.model_validate(tree["data"]), seed) for seed in range(line.seeds)]
-        sdes[sde] = compared(trees, data, line.every, line.held_out, line.times, line.batches)
+        sdes[sde] = compared(trees, data, line.every, line.held_out, line.times, line.draws)
         one = {"protocol": protocol(line, overrides, tree, data[0]), "sdes": sdes}
         (line.out / f"{line.name}.json").write_text(json.dumps(one))
     found = {path.stem: json.loads(path.read_text()) for path in sorted(line.out.glob("*.json"))}

@@ -1,10 +1,11 @@
 """The two studies of benchmarks/: what they compare is comparable."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from benchmarks.importance import ARMS, stepping, variance
+from benchmarks.importance import ARMS, variance
 from benchmarks.samplers import DETERMINISTIC, STOCHASTIC, samplers
 from experiments import config as configs
 from experiments.build import build
@@ -14,8 +15,7 @@ from experiments.data import load
 from experiments.errors import ConfigError
 from experiments.parts import STEP
 from experiments.schema import Config
-from experiments.state import init_state
-from experiments.update import make_optimizer
+from experiments.update import draw, example_loss
 
 
 @pytest.mark.parametrize("sde", [pytest.param("VPSDE", marks=pytest.mark.slow), "SubVPSDE"])
@@ -24,14 +24,20 @@ def test_both_draws_estimate_one_loss_and_importance_with_less_variance(sde):
     tree = configs.read("configs/digits/objectives.py", overrides)
     trees = {name: arm for name, arm in configs.arms(tree).items() if name in ARMS}
     sources = judge(tree, trees)
-    config = Config.model_validate(tree)
-    data = load(sources, config.data, 0)
+    assert sources is not None
+    data = load(sources, Config.model_validate(tree).data, 0)
+    for arm in trees.values():
+        arm["times"]["t_min"] = 0.01  # where draws of uniform t show its variance too
     built = built_arms(trees, "train", data.shape)
-    state = init_state(built["importance"], make_optimizer(config.train), jax.random.key(0))
-    found = {name: variance(stepping(experiment), state, data, 128, 100) for name, experiment in built.items()}
-    error = np.sqrt(sum(f["variance"] for f in found.values()) / 100)
-    assert abs(found["importance"]["mean"] - found["likelihood"]["mean"]) < 4 * error
-    assert found["importance"]["variance"] < found["likelihood"]["variance"] / 3
+    params = built["importance"].model.init(jax.random.key(0), np.zeros(data.shape))
+    reweighted = variance(built, params, data, 20_000)
+    for name, experiment in built.items():
+        drawn = draw(experiment, jax.random.key(1), None, jnp.int32(0), 20_000)
+        loss = jax.vmap(example_loss(experiment), (None, 0, 0, 0))
+        terms = drawn.inverse_density * loss(params, drawn.keys, jnp.asarray(data.train.batch(0, 20_000)), drawn.t)
+        assert reweighted[name]["mean"] == pytest.approx(terms.mean(), rel=0.03)
+        assert reweighted[name]["variance"] == pytest.approx(terms.var(), rel=0.2)
+    assert reweighted["importance"]["variance"] < reweighted["likelihood"]["variance"] / 3
 
 
 def test_every_sampler_is_held_at_the_evaluations_that_are_asked_for():
