@@ -5,8 +5,8 @@ python -m benchmarks.samplers --config=runs/mnist_vp/config.json --workdir=runs/
 
 The same network, latents and real images for all; each sampler ends at log-SNR 6 with Tweedie's denoising, which counts as an
 evaluation. Samples, seeds, batch and features are the config's `evaluate`. Seconds are of one image within a batch, the median
-over calls of a compiled program, one call for each seed. What is in OUT/samplers.json already is not drawn again, unless the
-run, its config or its measure changed.
+over calls of a compiled program, one call for each seed; `--clock cpu` takes those of the processor, where others
+use the machine too. What is in OUT/samplers.json already is not drawn again, unless the run, its config or its measure changed.
 """
 
 from __future__ import annotations
@@ -28,15 +28,14 @@ import experiments.__main__  # noqa: F401  (the flags of XLA that every command 
 from experiments import config as configs
 from experiments.build import Experiment
 from experiments.by_config import built_arms, judge
-from experiments.compare import reference
 from experiments.compiled import keep_compiled
 from experiments.data import load
 from experiments.draw import drawing
 from experiments.errors import ConfigError
 from experiments.evaluate import spread
-from experiments.fid import Yardstick, yardstick
+from experiments.fid import Yardstick, frechet, statistics, yardstick
 from experiments.parts import STEP
-from experiments.quality import feature_space
+from experiments.quality import feature_space, kernel_distance
 from experiments.resume import trained
 from experiments.schema import Config
 
@@ -95,6 +94,15 @@ def samplers(nfe: list[int], more: list[int]) -> dict[str, dict[str, Any]]:
     return found
 
 
+def distances(real: Yardstick, images: np.ndarray) -> dict[str, float]:
+    """The Fréchet distance, which few samples bias up, and the kernel distance, which they do not.
+
+    Without precision and recall, which take longer than most of the drawing.
+    """
+    fake = statistics(real.space.embed(images), real.real.protocol)
+    return {"frechet": frechet(fake, real.real), "kernel": kernel_distance(fake.features, real.real.features)[0]}
+
+
 def measured(experiment: Experiment, label: str, params: Any, real: Yardstick) -> list[dict[str, Any]]:
     """One sampler at every setting of its sweep."""
     sampler, config = experiment.config.samplers[label], experiment.config.evaluate
@@ -109,16 +117,16 @@ def measured(experiment: Experiment, label: str, params: Any, real: Yardstick) -
             drawn.append(draw(params, seed, config.n, steps, **swept))
             cpu.append(time.process_time() - began)
             if drawn[-1].finite.all():
-                measures.append(real.measure(drawn[-1].levels, experiment.config.data.levels))
+                measures.append(distances(real, drawn[-1].levels))
         row = {
             "nfe": float(np.mean([d.nfe.mean() for d in drawn])),
-            "seconds": float(np.median([d.seconds for d in drawn]) / config.n),
-            "cpu_seconds": float(np.median(cpu) / config.n),
+            "wall": float(np.median([d.seconds for d in drawn]) / config.n),
+            "cpu": float(np.median(cpu) / config.n),
             "non_finite": int(sum((~d.finite).sum() for d in drawn)),
             **(swept or {"n": steps}),
-            **spread(measures, real.measures),
+            **spread(measures, ["frechet", "kernel"]),
         }
-        print(f"{label}: NFE {row['nfe']:.0f}, {row['frechet']['mean']:.3g}, {1e3 * row['seconds']:.3g} ms", flush=True)
+        print(f"{label}: NFE {row['nfe']:.0f}, {row['frechet']['mean']:.3g}, {1e3 * row['cpu']:.3g} ms of CPU", flush=True)
         rows.append(row)
     return rows
 
@@ -137,7 +145,7 @@ def plot(found: dict[str, Any], path: Path) -> None:
         kind = kind_of(label)
         _, line, marker = STYLES[kind]
         colour, places[kind] = COLOURS[places[kind] % len(COLOURS)], places[kind] + 1
-        for panel, key in zip(panels, ("nfe", "seconds"), strict=True):
+        for panel, key in zip(panels, ("nfe", found["clock"]), strict=True):
             points = sorted(rows, key=lambda row: row[key])
             y, error = ([row["frechet"][of] for row in points] for of in ("mean", "std"))
             panel.errorbar(
@@ -152,7 +160,7 @@ def plot(found: dict[str, Any], path: Path) -> None:
                 color=colour,
                 label=label,
             )
-    for panel, words in zip(panels, ("score evaluations (NFE)", "seconds an image"), strict=True):
+    for panel, words in zip(panels, ("score evaluations (NFE)", f"seconds an image ({found['clock']})"), strict=True):
         panel.axhline(_mean(found["reference"]), color="#555", lw=0.9, ls="-.", label="other real images")
         panel.set(xscale="log", yscale="log", xlabel=words)
         panel.grid(alpha=0.25)
@@ -169,7 +177,7 @@ def table(found: dict[str, Any]) -> str:
     """A row for every sampler: distance ± its spread over seeds (milliseconds an image) at each number of evaluations."""
     columns = found["nfe"]
     lines = ["| sampler | " + " | ".join(f"NFE {n}" for n in columns) + " |", "|---" * (1 + len(columns)) + "|"]
-    cell = lambda r: f"{_mean(r):.3g} ± {r['frechet']['std']:.2g} ({1e3 * r['seconds']:.3g} ms)"
+    cell = lambda r: f"{_mean(r):.3g} ± {r['frechet']['std']:.2g} ({1e3 * r[found['clock']]:.3g} ms)"
     adaptive = []
     for label, rows in found["samplers"].items():
         if kind_of(label) == "adaptive":
@@ -188,6 +196,7 @@ def main() -> None:
     parser.add_argument("--out", required=True, type=Path)
     parser.add_argument("--nfe", nargs="+", type=int, default=[5, 10, 20, 50])
     parser.add_argument("--more", nargs="*", type=int, default=[100, 200], help="evaluations of the stochastic ones alone")
+    parser.add_argument("--clock", choices=("wall", "cpu"), default="wall", help="of the table and the figure; both are kept")
     line, overrides = parser.parse_known_args()
     keep_compiled()
     tree = configs.read(line.config, overrides)
@@ -220,9 +229,12 @@ def main() -> None:
     kept = before["samplers"] if before.get("protocol") == protocol else {}
     found = {
         "protocol": protocol,
+        "clock": line.clock,
         "distance": real.space.distance,
         "nfe": line.nfe + line.more,
-        "reference": reference(config, data, real),
+        "reference": spread(
+            [distances(real, data.train_examples()[i * e.n :][: e.n]) for i in range(e.seeds)], ["frechet", "kernel"]
+        ),
         "samplers": kept,
     }
     for label in experiment.config.samplers:
