@@ -149,6 +149,12 @@ def ratio(rows: dict[str, list[dict[str, Any]]], value: Callable[[dict[str, Any]
     return [value(a) / value(b) for a, b in zip(rows["likelihood"], rows["importance"], strict=True)]
 
 
+def uneven(values: list[float]) -> float:
+    """Standard deviation over mean, of the second half."""
+    last = np.array(values[len(values) // 2 :])
+    return float(last.std(ddof=1) / last.mean())
+
+
 def spread(values: list[Any], digits: str) -> str:
     """Their mean and standard deviation."""
     return f"{np.mean(values):{digits}} ± {np.std(values, ddof=1) if len(values) > 1 else 0:{digits}}"
@@ -160,12 +166,14 @@ def table(found: dict[str, Any]) -> str:
         "data",
         "SDE",
         "variance of the loss, fixed parameters: uniform / importance",
-        "the same along training",
+        "the same of a step's loss over its mean, along training",
+        "gradient norm along training, std over mean: uniform",
+        "importance",
         "level, bits/dim",
         "steps to it: uniform",
         "importance",
         "at the end, bits/dim: uniform",
-        "importance ",
+        "importance",
     )
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for name, of_data in found.items():
@@ -176,7 +184,8 @@ def table(found: dict[str, Any]) -> str:
                 name,
                 sde,
                 spread(ratio(fixed, lambda r: r["variance"]), ".3g"),
-                spread(ratio(runs, lambda r: r["variance_along"]), ".3g"),
+                spread(ratio(runs, lambda r: r["variance_along"]), ".2g"),
+                *(spread([uneven(r["gradient_norms"]) for r in runs[arm]], ".2f") for arm in ARMS),
                 f"{of_sde['level']:.3f}",
                 *(spread(s, ".0f") if all(s) else f"not all: {s}" for s in steps.values()),
                 *(spread([r["bits"][-1] for r in runs[arm]], ".3f") for arm in ARMS),
@@ -188,7 +197,7 @@ def table(found: dict[str, Any]) -> str:
 def plot(found: dict[str, Any], path: Path) -> None:
     """For every dataset and SDE bits/dim against steps, each seed and their mean, and beneath it the loss of each step."""
     panels = [(name, sde, of_sde) for name, of_data in found.items() for sde, of_sde in of_data["sdes"].items()]
-    figure = Figure(figsize=(1 + 3.2 * len(panels), 5.6), layout="constrained", dpi=110)
+    figure = Figure(figsize=(1 + 3.2 * len(panels), 5.6), layout="constrained", dpi=80)
     for (top, bottom), (name, sde, of_sde) in zip(figure.subplots(2, len(panels), squeeze=False).T, panels, strict=True):
         top.set(title=f"{name}, {sde}", xlabel="step")
         for arm, label in ARMS.items():
@@ -204,7 +213,7 @@ def plot(found: dict[str, Any], path: Path) -> None:
         bottom.set(yscale="log", xlabel="step")
     axes = figure.axes
     axes[0].set_ylabel("bound, bits/dim\n(mean and range of the seeds)")
-    axes[1].set_ylabel("loss of each step, seed 0")
+    axes[len(panels)].set_ylabel("loss of each step, seed 0")
     axes[0].legend(frameon=False, fontsize=8)
     figure.savefig(path)
 
