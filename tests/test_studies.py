@@ -30,13 +30,13 @@ def test_both_draws_estimate_one_loss_and_importance_with_less_variance(sde):
         arm["times"]["t_min"] = 0.01  # where draws of uniform t show its variance too
     built = built_arms(trees, "train", data.shape)
     params = built["importance"].model.init(jax.random.key(0), np.zeros(data.shape))
-    reweighted = variance(built, params, data, 20_000)
+    reweighted = variance(built, params, data, 10_000)
     for name, experiment in built.items():
-        drawn = draw(experiment, jax.random.key(1), None, jnp.int32(0), 20_000)
+        drawn = draw(experiment, jax.random.key(1), None, jnp.int32(0), 10_000)
         loss = jax.vmap(example_loss(experiment), (None, 0, 0, 0))
-        terms = drawn.inverse_density * loss(params, drawn.keys, jnp.asarray(data.train.batch(0, 20_000)), drawn.t)
-        assert reweighted[name]["mean"] == pytest.approx(terms.mean(), rel=0.03)
-        assert reweighted[name]["variance"] == pytest.approx(terms.var(), rel=0.2)
+        terms = drawn.inverse_density * loss(params, drawn.keys, jnp.asarray(data.train.batch(0, 10_000)), drawn.t)
+        assert reweighted[name]["mean"] == pytest.approx(float(terms.mean()), rel=0.03)
+        assert reweighted[name]["variance"] == pytest.approx(float(terms.var()), rel=0.2)
     assert reweighted["importance"]["variance"] < reweighted["likelihood"]["variance"] / 3
 
 
