@@ -185,10 +185,14 @@ def theirs(case: Case, make: Callable[[], nn.Module], layout: torch.memory_forma
 
 
 def interleaved(steps: dict[str, Step], rounds: int) -> dict[str, float]:
-    """The median seconds of each, one after another in every round, after two rounds that do not count."""
+    """The median seconds of each, one after another in every round, after two rounds that do not count.
+
+    Each takes two in a row, of which the second counts: what the one before it left in caches and threads is not its own.
+    """
     seconds: dict[str, list[float]] = {name: [] for name in steps}
     for i in range(rounds + 2):
         for name, step in steps.items():
+            step()
             begin = time.perf_counter()
             step()
             if i >= 2:
