@@ -7,15 +7,19 @@ import sys
 
 import pytest
 
-CODE = "import os, sys; from experiments.environment import make_fast; make_fast(); print(sys.argv, *map(os.environ.get, NAMES))"
 NAMES = ("GLIBC_TUNABLES", "XLA_FLAGS")
+CODE = f"""
+import os, sys
+from experiments.environment import make_fast
+make_fast()
+print(sys.argv, *map(os.environ.get, {NAMES}))
+"""
 
 
 def told(*arguments, **variables):
     """The arguments and both variables as they are after `make_fast`, by a process that starts with these."""
     env = {name: value for name, value in os.environ.items() if name not in NAMES} | variables
-    code = CODE.replace("NAMES", str(NAMES))
-    ended = subprocess.run([sys.executable, "-c", code, *arguments], env=env, capture_output=True, text=True, check=True)
+    ended = subprocess.run([sys.executable, "-c", CODE, *arguments], env=env, capture_output=True, text=True, check=True)
     return ended.stdout.strip()
 
 
