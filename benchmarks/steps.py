@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.metadata import version
@@ -27,6 +26,7 @@ from diffusers import UNet2DModel
 from torch import nn
 
 from benchmarks.torch_unet import UNet
+from benchmarks.turns import Contender, turns
 from configs import base
 from experiments import parallel
 from experiments.build import build
@@ -184,20 +184,9 @@ def theirs(case: Case, make: Callable[[], nn.Module], layout: torch.memory_forma
     return train, draw, sum(p.numel() for p in parameters)
 
 
-def interleaved(steps: dict[str, Step], rounds: int) -> dict[str, float]:
-    """The median seconds of each, one after another in every round, after two rounds that do not count.
-
-    Each takes two in a row, of which the second counts: what the one before it left in caches and threads is not its own.
-    """
-    seconds: dict[str, list[float]] = {name: [] for name in steps}
-    for i in range(rounds + 2):
-        for name, step in steps.items():
-            step()
-            begin = time.perf_counter()
-            step()
-            if i >= 2:
-                seconds[name].append(time.perf_counter() - begin)
-    return {name: float(np.median(each)) for name, each in seconds.items()}
+def in_turns(steps: dict[str, Step], rounds: int) -> dict[str, float]:
+    """The median seconds of each, which ends before it returns."""
+    return turns({name: Contender(step, lambda: None) for name, step in steps.items()}, 1, rounds)
 
 
 def measured(case: Case, rounds: int, several: int) -> dict[str, Any]:
@@ -208,9 +197,9 @@ def measured(case: Case, rounds: int, several: int) -> dict[str, Any]:
         for name, make in case.peers.items()
         for layout in ("contiguous_format", "channels_last")
     }
-    training = interleaved({name: each[0] for name, each in found.items()} | {f"ours, {several} a call": often[0]}, rounds)
+    training = in_turns({name: each[0] for name, each in found.items()} | {f"ours, {several} a call": often[0]}, rounds)
     training[f"ours, {several} a call"] /= several
-    sampling = interleaved({name: each[1] for name, each in found.items()}, 2 * rounds)
+    sampling = in_turns({name: each[1] for name, each in found.items()}, 2 * rounds)
     best = lambda seconds: min(value for name, value in seconds.items() if not name.startswith("ours"))
     return {
         "parameters": {name: each[2] for name, each in found.items()},
