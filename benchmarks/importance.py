@@ -31,13 +31,13 @@ import jax.numpy as jnp
 import numpy as np
 from matplotlib.figure import Figure
 
-import experiments.__main__  # noqa: F401  (the flags of XLA that every command runs with)
 from experiments import config as configs
 from experiments.build import Experiment
 from experiments.by_config import built_arms, judge
 from experiments.compiled import keep_compiled
 from experiments.data import Dataset, load
 from experiments.dequantize import UNIFORM
+from experiments.environment import make_fast
 from experiments.randomness import Purpose, stream
 from experiments.schema import Data
 from experiments.state import State, Tally, init_state
@@ -270,4 +270,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    make_fast()
     main()

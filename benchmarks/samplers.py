@@ -24,13 +24,13 @@ import jax
 import numpy as np
 from matplotlib.figure import Figure
 
-import experiments.__main__  # noqa: F401  (the flags of XLA that every command runs with)
 from experiments import config as configs
 from experiments.build import Experiment
 from experiments.by_config import built_arms, judge
 from experiments.compiled import keep_compiled
 from experiments.data import load
 from experiments.draw import drawing
+from experiments.environment import make_fast
 from experiments.errors import ConfigError
 from experiments.evaluate import spread
 from experiments.fid import Yardstick, frechet, statistics, yardstick
@@ -247,4 +247,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    make_fast()
     main()
