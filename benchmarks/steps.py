@@ -228,6 +228,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             "rounds": arguments.rounds,
             "versions": {name: version(name) for name in ("jax", "jaxlib", "flax", "torch", "diffusers")},
             "xla_flags": os.environ.get("XLA_FLAGS", ""),
+            "glibc_tunables": os.environ.get("GLIBC_TUNABLES", ""),
         }
     }
     arguments.out.mkdir(parents=True, exist_ok=True)

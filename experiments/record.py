@@ -228,6 +228,7 @@ def _circumstances(run: Path, config: Config, command: str) -> dict[str, Any]:
         "processes": jax.process_count(),
         "platform": f"{platform.platform()}, Python {platform.python_version()}",
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
+        "glibc_tunables": os.environ.get("GLIBC_TUNABLES", ""),
         "git": _source(run),
     }
 
