@@ -211,10 +211,10 @@ def test_rematerialisation_gives_the_same_gradient_and_computes_again():
     kept, again = (jax.jit(gradient(remat))(params) for remat in (False, True))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5 * float(jnp.abs(a).max() + 1)), kept, again)
     counts = [
-        sum(e.primitive.name == "conv_general_dilated" for e in equations(jax.make_jaxpr(gradient(remat))(params).jaxpr))
+        sum(e.primitive.name == "convolution" for e in equations(jax.make_jaxpr(gradient(remat))(params).jaxpr))
         for remat in (False, True)
     ]
-    assert counts[1] > counts[0]
+    assert counts[1] > counts[0] > 0
     with pytest.raises(ValueError, match="MLP has no models"):
         score_model(functional(partial(MLP, width=8), remat=True), VPSDE()).apply(
             functional(partial(MLP, width=8)).init(jax.random.key(0), jnp.zeros(3)), jnp.zeros(3), 0.5
