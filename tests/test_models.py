@@ -185,9 +185,9 @@ def test_bfloat16_stays_close_and_keeps_float32_parameters():
     products = [
         e.invars[0].aval.dtype
         for e in equations(jax.make_jaxpr(functional(net, "bfloat16").apply)(params, x, jnp.zeros(1), None, None).jaxpr)
-        if e.primitive.name in ("conv_general_dilated", "dot_general")
+        if e.primitive.name in ("convolution", "dot_general")
     ]
-    assert products.count(jnp.bfloat16) == len(products)
+    assert products.count(jnp.bfloat16) == len(products) > 5
 
 
 def test_a_network_that_computes_in_float32_regardless_is_refused():
