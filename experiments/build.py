@@ -111,16 +111,16 @@ def build(config: Config, shape: tuple[int, ...]) -> Experiment:
 
 
 @lru_cache(maxsize=8)
-def _functional(net: Any, part: Named, learned: bool, compute: str, remat: bool) -> Functional:
+def _functional(net: Any, part: Named, learner: str, compute: str, remat: bool) -> Functional:
     """The network as functions, the same for all arms that share it: JAX keeps what it has traced by the function."""
-    return models.functional(_network(net, part, learned), compute, remat)
+    return models.functional(_network(net, part, learner), compute, remat)
 
 
-def _network(net: Any, part: Named, learned: bool) -> Any:
-    """The network, or what makes it of a shape and randomness; it emits a variance too where the objective learns one."""
-    options = part.options | ({"outputs": 2} if learned else {})
-    if learned and "outputs" not in parameters(net):
-        raise TypeError(f"the objective learns a variance, and {part.name} takes no `outputs`")
+def _network(net: Any, part: Named, learner: str) -> Any:
+    """The network, or what makes it of a shape and randomness; it emits a variance too where there is a `_learner` of one."""
+    options = part.options | ({"outputs": 2} if learner else {})
+    if learner and "outputs" not in parameters(net):
+        raise TypeError(f"objective {learner} learns a variance, and {part.name} takes no `outputs`")
     # A linen class is configured by its options alone; an NNX class waits for the shape and the randomness.
     is_linen = isinstance(net, type) and issubclass(net, linen.Module)
     return net(**options) if is_linen else partial(net, **options)
@@ -128,15 +128,20 @@ def _network(net: Any, part: Named, learned: bool) -> Any:
 
 def structure(config: Config, shape: tuple[int, ...]) -> nnx.Module | None:
     """The network by its shapes alone; None where it is a linen module, which has none before it is called."""
-    net = _network(NET.find(config.net.name), config.net, learns_variance(config))
+    net = _network(NET.find(config.net.name), config.net, _learner(config))
     return None if isinstance(net, linen.Module) else nnx.eval_shape(lambda: net(shape, rngs=nnx.Rngs(0)))
 
 
 def _model(config: Config, sde: sde_lib.LinearSDE) -> models.ScoreModel:
     """The network as a score, in its dtype. A `Named` is frozen, and so hashed, though its type does not say so."""
-    made, learned = NET.find(config.net.name), learns_variance(config)
-    net = _functional(made, config.net, learned, config.compute, config.remat)  # pyright: ignore[reportArgumentType]
-    return models.score_model(net, sde, _parameterization(config), config.sigma_data, learns_variance(config))
+    made, learner = NET.find(config.net.name), _learner(config)
+    net = _functional(made, config.net, learner, config.compute, config.remat)  # pyright: ignore[reportArgumentType]
+    return models.score_model(net, sde, _parameterization(config), config.sigma_data, bool(learner))
+
+
+def _learner(config: Config) -> str:
+    """The objective, where it learns a variance; else nothing."""
+    return config.objective.name if learns_variance(config) else ""
 
 
 def _parameterization(config: Config) -> models.score.Parameterization:

@@ -25,8 +25,8 @@ from jaxtyping import Array, Float
 
 from models import winograd
 from models.materialized import called
+from models.winograd import Padding
 
-Padding = tuple[tuple[int, int], tuple[int, int]]
 Role = Literal["x", "W", "y"]
 ROLES: tuple[Role, Role, Role] = ("x", "W", "y")
 
