@@ -10,8 +10,8 @@ the last, so that the host runs ahead as it does in training; seconds are median
 does not fit in memory is said to.
 
 Utilisation = FLOP of an image x images/s / the rate of a chain of bfloat16 products of 8192 x 8192, measured in the same run;
-FLOP of an image are counted by `benchmarks.scale` in the lowered loss: 61.1 GFLOP, where PyTorch's count is 65.2 with the
-taps that fall on padding.
+FLOP of an image are counted by `benchmarks.scale` in the loss as lowered for a TPU: 60.9 GFLOP, where PyTorch's count is 65.2
+with the taps that fall on padding.
 
 `--profile` writes a trace to OUT/trace and prints the operations that take longest. `--dry-run` runs all of it small on any
 backend (width 32, batch 8, two resolutions of one block; two minutes on one CPU core): that it runs is all its figures say.
@@ -26,76 +26,39 @@ os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # torch needs m
 import argparse
 import json
 from collections.abc import Callable, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import jax
-import jax.numpy as jnp
-import numpy as np
+from ml_collections import ConfigDict
 
 from benchmarks import layers, trace
+from benchmarks.machine import circumstances
+from benchmarks.ours import ours
 from benchmarks.scale import recipe
 from benchmarks.turns import Contender, turns
 from configs.cifar10 import ddpmpp_continuous_vp
-from experiments import parallel
-from experiments.build import build
 from experiments.environment import make_fast
-from experiments.schema import Config
-from experiments.state import init_state
-from experiments.update import make_optimizer, make_step
 
 SHAPE = (32, 32, 3)
 QUEUED = 10
 SMALL = {"width": 32, "multipliers": (1, 2), "blocks": 1}
-DDIM = {"step": {"name": "ddim"}, "grid": {"name": "uniform_grid"}, "n": 10}
 
 
-def tree_of(batch: int, dry: bool) -> dict[str, Any]:
+def tree_of(batch: int, dry: bool) -> ConfigDict:
     """The recipe, or its network small."""
     tree = ddpmpp_continuous_vp.get_config()
     tree.compute, tree.train.batch = "bfloat16", batch
-    tree.sample.sampler, tree.samplers = "ddim", {"ddim": DDIM}
     if dry:
         tree.net.update(SMALL)
-    return tree.to_dict()
+    return tree
 
 
-def ours(batch: int, dry: bool) -> tuple[dict[str, Contender], int]:
-    """A training step and a step of sampling, and the number of parameters."""
-    experiment = build(Config.model_validate(tree_of(batch, dry)), SHAPE)
-    optimizer = make_optimizer(experiment.config.train)
-    state = init_state(experiment, optimizer, jax.random.key(0))
-    params = jax.tree.map(jnp.copy, state.params)
-    levels = np.random.default_rng(0).integers(0, 256, (1, batch, *SHAPE)).astype(np.uint8)
-    batches = parallel.split(levels, axis=1)
-    advance = parallel.pmapped(make_step(experiment, optimizer, jax.random.key(1)))
-    sampler, keys = experiment.config.samplers["ddim"], jax.random.split(jax.random.key(2), batch)
-
-    @jax.jit
-    def update(params: Any, x: jax.Array) -> jax.Array:
-        step = experiment.step(sampler, params)
-        return jax.vmap(lambda key, x: step.update(key, x, step.init(x), 0.5, 0.45)[0])(keys, x)
-
-    held = {"state": state, "x": jax.random.normal(jax.random.key(3), (batch, *SHAPE))}
-
-    def train() -> None:
-        held["state"] = advance(held["state"], batches)
-
-    def draw() -> None:
-        held["x"] = update(params, held["x"])
-
-    size = sum(leaf.size for leaf in jax.tree.leaves(params))
-    wait = lambda: jax.block_until_ready(held)
-    return {"training": Contender(train, wait), "sampling": Contender(draw, wait)}, size
-
-
-def theirs(batch: int, dry: bool) -> tuple[dict[str, Contender], int]:
-    """The same of PyTorch; of a dry run torch.compile traces, and compiles nothing."""
+def torch_s(batch: int, dry: bool) -> tuple[dict[str, Contender], int]:
+    """PyTorch's steps; of a dry run torch.compile traces, and compiles nothing."""
     import torch
-    from torch import nn
 
+    from benchmarks.theirs import theirs
     from benchmarks.torch_ddpmpp import DDPMpp
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -103,37 +66,12 @@ def theirs(batch: int, dry: bool) -> tuple[dict[str, Contender], int]:
     torch.set_float32_matmul_precision("high")
     torch.cuda.empty_cache()  # of a smaller batch
     torch.compiler.reset()
-    net = DDPMpp(SHAPE, **(SMALL if dry else {})).to(device, memory_format=torch.channels_last)
-    predicted = torch.compile(net, backend="eager" if dry else "inductor", dynamic=False)
-    parameters = list(net.parameters())
-    ema = [p.detach().clone() for p in parameters]
-    adam = torch.optim.Adam(parameters, 2e-4, fused=True)
-    x_0 = torch.rand(batch, SHAPE[2], *SHAPE[:2], device=device).to(memory_format=torch.channels_last)
-    half = torch.autocast(device.type, torch.bfloat16)
+    net = DDPMpp(SHAPE, **(SMALL if dry else {})).to(device)
+    compiled = lambda net: torch.compile(net, backend="eager" if dry else "inductor", dynamic=False)
+    return theirs(net, SHAPE, batch, torch.channels_last, compiled, torch.autocast(device.type, torch.bfloat16))
 
-    def train() -> None:
-        net.train()
-        t = torch.rand(batch, device=device) * 0.9 + 0.05
-        alpha, z = (1 - t).sqrt()[:, None, None, None], torch.randn_like(x_0)
-        with half:
-            eps = predicted(alpha * (2 * x_0 - 1) + (1 - alpha**2).sqrt() * z, 999 * t)
-        adam.zero_grad()
-        ((eps.float() - z) ** 2).mean().backward()
-        nn.utils.clip_grad_norm_(parameters, 1.0)
-        adam.step()
-        torch._foreach_lerp_(ema, [p.detach() for p in parameters], 1e-4)
 
-    x = [torch.randn_like(x_0)]
-
-    @torch.inference_mode()
-    def draw() -> None:
-        net.eval()
-        with half:
-            eps = predicted(x[0], torch.full((batch,), 500.0, device=device))
-        x[0] = 0.99 * x[0] + 0.01 * eps.float()
-
-    wait = torch.cuda.synchronize if device.type == "cuda" else lambda: None
-    return {"training": Contender(train, wait), "sampling": Contender(draw, wait)}, sum(p.numel() for p in parameters)
+MAKERS = {"ours": lambda batch, dry: ours(tree_of(batch, dry), SHAPE), "torch": torch_s}
 
 
 def started(make: Callable[..., Any], batch: int, dry: bool) -> tuple[dict[str, Contender], int] | None:
@@ -184,18 +122,6 @@ def said(found: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def protocol(run: Any) -> dict[str, Any]:
-    """What the figures depend on."""
-    found: dict[str, Any] = {"dry run": run.dry_run, "rounds": run.rounds, "threads": len(os.sched_getaffinity(0))}
-    found["device"] = f"{jax.device_count()} {jax.devices()[0].device_kind}"
-    for name in ("jax", "jaxlib", "flax", "torch"):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = None
-    return found | {"xla_flags": os.environ.get("XLA_FLAGS", "")}
-
-
 def main(argv: Sequence[str] | None = None) -> None:
     """Measures, prints a line of each figure and writes gpu.json after each batch."""
     parser = argparse.ArgumentParser(
@@ -210,14 +136,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     run = parser.parse_args(argv)
     if run.dry_run:
         run.batches, run.rounds = [8], 2
-    makers = {"ours": ours, "torch": theirs}
+    makers = {name: make for name, make in MAKERS.items() if run.only in (None, name)}
     if not find_spec("torch"):
         print("torch is not installed: ours is measured alone")
-        del makers["torch"]
-    makers = {name: make for name, make in makers.items() if run.only in (None, name)}
-    results: dict[str, Any] = {"protocol": protocol(run)}
+        makers.pop("torch", None)
+    results: dict[str, Any] = {"protocol": {"dry run": run.dry_run, "rounds": run.rounds, **circumstances("torch")}}
     peak = layers.product_rate(256 if run.dry_run else 8192, run.rounds)
-    counted = recipe("DDPM++", tree_of(1, run.dry_run), SHAPE[0])
+    counted = recipe("DDPM++", tree_of(1, run.dry_run).to_dict(), SHAPE[0])
     flop = {"training": counted.training, "sampling": counted.forward}
     results |= {"peak, FLOP/s": peak, "FLOP of an image": flop, "batches": []}
     print(f"{results['protocol']['device']}: {peak / 1e12:.4g} TFLOP/s in bfloat16 products", flush=True)
@@ -232,7 +157,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     results["layers"] = layers.measured(run.batches[0], 32 if run.dry_run else 128, run.rounds)
     print(layers.said(results["layers"]), flush=True)
     if run.profile:
-        steps, _ = ours(run.batches[0], run.dry_run)
+        steps, _ = MAKERS["ours"](run.batches[0], run.dry_run)
         results["longest"] = trace.longest(steps["training"], run.out / "trace")
         print(trace.said(results["longest"]))
     write()

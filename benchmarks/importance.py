@@ -17,12 +17,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import time
 from collections.abc import Callable
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +28,7 @@ import jax.numpy as jnp
 import numpy as np
 from matplotlib.figure import Figure
 
+from benchmarks.machine import circumstances
 from experiments import config as configs
 from experiments.build import Experiment
 from experiments.by_config import built_arms, judge
@@ -220,7 +218,6 @@ def plot(found: dict[str, Any], path: Path) -> None:
 
 def protocol(line: argparse.Namespace, overrides: list[str], tree: dict[str, Any], data: Dataset) -> dict[str, Any]:
     """What the numbers depend on."""
-    affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     looked = f"{line.times} times of each of {line.held_out} held-out examples, every {line.every} steps"
     return {
         "config": line.config,
@@ -232,8 +229,7 @@ def protocol(line: argparse.Namespace, overrides: list[str], tree: dict[str, Any
         "variance": f"of one example's term, from {line.draws} draws, where training by importance-sampled t ended; along "
         "training, of the loss of a step over its mean, by half the square of what neighbours differ by, second half",
         "data hash": data.digest,
-        "device": f"{jax.devices()[0].device_kind}, {affinity} core(s), {platform.machine()}",
-        "versions": {name: version(name) for name in ("jax", "flax", "optax", "numpy")},
+        **circumstances("optax", "numpy"),
     }
 
 

@@ -19,7 +19,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -27,6 +26,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from benchmarks.machine import circumstances
 from configs.cifar10 import ddpm_continuous_vp
 from configs.digits import vp
 from experiments import parallel
@@ -190,15 +190,13 @@ def main() -> None:
     parser.add_argument("--start-up", action="store_true", help="measure that instead")
     words = parser.parse_args()
     console.quiet = True
-    machine = {"cores": len(os.sched_getaffinity(0)), "device": f"{jax.device_count()} {jax.devices()[0].device_kind}"}
-    machine |= {name: version(name) for name in ("jax", "jaxlib", "flax")}
     if words.start_up:
         name, found = "start_up", start_up()
     else:
         keep_compiled()
         name, found = "loop", steps(words.rounds, words.intervals)
     words.out.mkdir(parents=True, exist_ok=True)
-    (words.out / f"{name}.json").write_text(json.dumps({"machine": machine, name: found}, indent=1))
+    (words.out / f"{name}.json").write_text(json.dumps({"machine": circumstances(), name: found}, indent=1))
 
 
 if __name__ == "__main__":

@@ -13,11 +13,9 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
@@ -29,6 +27,7 @@ from diffusers import schedulers
 from diffusers.schedulers.deprecated.scheduling_sde_vp import ScoreSdeVpScheduler
 
 import samplers
+from benchmarks.machine import circumstances
 from experiments.environment import make_fast
 from experiments.parts import STEP
 from sde_lib import VESDE, VPSDE, LinearSDE, draws
@@ -193,13 +192,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     core = min(os.sched_getaffinity(0))
     os.sched_setaffinity(0, {core})
     torch.set_num_threads(1)
-    protocol = {
-        "machine": platform.processor() or platform.machine(),
-        "threads": 1,
-        "rounds": arguments.rounds,
-        "versions": {name: version(name) for name in ("jax", "jaxlib", "torch", "diffusers")},
-        "xla_flags": os.environ.get("XLA_FLAGS", ""),
-    }
+    protocol = {"threads": 1, "rounds": arguments.rounds, **circumstances("torch", "diffusers")}
     normals = {"sde_lib.draws.normal": (drawn(draws.normal), 1000), "jax.random.normal": (drawn(jax.random.normal), 1000)}
     found: dict[str, Any] = {
         "protocol": protocol,

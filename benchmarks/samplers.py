@@ -13,10 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import time
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +21,7 @@ import jax
 import numpy as np
 from matplotlib.figure import Figure
 
+from benchmarks.machine import circumstances
 from experiments import config as configs
 from experiments.build import Experiment
 from experiments.by_config import built_arms, judge
@@ -209,7 +207,6 @@ def main() -> None:
     experiment = built_arms({"": tree}, "evaluate", data.shape)[""]
     state = trained(experiment, line.workdir.absolute())
     real = yardstick(config, data, feature_space(config, data), line.out)
-    affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     e = config.evaluate
     protocol = {
         "config": line.config,
@@ -220,8 +217,7 @@ def main() -> None:
         "trained": f"{int(state.step)} steps of {config.train.batch}, seed {config.seed}; the average of parameters",
         "samples": f"{e.n} for each of {e.seeds} seeds, in batches of {e.batch}, against {real.real.n} held-out images",
         "features": real.space.description,
-        "device": f"{jax.devices()[0].device_kind}, {affinity} core(s), {platform.machine()}",
-        "versions": {name: version(name) for name in ("jax", "flax", "numpy", "scikit-learn")},
+        **circumstances("numpy", "scikit-learn"),
     }
     line.out.mkdir(parents=True, exist_ok=True)
     file = line.out / "samplers.json"

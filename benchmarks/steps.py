@@ -14,28 +14,20 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
-import numpy as np
 import torch
 from diffusers import UNet2DModel
 from torch import nn
 
+from benchmarks.machine import circumstances
+from benchmarks.ours import ours
+from benchmarks.theirs import theirs
 from benchmarks.torch_unet import UNet
 from benchmarks.turns import Contender, turns
 from configs import base
-from experiments import parallel
-from experiments.build import build
 from experiments.environment import make_fast
-from experiments.schema import Config
-from experiments.state import init_state
-from experiments.update import make_optimizer, make_step
-
-Step = Callable[[], Any]
 
 
 class Case(NamedTuple):
@@ -114,95 +106,27 @@ CASES = {
 }
 
 
-def ours(case: Case, calls: int = 1) -> tuple[Step, Step, int]:
-    """A call of `calls` training steps, a step of sampling, and the number of parameters."""
+def _ours(case: Case, calls: int) -> tuple[dict[str, Contender], int]:
     tree = base.get_config()
-    tree.net, tree.train.batch, tree.train.steps, tree.train.steps_per_call = case.net, case.batch, 10**6, calls
-    tree.sample.sampler, tree.samplers = "ddim", {"ddim": {"step": {"name": "ddim"}, "grid": {"name": "uniform_grid"}, "n": 10}}
-    experiment = build(Config.model_validate(tree.to_dict()), case.shape)
-    optimizer = make_optimizer(experiment.config.train)
-    state = init_state(experiment, optimizer, jax.random.key(0))
-    params = state.params
-    advance = parallel.pmapped(make_step(experiment, optimizer, jax.random.key(1)))
-    levels = np.random.default_rng(0).integers(0, 256, (calls, case.batch, *case.shape)).astype(np.uint8)
-    batches = parallel.split(levels, axis=1)
-    held = [jax.tree.map(jnp.copy, state)]
-
-    def train() -> None:
-        held[0] = advance(held[0], batches)
-        jax.block_until_ready(held[0].step)
-
-    sampler = experiment.config.samplers["ddim"]
-    t, s = 0.5, 0.45
-    keys = jax.random.split(jax.random.key(2), case.batch)
-
-    @jax.jit
-    def update(params: Any, x: jax.Array) -> jax.Array:
-        step = experiment.step(sampler, params)
-        one = lambda key, x: step.update(key, x, step.init(x), t, s)[0]
-        return jax.vmap(one)(keys, x)
-
-    x = [jax.random.normal(jax.random.key(3), (case.batch, *case.shape))]
-
-    def draw() -> None:
-        x[0] = jax.block_until_ready(update(params, x[0]))
-
-    return train, draw, sum(leaf.size for leaf in jax.tree.leaves(params))
-
-
-def theirs(case: Case, make: Callable[[], nn.Module], layout: torch.memory_format) -> tuple[Step, Step, int]:
-    """The same of a peer."""
-    torch.manual_seed(0)
-    net = make().to(memory_format=layout)
-    parameters = list(net.parameters())
-    ema = [p.detach().clone() for p in parameters]
-    adam = torch.optim.Adam(parameters, 2e-4, fused=True)
-    images = torch.rand(case.batch, case.shape[2], *case.shape[:2]).to(memory_format=layout)
-
-    def predicted(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
-        y = net(x, t)
-        return y if isinstance(y, torch.Tensor) else y.sample
-
-    def train() -> None:
-        net.train()
-        t = torch.rand(case.batch) * 0.9 + 0.05
-        alpha, z = (1 - t).sqrt()[:, None, None, None], torch.randn_like(images)
-        loss = ((predicted(alpha * (2 * images - 1) + (1 - alpha**2).sqrt() * z, 999 * t) - z) ** 2).mean()
-        adam.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(parameters, 1.0)
-        adam.step()
-        torch._foreach_lerp_(ema, [p.detach() for p in parameters], 1e-4)
-
-    x = [torch.randn_like(images)]
-
-    @torch.inference_mode()
-    def draw() -> None:
-        net.eval()
-        x[0] = 0.99 * x[0] + 0.01 * predicted(x[0], torch.full((case.batch,), 500.0))
-
-    return train, draw, sum(p.numel() for p in parameters)
-
-
-def in_turns(steps: dict[str, Step], rounds: int) -> dict[str, float]:
-    """The median seconds of each, which ends before it returns."""
-    return turns({name: Contender(step, lambda: None) for name, step in steps.items()}, 1, rounds)
+    tree.net, tree.train.batch, tree.train.steps = case.net, case.batch, 10**6
+    return ours(tree, case.shape, calls)
 
 
 def measured(case: Case, rounds: int, several: int) -> dict[str, Any]:
     """Seconds a step of each contender, and the ratios to the best peer."""
-    once, often = ours(case), ours(case, several)
-    found = {"ours": once} | {
-        f"{name}, {layout}": theirs(case, make, getattr(torch, layout))
-        for name, make in case.peers.items()
-        for layout in ("contiguous_format", "channels_last")
-    }
-    training = in_turns({name: each[0] for name, each in found.items()} | {f"ours, {several} a call": often[0]}, rounds)
+    once, often = (_ours(case, calls) for calls in (1, several))
+    found = {"ours": once}
+    for name, make in case.peers.items():
+        for layout in ("contiguous_format", "channels_last"):
+            torch.manual_seed(0)
+            found[f"{name}, {layout}"] = theirs(make(), case.shape, case.batch, getattr(torch, layout))
+    of = lambda kind: {name: steps[kind] for name, (steps, _) in found.items()}
+    training = turns(of("training") | {f"ours, {several} a call": often[0]["training"]}, 1, rounds)
     training[f"ours, {several} a call"] /= several
-    sampling = in_turns({name: each[1] for name, each in found.items()}, 2 * rounds)
+    sampling = turns(of("sampling"), 1, 2 * rounds)
     best = lambda seconds: min(value for name, value in seconds.items() if not name.startswith("ours"))
     return {
-        "parameters": {name: each[2] for name, each in found.items()},
+        "parameters": {name: parameters for name, (_, parameters) in found.items()},
         "batch": case.batch,
         "training seconds": training,
         "sampling seconds": sampling,
@@ -223,13 +147,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     threads = len(os.sched_getaffinity(0))
     torch.set_num_threads(threads)
     results: dict[str, Any] = {
-        "protocol": {
-            "threads": threads,
-            "rounds": arguments.rounds,
-            "versions": {name: version(name) for name in ("jax", "jaxlib", "flax", "torch", "diffusers")},
-            "xla_flags": os.environ.get("XLA_FLAGS", ""),
-            "glibc_tunables": os.environ.get("GLIBC_TUNABLES", ""),
-        }
+        "protocol": {"threads": threads, "rounds": arguments.rounds, **circumstances("torch", "diffusers")}
     }
     arguments.out.mkdir(parents=True, exist_ok=True)
     for name in arguments.case or CASES:

@@ -1,0 +1,27 @@
+"""What the figures of a benchmark depend on, wherever it runs."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import jax
+
+
+def circumstances(*packages: str) -> dict[str, Any]:
+    """The machine, what it was told, and the versions of jax and of `packages`, None where one is not installed."""
+    return {
+        "device": f"{jax.device_count()} {jax.devices()[0].device_kind}, {platform.machine()}",
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "versions": {name: _version(name) for name in ("jax", "jaxlib", "flax", *packages)},
+        **{name.lower(): os.environ.get(name, "") for name in ("XLA_FLAGS", "GLIBC_TUNABLES")},
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
