@@ -14,7 +14,7 @@ import optax
 
 from experiments import parallel
 from experiments.build import Experiment
-from experiments.data import Dataset
+from experiments.data import Batch, Dataset
 from experiments.randomness import Purpose, stream
 from experiments.state import State, named
 from experiments.update import draw, example_loss
@@ -29,25 +29,25 @@ def autopsy(experiment: Experiment, data: Dataset, state: State, step: int) -> d
     config, one_loss = experiment.config, example_loss(experiment)
     state = jax.tree.map(parallel.gather, state)  # each process examines the whole batch by itself
     rows = data.train.indices(step, config.train.batch)
-    levels = jnp.asarray(data.train.batch(step, config.train.batch))
+    batch = data.train.batch(step, config.train.batch, classes=experiment.classes)
 
     @jax.jit
-    def examine(state: State, levels: jax.Array) -> tuple[Any, ...]:
-        drawn = draw(experiment, stream(config.seed, Purpose.STEP), state.times, jnp.asarray(step), len(levels))
+    def examine(state: State, batch: Batch) -> tuple[Any, ...]:
+        drawn = draw(experiment, stream(config.seed, Purpose.STEP), state.times, jnp.asarray(step), len(rows))
 
         # One example at a time: all of their gradients at once would not fit in memory.
         def add(total: Any, example: Any) -> tuple[Any, Any]:
-            key, k, t, weight = example
-            loss, gradient = jax.value_and_grad(one_loss)(state.params, key, k, t)
-            total = jax.tree.map(lambda a, g: a + weight * g / len(levels), total, gradient)
+            key, one, t, weight = example
+            loss, gradient = jax.value_and_grad(one_loss)(state.params, key, one, t)
+            total = jax.tree.map(lambda a, g: a + weight * g / len(rows), total, gradient)
             return total, (loss, optax.global_norm(gradient))
 
         zero = jax.tree.map(jnp.zeros_like, state.params)
-        examples = drawn.keys, levels, drawn.t, drawn.inverse_density
+        examples = drawn.keys, batch, drawn.t, drawn.inverse_density
         gradient, (loss, norm) = jax.lax.scan(add, zero, examples)
         return drawn.t, loss, norm, jax.tree.map(lambda g: jnp.sqrt(jnp.sum(g**2)), gradient)
 
-    t, loss, norm, modules = jax.device_get(examine(state, levels))
+    t, loss, norm, modules = jax.device_get(examine(state, batch))
     bad = ~(np.isfinite(loss) & np.isfinite(norm))
     squares: dict[str, float] = {}
     for name, value in named(modules).items():
@@ -89,12 +89,12 @@ def sentence(found: dict[str, Any]) -> str:
 def first_nan(experiment: Experiment, data: Dataset, state: State, step: int) -> str | None:
     """Where the first nan or infinity of the step arises, as "file:line in function: operation"; None where none does."""
     config, one_loss = experiment.config, example_loss(experiment)
-    levels = jnp.asarray(data.train.batch(step, config.train.batch))
-    drawn = draw(experiment, stream(config.seed, Purpose.STEP), state.times, jnp.asarray(step), len(levels))
+    batch = jax.tree.map(jnp.asarray, data.train.batch(step, config.train.batch, classes=experiment.classes))
+    drawn = draw(experiment, stream(config.seed, Purpose.STEP), state.times, jnp.asarray(step), config.train.batch)
     gradient = jax.vmap(jax.value_and_grad(one_loss), (None, 0, 0, 0))
     try:
         with jax.debug_nans(True), jax.debug_infs(True):
-            jax.block_until_ready(gradient(state.params, drawn.keys, levels, drawn.t))
+            jax.block_until_ready(gradient(state.params, drawn.keys, batch, drawn.t))
     except FloatingPointError as error:
         # The last frame that is ours or the user's.
         *_, last = (f for f in traceback.extract_tb(error.__traceback__) if "site-packages" not in f.filename)

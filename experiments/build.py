@@ -7,6 +7,7 @@ from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 from flax import linen, nnx
 
 import losses
@@ -20,19 +21,42 @@ from experiments.checks import (
     check_weight,
     cross_problems,
     event_problems,
+    known_guide,
     known_score,
     made,
     sampler_problems,
 )
 from experiments.errors import ConfigError
-from experiments.parts import CONDITIONING, GRID, NET, OBJECTIVE, PARAMETERIZATION, SDE, STEP, TIMES, WEIGHT, parameters
+from experiments.guidance import Guide, Scores
+from experiments.parts import (
+    CONDITIONING,
+    GRID,
+    GUIDANCE,
+    NET,
+    OBJECTIVE,
+    PARAMETERIZATION,
+    SDE,
+    STEP,
+    TIMES,
+    WEIGHT,
+    parameters,
+)
 from experiments.scale import Scaler
 from experiments.schema import Config, Named, Sampler
 from models.functional import Functional
 
 
+class Reverse(NamedTuple):
+    """What a sampler runs: the SDE it is on, the score there as it is guided, its step, and what it does at the end."""
+
+    sde: sde_lib.LinearSDE
+    score: sde_lib.Score
+    step: samplers.Step
+    final: Callable[..., Any] | None
+
+
 class Experiment(NamedTuple):
-    """What a config names, built for events of `shape`."""
+    """What a config names, built for events of `shape`. `guides`: of the runs that samplers are guided by, by their folders."""
 
     config: Config
     shape: tuple[int, ...]
@@ -41,41 +65,94 @@ class Experiment(NamedTuple):
     times: losses.TimeSampler
     objective: Callable[..., losses.Loss]
     scaler: Scaler
+    guides: Callable[[str], Guide] = lambda run: Guide(0)
 
-    def score(self, params: Any, key: Any = None) -> sde_lib.Score:
-        """The network's score at `params`; `key` for dropout."""
-        return lambda x, t: self.model.apply(params, x, t, key=key)
+    @property
+    def classes(self) -> int:
+        """Of the labels that the network learns from; 0 where it learns from none."""
+        return self.config.net.options.get("classes", 0)
 
-    def loss(self, params: Any, key: Any) -> losses.Loss:
-        """The objective at `params`, with `key` for dropout."""
+    def score(self, params: Any, key: Any = None, y: Any = None) -> sde_lib.Score:
+        """The network's score at `params`, given the label `y` (None: of no label); `key` for dropout."""
+        return lambda x, t: self.model.apply(params, x, t, y, key)
+
+    def loss(self, params: Any, key: Any, y: Any = None) -> losses.Loss:
+        """The objective at `params`, with `key` for dropout, of an example with the label `y`."""
         evaluate = self.model.with_variance if learns_variance(self.config) else self.model.apply
-        return self.objective(self.sde, lambda x, t: evaluate(params, x, t, key=key))
+        return self.objective(self.sde, lambda x, t: evaluate(params, x, t, y, key))
 
-    def learned(self, params: Any) -> dict[str, Any]:
+    def learned(self, params: Any, y: Any = None) -> dict[str, Any]:
         """{"v": the variance v(x, t) at `params`} where one is learned, for what takes it."""
-        v = lambda x, t: self.model.with_variance(params, x, t)[1]
+        v = lambda x, t: self.model.with_variance(params, x, t, y)[1]
         return {"v": v} if learns_variance(self.config) else {}
 
-    def step(self, sampler: Sampler, params: Any, **swept: Any) -> samplers.Step:
-        """The sampler's step at `params`, after its corrector; `swept` replaces options of the step.
+    def reverse(self, sampler: Sampler, params: Any, y: Any = None, **swept: Any) -> Reverse:
+        """What the sampler runs at `params` for the label `y`; `swept` replaces options of its step, and `w` of its guidance.
 
         A step that takes a variance v, and is told none, gets the learned one where there is one.
         """
-        make, score = STEP.find(sampler.step.name), self.score(params)
-        learned = self.learned(params) if "v" in parameters(make) else {}
+        score = self._guided(sampler, params, y, {"w": swept.pop("w")} if "w" in swept else {})
+        make = STEP.find(sampler.step.name)
+        learned = self.learned(params, y) if "v" in parameters(make) else {}
         step = made(STEP, sampler.step.name, make(self.sde, score, **(learned | sampler.step.options | swept)))
-        if sampler.corrector is None:
-            return step
-        return samplers.chain(STEP.find(sampler.corrector.name)(self.sde, score, **sampler.corrector.options), step)
+        if sampler.corrector is not None:
+            step = samplers.chain(STEP.find(sampler.corrector.name)(self.sde, score, **sampler.corrector.options), step)
+        return Reverse(self.sde, score, step, partial(self.sde.denoise, score) if sampler.denoise else None)
+
+    def step(self, sampler: Sampler, params: Any, y: Any = None, **swept: Any) -> samplers.Step:
+        """The step of `reverse`."""
+        return self.reverse(sampler, params, y, **swept).step
 
     def grid(self, sampler: Sampler, n: int) -> jax.Array:
         """The sampler's grid of n steps."""
         return GRID.find(sampler.grid.name)(self.sde, n, **sampler.grid.options)
 
+    def labels(self, sampler: Sampler, n: int) -> np.ndarray | None:
+        """The label of each of n samples, as `sample.label` says; None where neither the network nor a guide knows of any."""
+        guide = sampler.guidance and sampler.guidance.options.get("run")
+        classes, label = self.classes or (self.guides(guide).classes if guide else 0), self.config.sample.label
+        if not classes or label is None:
+            return None
+        return (np.arange(n) % classes if label == "each" else np.full(n, label)).astype(np.int32)
+
+    def unconditional(self, params: Any) -> sde_lib.Score:
+        """The score of no label. ValueError where the network has not learned it."""
+        if self.classes and not self.config.train.label_dropout:
+            raise ValueError("the network has learned no score without a label: train with train.label_dropout = 0.1")
+        return self.score(params)
+
+    def _guided(self, sampler: Sampler, params: Any, y: Any, swept: dict[str, Any]) -> sde_lib.Score:
+        """The score given the label as the sampler's guidance changes it."""
+        conditional = self.unconditional(params) if y is None else self.score(params, y=y)
+        if sampler.guidance is None:
+            return conditional
+
+        def weaker(run: str) -> sde_lib.Score:
+            score = self.guides(run).score
+            if score is None:
+                raise ValueError(f"guidance.run = {run} is a classifier: autoguidance takes a score; take guidance classifier")
+            return score(y)
+
+        def log_prob_y(run: str) -> Callable[..., Any]:
+            log_prob = self.guides(run).log_prob
+            if log_prob is None:
+                raise ValueError(f"guidance.run = {run} is no classifier: train one with objective cross_entropy")
+            if y is None:
+                raise ValueError("guidance classifier goes to a class: set sample.label to one, or to each")
+            return lambda x, t: log_prob(x, t)[y]
+
+        scores = Scores(self.sde, conditional, lambda: self.unconditional(params), weaker, log_prob_y)
+        return GUIDANCE.find(sampler.guidance.name)(scores, **(sampler.guidance.options | swept))
+
 
 def scale(config: Config) -> Scaler:
     """Between the levels of the data and the numbers of the network."""
     return Scaler(config.data.levels, config.data.dequantize, {"symmetric": -1.0, "unit": 0.0}[config.data.range])
+
+
+def classifies(config: Config) -> bool:
+    """Whether the objective trains a classifier in the place of a score."""
+    return "log_prob_y" in parameters(OBJECTIVE.find(config.objective.name))
 
 
 def learns_variance(config: Config) -> bool:
@@ -102,7 +179,7 @@ def build(config: Config, shape: tuple[int, ...]) -> Experiment:
     attempt(problems, "objective", lambda: objective and objective(sde, lambda x, t: x))
     attempt(problems, "weight", lambda: check_weight(_weight(config), sde))
     attempt(problems, "times", lambda: times and check_times(config, sde, times))
-    known = experiment._replace(model=known_score(sde))
+    known = experiment._replace(model=known_score(sde), guides=known_guide)
     for label, sampler in config.samplers.items():
         problems += sampler_problems(known, label, sampler)
     if problems:

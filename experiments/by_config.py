@@ -23,6 +23,7 @@ from experiments.draw import drawing, first_shown, save_images
 from experiments.errors import ConfigError, DataError, StorageError
 from experiments.evaluate import evaluate
 from experiments.fid import yardstick
+from experiments.guides import with_guides
 from experiments.lock import sole
 from experiments.progress import say, warned
 from experiments.quality import FeatureSpace, feature_space
@@ -56,6 +57,7 @@ def run(arguments: argparse.Namespace, overrides: list[str], line: str) -> None:
     data = load(sources, base.data, base.seed) if sources else None
     keep_compiled(not arguments.no_compile_cache)  # what judges a config compiles too, a hundred small programs
     built = built_arms(arms or {"": tree}, command, data.shape if data else shape or ())
+    built = {name: with_guides(experiment) for name, experiment in built.items()} if command != "replay" else built
     space = feature_space(base, data) if data and command in ("evaluate", "compare") else None
     parallel.stop_if_asked()
     folders = {name: workdir / name for name in built}

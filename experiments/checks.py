@@ -17,9 +17,11 @@ import sde_lib
 from experiments import dequantize
 from experiments.config import nearest, shown
 from experiments.errors import ConfigError
+from experiments.guidance import Guide
 from experiments.parts import (
     CONDITIONING,
     GRID,
+    GUIDANCE,
     NET,
     OBJECTIVE,
     PARAMETERIZATION,
@@ -45,7 +47,7 @@ PARTS = {
     "weight": WEIGHT,
     "times": TIMES,
 }
-SAMPLER_PARTS = {"step": STEP, "corrector": STEP, "grid": GRID}
+SAMPLER_PARTS = {"step": STEP, "corrector": STEP, "grid": GRID, "guidance": GUIDANCE}
 Problems = list[str]
 
 
@@ -137,14 +139,21 @@ def known_score(sde: sde_lib.LinearSDE) -> models.ScoreModel:
     return models.ScoreModel(lambda key, x: None, apply, lambda *a, **k: (apply(*a, **k), jnp.full_like(a[1], 0.5)))
 
 
+def known_guide(run: str) -> Guide:
+    """In the place of a run that is not read yet: the score of N(0, I) is its own classifier's."""
+    return Guide(1, lambda y: lambda x, t: -x, lambda x, t: -jnp.sum(x**2)[None] / 2)
+
+
 def sampler_problems(known: Experiment, label: str, sampler: Sampler) -> Problems:
     """What is wrong with a sampler, tried on a `known` score."""
     problems: Problems = []
     where = f"samplers.{label}"
-    step = attempt(problems, where, lambda: known.step(sampler, None))
+    labels = known.labels(sampler, 1)
+    y = None if labels is None else labels[0]
+    step = attempt(problems, where, lambda: known.step(sampler, None, y))
     grid = attempt(problems, f"{where}.grid", lambda: _falling(known, sampler))
     if step is not None and isinstance(known.sde, sde_lib.LinearSDE):  # no network has the score of another
-        attempt(problems, where, lambda: _check_parts(known, sampler))
+        attempt(problems, where, lambda: _check_parts(known, sampler, y))
         if grid is not None and not problems:
             attempt(problems, where, lambda: _check_end(known, sampler, step, grid))
     return problems
@@ -160,11 +169,11 @@ def _falling(experiment: Experiment, sampler: Sampler) -> np.ndarray:
     return grid
 
 
-def _check_parts(known: Experiment, sampler: Sampler) -> None:
+def _check_parts(known: Experiment, sampler: Sampler, y: Any) -> None:
     """The step moves x, and the corrector does not."""
     alone = sampler.model_copy(update={"corrector": None})
-    check_moves(sampler.step.name, known.step(alone, None), known.shape)
-    corrector = sampler.corrector and known.step(alone.model_copy(update={"step": sampler.corrector}), None)
+    check_moves(sampler.step.name, known.step(alone, None, y), known.shape)
+    corrector = sampler.corrector and known.step(alone.model_copy(update={"step": sampler.corrector}), None, y)
     if sampler.corrector and corrector and _reads_s(corrector, known.shape):
         raise ValueError(f"{sampler.corrector.name} moves x to s, and a corrector leaves it at t; take langevin, or None")
 
@@ -199,10 +208,23 @@ def _check_end(known: Experiment, sampler: Sampler, step: samplers.Step, grid: n
 
 def training_problems(config: Config) -> Problems:
     """What a run may be sampled and measured with, but not trained."""
-    classes = config.net.options.get("classes")
-    remedy = "import takes them, and sampling is without a label"
-    labels = [f"net.classes = {shown(classes)}: no config trains on labels yet; {remedy}"] if classes else []
-    return labels + (_undivided("train.batch", config.train.batch) or _no_parts(config))
+    return _undivided("train.batch", config.train.batch) or _no_parts(config)
+
+
+def label_problems(config: Config) -> Problems:
+    """What asks for labels of a network that has none, or for others than it has."""
+    classes, label, dropout = config.net.options.get("classes", 0), config.sample.label, config.train.label_dropout
+    guided = any(sampler.guidance and "run" in sampler.guidance.options for sampler in config.samplers.values())
+    problems = []
+    if not classes and dropout:
+        problems.append(f"train.label_dropout = {dropout:g}: the network learns from no labels; set net.classes, or take 0")
+    if not classes and isinstance(label, int) and not guided:
+        problems.append(f"sample.label = {label}: the network has no classes; set net.classes, or guide by a classifier's run")
+    if classes and isinstance(label, int) and label >= classes:
+        problems.append(f"sample.label = {label}: net.classes = {classes} are from 0 to {classes - 1}")
+    if classes and config.evaluate.dequantizer == "variational":
+        problems.append("evaluate.dequantizer = 'variational' knows of no labels, and the network does; take 'uniform'")
+    return problems
 
 
 def _no_parts(config: Config) -> Problems:
@@ -223,7 +245,7 @@ def _undivided(key: str, batch: int) -> Problems:
 
 def cross_problems(config: Config) -> Problems:
     """Combinations that no single key can judge."""
-    problems = _undivided("evaluate.batch", config.evaluate.batch)
+    problems = _undivided("evaluate.batch", config.evaluate.batch) + label_problems(config)
     if config.sample.sampler not in config.samplers:
         close = nearest(config.sample.sampler, list(config.samplers))
         problems.append(f"sample.sampler = {shown(config.sample.sampler)} is not one of samplers{close}")
@@ -243,10 +265,14 @@ def cross_problems(config: Config) -> Problems:
         if any(not 1 <= n <= MOST_STEPS or n != int(n) for n in sampler.sweep.get("n", ())):
             problems.append(f"samplers.{label}.sweep.n: numbers of steps are whole, and from 1 to {MOST_STEPS}")
         options = {k: p for k, p in parameters(STEP.find(sampler.step.name)).items() if k not in STEP.given}
-        for name in sorted(sampler.sweep.keys() - {"n"}):
-            where = f"samplers.{label}.sweep"
+        where = f"samplers.{label}.sweep"
+        if "w" in sampler.sweep and "w" not in (sampler.guidance.options if sampler.guidance else ()):
+            problems.append(f"{where}: w is of a guidance; give samplers.{label}.guidance one, with a w for outside the sweep")
+        if any(not 0 <= w <= 1000 for w in sampler.sweep.get("w", ())):
+            problems.append(f"{where}.w: weights are from 0 to 1000")
+        for name in sorted(sampler.sweep.keys() - {"n", "w"}):
             if name not in options:
-                problems.append(f"{where}: unknown option {name}{nearest(name, ['n', *options])}")
+                problems.append(f"{where}: unknown option {name}{nearest(name, ['n', 'w', *options])}")
             elif type(options[name].default) is int:
                 problems.append(f"{where}: {name} is a count, and each needs a program: write a sampler for each {name}")
             elif name not in sampler.step.options:

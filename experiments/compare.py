@@ -138,7 +138,7 @@ def reference(config: Config, data: Dataset, real: Yardstick) -> dict[str, Any]:
         "of": held_against["train" if e.real == "test" else "test"],
         "against": f"{real.real.n:,} real {held_against[e.real]}",
         "n": n,
-        **spread(measured, real.measures),
+        **spread(measured, real.measures()),
     }
 
 

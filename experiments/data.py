@@ -44,7 +44,7 @@ class Decoded:
 
     def __init__(self, source: Any, levels: int, origin: str, shape: tuple[int, ...] = (), on_bad: str = "fail"):
         self._example = lambda i: example(source, i, origin, levels, self._shape)
-        self._n, self._origin, self._shape = len(source), origin, shape
+        self._n, self.origin, self._shape = len(source), origin, shape
         self._spare = max(1, self._n // 1000) if on_bad == "skip" else 0
         self.bad: dict[int, Bad] = {}
         first, bad = [], []
@@ -68,7 +68,7 @@ class Decoded:
     def read(self, rows: Sequence[int]) -> tuple[np.ndarray, list[Any]]:
         """Events [n, *event] and labels [n] of these rows. DataError names those that cannot be used."""
         events, labels, bad = np.empty((len(rows), *self._shape), self._dtype), [None] * len(rows), {}
-        for place, found in enumerate(in_order(self._example, rows, self._origin)):
+        for place, found in enumerate(in_order(self._example, rows, self.origin)):
             if isinstance(found, Bad):
                 bad[place] = found
             else:
@@ -82,23 +82,45 @@ class Decoded:
 
     def everything(self) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
         """All events that can be used, their labels if all are integers, and where every row or its stand-in is among them."""
-        fits(self.nbytes, f"{self._origin}, decoded,")
+        fits(self.nbytes, f"{self.origin}, decoded,")
         events, labels = self.read(range(self._n))
         good = np.array([i not in self.bad for i in range(self._n)])
         if self.bad:
             events, labels = events[good], [label for label, kept in zip(labels, good, strict=True) if kept]
-        integers = all(isinstance(label, int | np.integer) for label in labels)
-        return events, np.array(labels, int) if integers else None, (np.cumsum(good) - good) % good.sum()
+        return events, _integers(labels), (np.cumsum(good) - good) % good.sum()
 
     def _leave_out(self, bad: dict[int, Bad]) -> None:
         said = len(self.bad)
         self.bad |= bad
-        first, n = [str(why) for why in self.bad.values()][:3], f"{len(self.bad)} of {self._n} examples of {self._origin}"
+        first, n = [str(why) for why in self.bad.values()][:3], f"{len(self.bad)} of {self._n} examples of {self.origin}"
         if len(self.bad) > self._spare:
             limit = f", and data.on_bad = skip leaves out {self._spare} at most" if self._spare else ""
             raise DataError([f"{n} cannot be used{limit}:", *first, "all are named by: python -m experiments data check"])
         if said < len(self.bad) and said < 3:
             say("\n".join([f"left out, as data.on_bad = skip says: {n}", *first]))
+
+
+def classed(labels: Any, classes: int, origin: str) -> np.ndarray:
+    """Labels as int32, each one of 0 ... classes - 1. DataError where some are not, or there are none."""
+    found = _integers([] if labels is None else labels)
+    if found is None or not len(found):
+        raise DataError(f"{origin} has examples without a label, and net.classes = {classes} learns from labels")
+    if not 0 <= found.min() <= found.max() < classes:
+        span = f"labels from {found.min()} to {found.max()}"
+        raise DataError(f"{origin} has {span}, and those of net.classes = {classes} are from 0 to {classes - 1}")
+    return found.astype(np.int32)
+
+
+def _integers(labels: Sequence[Any]) -> np.ndarray | None:
+    """The labels as an array, if all are integers."""
+    return np.array(labels, int) if all(isinstance(label, int | np.integer) for label in labels) else None
+
+
+class Batch(NamedTuple):
+    """Examples as `levels` [B, *event] (points: the points), and their labels `y` [B], where they are asked for."""
+
+    levels: Any
+    y: Any = None
 
 
 class Records:
@@ -109,7 +131,7 @@ class Records:
     """
 
     def __init__(self, decoded: Decoded, seed: int, resident_mib: int):
-        self._decoded, self.resident, self.labels = decoded, None, None
+        self._decoded, self._origin, self.resident, self.labels = decoded, decoded.origin, None, None
         self._places = np.arange(len(decoded))
         if decoded.nbytes <= resident_mib * 2**20:
             self.resident, self.labels, self._places = decoded.everything()
@@ -124,10 +146,17 @@ class Records:
         first = (step * processes + process) * share
         return self._places[ordered(np.arange(first, first + share), len(self._decoded), self._seed)]
 
-    def batch(self, step: int, size: int, process: int = 0, processes: int = 1) -> np.ndarray:
-        """The examples at `indices` [size / processes, *event]."""
+    def batch(self, step: int, size: int, process: int = 0, processes: int = 1, classes: int = 0) -> Batch:
+        """The size / processes examples at `indices`; with their labels, of so many `classes`, where there are classes."""
         rows = self.indices(step, size, process, processes)
-        return self._decoded.read(rows.tolist())[0] if self.resident is None else self.resident[rows]
+        if self.resident is not None:
+            return Batch(self.resident[rows], self.labels_of(classes)[rows] if classes else None)
+        levels, labels = self._decoded.read(rows.tolist())
+        return Batch(levels, classed(labels, classes, self._origin) if classes else None)
+
+    def labels_of(self, classes: int) -> np.ndarray:
+        """The labels of all that is resident. DataError where they are not of so many classes."""
+        return classed(self.labels, classes, self._origin)
 
 
 class Dataset(NamedTuple):
@@ -144,6 +173,10 @@ class Dataset(NamedTuple):
     test_labels: np.ndarray | None
     digest: str
 
+    def held_out(self, n: int, classes: int = 0) -> Batch:
+        """The first n held-out examples, with their labels, of so many `classes`, where there are classes."""
+        return Batch(self.test[:n], classed(self.test_labels, classes, "the held-out data")[:n] if classes else None)
+
     def train_examples(self, most: int = 50_000) -> np.ndarray:
         """The training examples in their own order, at most `most` of them."""
         if self.train.resident is None:
@@ -155,7 +188,7 @@ def load(sources: Sources, config: Data, seed: int) -> Dataset:
     """The examples of opened sources, decoded. DataError names those that cannot be."""
     decoded = lambda source, split, shape=(): Decoded(source, config.levels, f"{config.name} {split}", shape, config.on_bad)
     train = Records(decoded(sources.train, config.train), seed, config.resident_mib)
-    seen = train.resident if train.resident is not None else train.batch(0, min(len(train), len(sources.test)))
+    seen = train.resident if train.resident is not None else train.batch(0, min(len(train), len(sources.test))).levels
     shape = seen.shape[1:]
     test, test_labels, _ = decoded(sources.test, config.test, shape).everything()
     digest = sha256(seen.tobytes() + test.tobytes())

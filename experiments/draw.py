@@ -37,15 +37,18 @@ class Drawn(NamedTuple):
 
 
 def drawing(experiment: Experiment, sampler: Sampler) -> Callable[..., Drawn]:
-    """draw(params, seed, n, steps, **swept) -> Drawn: n samples of `steps` steps, sample i from its own fold of the seed."""
+    """draw(params, seed, n, steps, **swept) -> Drawn: n samples of `steps` steps, sample i from its own fold of the seed.
 
-    def one(params: Any, key: jax.Array, grid: jax.Array, swept: dict[str, jax.Array]):
+    Where there are labels, that of sample i is as `sample.label` says.
+    """
+
+    def one(params: Any, row: tuple[jax.Array, jax.Array | None], grid: jax.Array, swept: dict[str, jax.Array]):
+        key, y = row
         prior_key, step_key = jax.random.split(key)
-        score = experiment.score(params)
-        final = (lambda x, t: experiment.sde.denoise(score, x, t)) if sampler.denoise else None
-        x_1 = experiment.sde.prior_sample(prior_key, experiment.shape)
-        solution = solve(step_key, experiment.step(sampler, params, **swept), x_1, grid, final)
-        finite = solution.finite == len(solution.path) + (final is not None)
+        reverse = experiment.reverse(sampler, params, y, **swept)
+        x_1 = reverse.sde.prior_sample(prior_key, experiment.shape)
+        solution = solve(step_key, reverse.step, x_1, grid, reverse.final)
+        finite = solution.finite == len(solution.path) + sampler.denoise
         return experiment.scaler.decode(solution.x), finite, solution.nfe, solution.finite, solution.gave_up
 
     run = parallel.mapped(one)
@@ -57,13 +60,16 @@ def drawing(experiment: Experiment, sampler: Sampler) -> Callable[..., Drawn]:
         nonlocal compiled
         # Grids of every length are padded to the longest: a step of length zero costs nothing, a compile costs seconds.
         grid = jnp.pad(experiment.grid(sampler, steps), (0, longest - steps), mode="edge")
-        options = {k: jnp.asarray(swept.get(k, sampler.step.options.get(k))) for k in sampler.sweep if k != "n"}
+        outside = sampler.step.options | (sampler.guidance.options if sampler.guidance else {})
+        options = {k: jnp.asarray(swept.get(k, outside.get(k))) for k in sampler.sweep if k != "n"}
         keys = jax.vmap(jax.random.fold_in, (None, 0))(stream(seed, Purpose.SAMPLE), jnp.arange(n))
+        rows = keys, experiment.labels(sampler, n)
         if not compiled:  # before the clock starts, with a grid that does not move
-            parallel.in_batches(run, params, keys[:1], batch, grid[-1:].repeat(len(grid)), options)
+            first = jax.tree.map(lambda a: a[:1], rows)
+            parallel.in_batches(run, params, first, batch, grid[-1:].repeat(len(grid)), options)
             compiled = True
         began = time.monotonic()
-        levels, finite, nfe, moves, gave_up = parallel.in_batches(run, params, keys, batch, grid, options)
+        levels, finite, nfe, moves, gave_up = parallel.in_batches(run, params, rows, batch, grid, options)
         return Drawn(levels, finite, nfe, time.monotonic() - began, moves, gave_up)
 
     return draw

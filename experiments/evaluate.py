@@ -10,7 +10,7 @@ import numpy as np
 
 from experiments import parallel
 from experiments.build import Experiment
-from experiments.data import Dataset
+from experiments.data import Batch, Dataset
 from experiments.draw import drawing, first_shown, unsound
 from experiments.fid import Yardstick
 from experiments.likelihood import bits_per_dim, held_out
@@ -35,7 +35,7 @@ def evaluate(experiment: Experiment, params: Any, data: Dataset, real: Yardstick
             show(done + 1, f"{label}: {real.space.distance} {row['frechet']['mean']:.3g}")
     say("likelihood of held-out examples, and loss by noise level (compile first)")
     bits = bits_per_dim(experiment, params, data)
-    by_noise = loss_by_log_snr(experiment, params, data.test, stream(config.seed, Purpose.NOISE_LEVELS))
+    by_noise = loss_by_log_snr(experiment, params, data, stream(config.seed, Purpose.NOISE_LEVELS))
     process, bad = reverse_process(experiment, params, stream(config.seed, Purpose.PROCESS))
     results = {"samplers": table, "bits_per_dim": bits, "loss_by_log_snr": by_noise, "process_non_finite": bad}
     return results, {"grids": pictures, "process": process}
@@ -47,7 +47,7 @@ def _quality(experiment: Experiment, label: str, params: Any, real: Yardstick) -
     A seed of which one sample is not finite has no measures, and a sentence among `unsound`. And first samples, for a picture.
     """
     config, sampler = experiment.config.evaluate, experiment.config.samplers[label]
-    draw = drawing(experiment, sampler)
+    draw, asked = drawing(experiment, sampler), experiment.labels(sampler, config.n)
 
     def measure(steps: int, **swept: float) -> tuple[dict[str, Any], np.ndarray]:
         grid = experiment.grid(sampler, steps)
@@ -55,7 +55,7 @@ def _quality(experiment: Experiment, label: str, params: Any, real: Yardstick) -
         for seed in range(config.seeds):
             found = draw(params, seed, config.n, steps, **swept)
             if found.finite.all():
-                measures.append(real.measure(found.levels, experiment.config.data.levels))
+                measures.append(real.measure(found.levels, experiment.config.data.levels, asked))
             shown.append(first_shown(experiment, found.levels[found.finite]).copy())
             drawn.append(found._replace(levels=shown[-1]))  # of 50,000 samples the next seed's need the room
         setting = {
@@ -64,7 +64,7 @@ def _quality(experiment: Experiment, label: str, params: Any, real: Yardstick) -
             "non_finite": int(sum((~d.finite).sum() for d in drawn)),
             "unsound": [why for d in drawn if (why := unsound(d, grid))],
         }
-        return setting | spread(measures, real.measures), shown[0]
+        return setting | spread(measures, real.measures(asked is not None)), shown[0]
 
     headline, first = measure(sampler.n)
     settings = [dict(zip(sampler.sweep, values, strict=True)) for values in zip(*sampler.sweep.values(), strict=True)]
@@ -87,20 +87,24 @@ def spread(measures: list[dict[str, float]], names: list[str]) -> dict[str, dict
     return {name: summary([m[name] for m in measures]) for name in names}
 
 
-def loss_by_log_snr(experiment: Experiment, params: Any, test: np.ndarray, key: jax.Array) -> dict[str, list[float]]:
-    """E|eps - eps_hat|^2 / D of held-out examples at even log-SNRs: dsm with weight sigma^2, whatever the network predicts."""
+def loss_by_log_snr(experiment: Experiment, params: Any, data: Dataset, key: jax.Array) -> dict[str, list[float]]:
+    """E|eps - eps_hat|^2 / D of held-out examples at even log-SNRs: dsm with weight sigma^2, whatever the network predicts.
+
+    Given their labels, where the network learns from labels.
+    """
     config, sde = experiment.config.evaluate, experiment.sde
     noisiest, cleanest = (sde.log_snr(t) for t in (1.0, max(sde.t_min, 1e-5)))
     log_snr = jnp.linspace(noisiest, cleanest, config.noise_levels)
 
-    def one(params: Any, row: tuple[jax.Array, jax.Array]) -> jax.Array:
-        data_key, noise_key = jax.random.split(row[0])
-        loss = dsm(sde, experiment.score(params), sigma2)
-        x_0 = experiment.scaler.encode(data_key, row[1])
+    def one(params: Any, row: tuple[jax.Array, Batch]) -> jax.Array:
+        key, example = row
+        data_key, noise_key = jax.random.split(key)
+        loss = dsm(sde, experiment.score(params, y=example.y), sigma2)
+        x_0 = experiment.scaler.encode(data_key, example.levels)
         return jax.lax.map(lambda level: loss(noise_key, x_0, sde.time_at(level)), log_snr)
 
-    n = held_out(experiment.config, test) or min(config.batch, len(test))
-    rows = jax.random.split(key, n), jnp.asarray(test[:n])
+    n = held_out(experiment.config, data.test) or min(config.batch, len(data.test))
+    rows = jax.random.split(key, n), data.held_out(n, experiment.classes)
     loss = parallel.in_batches(parallel.mapped(one), params, rows, config.batch)
     return {
         "log_snr": log_snr.tolist(),
@@ -120,12 +124,13 @@ def reverse_process(
     label = experiment.config.sample.sampler
     sampler = experiment.config.samplers[label]
     grid = experiment.grid(sampler, sampler.n)
-    sde = experiment.sde
 
-    def one(params: Any, key: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def one(params: Any, row: tuple[jax.Array, jax.Array | None]) -> tuple[jax.Array, jax.Array]:
+        key, y = row
         prior_key, step_key = jax.random.split(key)
+        sde, score, *_ = experiment.reverse(sampler, params, y)
         x_1 = sde.prior_sample(prior_key, experiment.shape)
-        solution = solve(step_key, ancestral(sde, experiment.score(params), **experiment.learned(params)), x_1, grid)
+        solution = solve(step_key, ancestral(sde, score, **experiment.learned(params, y)), x_1, grid)
         path = jnp.concatenate([x_1[None], solution.path])
         shown = jnp.round(jnp.linspace(0, sampler.n, snapshots)).astype(int)
         scale = jax.vmap(lambda t: jnp.hypot(sde.alpha(t), sde.sigma(t)))(grid[shown])
@@ -133,6 +138,7 @@ def reverse_process(
         return frames, solution.finite == sampler.n
 
     n = -(-n // jax.device_count()) * jax.device_count()
-    frames, finite = parallel.in_batches(parallel.mapped(one), params, jax.random.split(key, n), n)
+    rows = jax.random.split(key, n), experiment.labels(sampler, n)
+    frames, finite = parallel.in_batches(parallel.mapped(one), params, rows, n)
     shown = frames if finite.all() else frames[:0]
     return np.swapaxes(np.asarray(experiment.scaler.display(shown)), 0, 1), int((~finite).sum())

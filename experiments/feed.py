@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import grain
 import jax
 import numpy as np
 
 from experiments import parallel
-from experiments.data import Records
+from experiments.data import Batch, Records
 
 AHEAD = 2
 """Calls whose batches are read before they are asked for."""
@@ -22,8 +23,10 @@ def calls(start: int, steps: int, per_call: int) -> grain.MapDataset:
     return grain.MapDataset.range(start, steps, per_call).map(lambda i: range(i, min(i + per_call, steps)))
 
 
-def feed(records: Records, size: int, of: grain.MapDataset, on_device: bool | None = None) -> Iterator[jax.Array]:
-    """The batches [k, B, *event] of each call, split over the devices: the same, to the last bit, wherever the examples lie.
+def feed(records: Records, size: int, of: grain.MapDataset, classes: int = 0, on_device: bool | None = None) -> Iterator[Batch]:
+    """The batches [k, B, ...] of each call, split over the devices: the same, to the last bit, wherever the examples lie.
+
+    Where there are `classes`, with their labels. DataError where the labels are of others.
 
     They lie on the devices where those have memory of their own and room for all (or as `on_device` says); then a batch is a
     gather there, and only its indices are sent. That is a program of its own, so that the step's is one for every source.
@@ -32,11 +35,12 @@ def feed(records: Records, size: int, of: grain.MapDataset, on_device: bool | No
     examples = records.resident
     if examples is not None and (has_room(examples.nbytes) if on_device is None else on_device):
         everywhere = parallel.replicated()
-        kept = jax.device_put(examples, everywhere)
+        kept = jax.device_put(Batch(examples, records.labels_of(classes) if classes else None), everywhere)
         split = parallel.over_data(1)
-        pick = jax.jit(lambda kept, rows: kept[rows], in_shardings=(everywhere, split), out_shardings=split)
+        gathered = lambda kept, rows: jax.tree.map(lambda a: a[rows], kept)
+        pick = jax.jit(gathered, in_shardings=(everywhere, split), out_shardings=split)
         return (pick(kept, rows) for rows in _ahead(of, lambda i: records.indices(i, *place).astype(np.int32)))
-    return _ahead(of, lambda i: records.batch(i, *place))
+    return _ahead(of, lambda i: records.batch(i, *place, classes))
 
 
 def has_room(nbytes: int) -> bool:
@@ -45,8 +49,13 @@ def has_room(nbytes: int) -> bool:
     return nbytes <= SHARE * memory.get("bytes_limit", -1)
 
 
-def _ahead(of: grain.MapDataset, read: Callable[[int], np.ndarray]) -> Iterator[jax.Array]:
-    """What is read for the steps of each call, stacked and on the devices."""
-    sent = of.map(lambda steps: parallel.split(np.stack([read(i) for i in steps]), axis=1))
+def stacked(trees: Iterable[Any]) -> Any:
+    """The trees as one, of arrays with one axis more in front."""
+    return jax.tree.map(lambda *arrays: np.stack(arrays), *trees)
+
+
+def _ahead(of: grain.MapDataset, read: Callable[[int], Any]) -> Iterator[Any]:
+    """What is read for the steps of each call (any tree), stacked and on the devices."""
+    sent = of.map(lambda steps: parallel.split(stacked(map(read, steps)), axis=1))
     # One thread: what is left out of the examples as they are read depends on their order.
     return iter(sent.to_iter_dataset(grain.ReadOptions(num_threads=1, prefetch_buffer_size=AHEAD)))

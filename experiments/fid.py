@@ -76,13 +76,15 @@ class Yardstick(NamedTuple):
     real: Statistics
     neighbours: int
 
-    @property
-    def measures(self) -> list[str]:
-        """The names of what `measure` gives."""
-        return ["frechet", "precision", "recall", *(["kid", "inception_score"] if self.space.logits else [])]
+    def measures(self, labelled: bool = False) -> list[str]:
+        """The names of what `measure` gives, of images with labels or without."""
+        of_labels = ["accuracy"] if labelled and self.space.classify else []
+        return ["frechet", "precision", "recall", *of_labels, *(["kid", "inception_score"] if self.space.logits else [])]
 
-    def measure(self, images: np.ndarray, levels: int) -> dict[str, float]:
+    def measure(self, images: np.ndarray, levels: int, labels: np.ndarray | None = None) -> dict[str, float]:
         """Every measure of quality of images [n, *event] of so many levels. ConfigError where the real ones are of others.
+
+        Of images that were asked for by their `labels`, and a space that classifies, how many are of the class asked for.
 
         Beside the images it holds their features, once, and moments in blocks: of 50,000 images 0.4 GB of Inception's 2048 in
         float32, and their 1008 logits; of the pixels of CIFAR-10 0.6 GB.
@@ -94,6 +96,8 @@ class Yardstick(NamedTuple):
         fake = statistics(features, self.real.protocol._replace(levels=levels, shape=images.shape[1:]))
         precision, recall = quality.precision_recall(fake.features, self.real.features, self.neighbours)
         measured = {"frechet": frechet(fake, self.real), "precision": precision, "recall": recall}
+        if labels is not None and self.space.classify:
+            measured["accuracy"] = float((self.space.classify(features) == labels).mean())
         if self.space.logits:
             measured["kid"], _ = quality.kernel_distance(features, self.real.features)
             measured["inception_score"], _ = quality.inception_score(self.space.logits(features))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,13 +40,13 @@ def interpolated(experiment: Experiment, params: Any, test: np.ndarray) -> dict[
 
     def one(params: Any, row: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[tuple[jax.Array, jax.Array], ...]:
         key, *levels = row
-        score = experiment.score(params)
+        score = experiment.unconditional(params)
         x_a, x_b = (scaler.place(k, 0.5) for k in levels)
         # The density is not asked for; `key` makes it cheap.
         latent_a, latent_b = (encode(sde, score, x, key=key, **tolerance).latent for x in (x_a, x_b))
         by_flow = lambda w: decode(sde, score, slerp(latent_a, latent_b, w, sde.prior_mean), **tolerance)
-        step, final = experiment.step(sampler, params), partial(sde.denoise, score) if sampler.denoise else None
-        from_t = lambda w: interpolate(key, step, sde, x_a, x_b, w, grid, final)
+        reverse = experiment.reverse(sampler, params)
+        from_t = lambda w: interpolate(key, reverse.step, sde, x_a, x_b, w, grid, reverse.final)
         weights = jnp.linspace(0.0, 1.0, config.frames)
         frames = jax.vmap(by_flow)(weights), jax.vmap(from_t)(weights)
         return tuple((scaler.decode(x), jnp.isfinite(x).reshape(len(x), -1).all(1)) for x in frames)

@@ -14,7 +14,7 @@ from jaxtyping import Array, Int, Key
 
 from experiments import parallel
 from experiments.build import Experiment
-from experiments.data import Dataset
+from experiments.data import Batch, Dataset
 from experiments.dequantize import UNIFORM, Dequantizer, fit, variational
 from experiments.progress import progress, say
 from experiments.randomness import Purpose, stream
@@ -85,23 +85,26 @@ def held_out(config: Config, test: np.ndarray) -> int:
     return len(test) if asked == "all" else min(asked, len(test))
 
 
-def measure(experiment: Experiment, params: Any, test: np.ndarray, q: Dequantizer = UNIFORM) -> Bits:
-    """`bits_of` every example of test [n, *event], as arrays [n]: example i by its own key, whatever its batch."""
+def measure(experiment: Experiment, params: Any, test: Batch, q: Dequantizer = UNIFORM) -> Bits:
+    """`bits_of` every example [n, *event], given its label if it has one, as arrays [n]: example i by its own key, whatever
+    its batch.
+    """
     options = experiment.config.evaluate
 
-    def one(params: Any, row: tuple[jax.Array, jax.Array]) -> Bits:
-        score_params, q_params = params
+    def one(params: Any, row: tuple[jax.Array, Batch]) -> Bits:
+        (score_params, q_params), (key, example) = params, row
         draw = lambda key, k: q.draw(q_params, key, k)
-        return bits_of(experiment.sde, experiment.score(score_params), experiment.scaler, draw, options)(*row)
+        score = experiment.score(score_params, y=example.y)
+        return bits_of(experiment.sde, score, experiment.scaler, draw, options)(key, example.levels)
 
-    run, parts = parallel.mapped(one), []
-    keys = jax.vmap(jax.random.fold_in, (None, 0))(stream(experiment.config.seed, Purpose.LIKELIHOOD), jnp.arange(len(test)))
-    with progress("bits/dim", len(test)) as show:
-        for start in range(0, len(test), options.batch):
+    run, parts, n = parallel.mapped(one), [], len(test.levels)
+    keys = jax.vmap(jax.random.fold_in, (None, 0))(stream(experiment.config.seed, Purpose.LIKELIHOOD), jnp.arange(n))
+    with progress("bits/dim", n) as show:
+        for start in range(0, n, options.batch):
             chosen = slice(start, start + options.batch)
-            rows = keys[chosen], jnp.asarray(test[chosen])
+            rows = keys[chosen], jax.tree.map(lambda a: jnp.asarray(a[chosen]), test)  # noqa: B023
             parts.append(parallel.in_batches(run, (params, q.params), rows, options.batch))
-            show(min(chosen.stop, len(test)), "")
+            show(min(chosen.stop, n), "")
     return jax.tree.map(lambda *parts: np.concatenate(parts), *parts)
 
 
@@ -112,7 +115,7 @@ def bits_per_dim(experiment: Experiment, params: Any, data: Dataset) -> dict[str
     if not n:
         return None
     q, curve = _learned(experiment, params, data) if options.dequantizer == "variational" else (UNIFORM, None)
-    bits = measure(experiment, params, data.test[:n], q)
+    bits = measure(experiment, params, data.held_out(n, experiment.classes), q)
     return mean_and_error(bits.flow) | {
         "n": n,
         "nfe": float(bits.nfe.mean()),
@@ -148,7 +151,7 @@ def _learned(experiment: Experiment, params: Any, data: Dataset) -> tuple[Dequan
 
     say(f"fitting q(u | k) in {steps} steps (compiles first)")
     share = config.train.batch, jax.process_index(), jax.process_count()
-    batches = (data.train.batch(step, *share) for step in range(steps))
+    batches = (data.train.batch(step, *share).levels for step in range(steps))
     q, curve = fit(fit_key, variational(init_key, config.data.levels, experiment.shape), bound, params, batches, steps)
     tenth = -(-steps // 10)
     first, last = (float(scaler.bits_per_dim(-c.mean(), math.prod(experiment.shape))) for c in (curve[:tenth], curve[-tenth:]))

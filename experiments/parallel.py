@@ -143,9 +143,9 @@ def in_batches(function: Callable[..., Any], params: Any, rows: Any, batch: int,
     return results
 
 
-def split(rows: Any, axis: int = 0) -> jax.Array:
-    """This process's rows of a global array, split over the devices along `axis`."""
-    return jax.make_array_from_process_local_data(over_data(axis), np.asarray(rows))
+def split(rows: Any, axis: int = 0) -> Any:
+    """This process's rows of global arrays (any tree), split over the devices along `axis`."""
+    return jax.tree.map(lambda a: jax.make_array_from_process_local_data(over_data(axis), np.asarray(a)), rows)
 
 
 def first() -> bool:

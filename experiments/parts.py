@@ -20,6 +20,7 @@ import losses
 import models
 import samplers
 import sde_lib
+from experiments import guidance
 from experiments.config import nearest, shown
 from experiments.errors import ConfigError
 from experiments.schema import Named
@@ -103,6 +104,7 @@ WEIGHT = Kind(
 )
 TIMES = Kind(losses, losses.TimeSampler, {"sde": "sde"})
 STEP = Kind(samplers, samplers.Step, {"sde": "sde", "score": "net"})
+GUIDANCE = Kind(guidance, sde_lib.Score, {"scores": "net"})
 GRID = Kind(samplers, typing.get_type_hints(samplers.uniform_grid)["return"], {"sde": "sde", "n": "the sampler's n"})
 
 

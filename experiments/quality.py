@@ -30,6 +30,7 @@ FITTED = 10_000
 class FeatureSpace(NamedTuple):
     """`embed(levels [n, *event]) -> features [n, f]`, and the words that state it; where they are Inception's, its `logits`.
 
+    `classify`: the class of each image by its features, where they are a classifier's.
     `extractor` names what makes the features, by the hash of its weights where it has any; `input`, what it is given.
     """
 
@@ -38,6 +39,7 @@ class FeatureSpace(NamedTuple):
     extractor: str
     input: str
     logits: Callable[[Features], Features] | None = None
+    classify: Callable[[Features], np.ndarray] | None = None
 
     @property
     def distance(self) -> str:
@@ -83,7 +85,8 @@ def feature_space(config: Config, data: Dataset) -> FeatureSpace:
         f"64 hidden units (ReLU) of a classifier fit to {min(FITTED, len(data.train)):,} training labels, seed 0, "
         f"{accuracy:.1%} right on held-out images"
     )
-    return FeatureSpace(hidden, words, "classifier", scaled)
+    classify = lambda features: classifier.classes_[(features @ classifier.coefs_[1] + classifier.intercepts_[1]).argmax(1)]
+    return FeatureSpace(hidden, words, "classifier", scaled, classify=classify)
 
 
 def _inception(config: Config, shape: tuple[int, ...]) -> FeatureSpace:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-import numpy as np
-
 from experiments import config as configs
 from experiments import parallel
 from experiments.autopsy import autopsy, first_nan, sentence
@@ -14,6 +12,7 @@ from experiments.build import Experiment
 from experiments.checkpoint import Checkpoints
 from experiments.data import Dataset
 from experiments.errors import ConfigError, StorageError
+from experiments.feed import stacked
 from experiments.files import write_json
 from experiments.progress import progress, say
 from experiments.randomness import Purpose, stream
@@ -46,7 +45,8 @@ def replay(experiment: Experiment, data: Dataset, run: Path, record: Record, ste
     with progress("replay", step, at) as show:
         while at < step:
             rows = range(at, min(at + calls, step))
-            state = advance(state, parallel.split(np.stack([data.train.batch(i, config.train.batch) for i in rows]), axis=1))
+            read = lambda i: data.train.batch(i, config.train.batch, classes=experiment.classes)
+            state = advance(state, parallel.split(stacked(map(read, rows)), axis=1))
             at = rows.stop
             show(at, "")
     found = autopsy(experiment, data, state, step)

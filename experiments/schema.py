@@ -87,6 +87,9 @@ class Train(Strict):
     after the other, for one update of their mean: it takes time and saves memory. Neither changes a step but by rounding, which
     a resumed run repeats to the last bit: so both stay as the run began. With `shard` each device keeps its share of the
     parameters, their average and Adam's moments, and gathers the parameters for a step.
+
+    `label_dropout`: the share of labels that a network with classes is not told, so that it learns the score without one too
+    (Ho & Salimans 2022).
     """
 
     steps: Count
@@ -108,27 +111,40 @@ class Train(Strict):
     keep: Count = 2
     bad_steps: Count = 10
     shard: bool = False
+    label_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
 
 MOST_STEPS = 100_000
 
 
 class Sampler(Strict):
-    """`step` on `grid` with `n` steps, after `corrector` at each, with a last Tweedie denoise or without.
+    """`step` on `grid` with `n` steps, after `corrector` at each, with a last Tweedie denoise or without; by a score that
+    `guidance` changes (see `experiments.guidance`).
 
-    `sweep`: further settings for quality against NFE, as values of "n" or of options of the step, all of one length.
+    `sweep`: further settings for quality against NFE, as values of "n", of options of the step, or of the guidance's "w", all
+    of one length.
     """
 
     step: Named
     corrector: Named | None = None
+    guidance: Named | None = None
     grid: Named
     n: Annotated[int, Field(ge=1, le=MOST_STEPS)]
     denoise: bool = False
     sweep: dict[str, tuple[float, ...]] = {}
 
 
+def _label_of_sample(value: Any) -> Any:
+    if value is None or value == "each" or (type(value) is int and 0 <= value < 2**31):
+        return value
+    raise ValueError("give the number of a class, each, or None for no label")
+
+
 class Sample(Strict):
+    """`n` samples by `sampler`; `label`, where there are classes: one of them, "each" in turn, or None: by no label."""
+
     sampler: str
+    label: Annotated[int | Literal["each"] | None, PlainValidator(_label_of_sample)] = "each"
     n: Several = 64
     seed: Seed = 0
 

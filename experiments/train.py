@@ -17,7 +17,7 @@ from experiments.autopsy import autopsy, sentence
 from experiments.bridge import native
 from experiments.build import Experiment
 from experiments.checkpoint import Checkpoints
-from experiments.data import Dataset
+from experiments.data import Batch, Dataset
 from experiments.draw import drawing, save_images, unsound
 from experiments.errors import NumericsError
 from experiments.feed import calls, feed
@@ -70,7 +70,7 @@ def train(experiment: Experiment, data: Dataset, workdir: Path, record: Record) 
             )
         if step and due(config.sample_every):  # what a run that died over it has not drawn
             picture(state.ema, step)
-        batches = feed(data.train, config.batch, calls(step, config.steps, config.steps_per_call))
+        batches = feed(data.train, config.batch, calls(step, config.steps, config.steps_per_call), experiment.classes)
         asked = parallel.asking()
         in_flight: deque[tuple[int, bool, tuple[Tally, jax.Array]]] = deque()
         with progress("train", config.steps, step) as show:
@@ -88,7 +88,7 @@ def train(experiment: Experiment, data: Dataset, workdir: Path, record: Record) 
                 batch = next(batches)
                 wait(most=1)  # two calls in flight: XLA takes 32, and a signal would wait for all
                 state, told = advance(state, batch)
-                step += batch.shape[0]
+                step += len(batch.levels)
                 stop.unsaved = True
 
                 logging = due(config.log_every)
@@ -109,7 +109,7 @@ def train(experiment: Experiment, data: Dataset, workdir: Path, record: Record) 
 def _told(one_call: Callable[..., State], rate: Callable[[Any], Any]) -> Callable[..., tuple[State, tuple[Tally, jax.Array]]]:
     """A call that tells its tally and rate apart from the state, which the next call takes: to wait for, and to read later."""
 
-    def advance(state: State, batches: jax.Array) -> tuple[State, tuple[Tally, jax.Array]]:
+    def advance(state: State, batches: Batch) -> tuple[State, tuple[Tally, jax.Array]]:
         after = one_call(state, batches)
         return after, (after.tally, jnp.asarray(rate(after.step - after.tally.skipped)))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import jax
@@ -12,6 +13,7 @@ import optax
 
 from experiments import parallel
 from experiments.build import Experiment
+from experiments.data import Batch
 from experiments.schema import Train
 from experiments.state import State, Tally
 from sde_lib.base import Scalar
@@ -48,24 +50,27 @@ def draw(experiment: Experiment, base_key: jax.Array, times: Any, step: jax.Arra
     return Drawn(t, inverse_density, jax.random.split(example_key, n))
 
 
-def example_loss(experiment: Experiment) -> Callable[[Any, jax.Array, jax.Array, jax.Array], Scalar]:
-    """loss(params, key, levels, t) of one example."""
+def example_loss(experiment: Experiment) -> Callable[[Any, jax.Array, Batch, jax.Array], Scalar]:
+    """loss(params, key, example, t) of one example, whose label is left out as often as `train.label_dropout` says."""
     config, scaler = experiment.config, experiment.scaler
 
-    def loss(params: Any, key: jax.Array, levels: jax.Array, t: jax.Array) -> Scalar:
+    def loss(params: Any, key: jax.Array, example: Batch, t: jax.Array) -> Scalar:
         data_key, noise_key, flip_key, dropout_key = jax.random.split(key, 4)
-        x_0 = scaler.encode(data_key, levels)
+        x_0, y = scaler.encode(data_key, example.levels), example.y
         if config.data.flip:
             x_0 = jnp.where(jax.random.bernoulli(flip_key), x_0[:, ::-1], x_0)
-        return experiment.loss(params, dropout_key)(noise_key, x_0, t)
+        if y is not None and config.train.label_dropout:
+            dropped = jax.random.bernoulli(jax.random.fold_in(key, 4), config.train.label_dropout)
+            y = jnp.where(dropped, experiment.classes, y)  # which is every network's "no label"
+        return experiment.loss(params, dropout_key, y)(noise_key, x_0, t)
 
     return loss
 
 
 def make_step(
     experiment: Experiment, optimizer: optax.GradientTransformation, base_key: jax.Array
-) -> Callable[[State, jax.Array], State]:
-    """advance(state, batches [k, B, *event] of levels) -> the state after k steps.
+) -> Callable[[State, Batch], State]:
+    """advance(state, batches [k, B, ...]) -> the state after k steps.
 
     A step whose loss or gradient is not finite changes nothing but its counts; after `train.bad_steps` of them on end the state
     stands still, so that whoever looks at it, however late, sees it as it was then.
@@ -73,10 +78,10 @@ def make_step(
     config, times, one_loss = experiment.config.train, experiment.times, example_loss(experiment)
     whole = parallel.whole if config.shard else lambda params: params
 
-    def one_step(state: State, batch: jax.Array) -> State:
-        drawn = draw(experiment, base_key, state.times, state.step, len(batch))
+    def one_step(state: State, batch: Batch) -> State:
+        drawn = draw(experiment, base_key, state.times, state.step, len(batch.levels))
 
-        def mean_loss(params: Any, drawn: Drawn, batch: jax.Array) -> tuple[jax.Array, Scalar]:
+        def mean_loss(params: Any, drawn: Drawn, batch: Batch) -> tuple[jax.Array, Scalar]:
             loss = jax.vmap(one_loss, (None, 0, 0, 0))(whole(params), drawn.keys, batch, drawn.t)
             return jnp.mean(drawn.inverse_density * loss), loss
 
@@ -98,10 +103,10 @@ def make_step(
         params, ema, opt, memory = choose(finite & ~stands, learned, before)
         return State(step, params, ema, opt, memory, tally)
 
-    def advance(state: State, batches: jax.Array) -> State:
-        if len(batches) > 1:
+    def advance(state: State, batches: Batch) -> State:
+        if len(batches.levels) > 1:
             return jax.lax.scan(lambda state, batch: (one_step(state, batch), None), state, batches)[0]
-        return one_step(state, batches[0])
+        return one_step(state, jax.tree.map(itemgetter(0), batches))
 
     return advance
 

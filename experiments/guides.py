@@ -1,0 +1,52 @@
+"""The runs that a config's samplers are guided by, read before anything is compiled."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+from experiments import config as configs
+from experiments.build import Experiment, build, classifies
+from experiments.checks import attempt
+from experiments.errors import ConfigError, StorageError
+from experiments.guidance import Guide
+from experiments.progress import say
+from experiments.resume import trained
+from experiments.schema import Config
+
+
+def with_guides(experiment: Experiment) -> Experiment:
+    """The experiment, its guides read. ConfigError where a sampler's guidance cannot be by the run that it names."""
+    samplers = experiment.config.samplers
+    told = {s.guidance.options["run"]: label for label, s in samplers.items() if s.guidance and "run" in s.guidance.options}
+    if not told:
+        return experiment
+    problems: list[str] = []
+    problems: list[str] = []
+    read = lambda run, label: attempt(problems, f"samplers.{label}.guidance", partial(_guide, run, experiment))
+    guides = {run: read(run, label) for run, label in told.items()}
+    experiment = experiment._replace(guides=guides.__getitem__)
+    for label, sampler in samplers.items() if not problems else ():
+        labels = experiment.labels(sampler, 1)
+        y = None if labels is None else labels[0]
+        attempt(problems, f"samplers.{label}.guidance", lambda sampler=sampler, y=y: experiment.step(sampler, None, y))
+    if problems:
+        raise ConfigError(problems)
+    return experiment
+
+
+def _guide(run: str, guided: Experiment) -> Guide:
+    """What the run in that folder gives to a sampler of `guided`."""
+    folder = Path(run)
+    if not (folder / "config.json").is_file():
+        raise StorageError(f"guidance.run = {run} holds no run: train it first")
+    config = Config.model_validate(configs.read(str(folder / "config.json"), []))
+    if config.sde != guided.config.sde:
+        theirs, ours = (" ".join(map(str, part.model_dump().values())) for part in (config.sde, guided.config.sde))
+        raise ConfigError(f"{run} was trained on the SDE {theirs}, and this run on {ours}: train the guide on the same")
+    guide = build(config, guided.shape)
+    params = trained(guide, folder).ema
+    say(f"guided by {run}: {config.title}")
+    if classifies(config):
+        return Guide(guide.classes, log_prob=lambda x, t: guide.log_prob(params, x, t))
+    return Guide(guide.classes, score=lambda y: guide.score(params, y=y if guide.classes else None))
