@@ -56,12 +56,16 @@ class Reverse(NamedTuple):
 
 
 class Experiment(NamedTuple):
-    """What a config names, built for events of `shape`. `guides`: of the runs that samplers are guided by, by their folders."""
+    """What a config names, built for events of `shape`.
+
+    `model`: a ScoreModel, or where the objective trains a classifier a ClassModel. `guides`: of the runs that samplers are
+    guided by, by their folders.
+    """
 
     config: Config
     shape: tuple[int, ...]
     sde: sde_lib.LinearSDE
-    model: models.ScoreModel
+    model: Any
     times: losses.TimeSampler
     objective: Callable[..., losses.Loss]
     scaler: Scaler
@@ -76,8 +80,14 @@ class Experiment(NamedTuple):
         """The network's score at `params`, given the label `y` (None: of no label); `key` for dropout."""
         return lambda x, t: self.model.apply(params, x, t, y, key)
 
+    def log_prob(self, params: Any, x: Any, t: Any, key: Any = None) -> jax.Array:
+        """A classifier's log p(. | x_t = x) [classes]."""
+        return self.model.apply(params, x, t, key)
+
     def loss(self, params: Any, key: Any, y: Any = None) -> losses.Loss:
         """The objective at `params`, with `key` for dropout, of an example with the label `y`."""
+        if classifies(self.config):
+            return self.objective(self.sde, lambda x, t: self.log_prob(params, x, t, key)[y])
         evaluate = self.model.with_variance if learns_variance(self.config) else self.model.apply
         return self.objective(self.sde, lambda x, t: evaluate(params, x, t, y, key))
 
@@ -209,10 +219,13 @@ def structure(config: Config, shape: tuple[int, ...]) -> nnx.Module | None:
     return None if isinstance(net, linen.Module) else nnx.eval_shape(lambda: net(shape, rngs=nnx.Rngs(0)))
 
 
-def _model(config: Config, sde: sde_lib.LinearSDE) -> models.ScoreModel:
-    """The network as a score, in its dtype. A `Named` is frozen, and so hashed, though its type does not say so."""
+def _model(config: Config, sde: sde_lib.LinearSDE) -> models.ScoreModel | models.ClassModel:
+    """The network as a score, or a classifier, in its dtype. A `Named` is frozen, and so hashed, though its type is silent."""
     made, learner = NET.find(config.net.name), _learner(config)
     net = _functional(made, config.net, learner, config.compute, config.remat)  # pyright: ignore[reportArgumentType]
+    if classifies(config):
+        classes = config.net.options.get("classes", 0)
+        return models.class_model(net, sde, classes, _parameterization(config), config.sigma_data)
     return models.score_model(net, sde, _parameterization(config), config.sigma_data, bool(learner))
 
 

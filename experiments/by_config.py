@@ -10,11 +10,11 @@ from typing import Any
 import jax
 from pydantic import ValidationError
 
+from experiments import classify, interpolate, parallel
 from experiments import config as configs
-from experiments import interpolate, parallel
 from experiments.branch import fork
 from experiments.bridge import native
-from experiments.build import Experiment, build
+from experiments.build import Experiment, build, classifies
 from experiments.checks import part_problems, training_problems
 from experiments.compare import compare, describe, reference, summary
 from experiments.compiled import keep_compiled
@@ -58,7 +58,15 @@ def run(arguments: argparse.Namespace, overrides: list[str], line: str) -> None:
     keep_compiled(not arguments.no_compile_cache)  # what judges a config compiles too, a hundred small programs
     built = built_arms(arms or {"": tree}, command, data.shape if data else shape or ())
     built = {name: with_guides(experiment) for name, experiment in built.items()} if command != "replay" else built
-    space = feature_space(base, data) if data and command in ("evaluate", "compare") else None
+    measured = command in ("evaluate", "compare") and not any(classifies(e.config) for e in built.values())
+    space = feature_space(base, data) if data and measured else None
+    if command in ("sample", "interpolate", "compare") and any(classifies(e.config) for e in built.values()):
+        raise ConfigError(
+            [
+                f"{command}: the objective trains a classifier, which has no score to draw from; evaluate measures it,",
+                "and it guides another run: --config.samplers.NAME.guidance={'name': 'classifier', 'run': 'FOLDER'}",
+            ]
+        )
     parallel.stop_if_asked()
     folders = {name: workdir / name for name in built}
     digest = data.digest if data else ""
@@ -159,7 +167,9 @@ def single(
     """train or evaluate."""
     config = experiment.config
     state = train(experiment, data, workdir, record) if command == "train" else trained(experiment, workdir)
-    if command == "evaluate" and space:
+    if command == "evaluate" and classifies(config):
+        say(f"accuracy: {classify.write(experiment, state.ema, data, workdir, line)}")
+    elif command == "evaluate" and space:
         real = yardstick(config, data, space, workdir)
         measured, pictures = evaluate(experiment, state.ema, data, real)
         baseline = reference(config, data, real)

@@ -222,6 +222,8 @@ def label_problems(config: Config) -> Problems:
         problems.append(f"sample.label = {label}: the network has no classes; set net.classes, or guide by a classifier's run")
     if classes and isinstance(label, int) and label >= classes:
         problems.append(f"sample.label = {label}: net.classes = {classes} are from 0 to {classes - 1}")
+    if dropout and "log_prob_y" in parameters(OBJECTIVE.find(config.objective.name)):
+        problems.append(f"train.label_dropout = {dropout:g}: a classifier learns from labels alone; take 0")
     if classes and config.evaluate.dequantizer == "variational":
         problems.append("evaluate.dequantizer = 'variational' knows of no labels, and the network does; take 'uniform'")
     return problems

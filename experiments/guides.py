@@ -22,7 +22,6 @@ def with_guides(experiment: Experiment) -> Experiment:
     if not told:
         return experiment
     problems: list[str] = []
-    problems: list[str] = []
     read = lambda run, label: attempt(problems, f"samplers.{label}.guidance", partial(_guide, run, experiment))
     guides = {run: read(run, label) for run, label in told.items()}
     experiment = experiment._replace(guides=guides.__getitem__)

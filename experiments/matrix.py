@@ -68,6 +68,8 @@ def make(axis: str, name: str, sde: AnySDE, score: Callable[..., Any]) -> Any:
     number = {"n": N} if "n" in taken else {}
     if axis == "times":
         return part(sde, **number)
+    if "log_prob_y" in taken:
+        return part(sde, lambda x, t: -jnp.sum(x**2) / 2, **number)
     pair = "score_and_v" in taken
     return part(sde, (lambda x, t: (score(x, t), jnp.full_like(x, 0.5))) if pair else score, **number)
 

@@ -94,7 +94,7 @@ CONDITIONING = Kind(models, typing.get_type_hints(models.log_noise)["return"], {
 OBJECTIVE = Kind(
     losses,
     losses.Loss,
-    {"sde": "sde", "score": "net", "score_and_v": "net", "weight": "weight"}
+    {"sde": "sde", "score": "net", "score_and_v": "net", "log_prob_y": "net", "weight": "weight"}
     | {"n": "times.n", "t_min": "times.t_min", "width": "data.levels"},
 )
 WEIGHT = Kind(

@@ -89,6 +89,16 @@ def loss_against_log_snr(results: dict[str, Any]) -> Figure:
     return figure
 
 
+def accuracy_against_log_snr(found: dict[str, Any], title: str) -> Figure:
+    """The share of held-out examples that a classifier tells right against the noise level, and the largest class as a line."""
+    figure, (panel,) = _figure(1, 6.4, 3.6)
+    panel.plot(found["log_snr"], found["accuracy"], color=COLOURS[0], marker=MARKERS[0], markersize=3, label=_plain(title))
+    panel.axhline(found["largest_class"], color="#555", linestyle="--", linewidth=1, label="the largest class, always")
+    panel.set(xlabel="log-SNR  λ = log α²/σ²   (noise ← → data)", ylabel="told right, held-out", ylim=(0, 1.02))
+    panel.legend(frameon=False)
+    return figure
+
+
 def training_curves(results: dict[str, Any]) -> Figure:
     """The training loss, faint as logged and solid as a running median of nine rows."""
     figure, (panel,) = _figure(1, 6.4, 3.6)

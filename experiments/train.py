@@ -15,7 +15,7 @@ from experiments import parallel
 from experiments.anatomy import anatomy
 from experiments.autopsy import autopsy, sentence
 from experiments.bridge import native
-from experiments.build import Experiment
+from experiments.build import Experiment, classifies
 from experiments.checkpoint import Checkpoints
 from experiments.data import Batch, Dataset
 from experiments.draw import drawing, save_images, unsound
@@ -147,6 +147,8 @@ def _begun(
 def _picture(experiment: Experiment, run: Path) -> Callable[[Any, int], None]:
     """picture(params, step): samples as a file that is not drawn twice. Where they are not finite training goes on without."""
     config = experiment.config
+    if classifies(config):
+        return lambda params, step: None  # there is nothing to draw; `evaluate` measures it
     sampler = config.samplers[config.sample.sampler]
     draw = drawing(experiment, sampler)
 

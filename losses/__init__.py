@@ -2,6 +2,7 @@
 
 from losses.adaptive import loss_aware
 from losses.bound import Bound, continuous_bound, elbo, hybrid, vlb
+from losses.classification import cross_entropy
 from losses.dsm import Loss, dsm
 from losses.matching import esm, ism, ssm, ssm_vr
 from losses.terms import diffusion_term, prior_term, reconstruction_term
@@ -13,6 +14,7 @@ __all__ = [
     "Loss",
     "TimeSampler",
     "continuous_bound",
+    "cross_entropy",
     "diffusion_term",
     "discrete",
     "dsm",

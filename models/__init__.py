@@ -1,6 +1,7 @@
 """Networks as scores. `__all__` is the registry that configs name from."""
 
 from models.adm import ADM
+from models.classifier import Classifier, ClassModel, class_model
 from models.conditioning import conditioned, index, log_noise, rung, time
 from models.ddpm import DDPM
 from models.dit import DiT
@@ -15,6 +16,7 @@ from models.uvit import UViT
 
 __all__ = [
     "ADM",
+    "Classifier",
     "DDPM",
     "DiT",
     "EDMUNet",
@@ -23,8 +25,10 @@ __all__ = [
     "NCSNpp",
     "NCSNv2",
     "UViT",
+    "ClassModel",
     "Coefs",
     "ScoreModel",
+    "class_model",
     "conditioned",
     "edm",
     "eps",

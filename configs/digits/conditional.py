@@ -23,7 +23,7 @@ def get_config() -> ConfigDict:
 
 
 def samplers(by_name: ConfigDict) -> dict:
-    """The fast one and the ancestral one with guidance, over the weights of the sweep, and the fast one on an interval alone."""
+    """The fast one and the ancestral one guided, over the weights of the sweep; the fast one on an interval of noise alone."""
     guidance = {"name": "classifier_free", "w": 2.0}
     fast = by_name.fast.to_dict() | {"sweep": {}}
     guided = {"guidance": guidance, "sweep": {"w": WEIGHTS}}
