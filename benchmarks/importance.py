@@ -33,7 +33,7 @@ from experiments import config as configs
 from experiments.build import Experiment
 from experiments.by_config import built_arms, judge
 from experiments.compiled import keep_compiled
-from experiments.data import Dataset, load
+from experiments.data import Batch, Dataset, load
 from experiments.dequantize import UNIFORM
 from experiments.environment import make_fast
 from experiments.randomness import Purpose, stream
@@ -45,15 +45,15 @@ from sde_lib.base import Scalar
 
 ARMS = {"likelihood": "uniform t", "importance": "importance-sampled t"}
 COLOURS = {"likelihood": "#D55E00", "importance": "#0072B2"}
-Step = Callable[[jax.Array, State, jax.Array], State]
+Step = Callable[[jax.Array, State, Batch], State]
 
 
 def stepping(experiment: Experiment) -> Step:
-    """step(key of the run, state, batch [B, *event]) -> the state, with the tally of that step: one program for all seeds."""
+    """step(key of the run, state, batch [B, ...]) -> the state, with the tally of that step: one program for all seeds."""
     optimizer = make_optimizer(experiment.config.train)
 
-    def step(key: jax.Array, state: State, batch: jax.Array) -> State:
-        return make_step(experiment, optimizer, key)(state._replace(tally=Tally.zero()), batch[None])
+    def step(key: jax.Array, state: State, batch: Batch) -> State:
+        return make_step(experiment, optimizer, key)(state._replace(tally=Tally.zero()), jax.tree.map(lambda a: a[None], batch))
 
     return jax.jit(step)
 
@@ -77,7 +77,7 @@ def trained(experiment: Experiment, step: Step, bound: Callable[[Any], Scalar], 
     state = init_state(experiment, make_optimizer(config), stream(seed, Purpose.INIT))
     told, bits, began = [], [float(bound(state.ema))], time.monotonic()
     for i in range(config.steps):
-        state = step(key, state, jnp.asarray(data.train.batch(i, config.batch)))
+        state = step(key, state, data.train.batch(i, config.batch))
         told.append((state.tally.loss, state.tally.grad_norm, state.tally.skipped))
         if (i + 1) % every == 0:
             bits.append(float(bound(state.ema)))
@@ -107,15 +107,15 @@ def variance(built: dict[str, Experiment], params: Any, data: Dataset, n: int) -
     loss_of, key = jax.vmap(example_loss(experiment), (None, 0, 0, 0)), jax.random.key(0)
 
     @jax.jit
-    def moments(params: Any, i: jax.Array, levels: jax.Array) -> dict[str, tuple[jax.Array, jax.Array]]:
-        drawn = draw(experiment, key, experiment.times.init(), i, len(levels))
-        loss = loss_of(params, drawn.keys, levels, drawn.t)
-        of_uniform = draw(built["likelihood"], key, None, i, len(levels)).inverse_density  # one number at every t
+    def moments(params: Any, i: jax.Array, examples: Batch) -> dict[str, tuple[jax.Array, jax.Array]]:
+        drawn = draw(experiment, key, experiment.times.init(), i, batch)
+        loss = loss_of(params, drawn.keys, examples, drawn.t)
+        of_uniform = draw(built["likelihood"], key, None, i, batch).inverse_density  # one number at every t
         mean = jnp.mean(loss * drawn.inverse_density)
         inverse = {"likelihood": of_uniform, "importance": drawn.inverse_density}
         return {name: (mean, jnp.mean(loss**2 * drawn.inverse_density * each)) for name, each in inverse.items()}
 
-    told = [moments(params, jnp.int32(i), jnp.asarray(data.train.batch(i, batch))) for i in range(-(-n // batch))]
+    told = [moments(params, jnp.int32(i), data.train.batch(i, batch)) for i in range(-(-n // batch))]
     found = {name: np.array([each[name] for each in told], dtype=float).mean(0) for name in built}
     return {name: {"mean": m, "variance": square - m**2} for name, (m, square) in found.items()}
 

@@ -34,6 +34,7 @@ from experiments.build import Experiment, build
 from experiments.compiled import keep_compiled
 from experiments.data import Dataset, load
 from experiments.environment import make_fast
+from experiments.feed import stacked
 from experiments.metrics import rows
 from experiments.progress import console
 from experiments.randomness import Purpose, stream
@@ -85,7 +86,7 @@ def alone(experiment: Experiment, data: Dataset, n: int) -> list[float]:
     optimizer = make_optimizer(config)
     advance = parallel.pmapped(make_step(experiment, optimizer, stream(0, Purpose.STEP)))
     state = init_state(experiment, optimizer, stream(0, Purpose.INIT))
-    batch = parallel.split(data.train.batch(0, config.batch)[None], axis=1)
+    batch = parallel.split(stacked([data.train.batch(0, config.batch)]), axis=1)
     seconds = []
     for _ in range(n // every):
         began = time.perf_counter()

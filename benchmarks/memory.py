@@ -68,6 +68,7 @@ def kept_bytes(net: str, remat: bool, accumulate: int) -> dict[str, Any]:
     import jax.numpy as jnp
 
     from experiments.build import build
+    from experiments.data import Batch
     from experiments.resume import state_shapes
     from experiments.update import example_loss
 
@@ -76,8 +77,10 @@ def kept_bytes(net: str, remat: bool, accumulate: int) -> dict[str, Any]:
     experiment = build(config_of(net, remat, accumulate), shape)
     loss, state = example_loss(experiment), state_shapes(experiment)
 
+    loss_of = jax.vmap(loss, (None, 0, 0, 0))
+
     def kept(params: Any, keys: jax.Array, levels: jax.Array, t: jax.Array) -> list[jax.Array]:
-        _, backward = jax.vjp(lambda params: jnp.mean(jax.vmap(loss, (None, 0, 0, 0))(params, keys, levels, t)), params)
+        _, backward = jax.vjp(lambda params: jnp.mean(loss_of(params, keys, Batch(levels), t)), params)
         given = {id(leaf) for leaf in jax.tree.leaves(params)}
         arrays = [leaf for leaf in jax.tree.leaves(backward) if id(leaf) not in given]
         return [a for a in arrays if not jnp.issubdtype(a.dtype, jax.dtypes.prng_key)]
@@ -103,6 +106,7 @@ def step_bytes(net: str, remat: bool, accumulate: int, running: bool) -> dict[st
 
     from experiments import parallel
     from experiments.build import build
+    from experiments.data import Batch
     from experiments.randomness import Purpose, stream
     from experiments.resume import state_shapes
     from experiments.state import init_state
@@ -121,7 +125,7 @@ def step_bytes(net: str, remat: bool, accumulate: int, running: bool) -> dict[st
     if not running:
         return found
     state = init_state(experiment, optimizer, stream(0, Purpose.INIT))
-    batches = parallel.split(jnp.zeros((1, batch, side, side, 3), jnp.uint8), axis=1)
+    batches = parallel.split(Batch(jnp.zeros((1, batch, side, side, 3), jnp.uint8)), axis=1)
     seconds = []
     for _ in range(4):
         began = time.perf_counter()

@@ -11,6 +11,7 @@ import numpy as np
 from benchmarks.turns import Contender
 from experiments import parallel
 from experiments.build import build
+from experiments.data import Batch
 from experiments.schema import Config
 from experiments.state import init_state
 from experiments.update import make_optimizer, make_step
@@ -30,7 +31,7 @@ def ours(tree: Any, shape: tuple[int, int, int], calls: int = 1) -> tuple[dict[s
     params = jax.tree.map(jnp.copy, state.params)  # the state is donated
     advance = parallel.pmapped(make_step(experiment, optimizer, jax.random.key(1)))
     levels = np.random.default_rng(0).integers(0, 256, (calls, batch, *shape)).astype(np.uint8)
-    batches = parallel.split(levels, axis=1)
+    batches = parallel.split(Batch(levels), axis=1)
     sampler, keys = experiment.config.samplers["ddim"], jax.random.split(jax.random.key(2), batch)
 
     @jax.jit

@@ -67,6 +67,9 @@ def run(arguments: argparse.Namespace, overrides: list[str], line: str) -> None:
                 "and it guides another run: --config.samplers.NAME.guidance={'name': 'classifier', 'run': 'FOLDER'}",
             ]
         )
+    if data and command != "sample":
+        for experiment in built.values():
+            data.check_labels(experiment.classes)
     parallel.stop_if_asked()
     folders = {name: workdir / name for name in built}
     digest = data.digest if data else ""

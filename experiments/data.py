@@ -173,6 +173,13 @@ class Dataset(NamedTuple):
     test_labels: np.ndarray | None
     digest: str
 
+    def check_labels(self, classes: int) -> None:
+        """DataError where the labels that are known are not of so many classes, if there are classes."""
+        if classes:
+            self.held_out(0, classes)
+            if self.train.resident is not None:
+                self.train.labels_of(classes)
+
     def held_out(self, n: int, classes: int = 0) -> Batch:
         """The first n held-out examples, with their labels, of so many `classes`, where there are classes."""
         return Batch(self.test[:n], classed(self.test_labels, classes, "the held-out data")[:n] if classes else None)

@@ -11,6 +11,7 @@ import numpy as np
 
 from experiments import parallel, plots
 from experiments.build import Experiment
+from experiments.checks import attempt
 from experiments.draw import first_shown
 from experiments.errors import ConfigError, NumericsError
 from experiments.files import replacing
@@ -33,6 +34,7 @@ def interpolated(experiment: Experiment, params: Any, test: np.ndarray) -> dict[
         problems.append(f"interpolate.pairs = {config.pairs}: {len(test)} held-out examples make {len(test) // 2}")
     if config.t <= whole[-1]:
         problems.append(f"interpolate.t = {config.t:g}: the grid of samplers.{label} ends at {whole[-1]:.3g}; start above it")
+    attempt(problems, "interpolate", lambda: experiment.step(sampler, params))
     if problems:
         raise ConfigError(problems)
     grid = jnp.concatenate([jnp.full(1, config.t), whole[whole < config.t]])

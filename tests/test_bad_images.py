@@ -329,12 +329,12 @@ def test_left_out_is_the_same_kept_and_streamed_in_any_order(images, bad):
     """The next good example stands in, the first after the last; a process that resumes draws what one that did not would."""
     (images / bad).write_bytes(b"")
     kept, streamed, resumed = (opened(images, seed=3, resident_mib=mib, on_bad="skip").train for mib in (1, 0, 0))
-    batches = [kept.batch(step, 8) for step in range(6)]
+    batches = [kept.batch(step, 8).levels for step in range(6)]
     for step in range(6):
-        np.testing.assert_array_equal(streamed.batch(step, 8), batches[step])
+        np.testing.assert_array_equal(streamed.batch(step, 8).levels, batches[step])
         np.testing.assert_array_equal(kept.resident[kept.indices(step, 8)], batches[step])
     for step in (5, 2):
-        np.testing.assert_array_equal(resumed.batch(step, 8), batches[step])
+        np.testing.assert_array_equal(resumed.batch(step, 8).levels, batches[step])
     numbers = np.concatenate(batches)[:, 0, 0, 0].astype(int)[:42]
     stands_in = {1: 2, 9: 11, 23: 1}[int(bad[:2])]
     everything = [i for i in range(24) if i % 10 and i != int(bad[:2])]
@@ -362,14 +362,14 @@ def test_no_more_than_one_in_a_thousand_is_left_out(resident_mib):
     points[[500, 501]] = np.nan
     source = [{"image": x} for x in points]
     data = load(Sources(source, source[:100]), settings, 0)
-    epoch = np.concatenate([data.train.batch(step, 29) for step in range(69)])
+    epoch = np.concatenate([data.train.batch(step, 29).levels for step in range(69)])
     assert np.isfinite(epoch).all()
     assert (epoch == points[502]).all(1).sum() == 3
     points[1500, 1] = np.inf
 
     def another_epoch():
         again = load(Sources(source, source[:100]), settings, 0) if resident_mib else data
-        return [again.train.batch(step, 29) for step in range(69)]
+        return [again.train.batch(step, 29).levels for step in range(69)]
 
     with pytest.raises(
         DataError, match=r"3 of 2001 .*skip leaves out 2 at most.*\n.*example 50. .*: a coordinate is not finite"

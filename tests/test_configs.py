@@ -14,6 +14,7 @@ from experiments import config as configs
 from experiments.build import build
 from experiments.by_config import built_arms
 from experiments.checks import part_problems
+from experiments.data import Batch
 from experiments.main import main
 from experiments.metrics import rows
 from experiments.parts import NET, parameters
@@ -119,7 +120,9 @@ def test_a_shrunk_config_trains_by_trace(path):
         optimizer = make_optimizer(config.train)
         advance = make_step(experiment, optimizer, stream(0, Purpose.STEP))
         state = jax.eval_shape(partial(init_state, experiment, optimizer), jax.random.key(0))
-        batches = jnp.zeros((2, config.train.batch, *shape), jnp.uint8 if config.data.levels else jnp.float32)
+        levels = jnp.zeros((2, config.train.batch, *shape), jnp.uint8 if config.data.levels else jnp.float32)
+        y = jnp.zeros((2, config.train.batch), jnp.int32) if experiment.classes else None
+        batches = Batch(levels, y)
         after = jax.eval_shape(advance, state, batches)
         assert jax.tree.map(lambda a: (a.shape, a.dtype), after) == jax.tree.map(lambda a: (a.shape, a.dtype), state)
 

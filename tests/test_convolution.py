@@ -10,6 +10,7 @@ from jax.test_util import check_grads
 
 from experiments import config as configs
 from experiments.build import build
+from experiments.data import Batch
 from experiments.schema import Config
 from experiments.state import init_state
 from experiments.update import make_optimizer, make_step
@@ -120,7 +121,7 @@ def test_every_convolution_of_training_is_canonical(name):
     experiment = build(Config.model_validate(tree), (8, 8, 1))
     optimizer = make_optimizer(experiment.config.train)
     state = jax.eval_shape(lambda: init_state(experiment, optimizer, jax.random.key(0)))
-    batches = jax.ShapeDtypeStruct((2, 8, 8, 8, 1), np.uint8)
+    batches = Batch(jax.ShapeDtypeStruct((2, 8, 8, 8, 1), np.uint8))
     text = jax.jit(make_step(experiment, optimizer, jax.random.key(1))).lower(state, batches).compile().as_text() or ""
     found = re.findall(r"= \S+ convolution\(.*", text)
     assert len(found) > 10

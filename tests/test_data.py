@@ -79,17 +79,17 @@ def test_streamed_batches_are_the_resident_ones(numbered, process):
     resident, streamed = (opened("folder", numbered, seed=5, resident_mib=mib).train for mib in (1, 0))
     assert streamed.resident is None
     for step in range(8):
-        np.testing.assert_array_equal(resident.batch(step, 8, process, 2), streamed.batch(step, 8, process, 2))
+        np.testing.assert_array_equal(resident.batch(step, 8, process, 2).levels, streamed.batch(step, 8, process, 2).levels)
 
 
 def test_every_epoch_has_every_example_once_in_a_new_order(numbered):
     records = opened("folder", numbered).train
     n = len(records)
-    epochs = [records.batch(epoch, n)[:, 0, 0, 0] for epoch in range(3)]
+    epochs = [records.batch(epoch, n).levels[:, 0, 0, 0] for epoch in range(3)]
     everything = [i for i in range(23) if i not in held_out_numbers()]
     assert all(sorted(epoch) == everything for epoch in epochs)
     assert not np.array_equal(epochs[0], epochs[1])
-    crossing = np.concatenate([records.batch(step, 8) for step in range(6)])[:, 0, 0, 0]
+    crossing = np.concatenate([records.batch(step, 8).levels for step in range(6)])[:, 0, 0, 0]
     np.testing.assert_array_equal(crossing, np.concatenate(epochs)[:48])
 
 
@@ -99,16 +99,16 @@ def held_out_numbers():
 
 
 def test_batches_are_a_function_of_seed_and_step(numbered):
-    first, again, other = (opened("folder", numbered, seed=seed).train.batch(7, 8) for seed in (0, 0, 1))
+    first, again, other = (opened("folder", numbered, seed=seed).train.batch(7, 8).levels for seed in (0, 0, 1))
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first, other)
 
 
 def test_processes_share_a_batch_in_order(numbered):
     records = opened("folder", numbered).train
-    slices = [records.batch(3, 12, process, 4) for process in range(4)]
-    np.testing.assert_array_equal(np.concatenate(slices), records.batch(3, 12))
-    np.testing.assert_array_equal(records.resident[records.indices(3, 12)], records.batch(3, 12))
+    slices = [records.batch(3, 12, process, 4).levels for process in range(4)]
+    np.testing.assert_array_equal(np.concatenate(slices), records.batch(3, 12).levels)
+    np.testing.assert_array_equal(records.resident[records.indices(3, 12)], records.batch(3, 12).levels)
 
 
 def test_folder_holds_out_every_tenth_and_labels_by_subfolder(numbered):
@@ -211,7 +211,7 @@ def test_npz_round_trip(tmp_path, resident_mib):
     np.savez(tmp_path / "b.npz", image=images[:5])
     data = opened("npz", tmp_path, train="a", test="b", resident_mib=resident_mib)
     np.testing.assert_array_equal(data.test, images[:5])
-    np.testing.assert_array_equal(as_multiset(data.train.batch(0, 30)), as_multiset(images))
+    np.testing.assert_array_equal(as_multiset(data.train.batch(0, 30).levels), as_multiset(images))
     assert data.test_labels is None
     if resident_mib:
         np.testing.assert_array_equal(data.train_labels, np.arange(30) % 7)

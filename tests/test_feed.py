@@ -21,11 +21,12 @@ def test_a_batch_is_the_same_wherever_the_examples_lie(tmp_path, where):
     records = data.Records(data.Decoded(source, 256, "numbers"), 5, 0 if where == "disk" else 4096)
     of = feed.calls(1, 9, 3)
     found = list(feed.feed(records, 16, of, on_device=where == "device"))
-    assert [len(batches) for batches in found] == [3, 3, 2]
-    for batches, first in zip(found, (1, 4, 7), strict=True):
+    assert [len(batches.levels) for batches in found] == [3, 3, 2]
+    for (batches, y), first in zip(found, (1, 4, 7), strict=True):
         assert batches.sharding.is_equivalent_to(parallel.over_data(1), batches.ndim)
         expected = [images[records.indices(step, 16)] for step in range(first, first + len(batches))]
         np.testing.assert_array_equal(batches, expected)
+        assert y is None
 
 
 def test_a_run_is_the_same_wherever_the_examples_lie(tmp_path, monkeypatch):
@@ -47,7 +48,7 @@ def after(batch, *overrides, steps=3):
     advance = parallel.pmapped(make_step(experiment, optimizer, stream(0, Purpose.STEP)))
     state = init_state(experiment, optimizer, jax.random.key(0))
     for _ in range(steps):
-        state = advance(state, parallel.split(batch[None], axis=1))
+        state = advance(state, data.Batch(parallel.split(batch[None], axis=1)))
     return jax.device_get(state)
 
 

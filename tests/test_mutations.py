@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from experiments import config as configs
 from experiments.by_config import built_arms, judge
+from experiments.data import Batch
 from experiments.errors import ConfigError
 from experiments.failure import lines
 from experiments.main import main
@@ -102,7 +103,8 @@ def trace(experiment):
     optimizer = make_optimizer(config.train)
     state = jax.eval_shape(partial(init_state, experiment, optimizer), jax.random.key(0))
     levels = jnp.uint8 if config.data.levels else jnp.float32
-    batches = jax.ShapeDtypeStruct((2, config.train.batch, *experiment.shape), levels)
+    y = jax.ShapeDtypeStruct((2, config.train.batch), jnp.int32) if experiment.classes else None
+    batches = Batch(jax.ShapeDtypeStruct((2, config.train.batch, *experiment.shape), levels), y)
     after = jax.eval_shape(make_step(experiment, optimizer, stream(config.seed, Purpose.STEP)), state, batches)
     assert jax.tree.map(lambda a: (a.shape, a.dtype), after) == jax.tree.map(lambda a: (a.shape, a.dtype), state)
 

@@ -14,6 +14,7 @@ from experiments import parallel
 from experiments.build import Experiment, build
 from experiments.checkpoint import Checkpoints
 from experiments.checks import part_problems
+from experiments.data import Batch
 from experiments.main import main
 from experiments.schema import Config
 from experiments.state import init_state
@@ -65,7 +66,7 @@ def test_training_lowers_the_loss(overrides):
         return jnp.mean(inverse_density * one(jax.random.split(jax.random.key(2), len(x)), x, t))
 
     advance = jax.jit(make_step(experiment, optimizer, jax.random.key(5)))
-    after = advance(state, jnp.broadcast_to(x_0, (100, *x_0.shape)))
+    after = advance(state, Batch(jnp.broadcast_to(x_0, (100, *x_0.shape))))
     assert (after.step, after.tally.n, after.tally.skipped) == (100, 100, 0)
     assert mean_loss(after.params) < mean_loss(state.params)
 
@@ -75,7 +76,7 @@ def test_a_draw_that_learns_resumes_to_the_last_bit(tmp_path):
     experiment = made("--config.times=loss_aware", "--config.times.n_bins=8")
     optimizer = make_optimizer(experiment.config.train)
     advance = parallel.pmapped(make_step(experiment, optimizer, jax.random.key(5)))
-    batches = parallel.split(np.broadcast_to(points(64), (4, 64, 2)), axis=1)
+    batches = parallel.split(Batch(np.broadcast_to(points(64), (4, 64, 2))), axis=1)
     begin = lambda seed: init_state(experiment, optimizer, jax.random.key(seed))
     with Checkpoints(tmp_path, "a run") as checkpoints:
         checkpoints.save(4, advance(begin(0), batches))

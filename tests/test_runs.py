@@ -11,6 +11,7 @@ import pytest
 from test_experiments import MOONS, TINY, in_root, metrics, run  # noqa: F401
 
 from experiments import parallel
+from experiments.data import Batch
 from experiments.main import main
 from experiments.metrics import Log, rows
 from experiments.state import Tally, named
@@ -248,7 +249,7 @@ def test_a_step_that_is_not_finite_changes_nothing(tmp_path):
     before = jax.device_get(init_state(experiment, optimizer, jax.random.key(0)))
     state = jax.device_put(before, parallel.replicated())
     for i in range(5):
-        state = advance(state, parallel.split(sound, axis=1))
+        state = advance(state, Batch(parallel.split(sound, axis=1)))
         assert (state.step, state.tally.skipped, state.tally.streak) == (min(i + 1, 3),) * 3
     after = jax.device_get(state)
     same = {name: (leaf == named(after)[name]).all() for name, leaf in named(before).items()}

@@ -13,6 +13,7 @@ from test_experiments import DIGITS, MOONS, TINY, in_root, run  # noqa: F401
 from experiments import config as configs
 from experiments import parallel
 from experiments.build import build
+from experiments.data import Batch
 from experiments.randomness import Purpose, stream
 from experiments.schema import Config
 from experiments.state import State, init_state, placement
@@ -43,7 +44,7 @@ def trained(experiment, steps=3) -> State:
     advance = parallel.pmapped(make_step(experiment, optimizer, stream(0, Purpose.STEP)), placement(experiment.config, state))
     rng = np.random.default_rng(0)
     for _ in range(steps):
-        state = advance(state, parallel.split(rng.integers(0, 17, (1, 64, *experiment.shape)).astype(np.uint8), axis=1))
+        state = advance(state, parallel.split(Batch(rng.integers(0, 17, (1, 64, *experiment.shape)).astype(np.uint8)), axis=1))
     return state
 
 
@@ -101,7 +102,7 @@ def test_what_a_step_sends_is_what_docs_scale_counts():
         optimizer = make_optimizer(experiment.config.train)
         state = init_state(experiment, optimizer, jax.random.key(0))
         step = make_step(experiment, optimizer, jax.random.key(0))
-        x = parallel.split(np.zeros((1, 64, 2), np.float32), axis=1)
+        x = parallel.split(Batch(np.zeros((1, 64, 2), np.float32)), axis=1)
         text = parallel.pmapped(step, placement(experiment.config, state)).lower(state, x).compile().as_text()
         sizes = [(leaf.nbytes, leaf.addressable_shards[0].data.nbytes) for leaf in jax.tree.leaves(state.params)]
         gradients, shares = sum(size for size, _ in sizes), sum(size for size, held in sizes if held < size)

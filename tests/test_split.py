@@ -82,9 +82,9 @@ def test_a_host_reads_its_own_rows_alone():
         source = Watched(200)
         records = Records(Decoded(source, 256, "watched"), seed=7, resident_mib=0)
         source.read.clear()  # what was looked at for the shape
-        parts.append(records.batch(5, 24, process, 4)[:, 0, 0, 0])
+        parts.append(records.batch(5, 24, process, 4).levels[:, 0, 0, 0])
         assert sorted(source.read) == sorted(parts[-1])
         seen.append(len(source.read))
     assert seen == [6] * 4
-    whole = Records(Decoded(Watched(200), 256, "watched"), seed=7, resident_mib=0).batch(5, 24)[:, 0, 0, 0]
+    whole = Records(Decoded(Watched(200), 256, "watched"), seed=7, resident_mib=0).batch(5, 24).levels[:, 0, 0, 0]
     np.testing.assert_array_equal(np.concatenate(parts), whole)
