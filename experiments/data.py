@@ -104,10 +104,10 @@ def classed(labels: Any, classes: int, origin: str) -> np.ndarray:
     """Labels as int32, each one of 0 ... classes - 1. DataError where some are not, or there are none."""
     found = _integers([] if labels is None else labels)
     if found is None or not len(found):
-        raise DataError(f"{origin} has examples without a label, and net.classes = {classes} learns from labels")
+        raise DataError(f"data: {origin} has examples without a label, and net.classes = {classes} learns from labels")
     if not 0 <= found.min() <= found.max() < classes:
         span = f"labels from {found.min()} to {found.max()}"
-        raise DataError(f"{origin} has {span}, and those of net.classes = {classes} are from 0 to {classes - 1}")
+        raise DataError(f"data: {origin} has {span}, and those of net.classes = {classes} are from 0 to {classes - 1}")
     return found.astype(np.int32)
 
 

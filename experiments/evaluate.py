@@ -68,7 +68,7 @@ def _quality(experiment: Experiment, label: str, params: Any, real: Yardstick) -
 
     headline, first = measure(sampler.n)
     settings = [dict(zip(sampler.sweep, values, strict=True)) for values in zip(*sampler.sweep.values(), strict=True)]
-    sweep = [measure(int(s.pop("n", sampler.n)), **s)[0] for s in settings]
+    sweep = [s | measure(int(s.get("n", sampler.n)), **{k: v for k, v in s.items() if k != "n"})[0] for s in settings]
     return {"name": label, "label": label.replace("_", " "), **headline, "sweep": sweep}, first
 
 

@@ -45,7 +45,7 @@ def quality_against_nfe(results: dict[str, Any]) -> Figure:
     figure, panels = _figure(len(arms), 1.5 + 3.4 * len(arms), 3.6, sharey=True)
     for panel, arm in zip(panels, arms, strict=True):
         for i, row in enumerate(arm["samplers"]):
-            points = sorted([*row["sweep"], row], key=lambda p: p["nfe"])
+            points = sorted([row, *(p for p in row["sweep"] if "w" not in p)], key=lambda p: p["nfe"])
             panel.errorbar(
                 [p["nfe"] for p in points],
                 [p["frechet"]["mean"] for p in points],
@@ -71,6 +71,31 @@ def quality_against_nfe(results: dict[str, Any]) -> Figure:
         panel.minorticks_off()
     panels[0].set_ylabel(_plain(results["distance"]))
     panels[-1].legend(frameon=False, fontsize=8)
+    return figure
+
+
+def quality_against_w(results: dict[str, Any]) -> Figure:
+    """Accuracy, precision and recall of each sampler against the weight of its guidance: a row a measure, a column an arm."""
+    arms, names = results["arms"], ("accuracy", "precision", "recall")
+    figure = _sheet(1.5 + 3.0 * len(arms), 6.6)
+    panels = figure.subplots(len(names), len(arms), squeeze=False, sharex=True, sharey="row")
+    for column, arm in enumerate(arms):
+        panels[0, column].set_title(_plain(arm["label"]), fontsize=10)
+        panels[-1, column].set_xlabel("guidance weight w")
+        for i, row in enumerate(arm["samplers"]):
+            points = sorted((p for p in row["sweep"] if "w" in p), key=lambda p: p["w"])
+            for panel, name in zip(panels[:, column], names, strict=True):
+                shown = [(p["w"], p[name]["mean"], p[name]["std"]) for p in points if name in p]
+                if shown:
+                    colour, marker = COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]
+                    options = {"color": colour, "marker": marker, "markersize": 4, "linewidth": 1.4, "capsize": 2}
+                    panel.errorbar(*zip(*shown, strict=True), label=_plain(row["label"]), **options)
+    for panel, name in zip(panels[:, 0], names, strict=True):
+        panel.set_ylabel(name)
+    for panel in panels.flat:
+        panel.grid(alpha=0.25)
+        panel.spines[["top", "right"]].set_visible(False)
+    panels[0, -1].legend(frameon=False, fontsize=8)
     return figure
 
 

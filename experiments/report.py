@@ -33,6 +33,8 @@ def write(workdir: Path, results: dict[str, Any], pictures: dict[str, dict[str, 
         "samples": plots.sample_sheet(grids, real, labels),
         "process": plots.process_strip(process, labels),
     }
+    if any("w" in point for arm in results["arms"] for row in arm["samplers"] for point in row["sweep"]):
+        figures["guidance"] = plots.quality_against_w(results)
     for name, figure in figures.items():
         with replacing(workdir / f"{name}.png") as part:
             figure.savefig(part, facecolor="white", bbox_inches="tight", pad_inches=0.1)
@@ -57,6 +59,7 @@ def write(workdir: Path, results: dict[str, Any], pictures: dict[str, dict[str, 
     html = environment.get_template("report.html.jinja").render(
         **results,
         best=_best(results),
+        classified=any("accuracy" in row for arm in results["arms"] for row in arm["samplers"]),
         changed=[[arm["label"], _differences(arm["changes"])] for arm in results["arms"]],
         moving=[labels[arm] for arm in moving],
         images={

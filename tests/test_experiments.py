@@ -107,7 +107,7 @@ def test_a_user_s_sde_and_network_by_name(tmp_path):
         ("--config.train.learning_rate=-1", "train.learning_rate = -1"),
         ("--config.train.learning_rate=nan", "train.learning_rate"),
         ("--config.samplers.a/b.n=3", "samplers.a/b.[key] = 'a/b': value error, it names files"),
-        ("--config.net.classes=3", "has examples without a label, and net.classes = 3 learns from labels"),
+        ("--config.net.classes=3", "data: the held-out data has examples without a label, and net.classes = 3"),
         ("--config.train.batch=12", "train.batch = 12 does not divide over 8 devices: take 8 or 16"),
         ("--config.sde.name=VPSED", "sde: unknown sde_lib name 'VPSED' (did you mean VPSDE?)"),
         ("--config.sde.beta_mx=3", "sde: unknown option beta_mx (did you mean beta_max?)"),
