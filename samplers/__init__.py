@@ -5,13 +5,15 @@ from samplers.grids import arctan_grid, karras_grid, log_snr_grid, quadratic_gri
 from samplers.guidance import classifier, classifier_free, guidance_interval
 from samplers.inpaint import inpaint, resample
 from samplers.langevin import annealed_langevin, langevin
-from samplers.latent import decode, interpolate, slerp
+from samplers.latent import decode, interpolate, sdedit, slerp, translate
 from samplers.likelihood import encode, log_prob
 from samplers.multistep import deis, dpmpp_2m, dpmpp_3m, unipc
 from samplers.ode import heun, probability_flow
+from samplers.progressive import estimates, shared
 from samplers.sde import adaptive_sde, euler_maruyama, reverse_diffusion
 from samplers.singlestep import dpmpp_2s, edm_heun
 from samplers.step import Solution, Step, chain, sample, solve
+from samplers.transfer import check_reach, under
 
 __all__ = [
     "Solution",
@@ -21,6 +23,7 @@ __all__ = [
     "annealed_langevin",
     "arctan_grid",
     "chain",
+    "check_reach",
     "classifier",
     "classifier_free",
     "ddim",
@@ -32,6 +35,7 @@ __all__ = [
     "dpmpp_3m",
     "edm_heun",
     "encode",
+    "estimates",
     "euler_maruyama",
     "guidance_interval",
     "heun",
@@ -46,8 +50,12 @@ __all__ = [
     "resample",
     "reverse_diffusion",
     "sample",
+    "sdedit",
+    "shared",
     "slerp",
     "solve",
+    "translate",
+    "under",
     "unipc",
     "uniform_grid",
 ]

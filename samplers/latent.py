@@ -1,15 +1,16 @@
-"""The flow's latent space: back from x_1 to data, between two latents, and between two examples part of the way to noise."""
+"""What a latent is good for: x_1 of the flow, decoded, turned or decoded by another score; x_t part of the way to noise."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Bool, Float, Int, Key
 
 from samplers.ode import integrate
-from samplers.step import Step, sample
+from samplers.step import Solution, Step, solve
 from sde_lib import draws
 from sde_lib.base import SDE, Count, Event, Positive, Scalar, Score, linear
 
@@ -32,6 +33,41 @@ def decode(
     return integrate(sde.reverse_drift(score, eta=0.0), latent, 1.0, start, rtol, atol, max_steps)[0]
 
 
+class Translation(NamedTuple):
+    """`x` in its new law, the `latent` x_1 on the way there, and the number of score evaluations.
+
+    `gave_up`: whether a solver ran out of steps, and the rest is nan for that reason.
+    """
+
+    x: Event
+    latent: Event
+    nfe: Int[Array, ""]
+    gave_up: Bool[Array, ""]
+
+
+def translate(
+    sde: SDE,
+    source: Score,
+    target: Score,
+    x: Event,
+    *,
+    t_min: float | None = None,
+    rtol: Positive = 1e-4,
+    atol: Positive = 1e-4,
+    max_steps: Count = 2000,
+) -> Translation:
+    """x to t = 1 along the flow of `source`, and back along that of `target`: `decode` of `encode`, without a density.
+
+    A dual diffusion bridge (Su et al. 2023, alg. 1): between Gaussians it is affine, and with one score for both the identity.
+    nan where a solver failed.
+    """
+    start = sde.t_min if t_min is None else t_min
+    there, back = (sde.reverse_drift(score, eta=0.0) for score in (source, target))
+    latent, spent = integrate(there, x, start, 1.0, rtol, atol, max_steps)
+    x, more = integrate(back, latent, 1.0, start, rtol, atol, max_steps)
+    return Translation(x, latent, *spent.and_then(more))
+
+
 def slerp(a: Event, b: Event, w: Scalar, centre: Scalar = 0.0) -> Event:
     """From a (w = 0) to b (w = 1) on the arc about `centre`, lengths linear in w.
 
@@ -50,6 +86,25 @@ def slerp(a: Event, b: Event, w: Scalar, centre: Scalar = 0.0) -> Event:
     return centre + jnp.where(straight, (1 - w) * a + w * b, ((1 - w) * length(a) + w * length(b)) * turned)
 
 
+def sdedit(
+    key: Key[Array, ""],
+    step: Step,
+    sde: SDE,
+    x: Event,
+    grid: Float[Array, " times"],
+    final: Callable[[Event, Scalar], Event] | None = None,
+) -> Solution:
+    """`step` along `grid` from x_t = alpha_t x + sigma_t z at t = grid[0]: what of x outlives the noise of t, made likely anew.
+
+    Meng et al. (2022), alg. 1; t is the strength of the edit. `final` as in `solve`.
+    Raises TypeError for an SDE without alpha and sigma.
+    """
+    linear_sde = linear(sde, "sdedit", "encode, slerp and decode serve any SDE")
+    noise_key, step_key = jax.random.split(key)
+    x_t = linear_sde.perturb(x, draws.normal(noise_key, x.shape, x.dtype), grid[0])
+    return solve(step_key, step, x_t, grid, final)
+
+
 def interpolate(
     key: Key[Array, ""],
     step: Step,
@@ -60,13 +115,11 @@ def interpolate(
     grid: Float[Array, " times"],
     final: Callable[[Event, Scalar], Event] | None = None,
 ) -> Event:
-    """`step` along `grid` from x_t = (1 - w) x_a,t + w x_b,t = alpha_t ((1 - w) x_a + w x_b) + sigma_t z at t = grid[0].
+    """`sdedit` of (1 - w) x_a + w x_b: x_t = (1 - w) x_a,t + w x_b,t at t = grid[0], where the two share their noise z.
 
-    Ho et al. (2020), sec. 4.3, where x_a,t and x_b,t are two draws of q; here they share their noise z, so that x_t is at the
-    noise level of t for every w, and `key` fixes it and the step's for all frames of a pair. `final` as in `sample`.
+    Ho et al. (2020), sec. 4.3, where x_a,t and x_b,t are two draws of q; sharing z, x_t is at the noise level of t for every w,
+    and `key` fixes it and the step's for all frames of a pair. `final` as in `sample`.
     Raises TypeError for an SDE without alpha and sigma.
     """
-    linear_sde = linear(sde, "interpolate", "encode, slerp and decode serve any SDE")
-    noise_key, step_key = jax.random.split(key)
-    x_t = linear_sde.perturb((1 - w) * x_a + w * x_b, draws.normal(noise_key, x_a.shape), grid[0])
-    return sample(step_key, step, x_t, grid, final)[0]
+    sde = linear(sde, "interpolate", "encode, slerp and decode serve any SDE")
+    return sdedit(key, step, sde, (1 - w) * x_a + w * x_b, grid, final).x

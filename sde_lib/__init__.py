@@ -2,7 +2,7 @@
 
 from sde_lib.base import SDE, LinearSDE, Score
 from sde_lib.check import check
-from sde_lib.linear import VESDE, VPSDE, CosineVPSDE, LogLinearVPSDE, SubVPSDE, TableVPSDE, ddpm_table
+from sde_lib.linear import EDMSDE, VESDE, VPSDE, CosineVPSDE, LogLinearVPSDE, SubVPSDE, TableVPSDE, ddpm_table
 
 __all__ = [
     "SDE",
@@ -11,6 +11,7 @@ __all__ = [
     "check",
     "VPSDE",
     "VESDE",
+    "EDMSDE",
     "SubVPSDE",
     "CosineVPSDE",
     "LogLinearVPSDE",

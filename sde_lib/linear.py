@@ -102,6 +102,36 @@ class VESDE(LinearSDE):
 
 
 @flax.struct.dataclass
+class EDMSDE(LinearSDE):
+    """EDM's schedule, sigma(t) = t with time in units of sigma_max: alpha = 1, sigma(t) = sigma_max t, from t_min on.
+
+    Karras et al. (2022), table 1, where alpha is s(t). It differs from `VESDE` by its clock alone. `sigma_min`: the least noise
+    that is asked for, at t_min = sigma_min/sigma_max; `prior_mean` as in `VESDE`.
+    """
+
+    sigma_min: Positive = 0.002
+    sigma_max: Positive = 80.0
+    prior_mean: Scalar = 0.0  # pyright: ignore[reportIncompatibleMethodOverride, reportIncompatibleVariableOverride]
+
+    @property
+    def t_min(self) -> float:
+        """sigma_min/sigma_max."""
+        return self.sigma_min / self.sigma_max  # pyright: ignore[reportReturnType]
+
+    def alpha(self, t: Scalar) -> Scalar:
+        """1."""
+        return jnp.ones_like(t)
+
+    def sigma(self, t: Scalar) -> Scalar:
+        """sigma_max t."""
+        return self.sigma_max * jnp.asarray(t)
+
+    def time_at(self, log_snr: Scalar) -> Scalar:
+        """sigma = e^(-lambda/2), so t = e^(-lambda/2)/sigma_max."""
+        return jnp.exp(-log_snr / 2) / self.sigma_max
+
+
+@flax.struct.dataclass
 class LogLinearVPSDE(LinearSDE):
     """VDM's fixed schedule: lambda(t) falls linearly from log_snr_max to log_snr_min, alpha^2 = sigmoid(lambda) = 1 - sigma^2.
 

@@ -32,7 +32,7 @@ from experiments.sources import open_sources
 from experiments.tiny import tiny
 from losses import loss_aware
 from samplers import ancestral, chain, ddim, encode, inpaint, langevin, probability_flow, resample, solve, uniform_grid
-from sde_lib import SDE, VESDE, VPSDE, CosineVPSDE, LogLinearVPSDE, Score, SubVPSDE, check, ddpm_table
+from sde_lib import EDMSDE, SDE, VESDE, VPSDE, CosineVPSDE, LogLinearVPSDE, Score, SubVPSDE, check, ddpm_table
 
 ROOT = Path(__file__).parent.parent
 
@@ -191,6 +191,7 @@ SPACES = {
     "VPSDE": st.builds(VPSDE, number(2**-10, 5), number(5, 40)),
     "SubVPSDE": st.builds(SubVPSDE, number(2**-10, 5), number(5, 40)),
     "VESDE": st.builds(VESDE, number(2**-13, 1), number(2, 2**20)),
+    "EDMSDE": st.builds(EDMSDE, number(2**-13, 1), number(2, 2**20)),
     "LogLinearVPSDE": st.builds(LogLinearVPSDE, number(2, 25), number(-25, -1)),
     "CosineVPSDE": st.builds(CosineVPSDE, number(0, 0.125), number(0.5, 0.9921875)),
     "TableVPSDE": st.builds(lambda first, last: ddpm_table(50, first, last), number(2**-14, 2**-7), number(2**-6, 0.5)),

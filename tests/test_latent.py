@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from oracle import GAUSSIAN, MIXTURE
+from every import traced
+from oracle import GAUSSIAN, MIXTURE, Mixture
 from PIL import Image
 from test_experiments import MOONS, in_root, run  # noqa: F401
 from test_sde_lib import Nonlinear
@@ -16,7 +17,19 @@ from experiments.build import build
 from experiments.errors import ConfigError
 from experiments.interpolate import interpolated
 from experiments.schema import Config
-from samplers import ancestral, decode, encode, interpolate, sample, slerp, uniform_grid
+from samplers import (
+    ancestral,
+    decode,
+    dpmpp_2m,
+    encode,
+    interpolate,
+    log_snr_grid,
+    sample,
+    sdedit,
+    slerp,
+    translate,
+    uniform_grid,
+)
 from samplers.step import stateless
 from sde_lib import VESDE, VPSDE, TableVPSDE, draws
 
@@ -120,6 +133,81 @@ def test_interpolation_of_an_sde_that_is_not_linear_is_refused():
         interpolate(
             jax.random.key(0), ancestral(VPSDE(), lambda x, t: x), Nonlinear(), jnp.ones(2), jnp.ones(2), 0.5, jnp.ones(2)
         )
+
+
+def by_ancestral(sde, t):
+    """Fine steps, and the moments of the law that exact ones would have: m + K alpha (x - m), K^2 sigma^2 + v."""
+    gain, variance = posterior_of_the_gaussian(sde, t)
+    mean = lambda x: GAUSSIAN.means[0] + gain * sde.alpha(t) * (x - GAUSSIAN.means[0])
+    return ancestral(sde, GAUSSIAN.score(sde)), mean, (gain * sde.sigma(t)) ** 2 + variance
+
+
+def by_flow(sde, t):
+    """Solved tightly; the flow is m + s/S (x_t - alpha m), with S the deviation of x_t."""
+    slope = GAUSSIAN.std / jnp.sqrt((sde.alpha(t) * GAUSSIAN.std) ** 2 + sde.sigma(t) ** 2)
+    mean = lambda x: GAUSSIAN.means[0] + slope * sde.alpha(t) * (x - GAUSSIAN.means[0])
+    return dpmpp_2m(sde, GAUSSIAN.score(sde)), mean, (slope * sde.sigma(t)) ** 2
+
+
+def posterior_of_the_gaussian(sde, t):
+    """K and v of p(x_0 | x_t) = N(m + K (x_t - alpha m), v I)."""
+    total = (sde.alpha(t) * GAUSSIAN.std) ** 2 + sde.sigma(t) ** 2
+    return sde.alpha(t) * GAUSSIAN.std**2 / total, (GAUSSIAN.std * sde.sigma(t)) ** 2 / total
+
+
+@pytest.mark.parametrize("exact", [by_ancestral, by_flow])
+@pytest.mark.parametrize("t", [0.15, 0.4])
+def test_the_law_of_an_edit_is_known_for_a_gaussian(exact, t):
+    """Given x, of noise and step together: mean and covariance to 4.5 standard errors, and 1 % for the steps."""
+    sde, x, n = VPSDE(), jnp.array([2.0, 1.0]), 8000
+    step, mean, variance = exact(sde, t)
+    grid = log_snr_grid(sde, 300, 1e-5)
+    grid = jnp.concatenate([jnp.array([t]), grid[grid < t]])
+    edits = np.asarray(jax.vmap(lambda key: sdedit(key, step, sde, x, grid).x)(jax.random.split(jax.random.key(0), n)))
+    std = float(jnp.sqrt(variance))
+    np.testing.assert_allclose(edits.mean(0), mean(x), atol=4.5 * std / np.sqrt(n) + 0.01 * std)
+    np.testing.assert_allclose(np.cov(edits.T), std**2 * np.eye(2), atol=std**2 * (4.5 * np.sqrt(2 / n) + 0.01))
+
+
+def test_an_interpolation_is_an_edit_of_the_mixed_example():
+    sde, (a, b) = VPSDE(), jnp.array([[1.0, 0.0], [0.0, 2.0]])
+    step, grid, key = ancestral(sde, MIXTURE.score(sde)), 0.4 * uniform_grid(sde, 5), jax.random.key(1)
+    mixed = sdedit(key, step, sde, 0.25 * a + 0.75 * b, grid).x
+    np.testing.assert_array_equal(interpolate(key, step, sde, a, b, 0.75, grid), mixed)
+
+
+def test_the_translation_between_gaussians_is_affine():
+    """x - alpha m over the deviation of x_t stays along either flow; at t = 1 the latent is both's."""
+    sde, x = VPSDE(0.1, 8.0), jnp.array([0.9, -0.3])
+    other = Mixture(jnp.array([[-1.5, 2.0]]), 0.3, jnp.ones(1))
+    deviation = lambda law, t: jnp.sqrt((sde.alpha(t) * law.std) ** 2 + sde.sigma(t) ** 2)
+    alpha_0, alpha_1 = sde.alpha(sde.t_min), sde.alpha(1.0)
+    slope = lambda law: deviation(law, 1.0) / deviation(law, sde.t_min)
+    latent = alpha_1 * GAUSSIAN.means[0] + slope(GAUSSIAN) * (x - alpha_0 * GAUSSIAN.means[0])
+    there = alpha_0 * other.means[0] + (latent - alpha_1 * other.means[0]) / slope(other)
+    got = translate(sde, GAUSSIAN.score(sde), other.score(sde), x, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(got.latent, latent, atol=1e-3)
+    np.testing.assert_allclose(got.x, there, atol=1e-3)
+
+
+@jax.jit
+def translated_into_itself(sde, xs):
+    """By the mixture's score there and back."""
+    score = MIXTURE.score(sde)
+    return jax.vmap(lambda x: translate(sde, score, score, x, t_min=1e-3, rtol=1e-5, atol=1e-5))(xs)
+
+
+def test_a_translation_into_the_same_law_is_the_identity(sde):
+    xs = jax.vmap(MIXTURE.sample)(jax.random.split(jax.random.key(0), 8))
+    got = translated_into_itself(traced(sde), xs)
+    assert float(jnp.abs(got.latent - xs).max()) > 0.1
+    np.testing.assert_allclose(got.x, xs, atol=2e-2 if isinstance(sde, TableVPSDE) else 5e-3)  # its drift has kinks
+    assert (got.nfe > 20).all()
+
+
+def test_sdedit_of_an_sde_that_is_not_linear_is_refused():
+    with pytest.raises(TypeError, match="sdedit needs alpha"):
+        sdedit(jax.random.key(0), ancestral(VPSDE(), lambda x, t: x), Nonlinear(), jnp.ones(2), jnp.ones(2))
 
 
 SMALL = ["--config.interpolate.pairs=3", "--config.interpolate.frames=3", "--config.train.steps=4"]
