@@ -35,10 +35,10 @@ def coarse(factor: Count) -> Projection:
         height, width = x.shape[:2]
         fit = [f for f in range(1, math.gcd(height, width) + 1) if height % f == 0 and width % f == 0]
         if factor not in fit:
-            nearest = [*[f for f in fit if f < factor][-1:], *[f for f in fit if f > factor][:1]]
+            near = [str(f) for f in ([f for f in fit if f < factor][-1:] + [f for f in fit if f > factor][:1])]
             raise ValueError(
-                f"coarse({factor}): blocks of {factor} x {factor} do not fill {height} x {width}; those of the nearest sizes, "
-                f"{' and '.join(map(str, nearest))}, do"
+                f"coarse({factor}): blocks of {factor} x {factor} do not fill {height} x {width}; those of the nearest "
+                f"{'sizes' if len(near) > 1 else 'size'}, {' and '.join(near)}, do"
             )
         blocks = x.reshape(height // factor, factor, width // factor, factor, *x.shape[2:])
         return jnp.broadcast_to(blocks.mean((1, 3), keepdims=True), blocks.shape).reshape(x.shape)
