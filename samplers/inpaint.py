@@ -15,10 +15,10 @@ from sde_lib.base import SDE, Count, Event, linear
 def inpaint(step: Step, sde: SDE, known: Event, observed: Bool[Array, "..."] | Projection) -> Step:
     """`step` from t to s, then x_s <- x_s + P(alpha_s known + sigma_s z - x_s): P x_s is a draw of p(P x_s | x_0 = known).
 
-    `observed` is P, an orthogonal projection: `grey` makes this colorization, `coarse(factor)` super-resolution. Or it is a mask,
-    true where x is known: P x = mask x. A mask broadcasts over the event, and what `known` holds outside of it is not read. Of a
-    P only P known is. `step` moves all the way to s: a predictor or a whole chain, not the corrector in one. P x_s agrees with
-    P known to sigma_s, and exactly where that is 0. What is unknown meets what is known in the next score only, which is late:
+    `observed` is P, an orthogonal projection: with `grey` this is colorization, with `coarse(factor)` super-resolution. Or it
+    is a mask, true where x is known, for P x = mask x: it broadcasts over the event, and what `known` holds outside of it is
+    not read. `step` moves all the way to s: a predictor or a whole chain, not the corrector in one. P x_s agrees with P known
+    to sigma_s, and exactly where that is 0. What is unknown meets what is known in the next score only, which is late:
     `resample` mends that. Song et al. (2021), app. I.2.
 
     Raises TypeError for an SDE without alpha and sigma.

@@ -11,6 +11,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from samplers.guidance import classifier
@@ -79,7 +80,9 @@ def dps(step: Step, sde: SDE, score: Score, A: Measurement, y: Measured, zeta: N
         x, memory = step.update(key, x, memory, t, s)
         return x - zeta * gradient, memory
 
-    return step._replace(update=update, nfe=(lambda memory, n: step.count(memory, n) + n) if callable(step.nfe) else step.nfe + 1)
+    return step._replace(
+        update=update, nfe=(lambda memory, n: step.count(memory, n) + n) if callable(step.nfe) else step.nfe + 1
+    )
 
 
 def _residual(A: Measurement, y: Measured, x_0: Event) -> Measured:
@@ -101,7 +104,7 @@ def _spectrum(A: Measurement, y: Measured, shape: tuple[int, ...]) -> tuple[Call
         _residual(A, y, zero)
         _, transpose = jax.vjp(A, zero)
         of_x, once = A(x), A(transpose(u)[0])
-        if not isinstance(once, jax.core.Tracer):
+        if not isinstance(once, Tracer):
             if not jnp.allclose(of_x, jax.jvp(A, (zero,), (x,))[1], rtol=0, atol=1e-3 * float(jnp.abs(of_x).max())):
                 raise ValueError("pi_gdm needs a linear A, and here A x is not what its derivative at 0 says; dps takes any A")
             twice = A(transpose(once)[0])

@@ -1,4 +1,4 @@
-"""Data whose score, density and samples are exact under every linear SDE: a mixture of isotropic Gaussians, and any Gaussian."""
+"""Data whose score, density and samples are exact under every linear SDE: mixtures of isotropic Gaussians, any Gaussian."""
 
 from __future__ import annotations
 

@@ -137,7 +137,9 @@ def test_a_projection_is_a_mask_in_its_own_basis(noiseless, P, shape):
     assert float(jnp.abs(expected - known).max()) > 0.1
 
 
-MIXED = Mixture(jnp.array([[1.0, 0.0, -0.4, 0.2], [-0.6, 0.3, 1.2, -0.5], [-0.5, -0.5, -0.8, -0.6]]), 0.3, jnp.array([0.3, 0.3, 0.4]))
+MIXED = Mixture(
+    jnp.array([[1.0, 0.0, -0.4, 0.2], [-0.6, 0.3, 1.2, -0.5], [-0.5, -0.5, -0.8, -0.6]]), 0.3, jnp.array([0.3, 0.3, 0.4])
+)
 
 
 @pytest.mark.parametrize(
