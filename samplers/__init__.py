@@ -4,20 +4,20 @@ from samplers.ancestral import ancestral, ddim, ddim_inversion
 from samplers.grids import arctan_grid, karras_grid, log_snr_grid, quadratic_grid, uniform_grid
 from samplers.guidance import classifier, classifier_free, guidance_interval
 from samplers.inpaint import inpaint, resample
+from samplers.inverse import dps, pi_gdm
 from samplers.langevin import annealed_langevin, langevin
 from samplers.latent import decode, interpolate, sdedit, slerp, translate
 from samplers.likelihood import encode, log_prob
 from samplers.multistep import deis, dpmpp_2m, dpmpp_3m, unipc
 from samplers.ode import heun, probability_flow
 from samplers.progressive import estimates, shared
+from samplers.projections import coarse, grey
 from samplers.sde import adaptive_sde, euler_maruyama, reverse_diffusion
 from samplers.singlestep import dpmpp_2s, edm_heun
 from samplers.step import Solution, Step, chain, sample, solve
 from samplers.transfer import check_reach, under
 
 __all__ = [
-    "Solution",
-    "Step",
     "adaptive_sde",
     "ancestral",
     "annealed_langevin",
@@ -26,6 +26,7 @@ __all__ = [
     "check_reach",
     "classifier",
     "classifier_free",
+    "coarse",
     "ddim",
     "ddim_inversion",
     "decode",
@@ -33,10 +34,12 @@ __all__ = [
     "dpmpp_2m",
     "dpmpp_2s",
     "dpmpp_3m",
+    "dps",
     "edm_heun",
     "encode",
     "estimates",
     "euler_maruyama",
+    "grey",
     "guidance_interval",
     "heun",
     "inpaint",
@@ -45,6 +48,7 @@ __all__ = [
     "langevin",
     "log_prob",
     "log_snr_grid",
+    "pi_gdm",
     "probability_flow",
     "quadratic_grid",
     "resample",
@@ -56,6 +60,8 @@ __all__ = [
     "solve",
     "translate",
     "under",
-    "unipc",
     "uniform_grid",
+    "unipc",
+    "Solution",
+    "Step",
 ]

@@ -1,4 +1,4 @@
-"""Inpainting: functions Step -> Step, so that every sampler fills in what is missing around what is known."""
+"""Inpainting and its like: functions Step -> Step, so that every sampler fills in what is missing around what is known."""
 
 from __future__ import annotations
 
@@ -6,17 +6,20 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool
 
+from samplers.projections import Projection
 from samplers.step import Step
 from sde_lib import draws
 from sde_lib.base import SDE, Count, Event, linear
 
 
-def inpaint(step: Step, sde: SDE, known: Event, mask: Bool[Array, "..."]) -> Step:
-    """`step` from t to s, then x_s <- alpha_s known + sigma_s z, a draw of p(x_s | x_0), where `mask` is true.
+def inpaint(step: Step, sde: SDE, known: Event, observed: Bool[Array, "..."] | Projection) -> Step:
+    """`step` from t to s, then x_s <- x_s + P(alpha_s known + sigma_s z - x_s): P x_s is a draw of p(P x_s | x_0 = known).
 
-    `mask` broadcasts over the event; what `known` holds outside of it is not read. `step` moves all the way to s: a predictor
-    or a whole chain, not the corrector in one. x_s agrees with `known` to sigma_s, and exactly where that is 0. What is
-    unknown meets what is known in the next score only, which is late: `resample` mends that. Song et al. (2021), app. I.2.
+    `observed` is P, an orthogonal projection: with `grey` this is colorization, with `coarse(factor)` super-resolution. Or it
+    is a mask, true where x is known, for P x = mask x: it broadcasts over the event, and what `known` holds outside of it is
+    not read. `step` moves all the way to s: a predictor or a whole chain, not the corrector in one. P x_s agrees with P known
+    to sigma_s, and exactly where that is 0. What is unknown meets what is known in the next score only, which is late:
+    `resample` mends that. Song et al. (2021), app. I.2.
 
     Raises TypeError for an SDE without alpha and sigma.
     """
@@ -25,7 +28,8 @@ def inpaint(step: Step, sde: SDE, known: Event, mask: Bool[Array, "..."]) -> Ste
     def update(key, x, memory, t, s):
         step_key, known_key = jax.random.split(key)
         x, memory = step.update(step_key, x, memory, t, s)
-        return jnp.where(mask, sde.perturb(known, draws.normal(known_key, x.shape, x.dtype), s), x), memory
+        known_s = sde.perturb(known, draws.normal(known_key, x.shape, x.dtype), s)
+        return x + observed(known_s - x) if callable(observed) else jnp.where(observed, known_s, x), memory
 
     return step._replace(update=update)
 

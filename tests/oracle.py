@@ -1,4 +1,4 @@
-"""Data whose score, density and samples are exact under every linear SDE: a mixture of isotropic Gaussians."""
+"""Data whose score, density and samples are exact under every linear SDE: mixtures of isotropic Gaussians, any Gaussian."""
 
 from __future__ import annotations
 
@@ -34,6 +34,26 @@ class Mixture:
         which, noise = jax.random.split(key)
         mean = self.means[jax.random.choice(which, len(self.weights), p=self.weights)]
         return mean + self.std * jax.random.normal(noise, mean.shape)
+
+
+@dataclass(frozen=True)
+class Normal:
+    """N(mean [d], covariance [d, d])."""
+
+    mean: jax.Array
+    covariance: jax.Array
+
+    def score(self, sde: LinearSDE):
+        """-(alpha^2 C + sigma^2 I)^-1 (x - alpha m)."""
+        I = jnp.eye(len(self.mean))
+        return lambda x, t: (
+            -jnp.linalg.solve(sde.alpha(t) ** 2 * self.covariance + sde.sigma(t) ** 2 * I, x - sde.alpha(t) * self.mean)
+        )
+
+    def given(self, A: jax.Array, y: jax.Array, std: float) -> Normal:
+        """The law of x given y = A x + std n: K = C A^T (A C A^T + std^2 I)^+, N(m + K (y - A m), C - K A C)."""
+        K = self.covariance @ A.T @ jnp.linalg.pinv(A @ self.covariance @ A.T + std**2 * jnp.eye(len(A)), hermitian=True)
+        return Normal(self.mean + K @ (y - A @ self.mean), self.covariance - K @ A @ self.covariance)
 
 
 GAUSSIAN = Mixture(jnp.array([[0.5, -1.0]]), 0.7, jnp.ones(1))

@@ -1,4 +1,4 @@
-"""Inpainting of correlated Gaussian data, whose conditional laws are known, with its exact score."""
+"""Inpainting and its like of Gaussians and mixtures, whose conditional laws are known, with their exact scores."""
 
 from itertools import pairwise
 
@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from every import traced
+from oracle import Mixture, Normal
 from test_sde_lib import Nonlinear
 
 from samplers import (
@@ -14,8 +15,10 @@ from samplers import (
     ancestral,
     chain,
     classifier,
+    coarse,
     dpmpp_2m,
     dpmpp_2s,
+    grey,
     inpaint,
     langevin,
     log_snr_grid,
@@ -24,7 +27,7 @@ from samplers import (
     unipc,
 )
 from samplers.step import stateless
-from sde_lib import VPSDE, draws
+from sde_lib import VESDE, VPSDE, draws
 
 MEAN = jnp.array([0.5, -0.3, 1.0])
 COVARIANCE = jnp.array([[1.0, 0.6, 0.0], [0.6, 0.5, 0.0], [0.0, 0.0, 0.3]])
@@ -33,11 +36,7 @@ KNOWN, MASK = jnp.array([2.0, jnp.nan, jnp.nan]), jnp.array([True, False, False]
 CONDITIONAL = MEAN[1] + COVARIANCE[1, 0] / COVARIANCE[0, 0] * (KNOWN[0] - MEAN[0])
 
 
-def score(sde, covariance=COVARIANCE):
-    """-(alpha^2 C + sigma^2 I)^-1 (x - alpha m)."""
-    return lambda x, t: (
-        -jnp.linalg.solve(sde.alpha(t) ** 2 * covariance + sde.sigma(t) ** 2 * jnp.eye(3), x - sde.alpha(t) * MEAN)
-    )
+score = Normal(MEAN, COVARIANCE).score
 
 
 @jax.jit
@@ -117,6 +116,65 @@ def test_guidance_by_the_measurement_needs_no_resampling(noiseless):
     step = ancestral(sde, classifier(score(sde), log_prob_known))
     end = jax.jit(lambda x: solve(jax.random.key(0), step, x, grid).x)(jnp.zeros(3))
     np.testing.assert_allclose(end, jnp.array([KNOWN[0], CONDITIONAL, MEAN[2]]), atol=0.02)
+
+
+@pytest.mark.parametrize(("P", "shape"), [(grey, (1, 2, 3)), (coarse(2), (2, 4, 1))], ids=["grey", "coarse"])
+def test_a_projection_is_a_mask_in_its_own_basis(noiseless, P, shape):
+    """With P = Q diag(0, .., 1) Q^T: the path of x around P known is Q times that of u = Q^T x around a mask of u."""
+    sde, size = VPSDE(), int(np.prod(shape))
+    seen, Q = jnp.linalg.eigh(jax.vmap(lambda x: P(x.reshape(shape)).ravel())(jnp.eye(size)))
+    root = jax.random.normal(jax.random.key(0), (size, size)) / np.sqrt(size)
+    mean, known, x = jax.random.normal(jax.random.key(1), (3, size))
+    of_x = Normal(mean, root @ root.T).score(sde)
+    by_projection = resample(
+        inpaint(ancestral(sde, lambda x, t: of_x(x.ravel(), t).reshape(shape)), sde, known.reshape(shape), P), sde, 2
+    )
+    by_mask = resample(inpaint(ancestral(sde, lambda u, t: Q.T @ of_x(Q @ u, t)), sde, Q.T @ known, seen > 0.5), sde, 2)
+    end = lambda step, x: jax.jit(lambda x: solve(jax.random.key(0), step, x, log_snr_grid(sde, 10, 1e-3)).x)(x)
+    got, expected = end(by_projection, x.reshape(shape)).ravel(), Q @ end(by_mask, Q.T @ x)
+    np.testing.assert_allclose(got, expected, atol=2e-5)
+    assert 0 < int((seen > 0.5).sum()) < size
+    assert float(jnp.abs(expected - known).max()) > 0.1
+
+
+MIXED = Mixture(
+    jnp.array([[1.0, 0.0, -0.4, 0.2], [-0.6, 0.3, 1.2, -0.5], [-0.5, -0.5, -0.8, -0.6]]), 0.3, jnp.array([0.3, 0.3, 0.4])
+)
+
+
+@pytest.mark.parametrize(
+    ("sde", "P", "shape"), [(VPSDE(), grey, (1, 1, 4)), (VESDE(), coarse(2), (2, 2, 1))], ids=["grey", "coarse"]
+)
+def test_what_a_projection_leaves_out_has_its_conditional_law(sde, P, shape):
+    """Mean and covariance of a mixture given P x, of which P x chooses the components and fixes its own part.
+
+    p(k | P x) ~ w_k e^(-|P (x - m_k)|^2/(2 std^2)), and what is left is N((I - P) m_k, std^2 (I - P)). Replacing alone is at
+    0.1 of the covariance.
+    """
+    flat, known = lambda x: P(x.reshape(shape)).ravel(), jnp.full(4, 0.2)
+    gaps = jax.vmap(flat)(known - MIXED.means)
+    share = jax.nn.softmax(jnp.log(MIXED.weights) - (gaps**2).sum(1) / (2 * MIXED.std**2))
+    centres = MIXED.means + gaps
+    mean = share @ centres
+    left = jnp.eye(4) - jax.vmap(flat)(jnp.eye(4))
+    covariance = jnp.einsum("k,ki,kj->ij", share, centres - mean, centres - mean) + MIXED.std**2 * left
+    exact, grid = MIXED.score(sde), log_snr_grid(sde, 40, max(sde.t_min, 1e-3))
+
+    def errors(repeats):
+        step = ancestral(sde, lambda x, t: exact(x.ravel(), t).reshape(shape))
+        step = resample(inpaint(step, sde, known.reshape(shape), P), sde, repeats)
+
+        def one(key):
+            prior_key, step_key = jax.random.split(key)
+            return solve(step_key, step, sde.prior_sample(prior_key, shape), grid).x.ravel()
+
+        x = np.asarray(jax.jit(jax.vmap(one))(jax.random.split(jax.random.key(0), 3000)))
+        return np.abs(x.mean(0) - mean).max(), np.abs(np.cov(x.T) - covariance).max()
+
+    of_mean, of_covariance = errors(8)
+    assert of_mean < 0.05
+    assert of_covariance < 0.03
+    assert errors(1)[1] > 0.08
 
 
 N = 20_000
