@@ -102,20 +102,29 @@ class Experiment(NamedTuple):
         A step that takes a variance v, and is told none, gets the learned one where there is one.
         """
         score = self._guided(sampler, params, y, {"w": swept.pop("w")} if "w" in swept else {})
-        make = STEP.find(sampler.step.name)
+        make, sde = STEP.find(sampler.step.name), self.sde_of(sampler)
         learned = self.learned(params, y) if "v" in parameters(make) else {}
-        step = made(STEP, sampler.step.name, make(self.sde, score, **(learned | sampler.step.options | swept)))
+        if sampler.sde is not None:
+            if learned and "v" not in sampler.step.options:
+                raise ValueError("the learned variance is of the SDE of training: give the step a v, as step.v = 0.0")
+            score, learned = samplers.under(self.sde, score, sde), {}
+        step = made(STEP, sampler.step.name, make(sde, score, **(learned | sampler.step.options | swept)))
         if sampler.corrector is not None:
-            step = samplers.chain(STEP.find(sampler.corrector.name)(self.sde, score, **sampler.corrector.options), step)
-        return Reverse(self.sde, score, step, partial(self.sde.denoise, score) if sampler.denoise else None)
+            step = samplers.chain(STEP.find(sampler.corrector.name)(sde, score, **sampler.corrector.options), step)
+        return Reverse(sde, score, step, partial(sde.denoise, score) if sampler.denoise else None)
 
     def step(self, sampler: Sampler, params: Any, y: Any = None, **swept: Any) -> samplers.Step:
         """The step of `reverse`."""
         return self.reverse(sampler, params, y, **swept).step
 
+    def sde_of(self, sampler: Sampler) -> sde_lib.LinearSDE:
+        """The SDE that the sampler is on."""
+        named = sampler.sde
+        return self.sde if named is None else made(SDE, named.name, SDE.find(named.name)(**named.options))
+
     def grid(self, sampler: Sampler, n: int) -> jax.Array:
         """The sampler's grid of n steps."""
-        return GRID.find(sampler.grid.name)(self.sde, n, **sampler.grid.options)
+        return GRID.find(sampler.grid.name)(self.sde_of(sampler), n, **sampler.grid.options)
 
     def labels(self, sampler: Sampler, n: int) -> np.ndarray | None:
         """The label of each of n samples, as `sample.label` says; None where neither the network nor a guide knows of any."""

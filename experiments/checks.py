@@ -47,7 +47,7 @@ PARTS = {
     "weight": WEIGHT,
     "times": TIMES,
 }
-SAMPLER_PARTS = {"step": STEP, "corrector": STEP, "grid": GRID, "guidance": GUIDANCE}
+SAMPLER_PARTS = {"sde": SDE, "step": STEP, "corrector": STEP, "grid": GRID, "guidance": GUIDANCE}
 Problems = list[str]
 
 
@@ -150,8 +150,15 @@ def sampler_problems(known: Experiment, label: str, sampler: Sampler) -> Problem
     where = f"samplers.{label}"
     labels = known.labels(sampler, 1)
     y = None if labels is None else labels[0]
+    if sampler.sde is not None:
+        attempt(problems, f"{where}.sde", lambda: sde_lib.check(known.sde_of(sampler)))
+        if problems:
+            return problems
     step = attempt(problems, where, lambda: known.step(sampler, None, y))
     grid = attempt(problems, f"{where}.grid", lambda: _falling(known, sampler))
+    if sampler.sde is not None and grid is not None:
+        least = known.config.times.options.get("t_min")
+        attempt(problems, f"{where}.sde", lambda: samplers.check_reach(known.sde, known.sde_of(sampler), grid, least))
     if step is not None and isinstance(known.sde, sde_lib.LinearSDE):  # no network has the score of another
         attempt(problems, where, lambda: _check_parts(known, sampler, y))
         if grid is not None and not problems:
@@ -195,14 +202,15 @@ def _reads_s(step: samplers.Step, shape: tuple[int, ...]) -> bool:
 
 def _check_end(known: Experiment, sampler: Sampler, step: samplers.Step, grid: np.ndarray) -> None:
     """Where the grid ends at sigma = 0, and a score is infinite, none is asked for: ones are taken there."""
-    if known.sde.sigma(grid[-1]) > 0:
+    sde = known.sde_of(sampler)
+    if sde.sigma(grid[-1]) > 0:
         return
     where = f"the score is infinite at t = {grid[-1]:g}, where sigma = 0"
     if sampler.denoise:
         raise ValueError(f"{where}, and denoise asks for it; take denoise = False, or end the grid above")
     solved = jax.vmap(lambda x: samplers.solve(jax.random.key(0), step, x, jnp.asarray(grid)).x, axis_name="batch")
     if not jnp.isfinite(solved(jnp.ones((1, *known.shape)))).all():
-        end = f"end the grid above, as at its default t_min = {known.sde.t_min:g}"
+        end = f"end the grid above, as at its default t_min = {sde.t_min:g}"
         raise ValueError(f"{where}, and {sampler.step.name} asks for it; {end}, or take deis")
 
 

@@ -130,7 +130,8 @@ def reverse_process(
         prior_key, step_key = jax.random.split(key)
         sde, score, *_ = experiment.reverse(sampler, params, y)
         x_1 = sde.prior_sample(prior_key, experiment.shape)
-        solution = solve(step_key, ancestral(sde, score, **experiment.learned(params, y)), x_1, grid)
+        learned = experiment.learned(params, y) if sampler.sde is None else {}
+        solution = solve(step_key, ancestral(sde, score, **learned), x_1, grid)
         path = jnp.concatenate([x_1[None], solution.path])
         shown = jnp.round(jnp.linspace(0, sampler.n, snapshots)).astype(int)
         scale = jax.vmap(lambda t: jnp.hypot(sde.alpha(t), sde.sigma(t)))(grid[shown])

@@ -48,7 +48,7 @@ def interpolated(experiment: Experiment, params: Any, test: np.ndarray) -> dict[
         latent_a, latent_b = (encode(sde, score, x, key=key, **tolerance).latent for x in (x_a, x_b))
         by_flow = lambda w: decode(sde, score, slerp(latent_a, latent_b, w, sde.prior_mean), **tolerance)
         reverse = experiment.reverse(sampler, params)
-        from_t = lambda w: interpolate(key, reverse.step, sde, x_a, x_b, w, grid, reverse.final)
+        from_t = lambda w: interpolate(key, reverse.step, reverse.sde, x_a, x_b, w, grid, reverse.final)
         weights = jnp.linspace(0.0, 1.0, config.frames)
         frames = jax.vmap(by_flow)(weights), jax.vmap(from_t)(weights)
         return tuple((scaler.decode(x), jnp.isfinite(x).reshape(len(x), -1).all(1)) for x in frames)

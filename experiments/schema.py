@@ -119,13 +119,15 @@ MOST_STEPS = 100_000
 
 class Sampler(Strict):
     """`step` on `grid` with `n` steps, after `corrector` at each, with a last Tweedie denoise or without; by a score that
-    `guidance` changes (see `experiments.guidance`).
+    `guidance` changes (see `experiments.guidance`). On `sde` in the place of the one that the network was trained on: any of
+    which the grid stays within the noise levels of that.
 
     `sweep`: further settings for quality against NFE, as values of "n", of options of the step, or of the guidance's "w", all
     of one length.
     """
 
     step: Named
+    sde: Named | None = None
     corrector: Named | None = None
     guidance: Named | None = None
     grid: Named

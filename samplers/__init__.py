@@ -18,6 +18,8 @@ from samplers.step import Solution, Step, chain, sample, solve
 from samplers.transfer import check_reach, under
 
 __all__ = [
+    "Solution",
+    "Step",
     "adaptive_sde",
     "ancestral",
     "annealed_langevin",
@@ -62,6 +64,4 @@ __all__ = [
     "under",
     "uniform_grid",
     "unipc",
-    "Solution",
-    "Step",
 ]
