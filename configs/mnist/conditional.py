@@ -1,6 +1,6 @@
 """Class-conditional DDPM, NCSN and sub-VP on MNIST, small: quality against the weight of classifier-free guidance.
 
-python -m experiments compare --config=configs/mnist/conditional.py --workdir=runs/mnist_conditional --config.data.data_dir=FOLDER
+python -m experiments compare --config=configs/mnist/conditional.py --workdir=runs/mnist_guided --config.data.data_dir=FOLDER
 
 Three quarters of an hour on two cores.
 """
