@@ -56,7 +56,7 @@ def pi_gdm(
         alpha2, sigma2 = sde.alpha(t) ** 2, sde.sigma(t) ** 2
         variance = sigma2 * v / (alpha2 * v + sigma2) * s2 + std**2
         r = rotate(_residual(A, y, sde.denoise(score, x, t)))
-        return -jnp.sum(jnp.where(s2 > 0, r**2, 0) / jnp.where(s2 > 0, variance, 1)) / 2
+        return -jnp.sum(r**2 / jnp.where(s2 > 0, variance, 1)) / 2
 
     return classifier(score, log_prob_y)
 
