@@ -2,13 +2,13 @@
 
 python -m benchmarks.inverse --out runs/inverse [--steps 50 200 1000] [--samples 512]
 
-The data are N(m, C), with the mean and covariance of scikit-learn's 8 x 8 digits in [-1, 1]: the law of x_t is known, so that no
-network errs, and so is that of x_0 given y. Samples are by `ancestral`, DDPM's step and that of both papers, on `log_snr_grid`.
+The data are N(m, C), with the mean and covariance of scikit-learn's 8 x 8 digits in [-1, 1]: the law of x_t is known, so that
+no network errs, and so is that of x_0 given y. Samples are by `ancestral`, DDPM's step, which is theirs, on a log-SNR grid.
 
-The error of their mean is its distance in deviations of the posterior, (tr S)^(1/2); that of their covariance, its distance over
-|S|, both Frobenius. Beside them stand those of the exact posterior score by the same steps, which are the step's own, of as many
-exact samples, which are chance, and of the data without y. DPS is at the best of several zeta, at each number of steps its own,
-by the 2-Wasserstein distance of Gaussians; Pi-GDM at the variance of the data and at 1, the paper's, with nothing chosen.
+The error of their mean is its distance in deviations of the posterior, (tr S)^(1/2); that of their covariance, its distance
+over |S|, both Frobenius. Beside them stand those of the exact posterior score by the same steps, which are the step's own, of
+as many exact samples, which are chance, and of the data without y. DPS is at the best of several zeta, at each number of steps
+its own, by the 2-Wasserstein distance of Gaussians; Pi-GDM at the variance of the data and at 1, the paper's: nothing chosen.
 """
 
 from __future__ import annotations

@@ -39,11 +39,11 @@ def pi_gdm(
     on VP is v = 1. A is linear, on events of `shape`. `std` may be 0: what A cannot reach of y is then left out, as by its
     pseudo-inverse.
 
-    An evaluation is one of the score and its backward pass. Where A A^T is a multiple of a projection (of the identity, as for
-    the seen part of an image, its means over channels or over blocks; or where A is itself an orthogonal projection), nothing
-    more: this is found from A A^T u at one random u, to five digits. For any other A of m numbers from d, its matrix [m, d] and
-    the singular values are worked out once, where this is called, at m evaluations of A and O(m d min(m, d)); each evaluation
-    then takes another 2 m min(m, d) multiplications.
+    An evaluation takes the score, and once more with its backward pass. Where A A^T is a multiple of a projection (of the
+    identity, as for the seen part of an image, its means over channels or over blocks; or where A is itself an orthogonal
+    projection), that is all: it is found from A A^T u at one random u, to five digits. For any other A of m numbers from d, its
+    matrix [m, d] and the singular values are worked out once, where this is called, at m evaluations of A and
+    O(m d min(m, d)); each evaluation then takes another 2 m min(m, d) multiplications.
 
     Raises TypeError for an SDE without alpha and sigma, ValueError for an A that is not linear or of another shape than y.
     """
