@@ -39,11 +39,11 @@ def pi_gdm(
     on VP is v = 1. A is linear, on events of `shape`. `std` may be 0: what A cannot reach of y is then left out, as by its
     pseudo-inverse.
 
-    An evaluation is one of the score and its backward pass. Where A A^T is a multiple of a projection (of the identity, as for
-    the seen part of an image, its means over channels or over blocks; or where A is itself an orthogonal projection), nothing
-    more: this is found from A A^T u at one random u, to five digits. For any other A of m numbers from d, its matrix [m, d] and
-    the singular values are worked out once, where this is called, at m evaluations of A and O(m d min(m, d)); each evaluation
-    then takes another 2 m min(m, d) multiplications.
+    An evaluation takes the score, and once more with its backward pass. Where A A^T is a multiple of a projection (of the
+    identity, as for the seen part of an image, its means over channels or over blocks; or where A is itself an orthogonal
+    projection), that is all: it is found from A A^T u at one random u, to five digits. For any other A of m numbers from d, its
+    matrix [m, d] and the singular values are worked out once, where this is called, at m evaluations of A and
+    O(m d min(m, d)); each evaluation then takes another 2 m min(m, d) multiplications.
 
     Raises TypeError for an SDE without alpha and sigma, ValueError for an A that is not linear or of another shape than y.
     """
@@ -56,7 +56,7 @@ def pi_gdm(
         alpha2, sigma2 = sde.alpha(t) ** 2, sde.sigma(t) ** 2
         variance = sigma2 * v / (alpha2 * v + sigma2) * s2 + std**2
         r = rotate(_residual(A, y, sde.denoise(score, x, t)))
-        return -jnp.sum(jnp.where(s2 > 0, r**2, 0) / jnp.where(s2 > 0, variance, 1)) / 2
+        return -jnp.sum(r**2 / jnp.where(s2 > 0, variance, 1)) / 2
 
     return classifier(score, log_prob_y)
 

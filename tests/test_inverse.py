@@ -33,14 +33,14 @@ MEASUREMENTS = {
     "general": (jnp.array([[1.0, 2.0, -0.5], [0.3, -0.4, 1.5]]), 0.2),
     "more numbers than the event": (jnp.array([[1.0, 2.0, 0.0], [0.3, -0.4, 1.5], [0.0, 1.0, 1.0], [0.5, 0.0, -0.2]]), 0.5),
     "multiple of a projection": (0.5 * jnp.array([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [0.0, 0.0, 0.0]]), 0.2),
-    "without noise, of rank 1": (jnp.array([[1.0, 2.0, -0.5], [2.0, 4.0, -1.0]]), 0.0),
+    "without noise, of rank 2": (jnp.array([[1.0, 2.0, -0.5], [0.25, -0.5, 1.5], [1.25, 1.5, 1.0]]), 0.0),
     "nothing": (jnp.zeros((2, 3)), 0.2),
 }
 
 
 def measured(A):
-    """A y that x_0 can have, and of no row of zeros."""
-    return A @ jnp.array([1.2, 0.4, -0.6])
+    """A y that is not quite in the range of A."""
+    return A @ jnp.array([1.2, 0.4, -0.6]) + jnp.linspace(0.1, 0.2, len(A))
 
 
 @pytest.mark.parametrize(("name", "constant"), [*((name, True) for name in MEASUREMENTS), ("multiple of a projection", False)])
