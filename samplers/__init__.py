@@ -11,7 +11,7 @@ from samplers.multistep import deis, dpmpp_2m, dpmpp_3m, unipc
 from samplers.ode import heun, probability_flow
 from samplers.sde import adaptive_sde, euler_maruyama, reverse_diffusion
 from samplers.singlestep import dpmpp_2s, edm_heun
-from samplers.step import Solution, Step, chain, sample, solve
+from samplers.step import Solution, Step, chain, moves, sample, solve
 
 __all__ = [
     "Solution",
@@ -41,6 +41,7 @@ __all__ = [
     "langevin",
     "log_prob",
     "log_snr_grid",
+    "moves",
     "probability_flow",
     "quadratic_grid",
     "resample",
