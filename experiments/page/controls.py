@@ -35,7 +35,7 @@ class Controls:
         with ui.column().classes("slide"):
             ui.label("samples").classes("quiet")
             n = NUMBERS if config.data.levels else POINTS
-            self._n = ui.toggle(list(n), value=n[-1]).props("unelevated dense no-caps")
+            self._n = ui.toggle(list(n), value=n[-1]).props("unelevated dense no-caps spread").classes("wide")
         self._label, self._w = None, None
         if reverse.classes:
             labels = {-1: "none"} | {y: str(y) for y in range(reverse.classes)}
