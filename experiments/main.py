@@ -96,7 +96,7 @@ def _command(arguments: argparse.Namespace, overrides: list[str], line: str) -> 
         if command in ("replay", "demo"):
             if not (arguments.run / "config.json").is_file():
                 arms = ", ".join(sorted(str(file.parent) for file in arguments.run.glob("*/config.json")))
-                raise StorageError(f"{arguments.run} holds no run" + (f"; below it are {arms}" if arms else ""))
+                raise StorageError(f"{arguments.run} holds no run" + (f"; below it is {arms}" if arms else ""))
             arguments.config, arguments.workdir = str(arguments.run / "config.json"), arguments.run
         elif arguments.distributed:
             parallel.join(arguments.distributed)

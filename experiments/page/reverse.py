@@ -135,8 +135,8 @@ class Reverse:
                 raise NumericsError(f"{why}; try more steps, or another sampler")
             if known is not None:
                 samples = np.where(known.mask, known.levels, samples)
-            t, log_snr = float(grid[done]), float(sde.log_snr(grid[done]))
-            yield Frame(done, request.steps, t, log_snr, noisy, expected, samples, float(nfe.mean()), seconds)
+            t = float(grid[done])
+            yield Frame(done, request.steps, t, float(sde.log_snr(t)), noisy, expected, samples, float(nfe.mean()), seconds)
             if done == request.steps:
                 return
             moved = min(math.ceil(request.steps / FRAMES), request.steps - done)

@@ -59,6 +59,7 @@ class Stage:
         self._pictures.append((self._source(self._held(frame)), self._source(frame.expected)))
         self._at.props["max"] = math.ceil(frame.steps / math.ceil(frame.steps / FRAMES))
         self._at.value = len(self._frames) - 1
+        self._look()  # where the slider stood there already, it has nothing to tell
         if frame.done == frame.steps:
             self._save.enable()
             self._film()
