@@ -375,20 +375,21 @@ def test_a_label_is_classifier_free_guidance():
     name, sampler = "ancestral", experiment.config.samplers["ancestral"]
     reverse = Reverse(experiment, params)
     assert reverse.classes == 3
+    score = lambda y: lambda x, t: experiment.model.apply(params, x, t, y)
+
+    @jax.jit
+    def one(i, label, w):
+        prior_key, step_key = jax.random.split(jax.random.fold_in(stream(5, Purpose.SAMPLE), i))
+        guided = samplers.classifier_free(score(label), score(None), w)
+        step, grid = samplers.ancestral(experiment.sde, guided), experiment.grid(sampler, 10)
+        return samplers.solve(step_key, step, experiment.sde.prior_sample(prior_key, (2,)), grid).x
+
     ended = {}
-    for label, w in ((None, 1.0), (0, 1.0), (2, 1.0), (2, 3.0)):
+    for label, w in ((None, 1.0), (0, 2.0), (2, 2.0), (2, 3.0)):
         *_, last = reverse.frames(Request(sampler=name, steps=10, n=8, seed=5, label=label, w=w))
-        score = lambda y: lambda x, t: experiment.model.apply(params, x, t, y)
-        guided = score(None) if label is None else samplers.classifier_free(score(label), score(None), w)
-
-        def one(i, guided=guided):
-            prior_key, step_key = jax.random.split(jax.random.fold_in(stream(5, Purpose.SAMPLE), i))
-            step = samplers.ancestral(experiment.sde, guided)
-            x_1 = experiment.sde.prior_sample(prior_key, (2,))
-            return samplers.solve(step_key, step, x_1, experiment.grid(sampler, 10)).x
-
+        wanted = jax.vmap(one, (0, None, None))(jnp.arange(8), label or 0, w if label is not None else 0.0)  # w = 0: no label
         ended[label, w] = last.samples
-        np.testing.assert_allclose(last.samples, jax.vmap(one)(jnp.arange(8)), rtol=2e-4, atol=2e-4)
+        np.testing.assert_allclose(last.samples, wanted, rtol=2e-4, atol=2e-4)
     assert all(np.abs(a - b).max() > 1e-2 for k, a in ended.items() for j, b in ended.items() if k != j)
     with pytest.raises(ConfigError, match="the network has 3 classes"):
         next(reverse.frames(Request(sampler=name, steps=10, n=8, seed=5, label=3)))

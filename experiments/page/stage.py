@@ -23,13 +23,14 @@ class Stage:
 
     def __init__(self, scaler: Scaler):
         self._scaler, self._frames, self._pictures = scaler, list[Frame](), list[tuple[str, str]]()
+        kind = "of-pixels" if scaler.levels else "of-points"
         with ui.row(wrap=False).classes("panels"):
             with ui.column().classes("card"):
                 self._title = ui.label(HOLDS).classes("title")
-                self._noisy = ui.element("img").classes("sheet noisy").props(f'alt="x_t" src="{EMPTY}"')
+                self._noisy = ui.element("img").classes(f"sheet noisy {kind}").props(f'alt="x_t" src="{EMPTY}"')
             with ui.column().classes("card"):
                 ui.label("what the network expects, E[x₀ | xₜ]").classes("title")
-                self._expected = ui.element("img").classes("sheet expected").props(f'alt="E[x_0 | x_t]" src="{EMPTY}"')
+                self._expected = ui.element("img").classes(f"sheet expected {kind}").props(f'alt="E[x_0 | x_t]" src="{EMPTY}"')
         with ui.column().classes("card below"):
             with ui.row(wrap=False).classes("said"):
                 self._said = ui.label().classes("status")
@@ -53,10 +54,14 @@ class Stage:
         self._said.text = words
         self._said.classes(add="wrong" if wrong else "", remove="" if wrong else "wrong")
 
-    def add(self, frame: Frame) -> None:
+    def drawn(self, frame: Frame) -> tuple[str, str]:
+        """Both pictures of a frame: of points it takes matplotlib a while, so this is the worker's."""
+        return self._source(self._held(frame)), self._source(frame.expected)
+
+    def add(self, frame: Frame, pictures: tuple[str, str]) -> None:
         """The next frame, shown."""
         self._frames.append(frame)
-        self._pictures.append((self._source(self._held(frame)), self._source(frame.expected)))
+        self._pictures.append(pictures)
         self._at.props["max"] = math.ceil(frame.steps / math.ceil(frame.steps / FRAMES))
         self._at.value = len(self._frames) - 1
         self._look()  # where the slider stood there already, it has nothing to tell

@@ -102,15 +102,20 @@ class Tab:
         try:
             while not (self._stopping or stop.asked):
                 began = time.monotonic()
-                frame = await asyncio.get_running_loop().run_in_executor(self._worker, next, frames, None)
-                if frame is None:
+                work = asyncio.get_running_loop().run_in_executor(self._worker, self._next, frames)
+                if (found := await work) is None:
                     return ended, False
-                self._stage.add(frame)
-                self._stage.say(ended if frame.done == frame.steps else "sampling")
+                self._stage.add(*found)
+                self._stage.say("sampling")
                 await asyncio.sleep(max(0.0, PACE - (time.monotonic() - began)))
-        except Exception as error:
+        except Exception as error:  # of a sampler or a network: the page stays
             known = error if isinstance(error, UserError) else explained(error)
             if known is None:
                 traceback.print_exception(error)  # a fault of ours, for the terminal
             return str(known or brief(error)), True
         return "stopped", False
+
+    def _next(self, frames: Iterator[Frame]) -> tuple[Frame, tuple[str, str]] | None:
+        """A frame and its pictures; None at the end."""
+        frame = next(frames, None)
+        return frame and (frame, self._stage.drawn(frame))
