@@ -4,6 +4,8 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
+PAGE = ["nicegui>=3.18,<4"]
+
 setup(
     name="onesde",
     version="0.1.0",
@@ -14,7 +16,7 @@ setup(
     python_requires=">=3.11",
     # Several top-level packages: setuptools refuses to discover them unless it is told which.
     packages=find_packages(include=["sde_lib*", "models*", "losses*", "samplers*", "configs*", "experiments*"]),
-    package_data={"experiments": ["*.jinja"]},
+    package_data={"experiments": ["*.jinja"], "experiments.page": ["*.js", "*.css"]},
     install_requires=[
         "jax>=0.10,<0.12",
         "flax>=0.12.6,<0.13",
@@ -50,6 +52,11 @@ setup(
         "torch": ["torch>=2.8"],
         "bridge-test": ["diffusers==0.42.1", "torch==2.13.0"],
         "bench": ["diffusers>=0.35", "k-diffusion>=0.1.1", "torch>=2.8"],
-        "dev": ["pytest>=8", "pytest-xdist>=3", "hypothesis>=6", "beartype>=0.20", "ruff>=0.14", "pyright>=1.1.400"],
+        "page": PAGE,
+        "dev": [
+            *PAGE,
+            *("pytest>=8", "pytest-xdist>=3", "hypothesis>=6", "beartype>=0.20", "ruff>=0.14", "pyright>=1.1.400"),
+            "playwright>=1.60",
+        ],
     },
 )

@@ -1,4 +1,4 @@
-"""The commands that a config is for: train, sample, interpolate, evaluate, compare; and replay, by the run's own."""
+"""The commands that a config is for: train, sample, interpolate, evaluate, compare; and replay and demo, by the run's own."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 from pydantic import ValidationError
 
 from experiments import classify, interpolate, parallel
@@ -51,7 +52,7 @@ def run(arguments: argparse.Namespace, overrides: list[str], line: str) -> None:
         )
     # Of its data, sampling needs no more than the shape, which weights from elsewhere say.
     weights = workdir / native.FILE
-    shape = native.read(weights).shape if command == "sample" and weights.is_file() else None
+    shape = native.read(weights).shape if command in ("sample", "demo") and weights.is_file() else None
     sources = judge(tree, arms, opening=shape is None)
     base = Config.model_validate(tree)
     data = load(sources, base.data, base.seed) if sources else None
@@ -76,7 +77,7 @@ def run(arguments: argparse.Namespace, overrides: list[str], line: str) -> None:
     allowed = getattr(arguments, "allow_change", [])
     if command not in ("train", "compare") and not (workdir / "config.json").exists():
         raise StorageError(f"{workdir} holds no run: train it first, by the same command with `train`")
-    if command in ("sample", "interpolate", "replay"):  # which look at a run that may be in training
+    if command in ("sample", "interpolate", "replay", "demo"):  # which look at a run that may be in training
         refuse_changes(workdir, built[""].config, digest if command == "replay" else "", allowed)
         look(command, built[""], data, workdir, arguments)
         return
@@ -149,13 +150,18 @@ def built_arms(trees: dict[str, dict[str, Any]], command: str, shape: tuple[int,
 
 
 def look(command: str, experiment: Experiment, data: Dataset | None, workdir: Path, arguments: argparse.Namespace) -> None:
-    """sample, interpolate or replay: nothing of the run changes."""
+    """sample, interpolate, replay or demo: nothing of the run changes."""
     config = experiment.config
     if command == "replay" and data:
         record = read(workdir)
         if record is None:
             raise StorageError(f"{workdir} holds no run that was trained here")
         replay(experiment, data, workdir, record, arguments.step)
+    elif command == "demo":
+        from experiments.page.serve import serve  # a web server, which no other command needs
+
+        held_out = data.test if data else np.zeros((0, *experiment.shape), np.uint8)
+        serve(experiment, trained(experiment, workdir), held_out, arguments.run, arguments.door, arguments.anyone)
     elif command == "sample":
         sample(experiment, trained(experiment, workdir), workdir)
     elif data:

@@ -32,7 +32,7 @@ def parser() -> argparse.ArgumentParser:
         epilog="Any key of the config can be overridden: --config.train.steps=100 --config.sde.name=my_pkg.my_module:MySDE",
         allow_abbrev=False,
     )
-    names = ",".join([*BY_CONFIG, "matrix", "data", "ckpt", "replay", "import", "export"])
+    names = ",".join([*BY_CONFIG, "matrix", "data", "ckpt", "replay", "demo", "import", "export"])
     commands = top.add_subparsers(dest="command", required=True, metavar="{" + names + "}")
 
     def add(name: str, text: str) -> argparse.ArgumentParser:
@@ -61,6 +61,7 @@ def parser() -> argparse.ArgumentParser:
     _add_run(command)
     _add_run(command := add("replay", "repeat one step of a run, and say what in it was not finite"), step_needed=True)
     _add_cache(command)
+    _add_page(add("demo", "serve a local page that samples a run, live, and inpaints with a brush"))
     _add_bridge(add)
     return top
 
@@ -83,6 +84,18 @@ def _add_data(command: argparse.ArgumentParser) -> None:
 def _add_run(command: argparse.ArgumentParser, step_needed: bool = False) -> None:
     command.add_argument("run", type=_folder, metavar="RUN", help="the run's folder")
     command.add_argument("--step", type=int, metavar="N", required=step_needed, help="the number of a step")
+
+
+def _add_page(command: argparse.ArgumentParser) -> None:
+    command.add_argument("run", type=_folder, metavar="RUN", help="the run's folder")
+    command.add_argument("--port", type=int, default=8080, metavar="N", help="8080 unless it is given; 0: any that is free")
+    command.add_argument(
+        "--host", default="127.0.0.1", metavar="NAME", help="whom it is served to: this machine alone, by default"
+    )
+    command.add_argument(
+        "--anyone", action="store_true", help="whoever reaches --host may use the page and this machine's time"
+    )
+    _add_cache(command)
 
 
 def _add_bridge(add: Any) -> None:

@@ -4,6 +4,7 @@ python -m experiments matrix
 python -m experiments data check --config=FILE [--config.key=value ...]
 python -m experiments ckpt {verify,rollback} RUN [--step=N]
 python -m experiments replay RUN --step=N
+python -m experiments demo RUN [--port=N] [--host=NAME] [--config.key=value ...]
 python -m experiments import SOURCE OUT [--layout=NAME] [--weights=ema|raw] [--config=FILE] [--config.key=value ...]
 python -m experiments export RUN OUT [--layout=NAME]
 """
@@ -11,8 +12,10 @@ python -m experiments export RUN OUT [--layout=NAME]
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import logging
 import os
+import socket
 import sys
 from typing import Any
 
@@ -26,6 +29,7 @@ from experiments.errors import ConfigError, StorageError, UserError
 from experiments.failure import LostError, ending, explained, lines
 from experiments.interrupt import Interrupted, stop
 from experiments.lock import sole
+from experiments.page.door import opened
 from experiments.progress import say
 from experiments.record import read
 from experiments.schema import Data
@@ -89,14 +93,24 @@ def _command(arguments: argparse.Namespace, overrides: list[str], line: str) -> 
     elif command in ("import", "export"):
         bridge(arguments, overrides)
     else:
-        if command == "replay":
+        if command in ("replay", "demo"):
             if not (arguments.run / "config.json").is_file():
-                raise StorageError(f"{arguments.run} holds no run")
+                arms = ", ".join(sorted(str(file.parent) for file in arguments.run.glob("*/config.json")))
+                raise StorageError(f"{arguments.run} holds no run" + (f"; below it is {arms}" if arms else ""))
             arguments.config, arguments.workdir = str(arguments.run / "config.json"), arguments.run
         elif arguments.distributed:
             parallel.join(arguments.distributed)
+        if command == "demo":
+            arguments.door = door(arguments)
         run(arguments, overrides, line)
         parallel.everywhere(True)  # the first may still be writing, and the way out waits for it no longer than PATIENCE
+
+
+def door(arguments: argparse.Namespace) -> socket.socket:
+    """Where the page will be served. ConfigError, before all else, where it cannot be."""
+    if importlib.util.find_spec("nicegui") is None:
+        raise ConfigError("demo shows its page by NiceGUI, which is not installed: pip install -e .[page]")
+    return opened(arguments.host, arguments.port, arguments.anyone)
 
 
 def check_data(arguments: argparse.Namespace, overrides: list[str]) -> None:

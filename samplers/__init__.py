@@ -14,7 +14,7 @@ from samplers.progressive import estimates, shared
 from samplers.projections import coarse, grey
 from samplers.sde import adaptive_sde, euler_maruyama, reverse_diffusion
 from samplers.singlestep import dpmpp_2s, edm_heun
-from samplers.step import Solution, Step, chain, sample, solve
+from samplers.step import Solution, Step, chain, moves, sample, solve
 from samplers.transfer import check_reach, under
 
 __all__ = [
@@ -50,6 +50,7 @@ __all__ = [
     "langevin",
     "log_prob",
     "log_snr_grid",
+    "moves",
     "pi_gdm",
     "probability_flow",
     "quadratic_grid",

@@ -1,4 +1,4 @@
-"""Step, the one type of every sampler; chain, which composes them; solve and sample, the only loop."""
+"""Step, the one type of every sampler; chain, which composes them; moves, the only loop, for solve and sample."""
 
 from __future__ import annotations
 
@@ -99,19 +99,31 @@ def solve(
     `final`: applied to x at the end, at the cost of one evaluation; `partial(sde.denoise, score)` is Tweedie's denoising.
     """
 
+    keys = jax.random.split(key, len(grid) - 1)
+    x, memory, path, sound = moves(keys, step, x, step.init(x), grid)
+    nfe = step.count(memory, jnp.sum(grid[1:] != grid[:-1]))
+    if final is not None:
+        x, nfe = final(x, grid[-1]), nfe + 1
+        sound = jnp.append(sound, jnp.isfinite(x).all())
+    return Solution(x, path, nfe, jnp.cumprod(sound).sum(), step.gave_up(memory))
+
+
+def moves(
+    keys: Key[Array, " moves"], step: Step, x: Event, memory: Any, grid: Float[Array, " times"]
+) -> tuple[Event, Any, Float[Array, "moves *event"], Bool[Array, " moves"]]:
+    """The moves of `solve` along one part of a grid, from the `memory` that the part before ended with.
+
+    Returns x and memory at its end, x after each move, and whether that was finite.
+    """
+
     def move(carry, at):
         key, t, s = at
         carry = jax.lax.cond(s != t, lambda x, memory: step.update(key, x, memory, t, s), lambda x, memory: (x, memory), *carry)
         x = carry[0]
         return carry, (x, jnp.isfinite(x).sum() == x.size)  # XLA:CPU counts three times faster than it finds `all`
 
-    keys = jax.random.split(key, len(grid) - 1)
-    (x, memory), (path, sound) = jax.lax.scan(move, (x, step.init(x)), (keys, grid[:-1], grid[1:]))
-    nfe = step.count(memory, jnp.sum(grid[1:] != grid[:-1]))
-    if final is not None:
-        x, nfe = final(x, grid[-1]), nfe + 1
-        sound = jnp.append(sound, jnp.isfinite(x).all())
-    return Solution(x, path, nfe, jnp.cumprod(sound).sum(), step.gave_up(memory))
+    (x, memory), (path, sound) = jax.lax.scan(move, (x, memory), (keys, grid[:-1], grid[1:]))
+    return x, memory, path, sound
 
 
 def sample(

@@ -1,0 +1,94 @@
+"""What is asked for: the sampler, its steps and noise, how many samples, from which seed, of which label."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+from nicegui import ui
+from pydantic import ValidationError
+
+from experiments.config import described
+from experiments.errors import ConfigError
+from experiments.page.reverse import STEPS, Request, Reverse
+
+NUMBERS = (1, 4, 9, 16)
+POINTS = (100, 400, 1000)
+
+
+class Controls:
+    """The column of choices. What comes back from it came over a wire: `request` judges it."""
+
+    def __init__(self, reverse: Reverse):
+        self._reverse, config = reverse, reverse.experiment.config
+        names = {name: name.replace("_", " ") for name in config.samplers}
+        self._sampler = ui.select(names, value=config.sample.sampler, label="sampler", on_change=self._chosen)
+        self._about = ui.label().classes("quiet")
+        self._steps = number("steps", 1, 1, STEPS)
+        with ui.row(wrap=False).classes("pair"):
+            self._seed = number("seed", config.sample.seed, 0, 2**31 - 1).classes("grow")
+            ui.button(icon="casino", on_click=lambda: self._seed.set_value(random.randrange(1000))).props("flat round").tooltip(
+                "another seed"
+            )
+        with ui.column().classes("slide") as self._noise:
+            self._eta = slider("noise of a step, eta", 0.0, 0.0, 1.0, 0.05)
+        with ui.column().classes("slide"):
+            ui.label("samples").classes("quiet")
+            n = NUMBERS if config.data.levels else POINTS
+            self._n = ui.toggle(list(n), value=n[-1]).props("unelevated dense no-caps spread").classes("wide")
+        self._label, self._w = None, None
+        if reverse.classes:
+            labels = {-1: "none"} | {y: str(y) for y in range(reverse.classes)}
+            self._label = ui.select(labels, value=-1, label="label")
+            with ui.column().classes("slide"):
+                self._w = slider("weight of the label, w", 1.0, 0.0, 8.0, 0.1)
+        self._chosen()
+
+    def _chosen(self) -> None:
+        """What the config says of the sampler, until it is changed here."""
+        sampler = self._reverse.experiment.config.samplers[self._sampler.value]
+        parts = [sampler.corrector and sampler.corrector.name, sampler.step.name, sampler.denoise and "denoise"]
+        self._about.text = " + ".join(filter(None, parts)) + f" on {sampler.grid.name}"
+        self._steps.value = min(sampler.n, STEPS)
+        eta = self._reverse.eta(self._sampler.value)
+        self._noise.set_visibility(eta is not None)
+        self._eta.value = min(eta or 0.0, 1.0)
+
+    def request(self, **more: Any) -> Request:
+        """All choices, and `more`. ConfigError, in a sentence, where one is out of its range."""
+        labelled = self._label is not None and self._label.value != -1
+        try:
+            return Request.model_validate(
+                {
+                    "sampler": self._sampler.value,
+                    "steps": whole(self._steps.value),
+                    "n": self._n.value,
+                    "seed": whole(self._seed.value),
+                    "eta": None if self._reverse.eta(self._sampler.value) is None else self._eta.value,
+                    "label": self._label.value if labelled and self._label else None,
+                    "w": self._w.value if labelled and self._w else 1.0,
+                }
+                | more
+            )
+        except ValidationError as error:
+            raise ConfigError(list(described(error, Request))) from error
+
+
+def number(label: str, value: int, low: int, high: int) -> ui.number:
+    """A whole number."""
+    return ui.number(label, value=value, min=low, max=high, step=1, format="%d").props("dense")
+
+
+def slider(label: str, value: float, low: float, high: float, step: float) -> ui.slider:
+    """A number that is dragged, and shown above."""
+    with ui.row(wrap=False).classes("said"):
+        ui.label(label).classes("quiet")
+        shown = ui.label().classes("quiet")
+    made = ui.slider(min=low, max=high, step=step, value=value).props("dense")
+    shown.bind_text_from(made, "value", lambda value: f"{value:g}")
+    return made
+
+
+def whole(value: Any) -> Any:
+    """8.0, as a browser has it, as 8; anything else as it is, for a `Request` to refuse."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
