@@ -41,18 +41,10 @@ from experiments.parts import (
     WEIGHT,
     parameters,
 )
+from experiments.reverse import Reverse
 from experiments.scale import Scaler
 from experiments.schema import Config, Named, Sampler
 from models.functional import Functional
-
-
-class Reverse(NamedTuple):
-    """What a sampler runs: the SDE it is on, the score there as it is guided, its step, and what it does at the end."""
-
-    sde: sde_lib.LinearSDE
-    score: sde_lib.Score
-    step: samplers.Step
-    final: Callable[..., Any] | None
 
 
 class Experiment(NamedTuple):
@@ -96,8 +88,12 @@ class Experiment(NamedTuple):
         v = lambda x, t: self.model.with_variance(params, x, t, y)[1]
         return {"v": v} if learns_variance(self.config) else {}
 
-    def reverse(self, sampler: Sampler, params: Any, y: Any = None, **swept: Any) -> Reverse:
+    def reverse(
+        self, sampler: Sampler, params: Any, y: Any = None, by: Callable[[Any], Any] | None = None, **swept: Any
+    ) -> Reverse:
         """What the sampler runs at `params` for the label `y`; `swept` replaces options of its step, and `w` of its guidance.
+
+        `by`: a further Score -> Score, of the guided score on the sampler's SDE.
 
         A step that takes a variance v, and is told none, gets the learned one where there is one.
         """
@@ -108,6 +104,7 @@ class Experiment(NamedTuple):
             if learned and "v" not in sampler.step.options:
                 raise ValueError("the learned variance is of the SDE of training: give the step a v, as step.v = 0.0")
             score, learned = samplers.under(self.sde, score, sde), {}
+        score = by(score) if by else score
         step = made(STEP, sampler.step.name, make(sde, score, **(learned | sampler.step.options | swept)))
         if sampler.corrector is not None:
             step = samplers.chain(STEP.find(sampler.corrector.name)(sde, score, **sampler.corrector.options), step)
@@ -134,9 +131,14 @@ class Experiment(NamedTuple):
             return None
         return (np.arange(n) % classes if label == "each" else np.full(n, label)).astype(np.int32)
 
+    @property
+    def goes_without(self) -> bool:
+        """Whether the network has learned a score of no label."""
+        return not self.classes or self.config.train.label_dropout > 0
+
     def unconditional(self, params: Any) -> sde_lib.Score:
         """The score of no label. ValueError where the network has not learned it."""
-        if self.classes and not self.config.train.label_dropout:
+        if not self.goes_without:
             raise ValueError("the network has learned no score without a label: train with train.label_dropout = 0.1")
         return self.score(params)
 

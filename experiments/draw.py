@@ -42,7 +42,7 @@ def drawing(experiment: Experiment, sampler: Sampler) -> Callable[..., Drawn]:
     Where there are labels, that of sample i is as `sample.label` says.
     """
 
-    def one(params: Any, row: tuple[jax.Array, jax.Array | None], grid: jax.Array, swept: dict[str, jax.Array]):
+    def one(params: Any, row: tuple[jax.Array, jax.Array | None], grid: jax.Array, swept: dict[str, Any]):
         key, y = row
         prior_key, step_key = jax.random.split(key)
         reverse = experiment.reverse(sampler, params, y, **swept)

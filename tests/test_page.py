@@ -356,9 +356,9 @@ def test_a_signal_ends_it_in_the_middle_of_sampling(run, browser, number):
     tab.page.close()
 
 
-def labelled():
+def labelled(*more):
     """An untrained network of points with three classes."""
-    tree = configs.read(str(ROOT / "configs/toy2d/moons.py"), ["--config.net.classes=3", "--config.net.depth=1"])
+    tree = configs.read(str(ROOT / "configs/toy2d/moons.py"), ["--config.net.classes=3", "--config.net.depth=1", *more])
     tree["net"]["width"], tree["evaluate"]["batch"] = 16, 8
     experiment = build(Config.model_validate(tree), (2,))
     zeros = experiment.model.init(jax.random.key(0), jnp.zeros(2))  # in its last layer
@@ -371,10 +371,9 @@ def labelled():
 
 def test_a_label_is_classifier_free_guidance():
     """The same points as the library's loop draws under the guided score, for more than one label and weight."""
-    experiment, params = labelled()
+    experiment, params = labelled("--config.train.label_dropout=0.1")
     name, sampler = "ancestral", experiment.config.samplers["ancestral"]
     reverse = Reverse(experiment, params)
-    assert reverse.classes == 3
     score = lambda y: lambda x, t: experiment.model.apply(params, x, t, y)
 
     @jax.jit
@@ -397,8 +396,20 @@ def test_a_label_is_classifier_free_guidance():
         next(reverse.frames(Request(sampler="../x", steps=10, n=8, seed=5)))
 
 
-def test_what_is_not_finite_is_said_with_its_step():
+def test_a_network_that_was_always_told_the_label_is():
+    """It samples by the label alone, whatever the weight, and is refused without one."""
     experiment, params = labelled()
+    drawn = [
+        list(Reverse(experiment, params).frames(Request(sampler="ancestral", steps=10, n=8, seed=5, label=2, w=w)))[-1].samples
+        for w in (1.0, 3.0)
+    ]
+    np.testing.assert_array_equal(*drawn)
+    with pytest.raises(ConfigError, match="no score without a label"):
+        next(Reverse(experiment, params).frames(Request(sampler="ancestral", steps=10, n=8, seed=5)))
+
+
+def test_what_is_not_finite_is_said_with_its_step():
+    experiment, params = labelled("--config.train.label_dropout=0.1")
     broken = jax.tree.map(lambda leaf: leaf * jnp.inf, params)
     frames = Reverse(experiment, broken).frames(Request(sampler="ancestral", steps=10, n=8, seed=5))
     assert next(frames).done == 0

@@ -37,11 +37,12 @@ class Controls:
             n = NUMBERS if config.data.levels else POINTS
             self._n = ui.toggle(list(n), value=n[-1]).props("unelevated dense no-caps spread").classes("wide")
         self._label, self._w = None, None
-        if reverse.classes:
-            labels = {-1: "none"} | {y: str(y) for y in range(reverse.classes)}
-            self._label = ui.select(labels, value=-1, label="label")
-            with ui.column().classes("slide"):
+        if classes := reverse.experiment.classes:
+            none = {-1: "none"} if reverse.experiment.goes_without else {}
+            self._label = ui.select(none | {y: str(y) for y in range(classes)}, value=-1 if none else 0, label="label")
+            with ui.column().classes("slide") as weight:
                 self._w = slider("weight of the label, w", 1.0, 0.0, 8.0, 0.1)
+            weight.set_visibility(bool(none))
         self._chosen()
 
     def _chosen(self) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from functools import cached_property
 from typing import Annotated, Any, NamedTuple
 
 import jax
@@ -20,8 +19,7 @@ from experiments.errors import ConfigError, NumericsError
 from experiments.parts import STEP, parameters
 from experiments.randomness import Purpose, stream
 from experiments.schema import Named, Seed, Strict
-from samplers import classifier_free, inpaint, moves, resample
-from sde_lib.base import Scalar
+from samplers import inpaint, moves, resample
 
 FRAMES = 32
 """Into as many a grid is cut; one of fewer steps has a frame for each."""
@@ -30,6 +28,8 @@ MOVES = STEPS // FRAMES
 """The most moves between two frames, and so of one program: those that a shorter grid has not are of length zero, and free."""
 MOST = 1024
 """Samples at once."""
+CLASSIFIER_FREE = Named(name="classifier_free")
+"""How a label is weighed."""
 
 
 class Request(Strict):
@@ -91,11 +91,6 @@ class Reverse:
         self._programs: dict[tuple[Any, ...], tuple[Callable[..., Any], Callable[..., Any]]] = {}
         self._compiled: set[tuple[Any, ...]] = set()
 
-    @cached_property
-    def classes(self) -> int:
-        """Labels that the network takes, 0 to K - 1; 0: none."""
-        return int(self.experiment.config.net.options.get("classes") or 0)
-
     def eta(self, sampler: str) -> float | None:
         """The noise of a sampler's step as configured; None where it takes none."""
         step = self.experiment.config.samplers[sampler].step
@@ -113,7 +108,8 @@ class Reverse:
         NumericsError, a sentence, where a number is not finite.
         """
         self._check(request)
-        sampler, sde = self.experiment.config.samplers[request.sampler], self.experiment.sde
+        sampler = self.experiment.config.samplers[request.sampler]
+        sde = self.experiment.sde_of(sampler)
         begin, advance = self._program(request, known is not None)
         grid = np.asarray(self.experiment.grid(sampler, request.steps))
         setting, rows = self._setting(request, known), -(-request.n // jax.device_count()) * jax.device_count()
@@ -145,8 +141,10 @@ class Reverse:
         """ConfigError where the request does not fit this run."""
         if request.sampler not in self.experiment.config.samplers:
             raise ConfigError(f"there is no sampler {request.sampler!r}")
-        if request.label is not None and request.label >= self.classes:
-            raise ConfigError(f"label = {request.label}: the network has {self.classes} classes, from 0")
+        if request.label is not None and request.label >= self.experiment.classes:
+            raise ConfigError(f"label = {request.label}: the network has {self.experiment.classes} classes, from 0")
+        if request.label is None and not self.experiment.goes_without:
+            raise ConfigError("the network has learned no score without a label: choose one")
         if request.eta is not None:
             step = self.experiment.config.samplers[request.sampler].step
             STEP.check(Named(name=step.name, **(step.options | {"eta": request.eta})))
@@ -169,24 +167,28 @@ class Reverse:
         return self._programs[kind]
 
     def _made(self, label: str, repeats: int) -> tuple[Callable[..., Any], Callable[..., Any]]:
-        sampler, sde, decode = self.experiment.config.samplers[label], self.experiment.sde, self.experiment.scaler.decode
+        experiment, decode = self.experiment, self.experiment.scaler.decode
+        sampler = experiment.config.samplers[label]
+        by_label = sampler.model_copy(update={"guidance": CLASSIFIER_FREE if experiment.goes_without else None})
 
         def parts(params: Any, setting: Setting):
-            guided = self.experiment if setting.label is None else under_label(self.experiment, setting.label, setting.w)
-            step = guided.step(sampler, params, **setting.options)
+            w = {"w": setting.w} if setting.label is not None and experiment.goes_without else {}
+            asked = sampler if setting.label is None else by_label
+            sde, score, step, _ = experiment.reverse(asked, params, setting.label, **setting.options, **w)
             if setting.mask is not None:
                 step = inpaint(step, sde, setting.x_0, setting.mask)
                 step = resample(step, sde, repeats) if repeats > 1 else step
-            return guided.score(params), step
+            return sde, score, step
 
         def begin(params: Any, key: Any, setting: Setting):
             prior_key, step_key = jax.random.split(key)
-            x = sde.prior_sample(prior_key, self.experiment.shape)
-            return (x, parts(params, setting)[1].init(x)), step_key
+            sde, _, step = parts(params, setting)
+            x = sde.prior_sample(prior_key, experiment.shape)
+            return (x, step.init(x)), step_key
 
         def advance(params: Any, row: Any, times: Any, done: Any, after: Any, setting: Setting):
             (x, memory), key = row
-            score, step = parts(params, setting)
+            sde, score, step = parts(params, setting)
             keys = jax.lax.dynamic_slice_in_dim(jax.random.split(key, STEPS + MOVES), done, MOVES)
             x, memory, _, finite = moves(keys, step, x, memory, times)
             t = times[-1]
@@ -198,15 +200,3 @@ class Reverse:
             return (x, memory), seen
 
         return parallel.mapped(begin), parallel.mapped(advance)
-
-
-def under_label(experiment: Experiment, y: Any, w: Scalar) -> Experiment:
-    """The experiment whose score is `classifier_free` of label y and of none: two evaluations of its network in one."""
-    model = experiment.model
-
-    def apply(params: Any, x: Any, t: Any, _: Any = None, key: Any = None) -> Any:
-        with_label, without = (lambda x, t, y=y: model.apply(params, x, t, y, key) for y in (y, None))
-        return classifier_free(with_label, without, w)(x, t)
-
-    with_variance = lambda params, x, t, _=None, key=None: model.with_variance(params, x, t, y, key)
-    return experiment._replace(model=model._replace(apply=apply, with_variance=with_variance))
