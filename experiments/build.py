@@ -56,12 +56,13 @@ class Experiment(NamedTuple):
         v = lambda x, t: self.model.with_variance(params, x, t)[1]
         return {"v": v} if learns_variance(self.config) else {}
 
-    def step(self, sampler: Sampler, params: Any, **swept: Any) -> samplers.Step:
-        """The sampler's step at `params`, after its corrector; `swept` replaces options of the step.
+    def step(self, sampler: Sampler, params: Any, by: Any = None, **swept: Any) -> samplers.Step:
+        """The sampler's step at `params`, after its corrector; on `by(score)` where it is given. `swept` replaces its options.
 
         A step that takes a variance v, and is told none, gets the learned one where there is one.
         """
         make, score = STEP.find(sampler.step.name), self.score(params)
+        score = by(score) if by else score
         learned = self.learned(params) if "v" in parameters(make) else {}
         step = made(STEP, sampler.step.name, make(self.sde, score, **(learned | sampler.step.options | swept)))
         if sampler.corrector is None:

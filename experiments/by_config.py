@@ -1,4 +1,4 @@
-"""The commands that a config is for: train, sample, interpolate, evaluate, compare; and replay, by the run's own."""
+"""The commands that a config is for: train, sample, interpolate, edit, evaluate, compare; and replay, by the run's own."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import jax
 from pydantic import ValidationError
 
 from experiments import config as configs
-from experiments import interpolate, parallel
+from experiments import edit, interpolate, parallel
 from experiments.branch import fork
 from experiments.bridge import native
 from experiments.build import Experiment, build
@@ -44,7 +44,7 @@ def run(arguments: argparse.Namespace, overrides: list[str], line: str) -> None:
     arms = configs.arms(tree)
     if (command == "compare") != bool(arms) and not configs.problems(tree):
         raise ConfigError(
-            f"{file} has no arms: use train, sample, interpolate and evaluate, or give it config.arms"
+            f"{file} has no arms: use train, sample, interpolate, edit and evaluate, or give it config.arms"
             if command == "compare"
             else f"{file} compares {', '.join(arms)}: use compare, or a config without arms"
         )
@@ -63,7 +63,7 @@ def run(arguments: argparse.Namespace, overrides: list[str], line: str) -> None:
     allowed = getattr(arguments, "allow_change", [])
     if command not in ("train", "compare") and not (workdir / "config.json").exists():
         raise StorageError(f"{workdir} holds no run: train it first, by the same command with `train`")
-    if command in ("sample", "interpolate", "replay"):  # which look at a run that may be in training
+    if command in ("sample", "interpolate", "edit", "replay"):  # which look at a run that may be in training
         refuse_changes(workdir, built[""].config, digest if command == "replay" else "", allowed)
         look(command, built[""], data, workdir, arguments)
         return
@@ -136,7 +136,7 @@ def built_arms(trees: dict[str, dict[str, Any]], command: str, shape: tuple[int,
 
 
 def look(command: str, experiment: Experiment, data: Dataset | None, workdir: Path, arguments: argparse.Namespace) -> None:
-    """sample, interpolate or replay: nothing of the run changes."""
+    """sample, interpolate, edit or replay: nothing of the run changes."""
     config = experiment.config
     if command == "replay" and data:
         record = read(workdir)
@@ -145,6 +145,8 @@ def look(command: str, experiment: Experiment, data: Dataset | None, workdir: Pa
         replay(experiment, data, workdir, record, arguments.step)
     elif command == "sample":
         sample(experiment, trained(experiment, workdir), workdir)
+    elif command == "edit" and data:
+        edit.write(experiment, data, workdir)
     elif data:
         path = workdir / "interpolation.png"
         interpolate.write(experiment, trained(experiment, workdir).ema, data.test, path)

@@ -1,0 +1,9 @@
+"""What `edit` makes of held-out examples, a file each. `__all__` is the registry that configs name from."""
+
+from experiments.edits.between import between
+from experiments.edits.progressive import progressive
+from experiments.edits.round_trip import round_trip
+from experiments.edits.sdedit import sdedit
+from experiments.edits.shared import shared
+
+__all__ = ["between", "progressive", "round_trip", "sdedit", "shared"]
