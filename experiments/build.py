@@ -123,10 +123,14 @@ class Experiment(NamedTuple):
         """The sampler's grid of n steps."""
         return GRID.find(sampler.grid.name)(self.sde_of(sampler), n, **sampler.grid.options)
 
+    def classes_of(self, sampler: Sampler) -> int:
+        """Of the labels that the sampler goes by: the network's, or its guide's; 0 where neither knows of any."""
+        guide = sampler.guidance and sampler.guidance.options.get("run")
+        return self.classes or (self.guides(guide).classes if guide else 0)
+
     def labels(self, sampler: Sampler, n: int) -> np.ndarray | None:
         """The label of each of n samples, as `sample.label` says; None where neither the network nor a guide knows of any."""
-        guide = sampler.guidance and sampler.guidance.options.get("run")
-        classes, label = self.classes or (self.guides(guide).classes if guide else 0), self.config.sample.label
+        classes, label = self.classes_of(sampler), self.config.sample.label
         if not classes or label is None:
             return None
         return (np.arange(n) % classes if label == "each" else np.full(n, label)).astype(np.int32)

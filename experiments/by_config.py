@@ -1,4 +1,4 @@
-"""The commands that a config is for: train, sample, interpolate, evaluate, compare; and replay and demo, by the run's own."""
+"""The commands that a config is for: train, sample, interpolate, edit, evaluate, compare; and replay and demo, by the run's own."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import jax
 import numpy as np
 from pydantic import ValidationError
 
-from experiments import classify, interpolate, parallel
+from experiments import classify, edit, interpolate, parallel
 from experiments import config as configs
 from experiments.branch import fork
 from experiments.bridge import native
@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace, overrides: list[str], line: str) -> None:
     arms = configs.arms(tree)
     if (command == "compare") != bool(arms) and not configs.problems(tree):
         raise ConfigError(
-            f"{file} has no arms: use train, sample, interpolate and evaluate, or give it config.arms"
+            f"{file} has no arms: use train, sample, interpolate, edit and evaluate, or give it config.arms"
             if command == "compare"
             else f"{file} compares {', '.join(arms)}: use compare, or a config without arms"
         )
@@ -77,7 +77,7 @@ def run(arguments: argparse.Namespace, overrides: list[str], line: str) -> None:
     allowed = getattr(arguments, "allow_change", [])
     if command not in ("train", "compare") and not (workdir / "config.json").exists():
         raise StorageError(f"{workdir} holds no run: train it first, by the same command with `train`")
-    if command in ("sample", "interpolate", "replay", "demo"):  # which look at a run that may be in training
+    if command in ("sample", "interpolate", "edit", "replay", "demo"):  # which look at a run that may be in training
         refuse_changes(workdir, built[""].config, digest if command == "replay" else "", allowed)
         look(command, built[""], data, workdir, arguments)
         return
@@ -150,7 +150,7 @@ def built_arms(trees: dict[str, dict[str, Any]], command: str, shape: tuple[int,
 
 
 def look(command: str, experiment: Experiment, data: Dataset | None, workdir: Path, arguments: argparse.Namespace) -> None:
-    """sample, interpolate, replay or demo: nothing of the run changes."""
+    """sample, interpolate, edit, replay or demo: nothing of the run changes."""
     config = experiment.config
     if command == "replay" and data:
         record = read(workdir)
@@ -164,6 +164,8 @@ def look(command: str, experiment: Experiment, data: Dataset | None, workdir: Pa
         serve(experiment, trained(experiment, workdir), held_out, arguments.run, arguments.door, arguments.anyone)
     elif command == "sample":
         sample(experiment, trained(experiment, workdir), workdir)
+    elif command == "edit" and data:
+        edit.write(experiment, data, workdir)
     elif data:
         path = workdir / "interpolation.png"
         interpolate.write(experiment, trained(experiment, workdir).ema, data.test, path)

@@ -20,6 +20,7 @@ from experiments.errors import ConfigError
 from experiments.guidance import Guide
 from experiments.parts import (
     CONDITIONING,
+    EDIT,
     GRID,
     GUIDANCE,
     NET,
@@ -81,6 +82,9 @@ def part_problems(tree: dict[str, Any]) -> Problems:
         for key, kind in SAMPLER_PARTS.items() if isinstance(sampler, dict) else ():
             if sampler.get(key) is not None:
                 part(kind, f"samplers.{label}.{key}", sampler[key])
+    edit = tree.get("edit")
+    if isinstance(edit, dict) and edit.get("by") is not None:
+        part(EDIT, "edit.by", edit["by"])
     return problems
 
 
@@ -195,9 +199,19 @@ def check_moves(name: str, step: samplers.Step, shape: tuple[int, ...]) -> None:
 
 def _reads_s(step: samplers.Step, shape: tuple[int, ...]) -> bool:
     """Whether the update from t to s asks what s is."""
+    return _reads(step, shape, -1)
+
+
+def draws_noise(step: samplers.Step, shape: tuple[int, ...]) -> bool:
+    """Whether the update asks for its key."""
+    return _reads(step, shape, 0)
+
+
+def _reads(step: samplers.Step, shape: tuple[int, ...], argument: int) -> bool:
+    """Whether the update's result depends on the first argument, its key, or on the last, s."""
     x = jnp.ones(shape)
     traced = jax.make_jaxpr(step.update, axis_env=[("batch", 1)])(jax.random.key(0), x, step.init(x), 1.0, 0.5).jaxpr
-    return any(variable is traced.invars[-1] for equation in traced.eqns for variable in equation.invars)
+    return any(variable is traced.invars[argument] for equation in traced.eqns for variable in equation.invars)
 
 
 def _check_end(known: Experiment, sampler: Sampler, step: samplers.Step, grid: np.ndarray) -> None:

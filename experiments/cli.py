@@ -19,6 +19,7 @@ BY_CONFIG = {
     "train": "train one experiment, or go on with it",
     "sample": "draw images from a trained run",
     "interpolate": "show what lies between held-out examples, by a trained run",
+    "edit": "make other versions of held-out examples, by a trained run",
     "evaluate": "measure a trained run and write its report",
     "compare": "train and evaluate every arm of a config, in one report",
 }

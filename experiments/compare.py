@@ -175,7 +175,6 @@ def distance_protocol(config: Config, real: Yardstick) -> list[list[str]]:
 def protocol(config: Config, data: Dataset, real: Yardstick) -> list[list[str]]:
     """What a reader needs to repeat or to doubt the numbers."""
     e, split = config.evaluate, {"test": "held-out", "train": "training"}
-    packages = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "diffrax", "numpy")
     return [
         [
             "data",
@@ -199,5 +198,10 @@ def protocol(config: Config, data: Dataset, real: Yardstick) -> list[list[str]]:
             "devices",
             f"{jax.device_count()} {jax.devices()[0].device_kind}, {platform.machine()}, Python {platform.python_version()}",
         ],
-        ["versions", ", ".join(f"{p} {version(p)}" for p in packages)],
+        ["versions", versions()],
     ]
+
+
+def versions() -> str:
+    """Of what numbers depend on."""
+    return ", ".join(f"{p} {version(p)}" for p in ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "diffrax", "numpy"))

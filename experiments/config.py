@@ -16,7 +16,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from experiments.errors import ConfigError
-from experiments.schema import Config, Named, Sampler
+from experiments.schema import Config, Edit, Named, Sampler
 
 Variants = Mapping[str, Callable[[dict[str, Any]], dict[str, Any]]]
 
@@ -27,7 +27,7 @@ DEEPEST = 20
 """The most tables within tables of one."""
 _CADENCE = ("train.log_every", "train.sample_every", "train.checkpoint_every")
 FREE = ("title", "train.steps", *_CADENCE, "train.keep", "train.bad_steps", "train.shard")
-FREE_SECTIONS = ("samplers.", "sample.", "evaluate.", "interpolate.", "data.data_dir", "data.resident_mib")
+FREE_SECTIONS = ("samplers.", "sample.", "evaluate.", "interpolate.", "edit.", "data.data_dir", "data.resident_mib")
 """Keys that a run in progress may change; the others made it what it is."""
 
 
@@ -38,7 +38,7 @@ def _parts(section: type[BaseModel]) -> str:
     )
 
 
-CODE = rf"(arms\..+\.)?(parameterization|{_parts(Config)}|samplers\..+\.({_parts(Sampler)}))(\.name)?"
+CODE = rf"(arms\..+\.)?(parameterization|{_parts(Config)}|samplers\..+\.({_parts(Sampler)})|edit\.({_parts(Edit)}))(\.name)?"
 """The keys whose values name what is called."""
 WRITTEN = "evaluate.statistics"
 """The key of a folder that is written to."""

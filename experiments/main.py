@@ -1,4 +1,4 @@
-"""python -m experiments {train,sample,interpolate,evaluate,compare} --config=FILE --workdir=DIR [--config.key=value ...]
+"""python -m experiments {train,sample,interpolate,edit,evaluate,compare} --config=FILE --workdir=DIR [--config.key=value ...]
 
 python -m experiments matrix
 python -m experiments data check --config=FILE [--config.key=value ...]

@@ -20,8 +20,9 @@ import losses
 import models
 import samplers
 import sde_lib
-from experiments import guidance
+from experiments import edits, guidance
 from experiments.config import nearest, shown
+from experiments.edits.edit import Edit
 from experiments.errors import ConfigError
 from experiments.schema import Named
 
@@ -104,6 +105,7 @@ WEIGHT = Kind(
 )
 TIMES = Kind(losses, losses.TimeSampler, {"sde": "sde"})
 STEP = Kind(samplers, samplers.Step, {"sde": "sde", "score": "net"})
+EDIT = Kind(edits, Edit, {"setting": "the run"})
 GUIDANCE = Kind(guidance, sde_lib.Score, {"scores": "net"})
 GRID = Kind(samplers, typing.get_type_hints(samplers.uniform_grid)["return"], {"sde": "sde", "n": "the sampler's n"})
 

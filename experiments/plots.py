@@ -215,6 +215,36 @@ def interpolation(frames: dict[str, np.ndarray], ends: tuple[np.ndarray, np.ndar
     return figure
 
 
+def edits(frames: np.ndarray, columns: Sequence[str], lines: Sequence[str], held_out: np.ndarray) -> Figure:
+    """Frames [examples, lines, columns, *event]: images in the lines of each example; points in one panel for all examples."""
+    examples, n_lines, n_columns, *event = frames.shape
+    titles = [_plain(title) for title in columns]
+    if len(event) == 1:
+        figure = _sheet(1.9 * n_columns, 2.0 * n_lines)
+        for panel, (i, j) in zip(
+            figure.subplots(n_lines, n_columns, squeeze=False).flat, np.ndindex(n_lines, n_columns), strict=True
+        ):
+            panel.set(
+                xticks=[], yticks=[], aspect="equal", title=titles[j] if i == 0 else "", ylabel=lines[i] if j == 0 else ""
+            )
+            panel.spines[:].set_visible(False)
+            panel.scatter(*held_out.T, s=2, linewidths=0, color="#ccc")
+            colours = [COLOURS[k % len(COLOURS)] for k in range(examples)]
+            panel.scatter(*frames[:, i, j].T, s=16, linewidths=0, color=colours)
+        return figure
+    height, width = event[0] + 1, event[1] + 1
+    figure = _sheet(0.7 * n_columns + 0.6, 0.7 * examples * n_lines * height / width + 0.4)
+    panel = figure.subplots()
+    sheet = picture(frames.reshape(-1, *event), n_columns, 1)
+    panel.imshow(sheet, cmap="gray", interpolation="nearest")
+    panel.set_xticks(np.arange(n_columns) * width + (width - 2) / 2, titles, fontsize=7)
+    panel.set_yticks(np.arange(examples * n_lines) * height + (height - 2) / 2, [*lines] * examples, fontsize=7)
+    panel.xaxis.tick_top()
+    panel.tick_params(length=0)
+    panel.spines[:].set_visible(False)
+    return figure
+
+
 def _show(panel: Axes, events: np.ndarray, columns: int) -> None:
     """The picture of the events without a frame; of none, words."""
     panel.set(xticks=[], yticks=[])

@@ -21,6 +21,7 @@ class Purpose(IntEnum):
     PROCESS = 5
     DEQUANTIZER = 6
     INTERPOLATE = 7
+    EDIT = 8
 
 
 def stream(seed: int, purpose: Purpose) -> jax.Array:

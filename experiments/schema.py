@@ -194,6 +194,17 @@ class Interpolate(Strict):
     t: Annotated[float, Field(gt=0, le=1)] = 0.3
 
 
+class Edit(Strict):
+    """`by` what the first `rows` held-out examples are edited (see `experiments.edits`), into edits/`label`.png and .json.
+
+    `label` "": the name of `by`.
+    """
+
+    by: Named = Named(name="sdedit")
+    rows: Several = 8
+    label: Annotated[str, AfterValidator(lambda name: name and _label(name))] = ""
+
+
 class Config(Strict):
     """One experiment; with `arms`, several that differ by what each arm overrides.
 
@@ -221,6 +232,7 @@ class Config(Strict):
     sample: Sample
     evaluate: Evaluate = Evaluate()
     interpolate: Interpolate = Interpolate()
+    edit: Edit = Edit()
     arms: dict[Label, dict[str, Any]] = {}
 
     def digest(self) -> str:

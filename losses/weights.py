@@ -65,7 +65,7 @@ def soft_truncation(sde: SDE, t: Scalar, k: Scalar = 1.0, t_min: Positive | None
     has the same mean under any time sampler, and less variance. `t_min` None: the SDE's, and 1e-5 where that is 0. Kim et al.
     (2022, "Soft Truncation"), eq. 8 and thm. 1.
     """
-    c, start = jnp.asarray(1.0 - k), (sde.t_min or 1e-5) if t_min is None else t_min
+    c, start = jnp.asarray(1.0 - k), jnp.where(sde.t_min > 0, sde.t_min, 1e-5) if t_min is None else t_min
     passed, whole = jnp.log(jnp.maximum(t, start) / start), -jnp.log(start)
     safe = jnp.where(c == 0, 1.0, c)
     share = jnp.where(c == 0, passed / whole, jnp.expm1(safe * passed) / jnp.expm1(safe * whole))

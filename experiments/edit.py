@@ -1,0 +1,161 @@
+"""edit: other versions of held-out examples by a trained run, as a picture and as JSON that says how they came about."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments import parallel, plots
+from experiments.build import Experiment
+from experiments.checks import attempt, draws_noise, known_guide, known_score, made
+from experiments.compare import versions
+from experiments.data import Dataset
+from experiments.draw import first_shown
+from experiments.edits.edit import Edit, Frames, Row, Setting, Trained
+from experiments.errors import ConfigError, NumericsError
+from experiments.files import replacing, write_json
+from experiments.parts import EDIT, parameters
+from experiments.progress import say
+from experiments.randomness import Purpose, stream
+from experiments.resume import trained
+from experiments.schema import Sampler
+from experiments.state import State
+
+
+def chosen(experiment: Experiment, test: np.ndarray) -> Edit:
+    """The edit of the config on this run; ConfigError where it does not apply to it."""
+    config, problems = experiment.config.edit, []
+    edit = attempt(problems, "edit.by", lambda: _made(experiment))
+    if edit and (experiment.config.sample.label is None or edit.pairs):
+        attempt(problems, "sample.label", lambda: experiment.unconditional(None))
+    needed = config.rows * 2 if edit and edit.pairs else config.rows
+    if needed > len(test):
+        most = len(test) // 2 if edit and edit.pairs else len(test)
+        problems.append(f"edit.rows = {config.rows}: {len(test)} held-out examples make {most}")
+    if problems:
+        raise ConfigError(problems)
+    return edit
+
+
+def _made(experiment: Experiment) -> Edit:
+    config, by = experiment.config, experiment.config.edit.by
+    sampler = config.samplers[config.sample.sampler]
+    known = experiment._replace(model=known_score(experiment.sde), guides=known_guide)
+
+    def noisy(other: Sampler) -> bool:
+        return draws_noise(known.step(other, None, 0 if known.classes_of(other) else None), known.shape)
+
+    setting = Setting(
+        experiment.sde_of(sampler),
+        experiment.shape,
+        config.sample.sampler,
+        np.asarray(experiment.grid(sampler, sampler.n)),
+        tuple(label for label, other in config.samplers.items() if noisy(other)),
+        experiment.classes_of(sampler),
+        config.evaluate.tolerance,
+        config.evaluate.t_min,
+    )
+    return made(EDIT, by.name, EDIT.find(by.name)(setting, **by.options))
+
+
+class Edited(NamedTuple):
+    """Of every example: `x` of the frames, and what they took, in `seconds` with compiling."""
+
+    x: np.ndarray
+    nfe: np.ndarray
+    seconds: float
+
+
+def labels(experiment: Experiment, edit: Edit, data: Dataset) -> np.ndarray | None:
+    """Of each row, as `sample.label` says: the one that is asked for, or each example's own; none of pairs, which have two."""
+    config = experiment.config
+    classes, label, rows = experiment.classes_of(config.samplers[config.sample.sampler]), config.sample.label, config.edit.rows
+    if not classes or label is None or (label == "each" and edit.pairs):
+        return None
+    return data.held_out(rows, classes).y if label == "each" else np.full(rows, label, np.int32)
+
+
+def edited(experiment: Experiment, params: Any, edit: Edit, data: Dataset) -> Edited:
+    """The frames of the first held-out examples. NumericsError where one is not finite."""
+    config, scaler, test = experiment.config, experiment.scaler, data.test
+    sampler, rows = config.samplers[config.sample.sampler], config.edit.rows
+
+    def one(params: Any, row: tuple[jax.Array, jax.Array, jax.Array, jax.Array | None]) -> Frames:
+        key, *levels, y = row
+        reverse = lambda by=None: experiment.reverse(sampler, params, y, by)
+        of = lambda y: experiment.reverse(sampler, params, y).score
+        return edit.one(Trained(reverse().score, of, reverse), Row(key, *(scaler.place(k, 0.5) for k in levels)))
+
+    keys = jax.vmap(jax.random.fold_in, (None, 0))(stream(config.sample.seed, Purpose.EDIT), jnp.arange(rows))
+    others = test[rows : 2 * rows] if edit.pairs else test[:rows]
+    # As many examples at once as their frames are no more than evaluate.batch, in equal shares of the devices.
+    devices, frames = jax.device_count(), len(edit.lines) * len(edit.columns)
+    at_once = devices * min(-(-rows // devices), max(1, config.evaluate.batch // (frames * devices)))
+    began = time.monotonic()
+    told = keys, jnp.asarray(test[:rows]), jnp.asarray(others), labels(experiment, edit, data)
+    x, nfe, gave_up = parallel.in_batches(parallel.mapped(one), params, told, at_once)
+    finite = np.isfinite(x).reshape(*x.shape[:3], -1).all(-1)
+    if not finite.all():
+        line, column = np.argwhere(~finite.all(0))[0]
+        where = f"first {edit.columns[column]!r}" + (f" of {edit.lines[line]}" if edit.lines[line] else "")
+        spent = f"; in {gave_up.sum()} examples a solver ran out of its max_steps" if gave_up.any() else ""
+        label = config.sample.sampler
+        remedy = (
+            f"another --config.sample.sampler, more steps (--config.samplers.{label}.n)"
+            if edit.sampled
+            else "another --config.evaluate.tolerance or t_min"
+        )
+        raise NumericsError(
+            [
+                f"{(~finite).sum()} of {finite.size} frames are not finite, {where}{spent}",
+                f"no picture is written; try {remedy}, or an earlier checkpoint (python -m experiments ckpt rollback)",
+            ]
+        )
+    return Edited(x, nfe, time.monotonic() - began)
+
+
+def write(experiment: Experiment, data: Dataset, workdir: Path) -> None:
+    """edits/LABEL.png and .json in the run's folder. ConfigError before anything is computed where the edit does not apply."""
+    edit = chosen(experiment, data.test)
+    config, scaler = experiment.config, experiment.scaler
+    state = trained(experiment, workdir)
+    result = edited(experiment, state.ema, edit, data)
+    path = workdir / "edits" / f"{config.edit.label or config.edit.by.name.rpartition(':')[2]}.png"
+    if parallel.first():
+        levels = scaler.display(np.asarray(scaler.decode(jnp.asarray(result.x))))
+        figure = plots.edits(levels, edit.columns, edit.lines, first_shown(experiment, data.test))
+        with replacing(path) as part:
+            figure.savefig(part, bbox_inches="tight", pad_inches=0.1)
+        examples = np.asarray(scaler.place(jnp.asarray(data.test[: config.edit.rows]), 0.5))
+        told = protocol(experiment, data, edit, state, result) | {"numbers": edit.measure(result.x, examples)}
+        write_json(path.with_suffix(".json"), told)
+    say(f"{path}: {config.edit.rows} rows, at most {result.nfe.max()} evaluations a frame, {result.seconds:.1f} s")
+
+
+def protocol(experiment: Experiment, data: Dataset, edit: Edit, state: State, result: Edited) -> dict[str, Any]:
+    """What a reader needs to repeat or to doubt the picture, as JSON values."""
+    config = experiment.config
+    by, sampler = config.edit.by, config.samplers[config.sample.sampler]
+    taken = parameters(EDIT.find(by.name)).values()
+    defaults = {p.name: p.default for p in taken if p.name not in EDIT.given and p.default is not p.empty}
+    return {
+        "edit": {"name": by.name} | defaults | by.options,
+        "examples": f"the first {config.edit.rows} of {len(data.test)} held out, and then the others of pairs",
+        "lines": list(edit.lines),
+        "columns": list(edit.columns),
+        "nfe": result.nfe.mean(0).tolist(),
+        "sampler": {"label": config.sample.sampler} | sampler.model_dump(exclude={"sweep"}) if edit.sampled else None,
+        "label": config.sample.label if experiment.classes_of(sampler) else None,
+        "seed": config.sample.seed,
+        "step": int(state.step),
+        "config": config.digest(),
+        "data": data.digest,
+        "seconds": result.seconds,
+        "devices": f"{jax.device_count()} {jax.devices()[0].device_kind}",
+        "versions": versions(),
+    }
