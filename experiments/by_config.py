@@ -1,4 +1,4 @@
-"""The commands that a config is for: train, sample, interpolate, edit, evaluate, compare; and replay and demo, by the run's own."""
+"""The commands that a config is for: train, sample, interpolate, edit, evaluate, compare; replay and demo, by the run's own."""
 
 from __future__ import annotations
 
