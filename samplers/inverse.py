@@ -14,7 +14,6 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
-from samplers.guidance import classifier
 from samplers.step import Step
 from sde_lib.base import SDE, Event, NonNegative, Positive, Scalar, Score, linear
 
@@ -51,14 +50,24 @@ def pi_gdm(
     v = sigma_data**2
     rotate, s2 = _spectrum(A, y, shape)
 
-    def log_prob_y(x: Event, t: Scalar) -> Scalar:
-        """Up to its constant."""
+    def guided(x: Event, t: Scalar) -> Event:
         alpha2, sigma2 = sde.alpha(t) ** 2, sde.sigma(t) ** 2
         variance = sigma2 * v / (alpha2 * v + sigma2) * s2 + std**2
-        r = rotate(_residual(A, y, sde.denoise(score, x, t)))
-        return -jnp.sum(r**2 / jnp.where(s2 > 0, variance, 1)) / 2
 
-    return classifier(score, log_prob_y)
+        def estimate(x: Event) -> tuple[Event, Event]:
+            s = score(x, t)
+            return sde.denoise(lambda x, t: s, x, t), s
+
+        def log_prob(x_0: Event) -> Scalar:
+            """log N(y; A x_0, variance), up to its constant."""
+            r = rotate(_residual(A, y, x_0))
+            return -jnp.sum(jnp.where(s2 > 0, r**2, 0) / jnp.where(s2 > 0, variance, 1)) / 2
+
+        # As `classifier` has it, but that the score and its gradient share one evaluation.
+        x_0, pull, s = jax.vjp(estimate, x, has_aux=True)
+        return s + pull(jax.grad(log_prob)(x_0))[0]
+
+    return guided
 
 
 def dps(step: Step, sde: SDE, score: Score, A: Measurement, y: Measured, zeta: NonNegative) -> Step:

@@ -78,7 +78,8 @@ def led(setting: Setting, what: See, draws: int, lead: Callable[[Trained, Event]
             x_1 = setting.sde.prior_sample(prior_key, setting.shape)
             return solve(step_key, reverse.step, x_1, grid, reverse.final)
 
-        x, nfe, gave_up = behind(seen, jax.vmap(draw)(jax.random.split(draw_key, draws)))
+        # One after the other: under two vmaps a score's gradient inside a loop takes minutes to trace.
+        x, nfe, gave_up = behind(seen, jax.lax.map(draw, jax.random.split(draw_key, draws)))
         return Frames(jnp.concatenate([row.x[None], x])[None], jnp.pad(nfe, (1, 0))[None], gave_up)
 
     def measure(frames: np.ndarray, examples: np.ndarray) -> dict[str, Any]:
