@@ -417,7 +417,7 @@ def test_what_is_not_finite_is_said_with_its_step():
         next(frames)
 
 
-def test_commands_that_cannot_be_served_are_refused(tmp_path, capsys):
+def test_commands_that_cannot_be_served_are_refused(tmp_path, capsys, monkeypatch):
     """Each in a sentence with the remedy, by its exit code."""
     run = tmp_path / "runs" / "untrained"
     run.mkdir(parents=True)
@@ -451,6 +451,10 @@ def test_commands_that_cannot_be_served_are_refused(tmp_path, capsys):
     code, error = refused(run, "--port=0")
     assert code == 5
     assert "holds no checkpoint" in error
+    monkeypatch.setitem(sys.modules, "nicegui", None)  # as where it is not installed
+    code, error = refused(run, "--port=0")
+    assert code == 2
+    assert "pip install -e .[page]" in error
 
 
 @pytest.mark.slow
