@@ -6,6 +6,7 @@ from models.ddpm import DDPM
 from models.dit import DiT
 from models.edm_unet import EDMUNet
 from models.functional import functional
+from models.lora import adapters, lora, merged
 from models.mlp import MLP
 from models.ncsn import NCSN
 from models.ncsnpp import NCSNpp
@@ -25,12 +26,15 @@ __all__ = [
     "UViT",
     "Coefs",
     "ScoreModel",
+    "adapters",
     "conditioned",
     "edm",
     "eps",
     "functional",
     "index",
     "log_noise",
+    "lora",
+    "merged",
     "residual_eps",
     "rung",
     "score",
