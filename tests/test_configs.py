@@ -117,7 +117,9 @@ def test_a_shrunk_config_trains_by_trace(path):
         shape = (2,) if not config.data.levels else (8, 8, 1)
         experiment = build(config, shape)
         optimizer = make_optimizer(config.train)
-        advance = make_step(experiment, optimizer, stream(0, Purpose.STEP))
+        shapes = jax.eval_shape(experiment.model.init, jax.random.key(0), jnp.zeros(shape)) if config.lora else None
+        frozen = (jax.tree.map(lambda a: jnp.zeros(a.shape), shapes),) if config.lora else ()
+        advance = make_step(experiment.adapted(*frozen), optimizer, stream(0, Purpose.STEP))
         state = jax.eval_shape(partial(init_state, experiment, optimizer), jax.random.key(0))
         batches = jnp.zeros((2, config.train.batch, *shape), jnp.uint8 if config.data.levels else jnp.float32)
         after = jax.eval_shape(advance, state, batches)

@@ -12,7 +12,7 @@ def get_config() -> ConfigDict:
     config = vp.get_config()
     config.title = "Threes, by adapters of the VP-SDE on 8x8 digits"
     config.data.only = (3,)
-    config.lora = {"run": "runs/digits_vp", "rank": 4, "alpha": 4.0, "on": "all"}
+    config.lora = {"run": "runs/digits_vp", "rank": 4, "alpha": 16.0, "on": "all"}
     config.train.steps = 400
     config.train.sample_every = 400
     config.train.checkpoint_every = 400
