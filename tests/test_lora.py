@@ -328,10 +328,11 @@ def test_adapters_go_and_come_back_by_themselves(runs, here, capsys):
         tensors("export", folder, here / f"whole{i}") for i, folder in enumerate((runs / "adapters", here / "here"))
     )
     assert all(np.array_equal(theirs[name], value) for name, value in ours.items())
-    assert main(["train", *there(here / "here"), "--config.train.steps=2"]) == 0
+    found = f"--config.data.data_dir={runs}"
+    assert main(["train", *there(here / "here"), "--config.train.steps=2", found]) == 0
     # An export of the base is the base.
     tensors("export", runs / "base", here / "base")
-    assert main(["sample", *there(here / "here"), f"--config.lora.run={here / 'base'}", "--config.train.steps=2"]) == 0
+    assert main(["sample", *there(here / "here"), f"--config.lora.run={here / 'base'}", found]) == 0
 
 
 @pytest.mark.slow
