@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
@@ -59,8 +60,8 @@ def digest(params: Any) -> str:
 def _of_base(experiment: Experiment, run: Path) -> Experiment:
     """The experiment by which the base was trained, as far as its checkpoints say; its code is that of the experiment alone."""
     path, own = run / "config.json", experiment.config
-    if not path.is_file():
-        raise StorageError(f"lora.run = {run} holds no run to adapt, which has a config.json: train one, or import it")
+    if not os.path.isfile(path):  # of a path too long for the system too
+        raise StorageError(f"lora.run = {configs.shown(str(run))} holds no run to adapt, which has a config.json: train one")
     named = [f"={value}" for value in configs.flat(own.model_dump()).values()]  # trusted already
     tree = configs.trusted(configs.stored(path), named, str(path))
     if wrong := configs.problems(tree) + part_problems(tree):

@@ -375,7 +375,9 @@ def test_a_base_that_has_changed_is_refused(here, capsys):
         (2, ["lora.rank=65"], "lora: rank = 65: the kernels that are chosen have ranks up to 64"),
         (2, ["lora.rank=0"], "lora.rank = 0"),
         (2, ["lora.run=''"], "lora: run is empty"),
-        (5, ["lora.run=nowhere"], "lora.run = nowhere holds no run to adapt"),
+        (5, ["lora.run=nowhere"], "lora.run = 'nowhere' holds no run to adapt"),
+        (5, ["lora.run=" + "z" * 5000], "holds no run to adapt"),
+        (5, ["lora.run=/dev/null"], "holds no run to adapt"),
         (2, ["lora.rnk=3"], "unknown config key lora.rnk (did you mean rank?)"),
     ],
 )
