@@ -11,9 +11,12 @@ from experiments.build import Experiment, structure
 def anatomy(experiment: Experiment) -> list[str]:
     """The network's parameters, and its resolutions with their channels, blocks and attention where it tells its `stages`."""
     config, shape = experiment.config, experiment.shape
-    params = jax.eval_shape(experiment.model.init, jax.random.key(0), jax.ShapeDtypeStruct(shape, jnp.float32))
-    count = sum(leaf.size for leaf in jax.tree.leaves(params))
+    size = lambda params: sum(leaf.size for leaf in jax.tree.leaves(params))
+    count = size(jax.eval_shape(experiment.model.init, jax.random.key(0), jax.ShapeDtypeStruct(shape, jnp.float32)))
     lines = [f"{config.net.name}: {count:,} parameters, computing in {config.compute}"]
+    if config.lora:
+        learning = size(jax.eval_shape(experiment.initial, jax.random.key(0)))
+        lines += [f"trained: {learning:,} parameters, of adapters of rank {config.lora.rank} (on {config.lora.on})"]
     stages = getattr(structure(config, shape), "stages", ())
     rows = [(f"{s.height} x {s.width}", s.channels, s.blocks, "yes" if s.attention else "-") for s in stages]
     table = [("resolution", "channels", "blocks", "attention"), *rows] if rows else []

@@ -26,13 +26,14 @@ def autopsy(experiment: Experiment, data: Dataset, state: State, step: int) -> d
     It names the examples that were not finite, with their times and their places in the training data, and has the norm of each
     module's gradient.
     """
-    config, one_loss = experiment.config, example_loss(experiment)
+    config = experiment.config
     state = jax.tree.map(parallel.gather, state)  # each process examines the whole batch by itself
     rows = data.train.indices(step, config.train.batch)
     batch = data.train.batch(step, config.train.batch, classes=experiment.classes)
 
     @jax.jit
-    def examine(state: State, batch: Batch) -> tuple[Any, ...]:
+    def examine(state: State, batch: Batch, *frozen: Any) -> tuple[Any, ...]:
+        one_loss = example_loss(experiment.adapted(*frozen))
         drawn = draw(experiment, stream(config.seed, Purpose.STEP), state.times, jnp.asarray(step), len(rows))
 
         # One example at a time: all of their gradients at once would not fit in memory.
@@ -47,7 +48,8 @@ def autopsy(experiment: Experiment, data: Dataset, state: State, step: int) -> d
         gradient, (loss, norm) = jax.lax.scan(add, zero, examples)
         return drawn.t, loss, norm, jax.tree.map(lambda g: jnp.sqrt(jnp.sum(g**2)), gradient)
 
-    t, loss, norm, modules = jax.device_get(examine(state, batch))
+    frozen = jax.tree.map(parallel.gather, experiment.frozen)
+    t, loss, norm, modules = jax.device_get(examine(state, batch, *frozen))
     bad = ~(np.isfinite(loss) & np.isfinite(norm))
     squares: dict[str, float] = {}
     for name, value in named(modules).items():
@@ -88,7 +90,7 @@ def sentence(found: dict[str, Any]) -> str:
 
 def first_nan(experiment: Experiment, data: Dataset, state: State, step: int) -> str | None:
     """Where the first nan or infinity of the step arises, as "file:line in function: operation"; None where none does."""
-    config, one_loss = experiment.config, example_loss(experiment)
+    config, one_loss = experiment.config, example_loss(experiment.adapted(*experiment.frozen))
     batch = jax.tree.map(jnp.asarray, data.train.batch(step, config.train.batch, classes=experiment.classes))
     drawn = draw(experiment, stream(config.seed, Purpose.STEP), state.times, jnp.asarray(step), config.train.batch)
     gradient = jax.vmap(jax.value_and_grad(one_loss), (None, 0, 0, 0))

@@ -7,6 +7,7 @@ from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import linen, nnx
 
@@ -16,6 +17,7 @@ import samplers
 import sde_lib
 from experiments.checks import (
     attempt,
+    check_lora,
     check_net,
     check_times,
     check_weight,
@@ -51,7 +53,7 @@ class Experiment(NamedTuple):
     """What a config names, built for events of `shape`.
 
     `model`: a ScoreModel, or where the objective trains a classifier a ClassModel. `guides`: of the runs that samplers are
-    guided by, by their folders.
+    guided by, by their folders. `frozen`: of a config with `lora`, (the base's parameters,).
     """
 
     config: Config
@@ -62,6 +64,29 @@ class Experiment(NamedTuple):
     objective: Callable[..., losses.Loss]
     scaler: Scaler
     guides: Callable[[str], Guide] = lambda run: Guide(0)
+    frozen: tuple[Any, ...] = ()
+
+    def initial(self, key: Any) -> Any:
+        """The parameters that training begins with: the network's, or adapters of it."""
+        x = jnp.zeros(self.shape)
+        shapes = (jax.eval_shape(self.model.init, key, x),) if self.config.lora else ()
+        return self.adapted(*shapes).model.init(key, x)
+
+    def adapted(self, *frozen: Any) -> Experiment:
+        """As it is trained: where there are `frozen` parameters the model is one of adapters to them.
+
+        They are arguments, and not those that it has, so that they are arguments of a compiled program too.
+        """
+        lora = self.config.lora
+        if lora is None or not frozen:
+            return self
+        model = models.lora(self.model, frozen[0], lora.rank, lora.alpha, lora.on, lora.scale)
+        return self._replace(model=model)
+
+    def network(self, params: Any) -> Any:
+        """The network's parameters at those that are trained: of adapters, the base's merged with them."""
+        lora = self.config.lora
+        return models.merged(self.frozen[0], params, lora.scale * lora.alpha / lora.rank) if lora else params
 
     @property
     def classes(self) -> int:
@@ -201,6 +226,7 @@ def build(config: Config, shape: tuple[int, ...]) -> Experiment:
     experiment = Experiment(config, shape, sde, model, times, objective, scaler)
     if model is not None:
         attempt(problems, "net", lambda: check_net(experiment))
+        attempt(problems, "lora", lambda: check_lora(experiment))
     attempt(problems, "objective", lambda: objective and objective(sde, lambda x, t: x))
     attempt(problems, "weight", lambda: check_weight(_weight(config), sde))
     attempt(problems, "times", lambda: times and check_times(config, sde, times))

@@ -24,6 +24,7 @@ from experiments.draw import drawing, first_shown, save_images
 from experiments.errors import ConfigError, DataError, StorageError
 from experiments.evaluate import evaluate
 from experiments.fid import yardstick
+from experiments.frozen import with_base
 from experiments.guides import with_guides
 from experiments.lock import sole
 from experiments.progress import say, warned
@@ -77,6 +78,7 @@ def run(arguments: argparse.Namespace, overrides: list[str], line: str) -> None:
     allowed = getattr(arguments, "allow_change", [])
     if command not in ("train", "compare") and not (workdir / "config.json").exists():
         raise StorageError(f"{workdir} holds no run: train it first, by the same command with `train`")
+    built = {name: with_base(experiment, folders[name]) for name, experiment in built.items()}
     if command in ("sample", "interpolate", "edit", "replay", "demo"):  # which look at a run that may be in training
         refuse_changes(workdir, built[""].config, digest if command == "replay" else "", allowed)
         look(command, built[""], data, workdir, arguments)
@@ -161,14 +163,16 @@ def look(command: str, experiment: Experiment, data: Dataset | None, workdir: Pa
         from experiments.page.serve import serve  # a web server, which no other command needs
 
         held_out = data.test if data else np.zeros((0, *experiment.shape), np.uint8)
-        serve(experiment, trained(experiment, workdir), held_out, arguments.run, arguments.door, arguments.anyone)
+        state = trained(experiment, workdir)
+        state = state._replace(ema=experiment.network(state.ema))
+        serve(experiment, state, held_out, arguments.run, arguments.door, arguments.anyone)
     elif command == "sample":
         sample(experiment, trained(experiment, workdir), workdir)
     elif command == "edit" and data:
         edit.write(experiment, data, workdir)
     elif data:
         path = workdir / "interpolation.png"
-        interpolate.write(experiment, trained(experiment, workdir).ema, data.test, path)
+        interpolate.write(experiment, experiment.network(trained(experiment, workdir).ema), data.test, path)
         say(f"{path}: {config.interpolate.pairs} pairs of held-out examples")
 
 
@@ -179,10 +183,10 @@ def single(
     config = experiment.config
     state = train(experiment, data, workdir, record) if command == "train" else trained(experiment, workdir)
     if command == "evaluate" and classifies(config):
-        say(f"accuracy: {classify.write(experiment, state.ema, data, workdir, line)}")
+        say(f"accuracy: {classify.write(experiment, experiment.network(state.ema), data, workdir, line)}")
     elif command == "evaluate" and space:
         real = yardstick(config, data, space, workdir)
-        measured, pictures = evaluate(experiment, state.ema, data, real)
+        measured, pictures = evaluate(experiment, experiment.network(state.ema), data, real)
         baseline = reference(config, data, real)
         if jax.process_index() == 0:
             arm = describe("run", experiment, state, workdir) | measured
@@ -195,7 +199,7 @@ def sample(experiment: Experiment, state: State, workdir: Path) -> None:
     """Draws a picture by the config's sampler."""
     config = experiment.config
     sampler = config.samplers[config.sample.sampler]
-    drawn = drawing(experiment, sampler)(state.ema, config.sample.seed, config.sample.n, sampler.n)
+    drawn = drawing(experiment, sampler)(experiment.network(state.ema), config.sample.seed, config.sample.n, sampler.n)
     path = workdir / "samples" / f"{config.sample.sampler}_seed{config.sample.seed}.png"
     save_images(drawn, experiment, path)
     say(f"{path}: {config.sample.n} samples, NFE {drawn.nfe.mean():.0f}, {drawn.seconds:.1f} s")

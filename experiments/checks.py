@@ -95,6 +95,16 @@ def check_net(experiment: Experiment) -> None:
     jax.eval_shape(experiment.model.apply, params, x, 0.5)
 
 
+def check_lora(experiment: Experiment) -> None:
+    """Adapters, where there are any, have a base and kernels: traced, not compiled."""
+    lora = experiment.config.lora
+    if lora is None:
+        return
+    if not lora.run:
+        raise ValueError("run is empty: name the run whose network is adapted, --config.lora.run=RUN")
+    jax.eval_shape(experiment.initial, jax.random.key(0))
+
+
 def made(kind: Kind, name: str, part: Any) -> Any:
     """What the part of that name has made; TypeError where it is another thing, as a user's function may give."""
     if not isinstance(part, kind.makes):
@@ -230,7 +240,10 @@ def _check_end(known: Experiment, sampler: Sampler, step: samplers.Step, grid: n
 
 def training_problems(config: Config) -> Problems:
     """What a run may be sampled and measured with, but not trained."""
-    return _undivided("train.batch", config.train.batch) or _no_parts(config)
+    scale = config.lora.scale if config.lora else 1
+    remedy = "adapters are trained at 1, and sampled, evaluated and exported at any; how much they do in training is lora.alpha"
+    scaled = [f"lora.scale = {scale:g}: {remedy}"] if scale != 1 else []
+    return scaled + (_undivided("train.batch", config.train.batch) or _no_parts(config))
 
 
 def label_problems(config: Config) -> Problems:
@@ -280,6 +293,8 @@ def cross_problems(config: Config) -> Problems:
     if config.weight is not None and "weight" not in parameters(OBJECTIVE.find(config.objective.name)):
         problems.append(f"weight: {config.objective.name} weighs t itself, not by {config.weight.name}; take None, or dsm")
     problems += dequantize.problems(config)
+    if config.evaluate.features == "classifier" and len(set(config.data.only)) == 1:
+        problems.append("evaluate.features = 'classifier' tells classes apart, and data.only leaves one: take 'pixels'")
     if config.evaluate.neighbours >= config.evaluate.n:
         problems.append(f"evaluate.neighbours = {config.evaluate.neighbours} of evaluate.n = {config.evaluate.n}: take fewer")
     for label, sampler in config.samplers.items():

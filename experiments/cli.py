@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from experiments.bridge.commands import EXPORTS, LAYOUTS
+from experiments.bridge.commands import EXPORTS, LAYOUTS, OURS
 
 
 def _folder(words: str) -> Path:
@@ -110,4 +110,4 @@ def _add_bridge(add: Any) -> None:
     command = add("export", "write a run's averaged parameters and config as a folder for elsewhere")
     command.add_argument("run", type=Path, metavar="RUN", help="the run's folder")
     command.add_argument("out", type=Path, metavar="OUT", help="the folder, which is made")
-    command.add_argument("--layout", metavar="NAME", default="native", help="its form: " + ", ".join(["native", *EXPORTS]))
+    command.add_argument("--layout", metavar="NAME", default="native", help="its form: " + ", ".join([*OURS, *EXPORTS]))

@@ -47,7 +47,7 @@ def compare(
     for i, (name, experiment) in enumerate(experiments.items(), start=1):
         say(f"[{i}/{len(experiments)}] {experiment.config.title}")
         states[name] = train(experiment, data, workdir / name, records[name])
-        measured[name], pictures[name] = evaluate(experiment, states[name].ema, data, real)
+        measured[name], pictures[name] = evaluate(experiment, experiment.network(states[name].ema), data, real)
     baseline = reference(base, data, real)
     if jax.process_index() == 0:
         arms = [

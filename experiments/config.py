@@ -26,7 +26,7 @@ LONGEST = 2**20
 DEEPEST = 20
 """The most tables within tables of one."""
 _CADENCE = ("train.log_every", "train.sample_every", "train.checkpoint_every")
-FREE = ("title", "train.steps", *_CADENCE, "train.keep", "train.bad_steps", "train.shard")
+FREE = ("title", "train.steps", *_CADENCE, "train.keep", "train.bad_steps", "train.shard", "lora.run", "lora.scale")
 FREE_SECTIONS = ("samplers.", "sample.", "evaluate.", "interpolate.", "edit.", "data.data_dir", "data.resident_mib")
 """Keys that a run in progress may change; the others made it what it is."""
 

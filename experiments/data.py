@@ -193,7 +193,7 @@ class Dataset(NamedTuple):
 
 def load(sources: Sources, config: Data, seed: int) -> Dataset:
     """The examples of opened sources, decoded. DataError names those that cannot be."""
-    decoded = lambda source, split, shape=(): Decoded(source, config.levels, f"{config.name} {split}", shape, config.on_bad)
+    decoded = lambda source, split, shape=(): Decoded(source, config.levels, config.origin(split), shape, config.on_bad)
     train = Records(decoded(sources.train, config.train), seed, config.resident_mib)
     seen = train.resident if train.resident is not None else train.batch(0, min(len(train), len(sources.test))).levels
     shape = seen.shape[1:]

@@ -51,7 +51,7 @@ def check(sources: Sources, config: Data, listing: Path | None = None) -> Report
     seen: list[list[Seen]] = []
     bad: list[Bad] = []
     for source, split in zip(sources, (config.train, config.test), strict=True):
-        origin, good = f"{config.name} {split}", []
+        origin, good = config.origin(split), []
         see = lambda i, source=source, origin=origin: _seen(source, i, origin, config.levels)
         with progress(f"data check: {printable(split)}", len(source)) as show:
             for i, one in enumerate(in_order(see, range(len(source)), origin)):

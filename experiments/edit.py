@@ -124,7 +124,7 @@ def write(experiment: Experiment, data: Dataset, workdir: Path) -> None:
     edit = chosen(experiment, data.test)
     config, scaler = experiment.config, experiment.scaler
     state = trained(experiment, workdir)
-    result = edited(experiment, state.ema, edit, data)
+    result = edited(experiment, experiment.network(state.ema), edit, data)
     path = workdir / "edits" / f"{config.edit.label or config.edit.by.name.rpartition(':')[2]}.png"
     if parallel.first():
         levels = scaler.display(np.asarray(scaler.decode(jnp.asarray(result.x))))

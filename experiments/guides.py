@@ -9,6 +9,7 @@ from experiments import config as configs
 from experiments.build import Experiment, build, classifies
 from experiments.checks import attempt
 from experiments.errors import ConfigError, StorageError
+from experiments.frozen import with_base
 from experiments.guidance import Guide
 from experiments.progress import say
 from experiments.resume import trained
@@ -43,8 +44,8 @@ def _guide(run: str, guided: Experiment) -> Guide:
     if config.sde != guided.config.sde:
         theirs, ours = (" ".join(map(str, part.model_dump().values())) for part in (config.sde, guided.config.sde))
         raise ConfigError(f"{run} was trained on the SDE {theirs}, and this run on {ours}: train the guide on the same")
-    guide = build(config, guided.shape)
-    params = trained(guide, folder).ema
+    guide = with_base(build(config, guided.shape), folder)
+    params = guide.network(trained(guide, folder).ema)
     say(f"guided by {run}: {config.title}")
     if classifies(config):
         return Guide(guide.classes, log_prob=lambda x, t: guide.log_prob(params, x, t))

@@ -89,15 +89,18 @@ def whole(tree: Any) -> Any:
     return jax.lax.with_sharding_constraint(tree, replicated())
 
 
-def pmapped(step: Callable[..., Any], state: Any = None, result: Any = None) -> Callable[..., Any]:
-    """jit of `step(state, batch) -> result` on every device: batch [k, B, ...] split over B, all else replicated.
+def pmapped(
+    step: Callable[..., Any], state: Any = None, result: Any = None, frozen: tuple[Any, ...] = ()
+) -> Callable[..., Any]:
+    """jit of `step(state, batch, *frozen) -> result` on every device: batch [k, B, ...] split over B, all else replicated.
 
-    `state` and `result` (by default as the state) may say otherwise, as trees of shardings. Replicated, this is the program of
-    jax.pmap with a pmean of the gradients, which jax now writes as jit over shardings; the noise drawn inside is that of one
-    device, whatever their number. The state is donated.
+    `state` and `result` (by default as the state) may say otherwise, as trees of shardings; what is `frozen` lies where it is.
+    Replicated, this is the program of jax.pmap with a pmean of the gradients, which jax now writes as jit over shardings; the
+    noise drawn inside is that of one device, whatever their number. The state is donated.
     """
     state = state or replicated()
-    return jax.jit(step, donate_argnums=0, in_shardings=(state, over_data(1)), out_shardings=result or state)
+    there = jax.tree.map(lambda a: a.sharding, frozen)
+    return jax.jit(step, donate_argnums=0, in_shardings=(state, over_data(1), *there), out_shardings=result or state)
 
 
 def mapped(function: Callable[..., Any]) -> Callable[..., Any]:

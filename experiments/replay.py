@@ -19,7 +19,7 @@ from experiments.randomness import Purpose, stream
 from experiments.record import Record
 from experiments.resume import state_shapes
 from experiments.state import placement
-from experiments.update import make_optimizer, make_step
+from experiments.update import make_call, make_optimizer
 
 
 def replay(experiment: Experiment, data: Dataset, run: Path, record: Record, step: int) -> None:
@@ -39,14 +39,14 @@ def replay(experiment: Experiment, data: Dataset, run: Path, record: Record, ste
     if state is None:
         raise StorageError(f"{run} has no checkpoint at or before step {step}")
     optimizer = make_optimizer(config.train)
-    one_call = make_step(experiment, optimizer, stream(config.seed, Purpose.STEP))
-    advance = parallel.pmapped(one_call, placement(config, state))
+    one_call = make_call(experiment, optimizer, stream(config.seed, Purpose.STEP))
+    advance = parallel.pmapped(one_call, placement(config, state), frozen=experiment.frozen)
     at, calls = int(state.step), config.train.steps_per_call
     with progress("replay", step, at) as show:
         while at < step:
             rows = range(at, min(at + calls, step))
             read = lambda i: data.train.batch(i, config.train.batch, classes=experiment.classes)
-            state = advance(state, parallel.split(stacked(map(read, rows)), axis=1))
+            state = advance(state, parallel.split(stacked(map(read, rows)), axis=1), *experiment.frozen)
             at = rows.stop
             show(at, "")
     found = autopsy(experiment, data, state, step)

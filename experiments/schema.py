@@ -62,7 +62,8 @@ class Data(Strict):
     """Where images or points come from; see `experiments.data`.
 
     `range`: of the numbers that a network sees, "symmetric" for [-1, 1] or "unit" for [0, 1], as NCSN's and NCSN++'s were.
-    `on_bad`: whether an example that cannot be read is an error, or left out, up to one in a thousand.
+    `on_bad`: whether an example that cannot be read is an error, or left out, up to one in a thousand. `only`: the labels of
+    the examples that are used, of training and held-out ones alike; (): all, with a label or without.
     """
 
     name: str
@@ -75,6 +76,11 @@ class Data(Strict):
     flip: bool = False
     resident_mib: Annotated[int, Field(ge=0, lt=2**31)] = 4096
     on_bad: Literal["fail", "skip"] = "fail"
+    only: tuple[Annotated[int, Field(ge=0, lt=2**31)], ...] = ()
+
+    def origin(self, split: str) -> str:
+        """What errors call the examples of a split, which are numbered as they are after the choice of `only`."""
+        return f"{self.name} {split}" + (f" of label {', '.join(map(str, self.only))}" if self.only else "")
 
 
 class Train(Strict):
@@ -112,6 +118,22 @@ class Train(Strict):
     bad_steps: Count = 10
     shard: bool = False
     label_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+
+
+class Lora(Strict):
+    """Adapters of a trained network's kernels, W + scale alpha/rank A B, which are trained in its place (see `models.lora`).
+
+    `run`: the base, of which the averaged parameters stay as they are: a run, or what `import` or `export` made. `digest` is
+    theirs: a run notes it as it begins, and goes on with no other. `on`: the kernels that have adapters. They are trained at
+    `scale` 1; at 0 the network is the base.
+    """
+
+    run: str = ""
+    rank: Annotated[int, Field(ge=1, le=2**16)] = 4
+    alpha: Annotated[float, Field(ge=1e-6, le=1e6)] = 4.0
+    on: Literal["attention", "convolution", "all"] = "all"
+    scale: Annotated[float, Field(ge=-1000, le=1000)] = 1.0
+    digest: str = ""
 
 
 MOST_STEPS = 100_000
@@ -227,6 +249,7 @@ class Config(Strict):
     weight: Named | None = None
     times: Named
     data: Data
+    lora: Lora | None = None
     train: Train
     samplers: Annotated[dict[Label, Sampler], Field(min_length=1)]
     sample: Sample

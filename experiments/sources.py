@@ -28,8 +28,53 @@ class Sources(NamedTuple):
     test: Any
 
 
+class Chosen:
+    """The examples of a source that `rows` number."""
+
+    def __init__(self, source: Any, rows: Sequence[int]):
+        self._source, self._rows = source, rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, i: int) -> Any:
+        return self._source[self._rows[i]]
+
+
 def open_sources(config: Data) -> Sources:
-    """The sources that `config.name` stands for. DataError says what is missing and where it was looked for."""
+    """The sources that `config.name` stands for, and of them the examples whose label is among `config.only`, if that says any.
+
+    DataError says what is missing and where it was looked for.
+    """
+    sources = _opened(config)
+    if not config.only:
+        return sources
+    return Sources(*(_of_labels(s, config, split) for s, split in zip(sources, (config.train, config.test), strict=True)))
+
+
+def _of_labels(source: Any, config: Data, split: str) -> Chosen:
+    """Each example is read once, for its label; one that cannot be read stays, for whoever decodes it to name."""
+    rows, labels = [], set()
+    for i in range(len(source)):
+        try:
+            with within(300, f"reading {config.name} {split}"):
+                label = source[i].get("label")
+        except Exception:
+            label = config.only[0]
+        else:
+            labels.add(label)
+        if label in config.only:
+            rows.append(i)
+    asked = f"data.only = {config.only}"
+    if not any(isinstance(label, int | np.integer) for label in labels):
+        raise DataError(f"{asked}: the examples of {config.name} {split} have no labels; leave it out")
+    if not rows:
+        there = ", ".join(map(str, sorted(labels - {None})[:20]))
+        raise DataError(f"{asked}: no example of {config.name} {split} has such a label; there are {there}")
+    return Chosen(source, rows)
+
+
+def _opened(config: Data) -> Sources:
     if config.name in TOYS:
         toy = TOYS[config.name]
         return Sources(*([{"image": x} for x in toy(n, seed).astype(np.float32)] for n, seed in ((20_000, 1), (2_000, 2))))

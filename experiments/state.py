@@ -52,7 +52,7 @@ def init_state(experiment: Experiment, optimizer: optax.GradientTransformation, 
     """The state at step 0, on every device or a share on each, as the config says."""
 
     def init(key: jax.Array) -> State:
-        params = experiment.model.init(key, jnp.zeros(experiment.shape))
+        params = experiment.initial(key)
         # A copy: a buffer that parameters and average share could not be donated twice.
         ema = jax.tree.map(jnp.copy, params)
         return State(jnp.zeros((), jnp.int32), params, ema, optimizer.init(params), experiment.times.init(), Tally.zero())

@@ -30,7 +30,7 @@ from experiments.randomness import Purpose, stream
 from experiments.record import Record, imported
 from experiments.resume import from_weights
 from experiments.state import State, Tally, init_state, placement
-from experiments.update import make_optimizer, make_step, optimizer_rate
+from experiments.update import make_call, make_optimizer, optimizer_rate
 
 
 def train(experiment: Experiment, data: Dataset, workdir: Path, record: Record) -> State:
@@ -42,8 +42,8 @@ def train(experiment: Experiment, data: Dataset, workdir: Path, record: Record) 
     with Checkpoints(workdir / "checkpoints", record.id, config.keep) as checkpoints:
         state = _begun(experiment, optimizer, checkpoints, workdir, record)
         placed = placement(experiment.config, state)
-        call = _told(make_step(experiment, optimizer, stream(seed, Purpose.STEP)), optimizer_rate(config))
-        advance = parallel.pmapped(call, placed, (placed, parallel.replicated()))
+        call = _told(make_call(experiment, optimizer, stream(seed, Purpose.STEP)), optimizer_rate(config))
+        advance = parallel.pmapped(call, placed, (placed, parallel.replicated()), experiment.frozen)
         step = int(state.step)
         record.note(from_step=step)
         if step > config.steps:
@@ -87,7 +87,7 @@ def train(experiment: Experiment, data: Dataset, workdir: Path, record: Record) 
             while step < config.steps:
                 batch = next(batches)
                 wait(most=1)  # two calls in flight: XLA takes 32, and a signal would wait for all
-                state, told = advance(state, batch)
+                state, told = advance(state, batch, *experiment.frozen)
                 step += len(batch.levels)
                 stop.unsaved = True
 
@@ -109,8 +109,8 @@ def train(experiment: Experiment, data: Dataset, workdir: Path, record: Record) 
 def _told(one_call: Callable[..., State], rate: Callable[[Any], Any]) -> Callable[..., tuple[State, tuple[Tally, jax.Array]]]:
     """A call that tells its tally and rate apart from the state, which the next call takes: to wait for, and to read later."""
 
-    def advance(state: State, batches: Batch) -> tuple[State, tuple[Tally, jax.Array]]:
-        after = one_call(state, batches)
+    def advance(state: State, batches: Batch, *frozen: Any) -> tuple[State, tuple[Tally, jax.Array]]:
+        after = one_call(state, batches, *frozen)
         return after, (after.tally, jnp.asarray(rate(after.step - after.tally.skipped)))
 
     return advance
@@ -155,7 +155,7 @@ def _picture(experiment: Experiment, run: Path) -> Callable[[Any, int], None]:
     def picture(params: Any, step: int) -> None:
         path = picture_at(run, step)
         if not parallel.everywhere(path.exists()):
-            drawn = draw(params, config.sample.seed, min(config.sample.n, 64), sampler.n)
+            drawn = draw(experiment.network(params), config.sample.seed, min(config.sample.n, 64), sampler.n)
             if why := unsound(drawn, experiment.grid(sampler, sampler.n)):
                 say(f"warning: no picture of step {step}: {why}")
             else:

@@ -111,6 +111,19 @@ def make_step(
     return advance
 
 
+def make_call(experiment: Experiment, optimizer: optax.GradientTransformation, base_key: jax.Array) -> Callable[..., State]:
+    """advance(state, batches, *frozen): `make_step`'s on the parameters that adapters are trained on, where there are any.
+
+    They are arguments, which a program reads; what it closes over is written into it, and compiled.
+    """
+
+    def advance(state: State, batches: Batch, *frozen: Any) -> State:
+        whole = parallel.whole(frozen) if experiment.config.train.shard else frozen
+        return make_step(experiment.adapted(*whole), optimizer, base_key)(state, batches)
+
+    return advance
+
+
 def in_parts(of_part: Callable[..., Any], k: int, *batch: Any) -> Any:
     """((mean, by_example [B]), gradient) of a batch [B, ...] (any tree), by k parts of it one after the other: their mean.
 

@@ -7,6 +7,7 @@ from models.ddpm import DDPM
 from models.dit import DiT
 from models.edm_unet import EDMUNet
 from models.functional import functional
+from models.lora import adapters, lora, merged
 from models.mlp import MLP
 from models.ncsn import NCSN
 from models.ncsnpp import NCSNpp
@@ -28,6 +29,7 @@ __all__ = [
     "ClassModel",
     "Coefs",
     "ScoreModel",
+    "adapters",
     "class_model",
     "conditioned",
     "edm",
@@ -35,6 +37,8 @@ __all__ = [
     "functional",
     "index",
     "log_noise",
+    "lora",
+    "merged",
     "residual_eps",
     "rung",
     "score",

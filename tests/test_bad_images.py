@@ -10,7 +10,6 @@ import time
 import zipfile
 import zlib
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,6 +19,7 @@ from experiments.data import load
 from experiments.data_check import check
 from experiments.errors import DataError
 from experiments.examples import example
+from experiments.schema import Data
 from experiments.sources import Sources, open_sources
 
 ROOT = Path(__file__).parent.parent
@@ -28,8 +28,7 @@ COLOUR = np.stack([GREY, 255 - GREY, GREY // 2], axis=-1)
 
 
 def config(name="folder", data_dir="", **others):
-    defaults = {"train": "train", "test": "test", "levels": 256, "resident_mib": 4096, "on_bad": "fail"}
-    return SimpleNamespace(name=name, data_dir=str(data_dir), **{**defaults, **others})
+    return Data(name=name, data_dir=str(data_dir), **others)
 
 
 def opened(data_dir, name="folder", seed=0, **others):
@@ -259,20 +258,18 @@ def python(code, *arguments, **options):
 
 FORBIDDEN = """
 import os, sys
-from types import SimpleNamespace
 from experiments.errors import DataError
+from experiments.schema import Data
 from experiments.sources import open_sources
 from experiments.examples import example
 
 os.chdir(sys.argv[1])
 if os.getuid() == 0:  # root reads everything
     os.setgid(65534), os.setuid(65534)
-settings = SimpleNamespace(name="folder", data_dir=".", train="train", test="test")
-print(example(open_sources(settings).train, 4, "x", 256))
+print(example(open_sources(Data(name="folder", data_dir=".")).train, 4, "x", 256))
 os.chdir("..")
-settings.data_dir = "others"
 try:
-    open_sources(settings)
+    open_sources(Data(name="folder", data_dir="others"))
 except DataError as error:
     print(error)
 """
@@ -540,9 +537,9 @@ def test_labels_that_are_no_integers_are_none(tmp_path):
 
 HANGS = """
 import os, sys
-from types import SimpleNamespace
 import numpy as np
 import experiments.data
+from experiments.schema import Data
 from experiments.sources import Sources
 
 class Slow:
@@ -555,7 +552,7 @@ class Slow:
         return {"image": np.full((2, 2, 1), i, np.uint8)}
 
 experiments.data.PATIENCE = 1.0
-settings = SimpleNamespace(name="far", data_dir="", train="train", test="test", levels=256, resident_mib=0, on_bad="skip")
+settings = Data(name="far", resident_mib=0, on_bad="skip")
 good = [{"image": np.full((2, 2, 1), i, np.uint8)} for i in range(9)]
 data = experiments.data.load(Sources(Slow(), good), settings, 0)
 print("loaded", flush=True)

@@ -22,7 +22,7 @@ from experiments.randomness import Purpose, stream
 from experiments.schema import Config
 from experiments.state import init_state
 from experiments.tiny import tiny
-from experiments.update import make_optimizer, make_step
+from experiments.update import make_call, make_optimizer
 
 ROOT = Path(__file__).parent.parent
 FILES = sorted(
@@ -45,6 +45,12 @@ def trees(path: Path) -> list[dict]:
     """The shrunk config, or its arms."""
     tree = configs.read(f"{path}:tiny", [], {"tiny": tiny})
     return list(configs.arms(tree).values()) or [tree]
+
+
+def frozen_shapes(experiment):
+    """What a config with `lora` has as its base: the network, by its shapes alone."""
+    init = partial(experiment.model.init, jax.random.key(0))
+    return (jax.eval_shape(init, jnp.zeros(experiment.shape)),) if experiment.config.lora else ()
 
 
 @named
@@ -118,12 +124,12 @@ def test_a_shrunk_config_trains_by_trace(path):
         shape = (2,) if not config.data.levels else (8, 8, 1)
         experiment = build(config, shape)
         optimizer = make_optimizer(config.train)
-        advance = make_step(experiment, optimizer, stream(0, Purpose.STEP))
+        advance = make_call(experiment, optimizer, stream(0, Purpose.STEP))
         state = jax.eval_shape(partial(init_state, experiment, optimizer), jax.random.key(0))
         levels = jnp.zeros((2, config.train.batch, *shape), jnp.uint8 if config.data.levels else jnp.float32)
         y = jnp.zeros((2, config.train.batch), jnp.int32) if experiment.classes else None
         batches = Batch(levels, y)
-        after = jax.eval_shape(advance, state, batches)
+        after = jax.eval_shape(advance, state, batches, *frozen_shapes(experiment))
         assert jax.tree.map(lambda a: (a.shape, a.dtype), after) == jax.tree.map(lambda a: (a.shape, a.dtype), state)
 
 

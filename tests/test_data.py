@@ -4,7 +4,6 @@ import shutil
 import time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,12 +13,12 @@ from sklearn.datasets import load_digits
 from experiments import toys
 from experiments.data import load
 from experiments.errors import DataError
+from experiments.schema import Data
 from experiments.sources import open_sources
 
 
 def config(name, data_dir="", **others):
-    defaults = {"train": "train", "test": "test", "levels": 256, "resident_mib": 4096, "on_bad": "fail"}
-    return SimpleNamespace(name=name, data_dir=str(data_dir), **{**defaults, **others})
+    return Data(name=name, data_dir=str(data_dir), **others)
 
 
 def opened(name, data_dir="", seed=0, **others):

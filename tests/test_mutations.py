@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from test_configs import frozen_shapes
 
 from experiments import config as configs
 from experiments.by_config import built_arms, judge
@@ -20,7 +21,7 @@ from experiments.metrics import rows
 from experiments.randomness import Purpose, stream
 from experiments.state import init_state
 from experiments.tiny import tiny
-from experiments.update import make_optimizer, make_step
+from experiments.update import make_call, make_optimizer
 from samplers import solve
 
 ROOT = Path(__file__).parent.parent
@@ -105,19 +106,23 @@ def trace(experiment):
     levels = jnp.uint8 if config.data.levels else jnp.float32
     y = jax.ShapeDtypeStruct((2, config.train.batch), jnp.int32) if experiment.classes else None
     batches = Batch(jax.ShapeDtypeStruct((2, config.train.batch, *experiment.shape), levels), y)
-    after = jax.eval_shape(make_step(experiment, optimizer, stream(config.seed, Purpose.STEP)), state, batches)
+    frozen, advance = frozen_shapes(experiment), make_call(experiment, optimizer, stream(config.seed, Purpose.STEP))
+    after = jax.eval_shape(advance, state, batches, *frozen)
     assert jax.tree.map(lambda a: (a.shape, a.dtype), after) == jax.tree.map(lambda a: (a.shape, a.dtype), state)
 
     sampler, sde = config.samplers[config.sample.sampler], experiment.sde
 
-    def one(params, key):
+    def one(params, key, *frozen):
+        params = experiment._replace(frozen=frozen).network(params)
         score = experiment.score(params)
         final = partial(sde.denoise, score) if sampler.denoise else None
         x = sde.prior_sample(key, experiment.shape)
         return solve(key, experiment.step(sampler, params), x, experiment.grid(sampler, sampler.n), final).x
 
-    draw = lambda params, key: jax.vmap(partial(one, params), axis_name="batch")(jax.random.split(key, 2))
-    drawn = jax.eval_shape(draw, state.ema, stream(config.sample.seed, Purpose.SAMPLE))
+    draw = lambda params, key, *frozen: jax.vmap(lambda key: one(params, key, *frozen), axis_name="batch")(
+        jax.random.split(key, 2)
+    )
+    drawn = jax.eval_shape(draw, state.ema, stream(config.sample.seed, Purpose.SAMPLE), *frozen)
     assert drawn.shape == (2, *experiment.shape)
 
 
@@ -158,7 +163,7 @@ def test_no_key_goes_by_another_name(file):
 def test_no_leaf_takes_what_has_the_wrong_type():
     """Each role that a leaf has in any config, judged with each value that only text or a section can be."""
     for file, path in distinct(FILES):
-        free = path[-1] in ("name", "title", "data_dir", "train", "test", "inception", "statistics", "sampler")
+        free = path[-1] in ("run", "name", "title", "data_dir", "train", "test", "inception", "statistics", "sampler")
         for value in WRONG:
             said = outcome(mutated(whole(file), path, value), traced=False)
             assert said or (free and isinstance(value, str)), (file, path, WRONG.index(value))

@@ -2,19 +2,18 @@
 
 import shutil
 import socket
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from experiments.data import load
 from experiments.errors import DataError
+from experiments.schema import Data
 from experiments.sources import open_sources
 
 
 def config(name, data_dir):
-    splits = {"train": "train", "test": "test"}
-    return SimpleNamespace(name=name, data_dir=str(data_dir), levels=17, resident_mib=4096, on_bad="fail", **splits)
+    return Data(name=name, data_dir=str(data_dir), levels=17)
 
 
 def opened(name, data_dir):

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
@@ -35,6 +34,7 @@ from experiments.checks import part_problems
 from experiments.config import nearest
 from experiments.data import Decoded, load
 from experiments.errors import ConfigError, DataError, StorageError, UserError
+from experiments.frozen import with_base
 from experiments.progress import say, warned
 from experiments.record import imported
 from experiments.resume import trained
@@ -73,6 +73,8 @@ LAYOUTS = {
 }
 KINDS = (diffusers_ddpm.KIND, diffusers_ncsnpp.KIND)
 """The folders of diffusers."""
+OURS = ("native", "lora")
+"""Forms of our own: the network, and its adapters alone."""
 EXPORTS: dict[str, Callable[[Path, Config, nnx.Module, Any, tuple[int, ...]], None]] = {"diffusers": diffusers_ddpm.write}
 """By name, what writes a network for elsewhere: write(folder, config, net, params, shape)."""
 
@@ -94,7 +96,7 @@ def import_run(
     layout = layout or own
     if layout == "native":
         ours = native.read(source)
-        experiment = experiment_of(configs.kept(ours.config, overrides, str(source)), ours.shape)
+        experiment = with_base(experiment_of(configs.kept(ours.config, overrides, str(source)), ours.shape), out)
         params = native.fitted(_like(experiment), ours.tensors, str(source))
         _finish(out, experiment, params, source, ours.step, ours.data)
     elif layout == "diffusers":
@@ -125,6 +127,8 @@ def _agree(source: Path, own: str | None, layout: str | None, weights: str | Non
 
 def _places(nets: tuple[type[Any], ...], layout: Callable[[Any], Layout], name: str, experiment: Experiment) -> Layout:
     """The layout of the experiment's network. ConfigError where it is not of `nets`."""
+    if experiment.config.lora is not None:
+        raise ConfigError("published weights are a base, and no adapters: import them without lora, then name that as lora.run")
     net = network(experiment)
     if not isinstance(net, nets):
         known = " or ".join(each.__name__ for each in nets)
@@ -140,10 +144,13 @@ def _finish(out: Path, experiment: Experiment, params: Any, source: Path, step: 
 
 
 def export_run(run: Path, out: Path, layout: str, overrides: list[str]) -> None:
-    """Writes the averaged parameters of a run as a folder in `layout`'s form."""
+    """Writes the averaged parameters of a run as a folder in `layout`'s form: of adapters, merged with their base.
+
+    "lora" is the adapters alone, with the digest of the base that `import` asks for.
+    """
     empty(out)
-    if layout not in ("native", *EXPORTS):
-        raise ConfigError(f"--layout={layout} is unknown{nearest(layout, ['native', *EXPORTS])}")
+    if layout not in (*OURS, *EXPORTS):
+        raise ConfigError(f"--layout={layout} is unknown{nearest(layout, [*OURS, *EXPORTS])}")
     if not (run / "config.json").is_file():
         raise StorageError(f"{run} holds no run, which has a config.json")
     tree = configs.kept(configs.stored(run / "config.json"), overrides, str(run))
@@ -156,11 +163,17 @@ def export_run(run: Path, out: Path, layout: str, overrides: list[str]) -> None:
         settings = Config.model_validate(tree)
         data = load(open_sources(settings.data), settings.data, settings.seed)
         shape, digest = data.shape, data.digest
-    experiment = experiment_of(tree, shape)
+    experiment = with_base(experiment_of(tree, shape), run)
+    if layout == "lora" and not experiment.config.lora:
+        raise ConfigError(f"--layout=lora: {run} has no adapters, which a run with config.lora trains; take native")
     state = trained(experiment, run)
-    params = jax.tree.map(np.asarray, state.ema)
     step = int(state.step) + (kept.step if kept else 0)
-    if layout == "native":
+    params = state.ema
+    if layout != "lora":
+        params = experiment.network(params)
+        experiment = experiment._replace(config=experiment.config.model_copy(update={"lora": None}))
+    params = jax.tree.map(np.asarray, params)
+    if layout in OURS:
         native.write(out, experiment.config, params, shape, step, digest)
     else:
         EXPORTS[layout](out, experiment.config, network(experiment), params, shape)
@@ -202,7 +215,7 @@ def network(experiment: Experiment) -> nnx.Module:
 
 
 def _like(experiment: Experiment) -> Any:
-    return jax.eval_shape(experiment.model.init, jax.random.key(0), jax.ShapeDtypeStruct(experiment.shape, jnp.float32))
+    return jax.eval_shape(experiment.initial, jax.random.key(0))
 
 
 def _tree(file: str | None, overrides: list[str], sections: dict[str, Any], source: Path) -> dict[str, Any]:
@@ -225,7 +238,7 @@ def _shape(config: Data) -> tuple[int, ...]:
     """The shape of an example."""
     try:
         source = open_sources(config).train
-        return Decoded(source, config.levels, f"{config.name} {config.train}").read([0])[0].shape[1:]
+        return Decoded(source, config.levels, config.origin(config.train)).read([0])[0].shape[1:]
     except DataError as error:
         raise DataError(["the shape of the images is not known without them:", *str(error).splitlines()]) from error
 

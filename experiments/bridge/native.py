@@ -1,6 +1,7 @@
 """Our own form of a trained network: its averaged parameters by their dotted paths, and its whole config, as one file of data.
 
-weights.safetensors carries the config in its metadata, and config.json beside it says the same to a reader.
+weights.safetensors carries the config in its metadata, and config.json beside it says the same to a reader. Where the config
+has `lora` the parameters are adapters, whose base is known by its digest.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from experiments.schema import Config
 
 FILE = "weights.safetensors"
 FORMAT = "onesde 1"
-PATHS = ("data.data_dir", "evaluate.inception", "evaluate.statistics")
+PATHS = ("data.data_dir", "evaluate.inception", "evaluate.statistics", "lora.run")
 """Keys of folders and files of whoever wrote the config: a reader has others, and opens none on a file's word."""
 
 
