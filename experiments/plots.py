@@ -232,13 +232,16 @@ def edits(frames: np.ndarray, columns: Sequence[str], lines: Sequence[str], held
             colours = [COLOURS[k % len(COLOURS)] for k in range(examples)]
             panel.scatter(*frames[:, i, j].T, s=16, linewidths=0, color=colours)
         return figure
-    height, width = event[0] + 1, event[1] + 1
-    figure = _sheet(0.7 * n_columns + 0.6, 0.7 * examples * n_lines * height / width + 0.4)
+    height, width, gap = event[0] + 1, event[1] + 1, 2 if n_lines > 1 else 1
+    blocks = [np.asarray(picture(example.reshape(-1, *event), n_columns, 1)) for example in frames]
+    blocks = [np.pad(b, ((0, gap), *[(0, 0)] * (b.ndim - 1)), constant_values=255 if n_lines > 1 else 128) for b in blocks]
+    sheet = np.concatenate(blocks)[:-gap]
+    figure = _sheet(0.7 * n_columns + 0.6, 0.7 * len(sheet) / width + 0.4)
     panel = figure.subplots()
-    sheet = picture(frames.reshape(-1, *event), n_columns, 1)
-    panel.imshow(sheet, cmap="gray", interpolation="nearest")
+    panel.imshow(sheet, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
     panel.set_xticks(np.arange(n_columns) * width + (width - 2) / 2, titles, fontsize=7)
-    panel.set_yticks(np.arange(examples * n_lines) * height + (height - 2) / 2, [*lines] * examples, fontsize=7)
+    tops = np.arange(examples)[:, None] * len(blocks[0]) + np.arange(n_lines) * height
+    panel.set_yticks(tops.ravel() + (height - 2) / 2, [*lines] * examples, fontsize=7)
     panel.xaxis.tick_top()
     panel.tick_params(length=0)
     panel.spines[:].set_visible(False)

@@ -122,7 +122,7 @@ def logit_normal(
     start = sde.t_min if t_min is None else t_min
 
     def sample(u: Times) -> tuple[Times, Times]:
-        first = jnp.log(start) - jnp.log1p(-start) if start else -jnp.inf
+        first = jnp.log(start) - jnp.log1p(-start)
         y, inverse_density = _truncated_normal(u, first, jnp.inf, mean, std)
         t = jnp.clip(jax.nn.sigmoid(y), start, 1.0)
         return t, inverse_density * jax.nn.sigmoid(y) * jax.nn.sigmoid(-y) if unbiased else jnp.ones_like(t)

@@ -85,8 +85,9 @@ FEW = {
 }
 
 
-@pytest.mark.parametrize("name", [pytest.param(n, marks=[] if n == "sdedit" else [pytest.mark.slow]) for n in EDIT.names])
-@pytest.mark.parametrize("kind", [pytest.param("digits", marks=pytest.mark.slow), "points"])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", EDIT.names)
+@pytest.mark.parametrize("kind", ["digits", "points"])
 def test_every_edit_writes_a_picture_and_how_it_came_about(kind, name, request):
     folder = request.getfixturevalue(kind)
     assert edited(folder, f"--config.edit.by.name={name}", *FEW.get(name, [])) == 0
@@ -152,9 +153,9 @@ def no_edit(setting) -> int:
     return 3
 
 
-def test_a_refusal_comes_before_the_checkpoint_and_leaves_nothing(points, tmp_path, capsys):
+def test_a_refusal_comes_before_the_checkpoint_and_leaves_nothing(tmp_path, capsys):
     """Exit code 2 of a folder that has a config and nothing else; 5 once nothing is wrong but that."""
-    (tmp_path / "config.json").write_text((points / "config.json").read_text())
+    (tmp_path / "config.json").write_text(experiment_of().config.model_dump_json())
     assert edited(tmp_path, "--config.edit.by.strength=1e-5") == 2
     assert "start above it" in capsys.readouterr().err
     assert edited(tmp_path) == 5
@@ -162,8 +163,8 @@ def test_a_refusal_comes_before_the_checkpoint_and_leaves_nothing(points, tmp_pa
     assert {path.name for path in tmp_path.iterdir()} == {"config.json"}
 
 
-def test_a_stored_config_that_names_foreign_code_as_its_edit_is_not_run(points, tmp_path, capsys):
-    tree = json.loads((points / "config.json").read_text())
+def test_a_stored_config_that_names_foreign_code_as_its_edit_is_not_run(tmp_path, capsys):
+    tree = experiment_of().config.model_dump()
     tree["edit"]["by"] = {"name": "test_edits:no_edit"}
     (tmp_path / "config.json").write_text(json.dumps(tree))
     assert edited(tmp_path) == 2
@@ -177,7 +178,7 @@ def test_a_frame_that_is_not_finite_is_an_error_and_no_picture(tmp_path):
         edit.edited(broken, {}, edit.chosen(broken, test), test)
 
 
-@pytest.mark.parametrize("sde", ["VPSDE", "VESDE"])
+@pytest.mark.parametrize("sde", ["VPSDE", pytest.param("VESDE", marks=pytest.mark.slow)])
 def test_an_edit_of_next_to_no_strength_is_the_example(sde):
     """From where sigma/alpha = 0.06 on it stays within the noise; from t = 1 on it is another draw, as far as two are."""
     weak = {"VPSDE": 0.02, "VESDE": 0.21}[sde]
@@ -222,6 +223,7 @@ def test_progressive_estimates_begin_at_the_mean_and_end_at_the_sample():
     assert result.nfe[0, 0].tolist() == [1, 11, 21, 31, 41]
 
 
+@pytest.mark.slow
 def test_between_ends_at_the_two_examples_and_mixes_later_the_more_noise():
     """Near the data the ends are the examples; at much noise neighbours are alike, for their noise decides."""
     _, told = numbers("--config.edit.by={'name': 'between', 'times': (0.02, 0.9), 'frames': 3}", "--config.edit.rows=64")
@@ -230,6 +232,7 @@ def test_between_ends_at_the_two_examples_and_mixes_later_the_more_noise():
     assert told["rms_from_other_at_1"][1] > 0.4
 
 
+@pytest.mark.slow
 def test_examples_are_alike_however_many_are_made_at_once():
     """Each has its own key: of 16 rows the first 3 are those of 3 rows."""
     many, few = (numbers(f"--config.edit.rows={rows}")[0] for rows in (16, 3))
@@ -247,6 +250,6 @@ def test_the_picture_has_every_frame():
     frames[1, 2, 3] = (255, 0, 0)
     figure = plots.edits(frames, ["a", "b$", "c", "d"], ["x", "y", "z"], frames[:, 0, 0])
     sheet = figure.axes[0].images[0].get_array()
-    assert sheet.shape == (6 * 6 - 1, 4 * 6 - 1, 3)
+    assert sheet.shape == (2 * (3 * 6 - 1) + 2, 4 * 6 - 1, 3)
     assert (sheet[-5:, -5:] == (255, 0, 0)).all()
     assert not sheet[:5, :5].any()

@@ -27,7 +27,7 @@ def between(setting: Setting, times: Times = (0.1, 0.3, 0.5), frames: Annotated[
         def line(grid: Any) -> Frames:
             mix = lambda w: (1 - w) * row.x + w * row.other
             made = jax.vmap(lambda w: sdedit(row.key, reverse.step, setting.sde, mix(w), grid, reverse.final))(weights)
-            x, nfe, gave_up = behind(row.x, made)
+            x, nfe, gave_up = behind(row.x[None], made)
             return Frames(jnp.concatenate([x, row.other[None]]), jnp.pad(nfe, (0, 1)), gave_up)
 
         return lines(line, grids)

@@ -91,9 +91,9 @@ class Edit(NamedTuple):
     sampled: bool = True
 
 
-def behind(x: Event, made: Solution) -> Frames:
-    """A given x, and then the solutions [n, *event] that were made of it: a line."""
-    return Frames(jnp.concatenate([x[None], made.x]), jnp.pad(made.nfe, (1, 0)), made.gave_up.any())
+def behind(given: Float[Array, "k *event"], made: Solution) -> Frames:
+    """Frames that are there, and then the solutions [n, *event] that were made of them: a line."""
+    return Frames(jnp.concatenate([given, made.x]), jnp.pad(made.nfe, (len(given), 0)), made.gave_up.any())
 
 
 def lines(line: Callable[[Any], Frames], over: Any) -> Frames:

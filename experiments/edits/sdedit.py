@@ -21,7 +21,7 @@ def sdedit(setting: Setting, strength: UnitInterval = 0.5, draws: Frame = 3) -> 
 
         def line(grid: Any) -> Frames:
             edit = lambda key: samplers.sdedit(key, reverse.step, setting.sde, row.x, grid, reverse.final)
-            return behind(row.x, jax.vmap(edit)(jax.random.split(row.key, draws)))
+            return behind(row.x[None], jax.vmap(edit)(jax.random.split(row.key, draws)))
 
         return lines(line, grids)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 import samplers
@@ -35,15 +36,15 @@ def shared(setting: Setting, times: Times = (0.1, 0.3, 0.5), draws: Frame = 6) -
             noise_key, step_key = jax.random.split(key)
             x_t = setting.sde.perturb(row.x, noise.normal(noise_key, row.x.shape), grid[0])
             made = samplers.shared(step_key, reverse.step, x_t, grid, draws, reverse.final)
-            return behind(visible(setting.sde, x_t, grid[0]), made)
+            return behind(jnp.stack([row.x, visible(setting.sde, x_t, grid[0])]), made)
 
         return lines(line, (jax.random.split(row.key, len(times)), grids))
 
     def measure(frames: np.ndarray, examples: np.ndarray) -> dict[str, Any]:
-        made, to_example = frames[:, :, 1:], frames[:, :, 1:] - examples[:, None, None]
+        made, to_example = frames[:, :, 2:], frames[:, :, 2:] - examples[:, None, None]
         spread = made - made.mean(2, keepdims=True)
         between = (np.array(rms(spread, kept=1)) * np.sqrt(2 * draws / (draws - 1))).tolist()  # of pairs of different ones
         return {"times": list(times), "rms_from_example": rms(to_example, kept=1), "rms_between_two": between}
 
-    columns = ("x_t", *[f"sample {i}" for i in range(1, draws + 1)])
+    columns = ("example", "x_t", *[f"sample {i}" for i in range(1, draws + 1)])
     return Edit(columns, one, measure, tuple(f"t = {t:g}" for t in times))
