@@ -14,6 +14,7 @@ from experiments import config as configs
 from experiments import edit, edits, plots
 from experiments.build import build
 from experiments.by_config import judge
+from experiments.data import Dataset
 from experiments.edits.edit import Edit
 from experiments.errors import ConfigError, NumericsError
 from experiments.main import main
@@ -44,6 +45,11 @@ def exact(*overrides):
     return experiment._replace(model=model), np.asarray(draws(1024))
 
 
+def held_out(test):
+    """Data of which no more is known."""
+    return Dataset(test.shape[1:], None, test, None, None, "")  # pyright: ignore[reportArgumentType]
+
+
 def draws(n):
     """Examples of DATA."""
     return jax.vmap(DATA.sample)(jax.random.split(jax.random.key(0), n))
@@ -53,7 +59,7 @@ def numbers(*overrides):
     """The frames, and the edit's own numbers, under the exact score."""
     experiment, test = exact(*overrides)
     made = edit.chosen(experiment, test)
-    result = edit.edited(experiment, {}, made, test)
+    result = edit.edited(experiment, {}, made, held_out(test))
     return result, made.measure(result.x, test[: experiment.config.edit.rows])
 
 
@@ -175,7 +181,7 @@ def test_a_frame_that_is_not_finite_is_an_error_and_no_picture(tmp_path):
     experiment, test = exact()
     broken = experiment._replace(model=experiment.model._replace(apply=lambda params, x, t, y=None, key=None: x * jnp.nan))
     with pytest.raises(NumericsError, match=r"48 of 64 frames are not finite, first 'edit 1'(.|\n)*no picture"):
-        edit.edited(broken, {}, edit.chosen(broken, test), test)
+        edit.edited(broken, {}, edit.chosen(broken, test), held_out(test))
 
 
 @pytest.mark.parametrize("sde", ["VPSDE", pytest.param("VESDE", marks=pytest.mark.slow)])

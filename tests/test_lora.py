@@ -19,7 +19,7 @@ from experiments import parallel
 from experiments.bridge import native
 from experiments.bridge.layout import flat
 from experiments.build import build
-from experiments.data import load
+from experiments.data import Batch, load
 from experiments.errors import ConfigError, DataError
 from experiments.frozen import with_base
 from experiments.main import main
@@ -430,7 +430,7 @@ def test_no_weight_of_the_base_is_written_into_the_program(shard, here):
         base, options = here / str(width), (f"--config.net.width={width}", f"--config.train.shard={shard}")
         written(base, width)
         adapted, state, advance = prepared(base, *options)
-        batch = parallel.split(np.zeros((1, 64, *SHAPE), np.uint8), axis=1)
+        batch = parallel.split(Batch(np.zeros((1, 64, *SHAPE), np.uint8)), axis=1)
         sizes[width] = len(advance.lower(state, batch, *adapted.frozen).as_text())
     held = [leaf.addressable_shards[0].data.nbytes for leaf in jax.tree.leaves(adapted.frozen)]
     total = sum(leaf.nbytes for leaf in jax.tree.leaves(adapted.frozen))
