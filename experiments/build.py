@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
@@ -23,13 +24,13 @@ from experiments.checks import (
     check_weight,
     cross_problems,
     event_problems,
-    known_guide,
+    known_guides,
     known_score,
     made,
     sampler_problems,
 )
 from experiments.errors import ConfigError
-from experiments.guidance import Guide, Scores
+from experiments.guidance import Guide, Guided, Scores
 from experiments.parts import (
     CONDITIONING,
     GRID,
@@ -63,7 +64,7 @@ class Experiment(NamedTuple):
     times: losses.TimeSampler
     objective: Callable[..., losses.Loss]
     scaler: Scaler
-    guides: Callable[[str], Guide] = lambda run: Guide(0)
+    guides: Mapping[str, Guide] = MappingProxyType({})
     frozen: tuple[Any, ...] = ()
 
     def initial(self, key: Any) -> Any:
@@ -84,9 +85,10 @@ class Experiment(NamedTuple):
         return self._replace(model=model)
 
     def network(self, params: Any) -> Any:
-        """The network's parameters at those that are trained: of adapters, the base's merged with them."""
+        """What is drawn and measured by, at parameters that are trained: adapters are merged with their base, guides beside."""
         lora = self.config.lora
-        return models.merged(self.frozen[0], params, lora.scale * lora.alpha / lora.rank) if lora else params
+        own = models.merged(self.frozen[0], params, lora.scale * lora.alpha / lora.rank) if lora else params
+        return Guided(own, {run: guide.params for run, guide in self.guides.items()}) if self.guides else own
 
     @property
     def classes(self) -> int:
@@ -95,7 +97,7 @@ class Experiment(NamedTuple):
 
     def score(self, params: Any, key: Any = None, y: Any = None) -> sde_lib.Score:
         """The network's score at `params`, given the label `y` (None: of no label); `key` for dropout."""
-        return lambda x, t: self.model.apply(params, x, t, y, key)
+        return lambda x, t: self.model.apply(_own(params), x, t, y, key)
 
     def log_prob(self, params: Any, x: Any, t: Any, key: Any = None) -> jax.Array:
         """A classifier's log p(. | x_t = x) [classes]."""
@@ -110,7 +112,7 @@ class Experiment(NamedTuple):
 
     def learned(self, params: Any, y: Any = None) -> dict[str, Any]:
         """{"v": the variance v(x, t) at `params`} where one is learned, for what takes it."""
-        v = lambda x, t: self.model.with_variance(params, x, t, y)[1]
+        v = lambda x, t: self.model.with_variance(_own(params), x, t, y)[1]
         return {"v": v} if learns_variance(self.config) else {}
 
     def reverse(
@@ -150,8 +152,8 @@ class Experiment(NamedTuple):
 
     def classes_of(self, sampler: Sampler) -> int:
         """Of the labels that the sampler goes by: the network's, or its guide's; 0 where neither knows of any."""
-        guide = sampler.guidance and sampler.guidance.options.get("run")
-        return self.classes or (self.guides(guide).classes if guide else 0)
+        guide = self.guides.get(sampler.guidance.options.get("run", "")) if sampler.guidance else None
+        return self.classes or (guide.classes if guide else 0)
 
     def labels(self, sampler: Sampler, n: int) -> np.ndarray | None:
         """The label of each of n samples, as `sample.label` says; None where neither the network nor a guide knows of any."""
@@ -177,22 +179,29 @@ class Experiment(NamedTuple):
         if sampler.guidance is None:
             return conditional
 
+        of_guides = params.guides if isinstance(params, Guided) else dict.fromkeys(self.guides)
+
         def weaker(run: str) -> sde_lib.Score:
-            score = self.guides(run).score
+            score = self.guides[run].score
             if score is None:
                 raise ValueError(f"guidance.run = {run} is a classifier: autoguidance takes a score; take guidance classifier")
-            return score(y)
+            return score(of_guides[run], y)
 
         def log_prob_y(run: str) -> Callable[..., Any]:
-            log_prob = self.guides(run).log_prob
+            log_prob = self.guides[run].log_prob
             if log_prob is None:
                 raise ValueError(f"guidance.run = {run} is no classifier: train one with objective cross_entropy")
             if y is None:
                 raise ValueError("guidance classifier goes to a class: set sample.label to one, or to each")
-            return lambda x, t: log_prob(x, t)[y]
+            return lambda x, t: log_prob(of_guides[run], x, t)[y]
 
         scores = Scores(self.sde, conditional, lambda: self.unconditional(params), weaker, log_prob_y)
         return GUIDANCE.find(sampler.guidance.name)(scores, **(sampler.guidance.options | swept))
+
+
+def _own(params: Any) -> Any:
+    """The network's parameters, without those of guides."""
+    return params.own if isinstance(params, Guided) else params
 
 
 def scale(config: Config) -> Scaler:
@@ -230,7 +239,7 @@ def build(config: Config, shape: tuple[int, ...]) -> Experiment:
     attempt(problems, "objective", lambda: objective and objective(sde, lambda x, t: x))
     attempt(problems, "weight", lambda: check_weight(_weight(config), sde))
     attempt(problems, "times", lambda: times and check_times(config, sde, times))
-    known = experiment._replace(model=known_score(sde), guides=known_guide)
+    known = experiment._replace(model=known_score(sde), guides=known_guides(config))
     for label, sampler in config.samplers.items():
         problems += sampler_problems(known, label, sampler)
     if problems:

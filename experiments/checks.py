@@ -153,9 +153,11 @@ def known_score(sde: sde_lib.LinearSDE) -> models.ScoreModel:
     return models.ScoreModel(lambda key, x: None, apply, lambda *a, **k: (apply(*a, **k), jnp.full_like(a[1], 0.5)))
 
 
-def known_guide(run: str) -> Guide:
-    """In the place of a run that is not read yet: the score of N(0, I) is its own classifier's."""
-    return Guide(1, lambda y: lambda x, t: -x, lambda x, t: -jnp.sum(x**2)[None] / 2)
+def known_guides(config: Config) -> dict[str, Guide]:
+    """In the place of the runs that samplers are guided by, and that are not read yet: of N(0, I)."""
+    known = Guide(1, lambda params, y: lambda x, t: -x, lambda params, x, t: -jnp.sum(x**2)[None] / 2)
+    guidances = (sampler.guidance for sampler in config.samplers.values())
+    return {guidance.options["run"]: known for guidance in guidances if guidance and "run" in guidance.options}
 
 
 def sampler_problems(known: Experiment, label: str, sampler: Sampler) -> Problems:

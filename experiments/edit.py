@@ -12,7 +12,7 @@ import numpy as np
 
 from experiments import parallel, plots
 from experiments.build import Experiment
-from experiments.checks import attempt, draws_noise, known_guide, known_score, made
+from experiments.checks import attempt, draws_noise, known_guides, known_score, made
 from experiments.compare import versions
 from experiments.data import Dataset
 from experiments.draw import first_shown
@@ -45,7 +45,7 @@ def chosen(experiment: Experiment, test: np.ndarray) -> Edit:
 def _made(experiment: Experiment) -> Edit:
     config, by = experiment.config, experiment.config.edit.by
     sampler = config.samplers[config.sample.sampler]
-    known = experiment._replace(model=known_score(experiment.sde), guides=known_guide)
+    known = experiment._replace(model=known_score(experiment.sde), guides=known_guides(config))
 
     def noisy(other: Sampler) -> bool:
         return draws_noise(known.step(other, None, 0 if known.classes_of(other) else None), known.shape)

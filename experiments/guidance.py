@@ -23,14 +23,22 @@ Interval = tuple[Annotated[float, Ge(0)], Annotated[float, Gt(0)]] | None
 
 
 class Guide(NamedTuple):
-    """What another trained run gives to a sampler: its `score(y)`, or `log_prob(x, t)` [classes], log p(. | x_t).
+    """What another trained run gives to a sampler: `score(params, y)`, or `log_prob(params, x, t)` [classes], log p(. | x_t).
 
-    The other is None. `classes`: of its labels, 0 where it has none.
+    The other is None. `classes`: of its labels, 0 where it has none; `params`: its parameters.
     """
 
     classes: int
-    score: Callable[[Any], Score] | None = None
-    log_prob: Callable[[Event, Scalar], Array] | None = None
+    score: Callable[[Any, Any], Score] | None = None
+    log_prob: Callable[[Any, Event, Scalar], Array] | None = None
+    params: Any = None
+
+
+class Guided(NamedTuple):
+    """A network's parameters, and by their folders those of the runs that guide its samplers: one argument of a program."""
+
+    own: Any
+    guides: dict[str, Any]
 
 
 class Scores(NamedTuple):

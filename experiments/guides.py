@@ -25,7 +25,7 @@ def with_guides(experiment: Experiment) -> Experiment:
     problems: list[str] = []
     read = lambda run, label: attempt(problems, f"samplers.{label}.guidance", partial(_guide, run, experiment))
     guides = {run: read(run, label) for run, label in told.items()}
-    experiment = experiment._replace(guides=guides.__getitem__)
+    experiment = experiment._replace(guides=guides)
     for label, sampler in samplers.items() if not problems else ():
         labels = experiment.labels(sampler, 1)
         y = None if labels is None else labels[0]
@@ -48,5 +48,5 @@ def _guide(run: str, guided: Experiment) -> Guide:
     params = guide.network(trained(guide, folder).ema)
     say(f"guided by {run}: {config.title}")
     if classifies(config):
-        return Guide(guide.classes, log_prob=lambda x, t: guide.log_prob(params, x, t))
-    return Guide(guide.classes, score=lambda y: guide.score(params, y=y if guide.classes else None))
+        return Guide(guide.classes, log_prob=guide.log_prob, params=params)
+    return Guide(guide.classes, lambda params, y: guide.score(params, y=y if guide.classes else None), params=params)

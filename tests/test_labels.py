@@ -124,18 +124,18 @@ def test_a_sampler_is_guided_by_another_run(of_two_classes, kind):
     """By the formulas, with a weaker score -x given any label, and log p(y | x) = -(y + 1) |x|^2/2."""
     experiment, params = of_two_classes
     guides = {
-        "autoguidance": Guide(0, score=lambda y: lambda x, t: -x),
-        "classifier": Guide(2, log_prob=lambda x, t: -(jnp.arange(2) + 1) * jnp.sum(x**2) / 2),
+        "autoguidance": Guide(0, score=lambda params, y: lambda x, t: -x),
+        "classifier": Guide(2, log_prob=lambda params, x, t: -(jnp.arange(2) + 1) * jnp.sum(x**2) / 2),
     }
     guidance = {"name": kind, "run": "there", "w": 2.5}
     tree = configs.read(MOONS, [*TINY, "--config.net.classes=2", f"--config.samplers.ancestral.guidance={guidance}"])
     sampler, x, t = Config.model_validate(tree).samplers["ancestral"], jnp.array([0.4, 0.1]), 0.4
-    found = experiment._replace(guides=lambda run: guides[kind]).reverse(sampler, params, 1).score(x, t)
+    found = experiment._replace(guides={"there": guides[kind]}).reverse(sampler, params, 1).score(x, t)
     s_c, s_u = experiment.score(params, y=1)(x, t), experiment.unconditional(params)(x, t)
     np.testing.assert_allclose(found, -x + 2.5 * (s_c + x) if kind == "autoguidance" else s_u - 2.5 * 2 * x, rtol=1e-5)
     other = "classifier" if kind == "autoguidance" else "autoguidance"
     with pytest.raises(ValueError, match="is a classifier" if kind == "autoguidance" else "is no classifier"):
-        experiment._replace(guides=lambda run: guides[other]).step(sampler, params, 1)
+        experiment._replace(guides={"there": guides[other]}).step(sampler, params, 1)
 
 
 def test_each_sample_has_the_label_asked_for():
