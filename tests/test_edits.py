@@ -15,13 +15,14 @@ from experiments import edit, edits, plots
 from experiments.build import build
 from experiments.by_config import judge
 from experiments.data import Dataset
-from experiments.edits.edit import Edit
+from experiments.edits.edit import Edit, Frames, Setting
 from experiments.errors import ConfigError, NumericsError
 from experiments.main import main
 from experiments.parts import EDIT
 from experiments.schema import Config
 from experiments.tiny import tiny
 from models import ScoreModel
+from samplers import solve
 
 DIGITS = "configs/digits/vp.py:tiny"
 DATA = Mixture(jnp.array([[-0.6, 0.2], [0.5, -0.4]]), 0.2, jnp.array([0.4, 0.6]))
@@ -259,3 +260,25 @@ def test_the_picture_has_every_frame():
     assert sheet.shape == (2 * (3 * 6 - 1) + 2, 4 * 6 - 1, 3)
     assert (sheet[-5:, -5:] == (255, 0, 0)).all()
     assert not sheet[:5, :5].any()
+
+
+ELSEWHERE = Mixture(jnp.array([[2.0, -1.0]]), 0.3, jnp.ones(1))
+
+
+def elsewhere(setting: Setting) -> Edit:
+    """A user's edit: samples by another score, in the place of the run's."""
+
+    def one(trained, row):
+        step, final = trained.reverse(lambda score: ELSEWHERE.score(setting.sde))
+        solution = solve(row.key, step, setting.sde.prior_sample(row.key, setting.shape), jnp.asarray(setting.grid), final)
+        return Frames(solution.x[None, None], solution.nfe[None, None], solution.gave_up)
+
+    return Edit(("sample",), one, lambda frames, examples: {})
+
+
+def test_a_user_s_edit_samples_by_what_it_makes_of_the_score():
+    """Of mean and deviation as the other score has them, the last denoising included."""
+    result, _ = numbers("--config.edit.by=test_edits:elsewhere", "--config.edit.rows=512")
+    x = result.x[:, 0, 0]
+    np.testing.assert_allclose(x.mean(0), ELSEWHERE.means[0], atol=4.5 * 0.3 / np.sqrt(512) + 0.01)
+    np.testing.assert_allclose(x.std(0), 0.3, rtol=0.15)
