@@ -64,7 +64,8 @@ def _made(experiment: Experiment) -> Edit:
 
 
 def _least(experiment: Experiment, sampler: Sampler) -> float | None:
-    """`evaluate.t_min` on the sampler's SDE: on another than the network's, where the noise is as there, and no less than its own."""
+    """`evaluate.t_min` on the sampler's SDE: on another than the network's the time of the same noise, or its own if that is
+    later."""
     trained, sde, t_min = experiment.sde, experiment.sde_of(sampler), experiment.config.evaluate.t_min
     if sampler.sde is None:
         return t_min

@@ -1,7 +1,5 @@
 """inpaint, colorize, superresolve, pi_gdm, dps and round_trip's label: draws against exact conditionals, and refusals."""
 
-import json
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -82,7 +80,7 @@ def test_inpainted_points_follow_the_exact_conditional():
 def test_replacing_alone_follows_it_not():
     """It learns too late of which component the point is: Lugmayr et al. (2022), and the reason for `repeats`."""
     _, x, _, _ = told(of(DATA), BETWEEN, INPAINT.format(1), ANCESTRAL)
-    mean, slope, square = errors(x[:, 2:], x[:, 0, 0], 0)
+    _, slope, square = errors(x[:, 2:], x[:, 0, 0], 0)
     assert slope < -0.3
     assert square > 1.3
 
@@ -94,7 +92,7 @@ def test_inpainting_on_another_sde_than_the_network_s(sde):
     options = {"VESDE": "'sigma_min': 0.01, 'sigma_max': 50.0", "EDMSDE": "'sigma_max': 80.0"}[sde]
     other = f"--config.samplers.ancestral.sde={{'name': '{sde}', {options}}}"
     _, x, _, numbers = told(of(DATA), BETWEEN, INPAINT.format(10), ANCESTRAL, other)
-    mean, slope, square = errors(x[:, 2:], x[:, 0, 0], 0)
+    mean, slope, _ = errors(x[:, 2:], x[:, 0, 0], 0)
     assert abs(mean) < 0.04
     assert abs(slope) < 0.25
     assert numbers["rms_of_what_is_seen"] < 1.2 * SIGMA
@@ -278,7 +276,7 @@ def test_a_round_trip_to_another_class_moves_a_gaussian_onto_the_other():
 
     test = DATA.means[0] + DATA.std * jax.random.normal(jax.random.key(0), (16, 2))
     told_by = "--config.sample.label=0", CLASSES, "--config.evaluate.tolerance=1e-6"
-    columns, x, nfe, numbers = told(score_of, test, "{'name': 'round_trip', 'label': 1}", *told_by)
+    columns, x, nfe, _ = told(score_of, test, "{'name': 'round_trip', 'label': 1}", *told_by)
     assert columns == ("example", "latent", "as a 1")
     np.testing.assert_allclose(x[:, 2], test + DATA.means[1] - DATA.means[0], atol=5e-3)
     assert (nfe[:, 2] > 50).all()

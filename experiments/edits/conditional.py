@@ -57,7 +57,8 @@ def known(hidden: Hidden, shape: tuple[int, ...]) -> np.ndarray:
     mask = _known(hidden, shape)
     if mask.all() or not mask.any():
         sizes = " x ".join(map(str, shape[:2]))
-        raise ValueError(f"hidden = {hidden!r} is {'nothing' if mask.all() else 'all'} of an event of {sizes}; take a larger part")
+        share = "nothing" if mask.all() else "all"
+        raise ValueError(f"hidden = {hidden!r} is {share} of an event of {sizes}; take another part")
     return mask
 
 
