@@ -174,7 +174,9 @@ def sampler_problems(known: Experiment, label: str, sampler: Sampler) -> Problem
     grid = attempt(problems, f"{where}.grid", lambda: _falling(known, sampler))
     if sampler.sde is not None and grid is not None:
         least = known.config.times.options.get("t_min")
-        attempt(problems, f"{where}.sde", lambda: samplers.check_reach(known.sde, known.sde_of(sampler), grid, least))
+        attempt(
+            problems, f"{where}.sde", lambda: samplers.check_reach(known.sde, known.sde_of(sampler), jnp.asarray(grid), least)
+        )
     if step is not None and isinstance(known.sde, sde_lib.LinearSDE):  # no network has the score of another
         attempt(problems, where, lambda: _check_parts(known, sampler, y))
         if grid is not None and not problems:

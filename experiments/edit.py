@@ -58,9 +58,19 @@ def _made(experiment: Experiment) -> Edit:
         tuple(label for label, other in config.samplers.items() if noisy(other)),
         experiment.classes_of(sampler),
         config.evaluate.tolerance,
-        config.evaluate.t_min,
+        _least(experiment, sampler),
     )
     return made(EDIT, by.name, EDIT.find(by.name)(setting, **by.options))
+
+
+def _least(experiment: Experiment, sampler: Sampler) -> float | None:
+    """`evaluate.t_min` on the sampler's SDE: on another than the network's the time of the same noise, or its own if that is
+    later."""
+    trained, sde, t_min = experiment.sde, experiment.sde_of(sampler), experiment.config.evaluate.t_min
+    if sampler.sde is None:
+        return t_min
+    least = float(sde.time_at(trained.log_snr(trained.t_min if t_min is None else t_min)))
+    return least if t_min else max(least, float(sde.t_min))
 
 
 class Edited(NamedTuple):

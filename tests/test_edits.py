@@ -92,11 +92,19 @@ FEW = {
 }
 
 
+UNFIT = {("points", "superresolve"), ("points", "colorize"), ("digits", "colorize")}
+"""Points have no blocks, and grey digits no colours."""
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", EDIT.names)
 @pytest.mark.parametrize("kind", ["digits", "points"])
 def test_every_edit_writes_a_picture_and_how_it_came_about(kind, name, request):
     folder = request.getfixturevalue(kind)
+    if (kind, name) in UNFIT:
+        assert edited(folder, f"--config.edit.by.name={name}") == 2
+        assert not (folder / "edits" / f"{name}.json").exists()
+        return
     assert edited(folder, f"--config.edit.by.name={name}", *FEW.get(name, [])) == 0
     assert np.asarray(Image.open(folder / "edits" / f"{name}.png").convert("L")).std() > 1
     told = json.loads((folder / "edits" / f"{name}.json").read_text())

@@ -20,9 +20,11 @@ Seen = Literal["right", "left", "bottom", "top", "box", "rows", "half", "coarse"
 
 
 class See(NamedTuple):
-    """`project`: what is seen of an example, an orthogonal projection; `mask`: where, if it is some of its numbers."""
+    """`project`: what is seen of an example, an orthogonal projection onto a `share` of all directions; `mask`: where, if it is
+    some of its numbers."""
 
     project: Callable[[Event], Event]
+    share: float
     mask: jax.Array | None = None
 
     @property
@@ -31,24 +33,40 @@ class See(NamedTuple):
         return self.project if self.mask is None else self.mask
 
 
-def see(setting: Setting, hidden: Seen, factor: int = 2) -> See:
-    """What is seen where that is `hidden`. ValueError where the events have no such part."""
+def see(setting: Setting, hidden: Seen, factor: int | None = None) -> See:
+    """What is seen where that is `hidden`; `factor` is of "coarse" (None: 2). ValueError where the events have no such part."""
+    if factor is not None and hidden != "coarse":
+        raise ValueError(f"factor = {factor} is of hidden = 'coarse', and this is {hidden!r}; leave it out")
     if hidden in ("coarse", "grey"):
+        factor = factor or 2
         project = grey if hidden == "grey" else coarse(factor)
         jax.eval_shape(project, jnp.zeros(setting.shape))
-        return See(project)
-    mask = jnp.asarray(known(hidden, setting.shape))
-    return See(lambda x: jnp.where(mask, x, 0.0), mask)
+        return See(project, 1 / setting.shape[-1] if hidden == "grey" else 1 / factor**2)
+    mask = known(hidden, setting.shape)
+    seen = jnp.asarray(mask)
+    return See(lambda x: jnp.where(seen, x, 0.0), float(mask.mean()), seen)
 
 
 def known(hidden: Hidden, shape: tuple[int, ...]) -> np.ndarray:
-    """False where an event is hidden: an image's half, its middle, every other row, or each pixel by a coin ("half")."""
+    """False where an event is hidden: an image's half, its middle, every other row, or each pixel by a coin ("half").
+
+    ValueError where that is all of it, or nothing.
+    """
+    if len(shape) < 2 and hidden != "right":
+        raise ValueError(f"hidden = {hidden!r} is of images; of a point, hidden = 'right' is its second half")
+    mask = _known(hidden, shape)
+    if mask.all() or not mask.any():
+        sizes = " x ".join(map(str, shape[:2]))
+        share = "nothing" if mask.all() else "all"
+        raise ValueError(f"hidden = {hidden!r} is {share} of an event of {sizes}; take another part")
+    return mask
+
+
+def _known(hidden: Hidden, shape: tuple[int, ...]) -> np.ndarray:
     mask = np.ones(shape, bool)
-    if len(shape) == 1 and shape[0] > 1 and hidden == "right":
+    if len(shape) == 1:
         mask[shape[0] // 2 :] = False
         return mask
-    if len(shape) < 2:
-        raise ValueError(f"hidden = {hidden!r} is of images; of a point, hidden = 'right' is its second half")
     if hidden == "half":
         return np.random.default_rng(0).random((*shape[:2], *(1,) * (len(shape) - 2))) < 0.5
     height, width = shape[:2]
@@ -79,7 +97,7 @@ def led(setting: Setting, what: See, draws: int, lead: Callable[[Trained, Event]
             return solve(step_key, reverse.step, x_1, grid, reverse.final)
 
         # One after the other: under two vmaps a score's gradient inside a loop takes minutes to trace.
-        x, nfe, gave_up = behind(seen, jax.lax.map(draw, jax.random.split(draw_key, draws)))
+        x, nfe, gave_up = behind(seen[None], jax.lax.map(draw, jax.random.split(draw_key, draws)))
         return Frames(jnp.concatenate([row.x[None], x])[None], jnp.pad(nfe, (1, 0))[None], gave_up)
 
     def measure(frames: np.ndarray, examples: np.ndarray) -> dict[str, Any]:
@@ -88,8 +106,8 @@ def led(setting: Setting, what: See, draws: int, lead: Callable[[Trained, Event]
         seen = np.asarray(project(jnp.asarray(error)))
         spread = frames[:, 0, 2:] - frames[:, 0, 2:].mean(1, keepdims=True)
         return {
-            "rms_of_what_is_seen": rms(seen, kept=0),
-            "rms_of_the_rest": rms(error - seen, kept=0),
+            "rms_of_what_is_seen": rms(seen, kept=0) / float(np.sqrt(what.share)),
+            "rms_of_the_rest": rms(error - seen, kept=0) / float(np.sqrt(1 - what.share)),
             "rms_between_draws": rms(spread, kept=0) * float(np.sqrt(draws / max(draws - 1, 1))),
         }
 

@@ -18,7 +18,7 @@ Factor = Annotated[int, Ge(2), Le(64)]
 def pi_gdm(
     setting: Setting,
     hidden: Seen = "right",
-    factor: Factor = 2,
+    factor: Factor | None = None,
     noise: NonNegative = 0.05,
     sigma_data: Positive = 0.5,
     draws: Frame = 4,
@@ -37,7 +37,7 @@ def pi_gdm(
 def dps(
     setting: Setting,
     hidden: Seen = "right",
-    factor: Factor = 2,
+    factor: Factor | None = None,
     noise: NonNegative = 0.05,
     zeta: Positive = 0.5,
     draws: Frame = 4,
