@@ -1,5 +1,7 @@
 """Labels from the data to the score: each beside its example, left out as often as asked, learned, guided by, and refused."""
 
+import json
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -228,3 +230,12 @@ def test_no_score_without_a_label_where_none_was_learned(tmp_path, capsys):
     ):
         assert run(command, tmp_path, none, more) == 2
         assert "has learned no score without a label: train with train.label_dropout" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["sample", "interpolate", "edit", "demo"])
+def test_a_classifier_is_not_drawn_from(tmp_path, capsys, command):
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(configs.read("configs/digits/classifier.py", [])))
+    where = [str(tmp_path), "--port=0"] if command == "demo" else [f"--config={path}", f"--workdir={tmp_path}"]
+    assert main([command, *where]) == 2
+    assert f"{command}: the objective trains a classifier" in capsys.readouterr().err
