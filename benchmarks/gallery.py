@@ -3,7 +3,8 @@
 python -m benchmarks.gallery --runs=runs/gallery --out=docs [--mnist=FOLDER]
 
 Each picture is made by the command that stands beside it, on runs that are trained here first: half an hour on two cores for
-the digits, and an hour more for MNIST, of which FOLDER has mnist_train.npz and mnist_test.npz. What there is in --runs is not made again.
+the digits, and an hour more for MNIST, of which FOLDER has mnist_train.npz and mnist_test.npz. What there is in --runs is not
+made again.
 """
 
 from __future__ import annotations

@@ -160,7 +160,8 @@ class Experiment(NamedTuple):
         classes, label = self.classes_of(sampler), self.config.sample.label
         if not classes or label is None:
             return None
-        return (np.arange(n) % classes if label == "each" else np.full(n, label)).astype(np.int32)
+        known = np.array(self.config.data.only or range(classes), np.int32)  # those that were trained
+        return known[np.arange(n) % len(known)] if label == "each" else np.full(n, label, np.int32)
 
     @property
     def goes_without(self) -> bool:

@@ -62,7 +62,7 @@ def run(arguments: argparse.Namespace, overrides: list[str], line: str) -> None:
     built = {name: with_guides(experiment) for name, experiment in built.items()} if command != "replay" else built
     measured = command in ("evaluate", "compare") and not any(classifies(e.config) for e in built.values())
     space = feature_space(base, data) if data and measured else None
-    if command in ("sample", "interpolate", "edit", "demo", "compare") and any(classifies(e.config) for e in built.values()):
+    if command not in ("train", "evaluate", "replay") and any(classifies(e.config) for e in built.values()):
         raise ConfigError(
             [
                 f"{command}: the objective trains a classifier, which has no score to draw from; evaluate measures it,",

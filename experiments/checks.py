@@ -253,7 +253,8 @@ def training_problems(config: Config) -> Problems:
 def label_problems(config: Config) -> Problems:
     """What asks for labels of a network that has none, or for others than it has."""
     classes, label, dropout = config.net.options.get("classes", 0), config.sample.label, config.train.label_dropout
-    guided = any(sampler.guidance and "run" in sampler.guidance.options for sampler in config.samplers.values())
+    drawn = config.samplers.get(config.sample.sampler)
+    guided = drawn and drawn.guidance and "run" in drawn.guidance.options
     problems = []
     if not classes and dropout:
         problems.append(f"train.label_dropout = {dropout:g}: the network learns from no labels; set net.classes, or take 0")

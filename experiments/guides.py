@@ -13,7 +13,7 @@ from experiments.frozen import with_base
 from experiments.guidance import Guide
 from experiments.progress import say
 from experiments.resume import trained
-from experiments.schema import Config
+from experiments.schema import Config, Sampler
 
 
 def with_guides(experiment: Experiment) -> Experiment:
@@ -27,12 +27,29 @@ def with_guides(experiment: Experiment) -> Experiment:
     guides = {run: read(run, label) for run, label in told.items()}
     experiment = experiment._replace(guides=guides)
     for label, sampler in samplers.items() if not problems else ():
+        attempt(problems, f"samplers.{label}.guidance", lambda sampler=sampler: _check_labels(experiment, sampler))
         labels = experiment.labels(sampler, 1)
         y = None if labels is None else labels[0]
         attempt(problems, f"samplers.{label}.guidance", lambda sampler=sampler, y=y: experiment.step(sampler, None, y))
     if problems:
         raise ConfigError(problems)
+    say("guided by " + ", ".join(told))
     return experiment
+
+
+def _check_labels(experiment: Experiment, sampler: Sampler) -> None:
+    """ValueError where the guide means others by labels than the network: JAX would take the last for one beyond it."""
+    run = sampler.guidance and sampler.guidance.options.get("run")
+    if not run:
+        return
+    ours, theirs, label = experiment.classes, experiment.guides[run].classes, experiment.config.sample.label
+    if ours and theirs and ours != theirs:
+        raise ValueError(f"run = {run} has net.classes = {theirs}, and this run {ours}: train the guide on the same labels")
+    if not ours and isinstance(label, int) and label >= theirs:
+        known = (
+            f"has labels from 0 to {theirs - 1}" if theirs else "has no classes, and nor has this run: leave sample.label out"
+        )
+        raise ValueError(f"sample.label = {label}: run = {run} {known}")
 
 
 def _guide(run: str, guided: Experiment) -> Guide:
@@ -40,13 +57,16 @@ def _guide(run: str, guided: Experiment) -> Guide:
     folder = Path(run)
     if not (folder / "config.json").is_file():
         raise StorageError(f"guidance.run = {run} holds no run: train it first")
-    config = Config.model_validate(configs.read(str(folder / "config.json"), []))
+    own = [f"={value}" for value in configs.flat(guided.config.model_dump()).values()]  # trusted already
+    path = folder / "config.json"
+    config = Config.model_validate(configs.trusted(configs.stored(path), own, str(path)))
+    if config.data.range != guided.config.data.range:
+        raise ConfigError(f"{run} sees numbers of data.range = {config.data.range}, and this run {guided.config.data.range}")
     if config.sde != guided.config.sde:
         theirs, ours = (" ".join(map(str, part.model_dump().values())) for part in (config.sde, guided.config.sde))
         raise ConfigError(f"{run} was trained on the SDE {theirs}, and this run on {ours}: train the guide on the same")
     guide = with_base(build(config, guided.shape), folder)
     params = guide.network(trained(guide, folder).ema)
-    say(f"guided by {run}: {config.title}")
     if classifies(config):
         return Guide(guide.classes, log_prob=guide.log_prob, params=params)
     return Guide(guide.classes, lambda params, y: guide.score(params, y=y if guide.classes else None), params=params)

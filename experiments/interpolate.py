@@ -34,7 +34,9 @@ def interpolated(experiment: Experiment, params: Any, test: np.ndarray) -> dict[
         problems.append(f"interpolate.pairs = {config.pairs}: {len(test)} held-out examples make {len(test) // 2}")
     if config.t <= whole[-1]:
         problems.append(f"interpolate.t = {config.t:g}: the grid of samplers.{label} ends at {whole[-1]:.3g}; start above it")
-    attempt(problems, "interpolate", lambda: experiment.step(sampler, params))
+    asked = experiment.config.sample.label
+    y = asked if isinstance(asked, int) and experiment.classes_of(sampler) else None  # two examples have no one label
+    attempt(problems, "interpolate", lambda: experiment.step(sampler, params, y))
     if problems:
         raise ConfigError(problems)
     grid = jnp.concatenate([jnp.full(1, config.t), whole[whole < config.t]])
@@ -42,12 +44,12 @@ def interpolated(experiment: Experiment, params: Any, test: np.ndarray) -> dict[
 
     def one(params: Any, row: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[tuple[jax.Array, jax.Array], ...]:
         key, *levels = row
-        score = experiment.unconditional(params)
+        score = experiment.reverse(sampler.model_copy(update={"guidance": None, "sde": None}), params, y).score
         x_a, x_b = (scaler.place(k, 0.5) for k in levels)
         # The density is not asked for; `key` makes it cheap.
         latent_a, latent_b = (encode(sde, score, x, key=key, **tolerance).latent for x in (x_a, x_b))
         by_flow = lambda w: decode(sde, score, slerp(latent_a, latent_b, w, sde.prior_mean), **tolerance)
-        reverse = experiment.reverse(sampler, params)
+        reverse = experiment.reverse(sampler, params, y)
         from_t = lambda w: interpolate(key, reverse.step, reverse.sde, x_a, x_b, w, grid, reverse.final)
         weights = jnp.linspace(0.0, 1.0, config.frames)
         frames = jax.vmap(by_flow)(weights), jax.vmap(from_t)(weights)

@@ -69,7 +69,7 @@ def _of_labels(source: Any, config: Data, split: str) -> Chosen:
     if not any(isinstance(label, int | np.integer) for label in labels):
         raise DataError(f"{asked}: the examples of {config.name} {split} have no labels; leave it out")
     if not rows:
-        there = ", ".join(map(str, sorted(labels - {None})[:20]))
+        there = ", ".join(map(str, sorted(labels - {None}, key=str)[:20]))
         raise DataError(f"{asked}: no example of {config.name} {split} has such a label; there are {there}")
     return Chosen(source, rows)
 

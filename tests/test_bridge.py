@@ -354,8 +354,8 @@ def test_weights_are_trained_further_as_one_likes(written, monkeypatch, capsys):
     assert "train.batch" in capsys.readouterr().err
 
 
-def test_a_network_with_labels_is_imported_and_sampled_without(tmp_path, capsys):
-    """A published DiT of ten classes, by the command line; it is not trained."""
+def test_a_network_with_labels_is_imported_and_sampled_by_class(tmp_path, capsys):
+    """A published DiT of ten classes, by the command line; without a label, and guided, where one says that it learned so."""
     options = {"name": "DiT", "patch": 4, "width": 8, "depth": 1, "heads": 2, "classes": 10}
     config = tmp_path / "config.py"
     config.write_text(CONFIG.replace("    return", f"    config.net = {options}\n    config.sample.n = 8\n    return"))
@@ -373,9 +373,18 @@ def test_a_network_with_labels_is_imported_and_sampled_without(tmp_path, capsys)
     run = tmp_path / "run"
     assert main(["import", str(tmp_path / "dit.safetensors"), str(run), "--layout=dit", f"--config={config}"]) == 0
     assert native.read(run).tensors["labels.table"].shape == (11, 8)
-    assert main(["sample", *there(run), "--config.samplers.fast.n=2"]) == 0
-    assert main(["train", *there(run)]) == 2
-    assert "net.classes = 10: no config trains on labels yet" in capsys.readouterr().err
+    fast = "--config.samplers.fast.n=2", "--config.sample.sampler=fast"
+    pictures = []
+    for label in (3, 4):
+        assert main(["sample", *there(run), *fast, f"--config.sample.label={label}"]) == 0
+        pictures.append((run / "samples" / "fast_seed0.png").read_bytes())
+    assert pictures[0] != pictures[1]
+    for without in ("--config.sample.label=None", "--config.samplers.fast.guidance=classifier_free"):
+        assert main(["sample", *there(run), *fast, without]) == 2
+        assert "has learned no score without a label" in capsys.readouterr().err
+        assert main(["sample", *there(run), *fast, without, "--config.train.label_dropout=0.1"]) == 0
+    few = "--config.train.steps=2", "--config.train.warm_up=1", "--config.train.label_dropout=0.1"
+    assert main(["train", *there(run), *fast, *few]) == 0
 
 
 def test_copies_of_a_tensor_are_what_is_read():

@@ -1,5 +1,7 @@
 """Labels from the data to the score: each beside its example, left out as often as asked, learned, guided by, and refused."""
 
+import json
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -228,3 +230,44 @@ def test_no_score_without_a_label_where_none_was_learned(tmp_path, capsys):
     ):
         assert run(command, tmp_path, none, more) == 2
         assert "has learned no score without a label: train with train.label_dropout" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def classifiers(tmp_path_factory):
+    """Runs of a classifier of ten classes, and of one of the first three."""
+    runs = {n: tmp_path_factory.mktemp(f"of_{n}") for n in (10, 3)}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(configs.__file__.rpartition("/experiments/")[0])
+        for n, folder in runs.items():
+            net = f"{{'name': 'Classifier', 'classes': {n}, 'width': 8, 'multipliers': (1,), 'blocks': 1}}"
+            few = "--config.train.steps=2", "--config.train.warm_up=1", f"--config.data.only={tuple(range(n))}"
+            argv = ["train", "--config=configs/digits/classifier.py", f"--workdir={folder}", f"--config.net={net}", *few]
+            assert main(argv) == 0
+    return runs
+
+
+@pytest.mark.parametrize("command", ["sample", "interpolate", "edit", "demo"])
+def test_a_classifier_is_not_drawn_from(tmp_path, capsys, command):
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(configs.read("configs/digits/classifier.py", [])))
+    where = [str(tmp_path), "--port=0"] if command == "demo" else [f"--config={path}", f"--workdir={tmp_path}"]
+    assert main([command, *where]) == 2
+    assert f"{command}: the objective trains a classifier" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("guide", "classes", "more", "says"),
+    [
+        (3, 10, (), "net.classes = 3, and this run 10"),
+        (10, 0, ("--config.sample.label=10",), "has labels from 0 to 9"),
+        (10, 0, ("--config.data.range=unit",), "sees numbers of data.range = symmetric, and this run unit"),
+        (10, 0, ("--config.sample.label=3", "--config.sample.sampler=ancestral"), "the network has no classes"),
+    ],
+)
+def test_a_guide_of_other_labels_or_numbers_is_refused(tmp_path, capsys, classifiers, guide, classes, more, says):
+    """JAX reads the last entry for a label beyond it, and would guide to that."""
+    guided = f"--config.samplers.fast.guidance={{'name': 'classifier', 'run': '{classifiers[guide]}'}}"
+    dropout = f"--config.train.label_dropout={0.2 if classes else 0.0}"
+    assert run("train", tmp_path / "run", guided, f"--config.net.classes={classes}", dropout, *more) == 2
+    assert says in capsys.readouterr().err
