@@ -12,7 +12,6 @@ python -m experiments export RUN OUT [--layout=NAME]
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import logging
 import os
 import socket
@@ -108,8 +107,10 @@ def _command(arguments: argparse.Namespace, overrides: list[str], line: str) -> 
 
 def door(arguments: argparse.Namespace) -> socket.socket:
     """Where the page will be served. ConfigError, before all else, where it cannot be."""
-    if importlib.util.find_spec("nicegui") is None:
-        raise ConfigError("demo shows its page by NiceGUI, which is not installed: pip install -e .[page]")
+    try:
+        import nicegui  # noqa: F401 of an extra
+    except ImportError as error:
+        raise ConfigError("demo shows its page by NiceGUI, which is not installed: pip install -e .[page]") from error
     return opened(arguments.host, arguments.port, arguments.anyone)
 
 

@@ -56,14 +56,16 @@ def sde(request):
     return SDES[request.param]
 
 
-KIN = ("SubVPSDE", "CosineVPSDE", "LogLinearVPSDE", "ddpm_table")
-"""They differ from VPSDE by their schedule alone."""
+KIN = ("SubVPSDE", "CosineVPSDE", "LogLinearVPSDE", "ddpm_table", "EDMSDE")
+"""They differ from VPSDE, or the last from VESDE, by their schedule alone."""
 SECONDS_EACH = (
     *("test_order_along_the_flow", "test_weak_order", "test_samplers_recover_a_mixture", "test_some_cells_run"),
     *("test_decode_inverts_encode", "test_log_prob_is_the_density", "test_the_exact_score_minimises_every_objective"),
     *("test_bounds_reach_the_entropy", "test_vlb_averages_to_elbo", "test_diffusion_term_is_a_gaussian_divergence"),
     *("test_schedules_are_finite_and_positive_wherever_they_are_asked", "test_weights_are_unbiased"),
-    "test_known_is_reached_and_what_is_independent_keeps_its_law",
+    *("test_known_is_reached_and_what_is_independent_keeps_its_law", "test_the_flow_ends_at_the_same_point_on_every_sde"),
+    *("test_pi_gdm_samples_are_the_posterior_s_of_isotropic_data", "test_posterior_of_correlated_data"),
+    *("test_a_translation_into_the_same_law_is_the_identity", "test_the_loss_is_least_at_the_posterior"),
 )
 ALIKE = (
     *("test_computes_what_is_published", "test_it_computes_what_the_published_code_does", "test_writes_what_it_reads"),

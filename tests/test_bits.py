@@ -10,7 +10,7 @@ from oracle import Mixture
 
 from experiments import config as configs
 from experiments.build import build
-from experiments.data import Dataset
+from experiments.data import Batch, Dataset
 from experiments.dequantize import UNIFORM, fit, logit_normal, problems, variational
 from experiments.likelihood import bits_of, bits_per_dim, held_out, mean_and_error, measure
 from experiments.scale import Scaler
@@ -127,7 +127,7 @@ def test_a_fitted_dequantizer_beats_the_uniform():
 def experiment():
     """experiment(*overrides): images of 2 x 2 pixels, each the model's; the exact score in the place of a network."""
     made = build(config("data.levels=4", "net.multipliers=(1,)"), (2, 2, 1))
-    pixels = lambda params, x, t, key=None: jax.vmap(lambda pixel: score(pixel, t))(x.reshape(4, 1)).reshape(x.shape)
+    pixels = lambda params, x, t, y=None, key=None: jax.vmap(lambda pixel: score(pixel, t))(x.reshape(4, 1)).reshape(x.shape)
     made = made._replace(model=made.model._replace(apply=pixels))
     return lambda *overrides: made._replace(config=config("data.levels=4", "evaluate.tolerance=1e-2", *overrides))
 
@@ -137,7 +137,7 @@ TEST = np.random.default_rng(0).integers(0, 4, (11, 2, 2, 1), np.uint8)
 
 @pytest.fixture(scope="module")
 def in_eights(experiment):
-    return measure(experiment("evaluate.batch=8"), (), TEST)
+    return measure(experiment("evaluate.batch=8"), (), Batch(TEST))
 
 
 @pytest.mark.slow
@@ -146,7 +146,7 @@ def test_every_example_counts_once_whatever_the_batch(experiment, in_eights):
 
     To what the solver makes of float32's rounding, which depends on the batch.
     """
-    in_sixteens = measure(experiment("evaluate.batch=16"), (), TEST)
+    in_sixteens = measure(experiment("evaluate.batch=16"), (), Batch(TEST))
     assert np.diff(np.sort(in_eights.flow)).min() > 3e-3
     for name in ("flow", "bound"):
         assert getattr(in_eights, name).shape == (11,)
@@ -192,7 +192,7 @@ def test_a_number_of_examples_or_all(asked):
 def test_bits_from_where_the_network_was_trained(experiment):
     """evaluate.t_min = 0.3 leaves out what is below: the flow gives the density at t = 0.3, and the bound begins there."""
     made = experiment("evaluate.t_min=0.3")
-    early, whole = (measure(m, (), TEST[:2]) for m in (made, experiment()))
+    early, whole = (measure(m, (), Batch(TEST[:2])) for m in (made, experiment()))
     assert np.abs(early.flow - whole.flow).min() > 1e-2
     assert np.abs(early.bound - whole.bound).min() > 1e-3
     x, pixel_score = made.scaler.place(jnp.asarray(TEST[0]), 0.5), made.score(())

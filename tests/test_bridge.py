@@ -354,6 +354,7 @@ def test_weights_are_trained_further_as_one_likes(written, monkeypatch, capsys):
     assert "train.batch" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_network_with_labels_is_imported_and_sampled_by_class(tmp_path, capsys):
     """A published DiT of ten classes, by the command line; without a label, and guided, where one says that it learned so."""
     options = {"name": "DiT", "patch": 4, "width": 8, "depth": 1, "heads": 2, "classes": 10}

@@ -219,6 +219,7 @@ def test_refusals(tmp_path, capsys, override, says):
     assert not (tmp_path / "run" / "checkpoints").exists()
 
 
+@pytest.mark.slow
 def test_no_score_without_a_label_where_none_was_learned(tmp_path, capsys):
     """Asked for by the label None, by guidance, or by an interpolation."""
     none = "--config.train.label_dropout=0.0"
