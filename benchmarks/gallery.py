@@ -43,13 +43,13 @@ def of(command: str, run: str, *overrides: str) -> list[str]:
     return [command, f"--config={run}/config.json", f"--workdir={run}", *overrides]
 
 
-def edit(title: str, words: str, run: str, by: str, *overrides: str, label: str = "", **options: object) -> Entry:
+def edit(title: str, words: str, run: str, by: str, *overrides: str, file: str = "", **options: object) -> Entry:
     """An edit of held-out examples, without their labels unless the overrides say so."""
     told = [f"--config.edit.by.{key}={value}" for key, value in {"name": by, **options}.items()]
-    named = [f"--config.edit.label={label}"] if label else []
+    named = [f"--config.edit.file={file}"] if file else []
     overrides = overrides or ("--config.sample.label=None", *PLAIN)
     return Entry(
-        title, words, of("edit", run, *told, *named, "--config.edit.rows=6", *overrides), f"{run}/edits/{label or by}.png"
+        title, words, of("edit", run, *told, *named, "--config.edit.rows=6", *overrides), f"{run}/edits/{file or by}.png"
     )
 
 
@@ -135,7 +135,7 @@ def entries(runs: str) -> list[Entry]:
             guided("autoguidance", run=f"{runs}/weak", w=2.0),
         ),
         edit("Inpainting", "The right half, from the left: by replacement.", vp, "inpaint"),
-        edit("", repaint, vp, "inpaint", label="repaint", repeats=10),
+        edit("", repaint, vp, "inpaint", file="repaint", repeats=10),
         edit("", "The middle, on VE.", ve, "inpaint", hidden="box", repeats=10),
         edit(
             "Colorization",
@@ -149,7 +149,7 @@ def entries(runs: str) -> list[Entry]:
         edit("Linear inverse problems", "Pi-GDM: draws of p(x_0 | y), y the left half with noise of 0.05.", vp, "pi_gdm"),
         edit("", "DPS, of the means over 2 x 2 pixels.", subvp, "dps", hidden="coarse"),
         edit("SDEdit", "Part of the way to noise and back, at a strength of 0.4.", vp, "sdedit", strength=0.4),
-        edit("", "And back as a 3, with guidance.", vp, "sdedit", "--config.sample.label=3", label="sdedit_as_3", strength=0.6),
+        edit("", "And back as a 3, with guidance.", vp, "sdedit", "--config.sample.label=3", file="sdedit_as_3", strength=0.6),
         edit("Progressive generation", "What is expected of x_0 on the way (Ho et al. 2020, figure 6).", vp, "progressive"),
         edit(
             "Samples that share x_t",
@@ -168,7 +168,8 @@ def entries(runs: str) -> list[Entry]:
             "round_trip",
             "--config.sample.label=each",
             *PLAIN,
-            label="as_8",
+            file="as_8",
+            label=8,
         ),
         drawn(
             "Another SDE",
@@ -223,7 +224,8 @@ def of_mnist(runs: str) -> list[Entry]:
             "round_trip",
             "--config.sample.label=each",
             *PLAIN,
-            label="as_8",
+            file="as_8",
+            label=8,
         ),
     ]
 

@@ -130,12 +130,12 @@ def edited(experiment: Experiment, params: Any, edit: Edit, data: Dataset) -> Ed
 
 
 def write(experiment: Experiment, data: Dataset, workdir: Path) -> None:
-    """edits/LABEL.png and .json in the run's folder. ConfigError before anything is computed where the edit does not apply."""
+    """edits/FILE.png and .json in the run's folder. ConfigError before anything is computed where the edit does not apply."""
     edit = chosen(experiment, data.test)
     config, scaler = experiment.config, experiment.scaler
     state = trained(experiment, workdir)
     result = edited(experiment, experiment.network(state.ema), edit, data)
-    path = workdir / "edits" / f"{config.edit.label or config.edit.by.name.rpartition(':')[2]}.png"
+    path = workdir / "edits" / f"{config.edit.file or config.edit.by.name.rpartition(':')[2]}.png"
     if parallel.first():
         levels = scaler.display(np.asarray(scaler.decode(jnp.asarray(result.x))))
         figure = plots.edits(levels, edit.columns, edit.lines, first_shown(experiment, data.test))

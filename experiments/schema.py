@@ -217,14 +217,14 @@ class Interpolate(Strict):
 
 
 class Edit(Strict):
-    """`by` what the first `rows` held-out examples are edited (see `experiments.edits`), into edits/`label`.png and .json.
+    """`by` what the first `rows` held-out examples are edited (see `experiments.edits`), into edits/`file`.png and .json.
 
-    `label` "": the name of `by`.
+    `file` "": the name of `by`.
     """
 
     by: Named = Named(name="sdedit")
     rows: Several = 8
-    label: Annotated[str, AfterValidator(lambda name: name and _label(name))] = ""
+    file: Annotated[str, AfterValidator(lambda name: name and _label(name))] = ""
 
 
 class Config(Strict):

@@ -117,7 +117,7 @@ def test_every_edit_writes_a_picture_and_how_it_came_about(kind, name, request):
 
 @pytest.mark.slow
 def test_a_label_names_the_files_and_options_stand_in_the_protocol(points):
-    assert edited(points, "--config.edit.by.strength=0.3", "--config.edit.by.draws=1", "--config.edit.label=weak") == 0
+    assert edited(points, "--config.edit.by.strength=0.3", "--config.edit.by.draws=1", "--config.edit.file=weak") == 0
     told = json.loads((points / "edits" / "weak.json").read_text())
     assert told["edit"] == {"name": "sdedit", "strength": 0.3, "draws": 1}
     assert told["columns"] == ["example", "edit 1"]
@@ -149,7 +149,7 @@ def test_a_label_names_the_files_and_options_stand_in_the_protocol(points):
         (["--config.edit.rows=41"], "edit.rows = 41: 40 held-out examples make 40"),
         (["--config.edit.by=between", "--config.edit.rows=21"], "edit.rows = 21: 40 held-out examples make 20"),
         (["--config.edit.by=test_edits:no_edit"], "no_edit makes a int, not a Edit"),
-        (["--config.edit.label=a/b"], "edit.label = 'a/b': value error, it names files"),
+        (["--config.edit.file=a/b"], "edit.file = 'a/b': value error, it names files"),
     ],
 )
 def test_what_does_not_apply_is_refused_with_what_does(overrides, says):
