@@ -277,8 +277,9 @@ def elsewhere(setting: Setting) -> Edit:
     """A user's edit: samples by another score, in the place of the run's."""
 
     def one(trained, row):
-        step, final = trained.reverse(lambda score: ELSEWHERE.score(setting.sde))
-        solution = solve(row.key, step, setting.sde.prior_sample(row.key, setting.shape), jnp.asarray(setting.grid), final)
+        reverse = trained.reverse(lambda score: ELSEWHERE.score(setting.sde))
+        x_1 = setting.sde.prior_sample(row.key, setting.shape)
+        solution = solve(row.key, reverse.step, x_1, jnp.asarray(setting.grid), reverse.final)
         return Frames(solution.x[None, None], solution.nfe[None, None], solution.gave_up)
 
     return Edit(("sample",), one, lambda frames, examples: {})
