@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import re
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -116,8 +117,12 @@ class Checkpoints:
         for step in saved_steps(self._folder)[1:]:
             shutil.rmtree(self._folder / str(step))
         # Orbax would remove it too, but in the background, which a process that ends now cuts short.
-        for part in self._folder.glob("*orbax-checkpoint-tmp*"):
-            shutil.rmtree(part, ignore_errors=True)
+        for _ in range(50):  # a thread of Orbax's may still be writing there
+            if not (parts := list(self._folder.glob("*orbax-checkpoint-tmp*"))):
+                break
+            for part in parts:
+                shutil.rmtree(part, ignore_errors=True)
+            time.sleep(0.02)
         self._manager = self._open()
 
     def room_for(self, state: Any, saves: int) -> None:
