@@ -42,6 +42,7 @@ from experiments.parts import (
     STEP,
     TIMES,
     WEIGHT,
+    classifies,
     parameters,
 )
 from experiments.reverse import Reverse
@@ -163,6 +164,11 @@ class Experiment(NamedTuple):
         known = np.array(self.config.data.only or range(classes), np.int32)  # those that were trained
         return known[np.arange(n) % len(known)] if label == "each" else np.full(n, label, np.int32)
 
+    def first_label(self, sampler: Sampler) -> Any:
+        """The first of `labels`, to try a sampler with."""
+        labels = self.labels(sampler, 1)
+        return None if labels is None else labels[0]
+
     @property
     def goes_without(self) -> bool:
         """Whether the network has learned a score of no label."""
@@ -174,9 +180,13 @@ class Experiment(NamedTuple):
             raise ValueError("the network has learned no score without a label: train with train.label_dropout = 0.1")
         return self.score(params)
 
+    def conditional(self, params: Any, y: Any) -> sde_lib.Score:
+        """The score given the label `y`, or where that is None the `unconditional` one."""
+        return self.unconditional(params) if y is None else self.score(params, y=y)
+
     def _guided(self, sampler: Sampler, params: Any, y: Any, swept: dict[str, Any]) -> sde_lib.Score:
         """The score given the label as the sampler's guidance changes it."""
-        conditional = self.unconditional(params) if y is None else self.score(params, y=y)
+        conditional = self.conditional(params, y)
         if sampler.guidance is None:
             return conditional
 
@@ -208,11 +218,6 @@ def _own(params: Any) -> Any:
 def scale(config: Config) -> Scaler:
     """Between the levels of the data and the numbers of the network."""
     return Scaler(config.data.levels, config.data.dequantize, {"symmetric": -1.0, "unit": 0.0}[config.data.range])
-
-
-def classifies(config: Config) -> bool:
-    """Whether the objective trains a classifier in the place of a score."""
-    return "log_prob_y" in parameters(OBJECTIVE.find(config.objective.name))
 
 
 def learns_variance(config: Config) -> bool:

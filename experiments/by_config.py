@@ -15,7 +15,7 @@ from experiments import classify, edit, interpolate, parallel
 from experiments import config as configs
 from experiments.branch import fork
 from experiments.bridge import native
-from experiments.build import Experiment, build, classifies
+from experiments.build import Experiment, build
 from experiments.checks import part_problems, training_problems
 from experiments.compare import compare, describe, reference, summary
 from experiments.compiled import keep_compiled
@@ -27,6 +27,7 @@ from experiments.fid import yardstick
 from experiments.frozen import with_base
 from experiments.guides import with_guides
 from experiments.lock import sole
+from experiments.parts import classifies
 from experiments.progress import say, warned
 from experiments.quality import FeatureSpace, feature_space
 from experiments.record import Record, read, refuse_changes, session
@@ -59,10 +60,8 @@ def run(arguments: argparse.Namespace, overrides: list[str], line: str) -> None:
     data = load(sources, base.data, base.seed) if sources else None
     keep_compiled(not arguments.no_compile_cache)  # what judges a config compiles too, a hundred small programs
     built = built_arms(arms or {"": tree}, command, data.shape if data else shape or ())
-    built = {name: with_guides(experiment) for name, experiment in built.items()} if command != "replay" else built
-    measured = command in ("evaluate", "compare") and not any(classifies(e.config) for e in built.values())
-    space = feature_space(base, data) if data and measured else None
-    if command not in ("train", "evaluate", "replay") and any(classifies(e.config) for e in built.values()):
+    scoreless = any(classifies(experiment.config) for experiment in built.values())
+    if scoreless and command not in ("train", "evaluate", "replay"):
         raise ConfigError(
             [
                 f"{command}: the objective trains a classifier, which has no score to draw from; evaluate measures it,",
@@ -72,6 +71,8 @@ def run(arguments: argparse.Namespace, overrides: list[str], line: str) -> None:
     if data and command != "sample":
         for experiment in built.values():
             data.check_labels(experiment.classes)
+    built = {name: with_guides(experiment) for name, experiment in built.items()} if command != "replay" else built
+    space = feature_space(base, data) if data and command in ("evaluate", "compare") and not scoreless else None
     parallel.stop_if_asked()
     folders = {name: workdir / name for name in built}
     digest = data.digest if data else ""

@@ -32,6 +32,7 @@ from experiments.parts import (
     WEIGHT,
     Kind,
     clash,
+    classifies,
     parameters,
 )
 from experiments.schema import MOST_STEPS, Config, Named, Sampler
@@ -164,8 +165,7 @@ def sampler_problems(known: Experiment, label: str, sampler: Sampler) -> Problem
     """What is wrong with a sampler, tried on a `known` score."""
     problems: Problems = []
     where = f"samplers.{label}"
-    labels = known.labels(sampler, 1)
-    y = None if labels is None else labels[0]
+    y = known.first_label(sampler)
     if sampler.sde is not None:
         attempt(problems, f"{where}.sde", lambda: sde_lib.check(known.sde_of(sampler)))
         if problems:
@@ -262,7 +262,7 @@ def label_problems(config: Config) -> Problems:
         problems.append(f"sample.label = {label}: the network has no classes; set net.classes, or guide by a classifier's run")
     if classes and isinstance(label, int) and label >= classes:
         problems.append(f"sample.label = {label}: net.classes = {classes} are from 0 to {classes - 1}")
-    if dropout and "log_prob_y" in parameters(OBJECTIVE.find(config.objective.name)):
+    if dropout and classifies(config):
         problems.append(f"train.label_dropout = {dropout:g}: a classifier learns from labels alone; take 0")
     if classes and config.evaluate.dequantizer == "variational":
         problems.append("evaluate.dequantizer = 'variational' knows of no labels, and the network does; take 'uniform'")

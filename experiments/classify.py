@@ -6,21 +6,19 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from experiments import parallel, plots
 from experiments.build import Experiment
 from experiments.data import Batch, Dataset
+from experiments.evaluate import even_log_snr
 from experiments.files import replacing, write_json
 from experiments.randomness import Purpose, stream
 
 
 def by_log_snr(experiment: Experiment, params: Any, data: Dataset) -> dict[str, Any]:
     """The share of all held-out examples that are told right, and the mean of -log p(y | x_t), at even log-SNRs."""
-    config, sde = experiment.config, experiment.sde
-    noisiest, cleanest = (sde.log_snr(t) for t in (1.0, max(sde.t_min, 1e-5)))
-    log_snr = jnp.linspace(noisiest, cleanest, config.evaluate.noise_levels)
+    config, sde, log_snr = experiment.config, experiment.sde, even_log_snr(experiment)
 
     def one(params: Any, row: tuple[jax.Array, Batch]) -> tuple[jax.Array, jax.Array]:
         key, example = row

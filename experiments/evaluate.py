@@ -87,14 +87,19 @@ def spread(measures: list[dict[str, float]], names: list[str]) -> dict[str, dict
     return {name: summary([m[name] for m in measures]) for name in names}
 
 
+def even_log_snr(experiment: Experiment) -> jax.Array:
+    """`evaluate.noise_levels` log-SNRs, from that of t = 1 to that of t_min."""
+    sde = experiment.sde
+    noisiest, cleanest = (sde.log_snr(t) for t in (1.0, max(sde.t_min, 1e-5)))
+    return jnp.linspace(noisiest, cleanest, experiment.config.evaluate.noise_levels)
+
+
 def loss_by_log_snr(experiment: Experiment, params: Any, data: Dataset, key: jax.Array) -> dict[str, list[float]]:
     """E|eps - eps_hat|^2 / D of held-out examples at even log-SNRs: dsm with weight sigma^2, whatever the network predicts.
 
     Given their labels, where the network learns from labels.
     """
-    config, sde = experiment.config.evaluate, experiment.sde
-    noisiest, cleanest = (sde.log_snr(t) for t in (1.0, max(sde.t_min, 1e-5)))
-    log_snr = jnp.linspace(noisiest, cleanest, config.noise_levels)
+    config, sde, log_snr = experiment.config.evaluate, experiment.sde, even_log_snr(experiment)
 
     def one(params: Any, row: tuple[jax.Array, Batch]) -> jax.Array:
         key, example = row

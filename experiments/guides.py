@@ -6,11 +6,12 @@ from functools import partial
 from pathlib import Path
 
 from experiments import config as configs
-from experiments.build import Experiment, build, classifies
+from experiments.build import Experiment, build
 from experiments.checks import attempt
 from experiments.errors import ConfigError, StorageError
 from experiments.frozen import with_base
 from experiments.guidance import Guide
+from experiments.parts import classifies
 from experiments.progress import say
 from experiments.resume import trained
 from experiments.schema import Config, Sampler
@@ -28,8 +29,7 @@ def with_guides(experiment: Experiment) -> Experiment:
     experiment = experiment._replace(guides=guides)
     for label, sampler in samplers.items() if not problems else ():
         attempt(problems, f"samplers.{label}.guidance", lambda sampler=sampler: _check_labels(experiment, sampler))
-        labels = experiment.labels(sampler, 1)
-        y = None if labels is None else labels[0]
+        y = experiment.first_label(sampler)
         attempt(problems, f"samplers.{label}.guidance", lambda sampler=sampler, y=y: experiment.step(sampler, None, y))
     if problems:
         raise ConfigError(problems)

@@ -44,7 +44,7 @@ def interpolated(experiment: Experiment, params: Any, test: np.ndarray) -> dict[
 
     def one(params: Any, row: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[tuple[jax.Array, jax.Array], ...]:
         key, *levels = row
-        score = experiment.reverse(sampler.model_copy(update={"guidance": None, "sde": None}), params, y).score
+        score = experiment.conditional(params, y)
         x_a, x_b = (scaler.place(k, 0.5) for k in levels)
         # The density is not asked for; `key` makes it cheap.
         latent_a, latent_b = (encode(sde, score, x, key=key, **tolerance).latent for x in (x_a, x_b))

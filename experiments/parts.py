@@ -24,7 +24,7 @@ from experiments import edits, guidance
 from experiments.config import nearest, shown
 from experiments.edits.edit import Edit
 from experiments.errors import ConfigError
-from experiments.schema import Named
+from experiments.schema import Config, Named
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,6 +116,11 @@ def clash(objective: str, times: str) -> str | None:
     if "n" in parameters(OBJECTIVE.find(objective)) and times != "discrete":
         return f"{objective} sums over the n times of discrete, and over no other draw; take discrete, or objective dsm"
     return None
+
+
+def classifies(config: Config) -> bool:
+    """Whether the objective trains a classifier in the place of a score."""
+    return "log_prob_y" in parameters(OBJECTIVE.find(config.objective.name))
 
 
 def parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:

@@ -15,7 +15,7 @@ from experiments import parallel
 from experiments.anatomy import anatomy
 from experiments.autopsy import autopsy, sentence
 from experiments.bridge import native
-from experiments.build import Experiment, classifies
+from experiments.build import Experiment
 from experiments.checkpoint import Checkpoints
 from experiments.data import Batch, Dataset
 from experiments.draw import drawing, save_images, unsound
@@ -24,6 +24,7 @@ from experiments.feed import calls, feed
 from experiments.files import write_json
 from experiments.interrupt import Interrupted, stop
 from experiments.metrics import Log
+from experiments.parts import classifies
 from experiments.pictures import picture_at, pictures_after
 from experiments.progress import progress, say
 from experiments.randomness import Purpose, stream

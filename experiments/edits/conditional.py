@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from annotated_types import Ge, Le
 
 from experiments.edits.edit import Edit, Frames, Row, Setting, Trained, behind, rms
 from experiments.reverse import Reverse
@@ -17,6 +18,10 @@ from sde_lib.base import Event
 Hidden = Literal["right", "left", "bottom", "top", "box", "rows", "half"]
 Seen = Literal["right", "left", "bottom", "top", "box", "rows", "half", "coarse", "grey"]
 """What a measurement hides of an example; or its means over blocks or over channels are all that is seen."""
+
+
+Factor = Annotated[int, Ge(2), Le(64)]
+"""Pixels along a side of a block."""
 
 
 class See(NamedTuple):

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from annotated_types import Ge, Le
-
 import samplers
-from experiments.edits.conditional import Seen, led, see
+from experiments.edits.conditional import Factor, Seen, led, see
 from experiments.edits.edit import Edit, Frame, Setting, Trained
 from experiments.reverse import Reverse
 from sde_lib.base import Event, NonNegative, Positive
-
-Factor = Annotated[int, Ge(2), Le(64)]
 
 
 def pi_gdm(

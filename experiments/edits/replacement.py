@@ -7,7 +7,7 @@ from typing import Annotated
 from annotated_types import Ge, Le
 
 import samplers
-from experiments.edits.conditional import Hidden, See, led, see
+from experiments.edits.conditional import Factor, Hidden, See, led, see
 from experiments.edits.edit import Edit, Frame, Setting, Trained
 from experiments.reverse import Reverse
 from sde_lib.base import Event
@@ -26,7 +26,7 @@ def colorize(setting: Setting, repeats: Repeats = 1, draws: Frame = 4) -> Edit:
     return _replaced(setting, see(setting, "grey"), repeats, draws)
 
 
-def superresolve(setting: Setting, factor: Annotated[int, Ge(2), Le(64)] = 2, repeats: Repeats = 1, draws: Frame = 4) -> Edit:
+def superresolve(setting: Setting, factor: Factor = 2, repeats: Repeats = 1, draws: Frame = 4) -> Edit:
     """An image, of which the means over blocks of `factor` x `factor` pixels are seen."""
     return _replaced(setting, see(setting, "coarse", factor), repeats, draws)
 

@@ -7,8 +7,6 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import uvicorn
 from fastapi import FastAPI
@@ -17,6 +15,7 @@ from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from experiments.anatomy import of_network
 from experiments.build import Experiment
 from experiments.errors import ConfigError
 from experiments.interrupt import stop
@@ -61,9 +60,9 @@ def serve(experiment: Experiment, state: State, held_out: np.ndarray, run: Path,
     config, shape = experiment.config, experiment.shape
     if not (len(shape) == 3 and shape[2] in (1, 3)) and shape != (2,):
         raise ConfigError(f"demo shows images of 1 or 3 channels and points in the plane; the events of {run} are {shape}")
-    shapes = jax.eval_shape(experiment.model.init, jax.random.key(0), jnp.zeros(shape))
-    parameters = sum(leaf.size for leaf in jax.tree.leaves(shapes))
-    subtitle = f"{config.sde.name} · {config.net.name}, {parameters:,} parameters · step {int(state.step):,} · {run}"
+    subtitle = (
+        f"{config.sde.name} · {config.net.name}, {of_network(experiment):,} parameters · step {int(state.step):,} · {run}"
+    )
     reverse, worker = Reverse(experiment, state.ema), ThreadPoolExecutor(1, "sampling")
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     address, port = listener.getsockname()[:2]
