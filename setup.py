@@ -16,7 +16,7 @@ setup(
     python_requires=">=3.11",
     # Several top-level packages: setuptools refuses to discover them unless it is told which.
     packages=find_packages(include=["sde_lib*", "models*", "losses*", "samplers*", "configs*", "experiments*"]),
-    package_data={"experiments": ["*.jinja"], "experiments.page": ["*.js", "*.css"]},
+    package_data={"experiments.evaluation": ["*.jinja"], "experiments.page": ["*.js", "*.css"]},
     install_requires=[
         "jax>=0.10,<0.12",
         "flax>=0.12.6,<0.13",

@@ -19,10 +19,10 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.datasets import load_digits
 
-from experiments.environment import make_fast
-from experiments.files import write_text
 from experiments.main import main as experiments
-from experiments.progress import say
+from experiments.runtime.files import write_text
+from experiments.runtime.progress import say
+from experiments.runtime.startup import make_fast
 
 DIGITS = "configs/digits/conditional.py"
 VE = "{'name': 'VESDE', 'sigma_min': 0.01, 'sigma_max': 10.0, 'prior_mean': -0.39}"

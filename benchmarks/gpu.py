@@ -2,10 +2,11 @@
 
 python -m benchmarks.gpu --out runs/gpu [--batches 128 512 1024 2048] [--profile] [--dry-run]     (torch by `pip install torch`)
 
-A training step is the product's (`experiments.update.make_step`), a sampling step one evaluation and the update of `ddim`.
-PyTorch's network has the same layers and as many parameters (`benchmarks.torch_ddpmpp`), torch.compile, channels_last, bfloat16
-by autocast, fused Adam and averages by foreach; it has its images as floats, where ours reads levels and flips them. Without
-torch ours is measured alone, and `--only` leaves the memory to one of them. Each turn is `QUEUED` steps in a row and a wait for
+A training step is the product's (`experiments.training.step.make_step`), a sampling step one evaluation and the update of
+`ddim`. PyTorch's network has the same layers and as many parameters (`benchmarks.peers.torch_ddpmpp`), torch.compile,
+channels_last, bfloat16 by autocast, fused Adam and averages by foreach; it has its images as floats, where ours reads levels
+and flips them. Without torch ours is measured alone, and `--only` leaves the memory to one of them. Each turn is `QUEUED`
+steps in a row and a wait for
 the last, so that the host runs ahead as it does in training; seconds are medians over turns, one contender after another. What
 does not fit in memory is said to.
 
@@ -32,13 +33,14 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from benchmarks import layers, trace
-from benchmarks.machine import circumstances
-from benchmarks.ours import ours
+from benchmarks import layers
+from benchmarks.common import trace
+from benchmarks.common.machine import circumstances
+from benchmarks.common.ours import ours
+from benchmarks.common.turns import Contender, turns
 from benchmarks.scale import recipe
-from benchmarks.turns import Contender, turns
 from configs.cifar10 import ddpmpp_continuous_vp
-from experiments.environment import make_fast
+from experiments.runtime.startup import make_fast
 
 SHAPE = (32, 32, 3)
 QUEUED = 10
@@ -58,8 +60,8 @@ def torch_s(batch: int, dry: bool) -> tuple[dict[str, Contender], int]:
     """PyTorch's steps; of a dry run torch.compile traces, and compiles nothing."""
     import torch
 
-    from benchmarks.theirs import theirs
-    from benchmarks.torch_ddpmpp import DDPMpp
+    from benchmarks.peers.theirs import theirs
+    from benchmarks.peers.torch_ddpmpp import DDPMpp
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.backends.cudnn.benchmark = True

@@ -28,18 +28,20 @@ import jax.numpy as jnp
 import numpy as np
 from matplotlib.figure import Figure
 
-from benchmarks.machine import circumstances
-from experiments import config as configs
-from experiments.build import Experiment
-from experiments.by_config import built_arms, judge
-from experiments.compiled import keep_compiled
-from experiments.data import Batch, Dataset, load
-from experiments.dequantize import UNIFORM
-from experiments.environment import make_fast
+from benchmarks.common.machine import circumstances
+from experiments.build.experiment import Experiment
+from experiments.build.optimizer import make_optimizer
+from experiments.build.state import State, Tally, init_state
+from experiments.commands.opening import built_arms, judge
+from experiments.config.arms import resolve_arms
+from experiments.config.reading import read_config
+from experiments.config.schema import Data
+from experiments.data.dataset import Batch, Dataset, load
+from experiments.evaluation.dequantize import UNIFORM
 from experiments.randomness import Purpose, stream
-from experiments.schema import Data
-from experiments.state import State, Tally, init_state
-from experiments.update import draw, example_loss, make_optimizer, make_step
+from experiments.runtime.compile_cache import keep_compiled
+from experiments.runtime.startup import make_fast
+from experiments.training.step import draw, example_loss, make_step
 from losses import continuous_bound
 from sde_lib.base import Scalar
 
@@ -251,8 +253,8 @@ def main() -> None:
     line.out.mkdir(parents=True, exist_ok=True)
     data, sdes = [], {}
     for sde in line.sdes:
-        tree = configs.read(line.config, [*overrides, f"--config.sde.name={sde}"])
-        trees = {name: arm for name, arm in configs.arms(tree).items() if name in ARMS}
+        tree = read_config(line.config, [*overrides, f"--config.sde.name={sde}"])
+        trees = {name: arm for name, arm in resolve_arms(tree).items() if name in ARMS}
         sources = judge(tree, trees)
         assert sources is not None
         data = data or [load(sources, Data.model_validate(tree["data"]), seed) for seed in range(line.seeds)]

@@ -13,10 +13,10 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from benchmarks.turns import Contender, turns
-from models.attention import attend
-from models.fir import downsample, upsample
-from models.norm import GroupNorm
+from benchmarks.common.turns import Contender, turns
+from models.layers.attention import attend
+from models.layers.fir import downsample, upsample
+from models.layers.norm import GroupNorm
 
 FIR = (1.0, 3.0, 3.0, 1.0)
 

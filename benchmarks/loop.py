@@ -26,24 +26,26 @@ from typing import Any
 import jax
 import numpy as np
 
-from benchmarks.machine import circumstances
+from benchmarks.common.machine import circumstances
 from configs.cifar10 import ddpm_continuous_vp
 from configs.digits import vp
-from experiments import parallel
-from experiments.build import Experiment, build
-from experiments.compiled import keep_compiled
-from experiments.data import Dataset, load
-from experiments.environment import make_fast
-from experiments.feed import stacked
-from experiments.metrics import rows
-from experiments.progress import console
+from experiments.build.build import build
+from experiments.build.experiment import Experiment
+from experiments.build.optimizer import make_optimizer
+from experiments.build.state import init_state
+from experiments.config.schema import Config
+from experiments.data.dataset import Dataset, load
+from experiments.data.feed import stacked
+from experiments.data.sources import open_sources
 from experiments.randomness import Purpose, stream
-from experiments.record import session
-from experiments.schema import Config
-from experiments.sources import open_sources
-from experiments.state import init_state
-from experiments.train import train
-from experiments.update import make_optimizer, make_step
+from experiments.runs.metrics import rows
+from experiments.runs.record import session
+from experiments.runtime import devices
+from experiments.runtime.compile_cache import keep_compiled
+from experiments.runtime.progress import console
+from experiments.runtime.startup import make_fast
+from experiments.training.loop import train
+from experiments.training.step import make_step
 
 SHAPES = {"digits, width 16, batch 64": ((8, 8, 1), 50), "CIFAR-10 shape, width 16, batch 8": ((32, 32, 3), 10)}
 """Shapes of an image, and steps between rows of the log."""
@@ -84,9 +86,9 @@ def alone(experiment: Experiment, data: Dataset, n: int) -> list[float]:
     config = experiment.config.train
     every = config.log_every
     optimizer = make_optimizer(config)
-    advance = parallel.pmapped(make_step(experiment, optimizer, stream(0, Purpose.STEP)))
+    advance = devices.pmapped(make_step(experiment, optimizer, stream(0, Purpose.STEP)))
     state = init_state(experiment, optimizer, stream(0, Purpose.INIT))
-    batch = parallel.split(stacked([data.train.batch(0, config.batch)]), axis=1)
+    batch = devices.split(stacked([data.train.batch(0, config.batch)]), axis=1)
     seconds = []
     for _ in range(n // every):
         began = time.perf_counter()
@@ -143,12 +145,12 @@ began = time.perf_counter()
 import jax
 from configs.cifar10 import ddpmpp_continuous_vp
 from experiments import parallel
-from experiments.build import build
-from experiments.compiled import keep_compiled
+from experiments.build.build import build
+from experiments.runtime.compile_cache import keep_compiled
 from experiments.randomness import Purpose, stream
-from experiments.resume import state_shapes
-from experiments.schema import Config
-from experiments.update import make_optimizer, make_step
+from experiments.runs.resume import state_shapes
+from experiments.config.schema import Config
+from experiments.training.step import make_optimizer, make_step
 keep_compiled()
 config = Config.model_validate(json.loads(ddpmpp_continuous_vp.get_config().to_json()), strict=False)
 experiment = build(config, (32, 32, 3))

@@ -26,7 +26,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from experiments.environment import make_fast
+from experiments.runtime.startup import make_fast
 
 SCHEDULERS = {"concurrency": "", "memory": "--xla_cpu_enable_concurrency_optimized_scheduler=false"}
 OPTIONS = {"neither": (False, 1), "remat": (True, 1), "accumulate=4": (False, 4), "both": (True, 4)}
@@ -47,7 +47,7 @@ def show(name: str, row: dict[str, Any]) -> None:
 def config_of(net: str, remat: bool, accumulate: int) -> Any:
     """One of `NETS`, with its batch: the first two at CIFAR-10 shape."""
     from configs.cifar10 import ddpm_continuous_vp, ddpmpp_continuous_vp, ncsnpp_continuous_ve
-    from experiments.schema import Config
+    from experiments.config.schema import Config
 
     at_256 = {"width": 128, "multipliers": (1, 1, 2, 2, 2, 2, 2), "attention": (16,), "blocks": 2}
     base, options = {
@@ -67,10 +67,10 @@ def kept_bytes(net: str, remat: bool, accumulate: int) -> dict[str, Any]:
     import jax
     import jax.numpy as jnp
 
-    from experiments.build import build
-    from experiments.data import Batch
-    from experiments.resume import state_shapes
-    from experiments.update import example_loss
+    from experiments.build.build import build
+    from experiments.data.dataset import Batch
+    from experiments.runs.resume import state_shapes
+    from experiments.training.step import example_loss
 
     side, batch = NETS[net]
     shape, n = (side, side, 3), batch // accumulate
@@ -104,18 +104,19 @@ def step_bytes(net: str, remat: bool, accumulate: int, running: bool) -> dict[st
     import jax
     import jax.numpy as jnp
 
-    from experiments import parallel
-    from experiments.build import build
-    from experiments.data import Batch
+    from experiments.build.build import build
+    from experiments.build.optimizer import make_optimizer
+    from experiments.build.state import init_state
+    from experiments.data.dataset import Batch
     from experiments.randomness import Purpose, stream
-    from experiments.resume import state_shapes
-    from experiments.state import init_state
-    from experiments.update import make_optimizer, make_step
+    from experiments.runs.resume import state_shapes
+    from experiments.runtime import devices
+    from experiments.training.step import make_step
 
     side, batch = NETS[net]
     experiment = build(config_of(net, remat, accumulate), (side, side, 3))
     optimizer = make_optimizer(experiment.config.train)
-    step = parallel.pmapped(make_step(experiment, optimizer, stream(0, Purpose.STEP)))
+    step = devices.pmapped(make_step(experiment, optimizer, stream(0, Purpose.STEP)))
     shapes = state_shapes(experiment)
     began = time.perf_counter()
     compiled = step.lower(shapes, jax.ShapeDtypeStruct((1, batch, side, side, 3), jnp.uint8)).compile()
@@ -125,7 +126,7 @@ def step_bytes(net: str, remat: bool, accumulate: int, running: bool) -> dict[st
     if not running:
         return found
     state = init_state(experiment, optimizer, stream(0, Purpose.INIT))
-    batches = parallel.split(Batch(jnp.zeros((1, batch, side, side, 3), jnp.uint8)), axis=1)
+    batches = devices.split(Batch(jnp.zeros((1, batch, side, side, 3), jnp.uint8)), axis=1)
     seconds = []
     for _ in range(4):
         began = time.perf_counter()
@@ -140,9 +141,9 @@ def sampling_bytes(n: int) -> dict[str, Any]:
     import numpy as np
 
     from configs.cifar10 import ddpm_continuous_vp
-    from experiments.build import build
-    from experiments.draw import drawing
-    from experiments.schema import Config
+    from experiments.build.build import build
+    from experiments.config.schema import Config
+    from experiments.sampling.draw import drawing
 
     config = ddpm_continuous_vp.get_config()
     config.net = {"name": "MLP", "width": 8, "depth": 1}
@@ -189,7 +190,7 @@ def steps() -> list[dict[str, Any]]:
 
 def compiled() -> list[dict[str, Any]]:
     """NCSN++ at 256 x 256, for this machine's memory."""
-    from experiments.memory import available
+    from experiments.runtime.limits import available
 
     found = []
     for option in ("neither", "remat", "both"):

@@ -27,10 +27,10 @@ from diffusers import schedulers
 from diffusers.schedulers.deprecated.scheduling_sde_vp import ScoreSdeVpScheduler
 
 import samplers
-from benchmarks.machine import circumstances
-from experiments.environment import make_fast
-from experiments.parts import STEP
-from sde_lib import VESDE, VPSDE, LinearSDE, draws
+from benchmarks.common.machine import circumstances
+from experiments.config.parts import STEP
+from experiments.runtime.startup import make_fast
+from sde_lib import VESDE, VPSDE, LinearSDE, fast_random
 
 SHAPE = (32, 32, 3)
 VP, VE = (VPSDE(), 1.0), (VESDE(), 1e-3)
@@ -193,7 +193,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     os.sched_setaffinity(0, {core})
     torch.set_num_threads(1)
     protocol = {"threads": 1, "rounds": arguments.rounds, **circumstances("torch", "diffusers")}
-    normals = {"sde_lib.draws.normal": (drawn(draws.normal), 1000), "jax.random.normal": (drawn(jax.random.normal), 1000)}
+    normals = {
+        "sde_lib.fast_random.normal": (drawn(fast_random.normal), 1000),
+        "jax.random.normal": (drawn(jax.random.normal), 1000),
+    }
     found: dict[str, Any] = {
         "protocol": protocol,
         "draws": microseconds(normals | {"torch.randn": (torch_drawn, 1000)}, arguments.rounds),

@@ -21,21 +21,22 @@ import jax
 import numpy as np
 from matplotlib.figure import Figure
 
-from benchmarks.machine import circumstances
-from experiments import config as configs
-from experiments.build import Experiment
-from experiments.by_config import built_arms, judge
-from experiments.compiled import keep_compiled
-from experiments.data import load
-from experiments.draw import drawing
-from experiments.environment import make_fast
-from experiments.errors import ConfigError
-from experiments.evaluate import spread
-from experiments.fid import Yardstick, frechet, statistics, yardstick
-from experiments.parts import STEP
-from experiments.quality import feature_space, kernel_distance
-from experiments.resume import trained
-from experiments.schema import Config
+from benchmarks.common.machine import circumstances
+from experiments.build.experiment import Experiment
+from experiments.commands.opening import built_arms, judge
+from experiments.config.parts import STEP
+from experiments.config.reading import read_config
+from experiments.config.schema import Config
+from experiments.data.dataset import load
+from experiments.evaluation.distances import kernel_distance
+from experiments.evaluation.features import feature_space
+from experiments.evaluation.reference import Yardstick, frechet, statistics, yardstick
+from experiments.evaluation.results import spread
+from experiments.runs.resume import trained
+from experiments.runtime.compile_cache import keep_compiled
+from experiments.runtime.errors import ConfigError
+from experiments.runtime.startup import make_fast
+from experiments.sampling.draw import drawing
 
 END = {"log_snr_max": 6.0}
 NOT_SAMPLERS = {"langevin", "ddim_inversion"}  # a corrector, which stands before a step below; and the way to noise
@@ -197,7 +198,7 @@ def main() -> None:
     parser.add_argument("--clock", choices=("wall", "cpu"), default="wall", help="of the table and the figure; both are kept")
     line, overrides = parser.parse_known_args()
     keep_compiled()
-    tree = configs.read(line.config, overrides)
+    tree = read_config(line.config, overrides)
     tree["samplers"] = samplers(line.nfe, line.more)
     tree["sample"]["sampler"] = "ancestral"
     sources = judge(tree, {})

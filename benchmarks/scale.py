@@ -18,10 +18,10 @@ import jax
 import jax.numpy as jnp
 
 from configs.cifar10 import ddpmpp_continuous_vp, ncsnpp_continuous_ve
-from experiments.build import build
-from experiments.data import Batch
-from experiments.schema import Config
-from experiments.update import example_loss
+from experiments.build.build import build
+from experiments.config.schema import Config
+from experiments.data.dataset import Batch
+from experiments.training.step import example_loss
 
 NUMBER = 4  # bytes of a float32
 DEVICES = (1, 8, 64, 512)

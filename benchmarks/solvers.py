@@ -2,8 +2,8 @@
 
 python -m benchmarks.solvers --out runs/solvers [--workers N] [--held-out]     (needs `pip install -e .[bench]`)
 
-The figure of a solver is the geometric mean, over the mixtures of `benchmarks.problems`, of the median over starts of the
-root-mean-square distance per dimension to the endpoint of the flow, in float64. Ours is one configuration at every NFE; the
+The figure of a solver is the geometric mean, over the mixtures of `benchmarks.common.problems`, of the median over starts of
+the root-mean-square distance per dimension to the endpoint of the flow, in float64. Ours is one configuration at every NFE; the
 peer beside it is the best of all theirs at that NFE, chosen after the fact. On VE and sub-VP, which they have not, ours alone.
 """
 
@@ -27,8 +27,8 @@ import torch
 from matplotlib.figure import Figure
 from threadpoolctl import threadpool_limits
 
-from benchmarks.peers import S_MAX, peers
-from benchmarks.problems import Mixture, held_out, mixtures
+from benchmarks.common.problems import Mixture, held_out, mixtures
+from benchmarks.peers.solvers import S_MAX, peers
 from samplers import arctan_grid, deis, dpmpp_2m, dpmpp_3m, heun, log_snr_grid, sample, unipc
 from sde_lib import VESDE, VPSDE, LinearSDE, SubVPSDE
 

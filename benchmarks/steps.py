@@ -21,13 +21,13 @@ import torch
 from diffusers import UNet2DModel
 from torch import nn
 
-from benchmarks.machine import circumstances
-from benchmarks.ours import ours
-from benchmarks.theirs import theirs
-from benchmarks.torch_unet import UNet
-from benchmarks.turns import Contender, turns
+from benchmarks.common.machine import circumstances
+from benchmarks.common.ours import ours
+from benchmarks.common.turns import Contender, turns
+from benchmarks.peers.theirs import theirs
+from benchmarks.peers.torch_unet import UNet
 from configs import base
-from experiments.environment import make_fast
+from experiments.runtime.startup import make_fast
 
 
 class Case(NamedTuple):

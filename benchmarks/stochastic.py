@@ -2,7 +2,7 @@
 
 python -m benchmarks.stochastic --out runs/stochastic [--workers N]        (needs `pip install -e .[bench]`)
 
-The distance is that of `N` samples to the exact quantiles of the five plane mixtures of `benchmarks.problems`, in 16
+The distance is that of `N` samples to the exact quantiles of the five plane mixtures of `benchmarks.common.problems`, in 16
 directions; the figure is the geometric mean over mixtures. Ours is one configuration at every NFE; the peer beside it is the
 best of all theirs at that NFE, chosen after the fact. Exact samples are not at distance zero: their figure is the floor.
 """
@@ -21,8 +21,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from scipy.stats import norm
 
-from benchmarks.peers import S_MAX
-from benchmarks.problems import Mixture, mixtures
+from benchmarks.common.problems import Mixture, mixtures
+from benchmarks.peers.solvers import S_MAX
 from benchmarks.solvers import NFES, Errors, each, mean, of_peers, protocol
 from samplers import ancestral, arctan_grid, deis, dpmpp_2m, dpmpp_3m, log_snr_grid, sample
 from sde_lib import VPSDE

@@ -14,25 +14,20 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-import socket
 import sys
 from typing import Any
 
-from experiments import cli, data_check, matrix, parallel
-from experiments import config as configs
-from experiments.branch import go_back
-from experiments.bridge.commands import briefly, export_run, import_run
-from experiments.by_config import judge, run
-from experiments.checkpoint import Checkpoints
-from experiments.errors import ConfigError, StorageError, UserError
-from experiments.failure import LostError, ending, explained, lines
-from experiments.interrupt import Interrupted, stop
-from experiments.lock import sole
-from experiments.page.door import opened
-from experiments.progress import say
-from experiments.record import read
-from experiments.schema import Data
-from experiments.tiny import tiny
+from experiments.commands import matrix
+from experiments.commands.arguments import parser as command_line
+from experiments.commands.ckpt import checkpoints
+from experiments.commands.data import check_data
+from experiments.commands.demo import door
+from experiments.commands.import_export import bridge
+from experiments.commands.opening import run
+from experiments.runtime import processes
+from experiments.runtime.errors import StorageError, UserError
+from experiments.runtime.failures import LostError, ending, explained, lines
+from experiments.runtime.signals import Interrupted, stop
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -42,7 +37,7 @@ def main(argv: list[str] | None = None) -> int:
     """
     argv = sys.argv[1:] if argv is None else argv
     ending.code = None
-    parser = cli.parser()
+    parser = command_line()
     arguments, overrides = parser.parse_known_args(argv)
     if overrides and arguments.command in ("matrix", "ckpt"):
         parser.error(f"{arguments.command} takes no {overrides[0]}")
@@ -98,58 +93,8 @@ def _command(arguments: argparse.Namespace, overrides: list[str], line: str) -> 
                 raise StorageError(f"{arguments.run} holds no run" + (f"; below it is {arms}" if arms else ""))
             arguments.config, arguments.workdir = str(arguments.run / "config.json"), arguments.run
         elif arguments.distributed:
-            parallel.join(arguments.distributed)
+            processes.join(arguments.distributed)
         if command == "demo":
             arguments.door = door(arguments)
         run(arguments, overrides, line)
-        parallel.everywhere(True)  # the first may still be writing, and the way out waits for it no longer than PATIENCE
-
-
-def door(arguments: argparse.Namespace) -> socket.socket:
-    """Where the page will be served. ConfigError, before all else, where it cannot be."""
-    try:
-        import nicegui  # noqa: F401 of an extra
-    except ImportError as error:
-        raise ConfigError("demo shows its page by NiceGUI, which is not installed: pip install -e .[page]") from error
-    return opened(arguments.host, arguments.port, arguments.anyone)
-
-
-def check_data(arguments: argparse.Namespace, overrides: list[str]) -> None:
-    """data check."""
-    tree = configs.read(arguments.config, overrides, {"tiny": tiny})
-    sources = judge(tree, configs.arms(tree))
-    assert sources is not None
-    data_check.check(sources, Data.model_validate(tree["data"]), arguments.listing)
-
-
-def checkpoints(arguments: argparse.Namespace) -> None:
-    """ckpt verify, or ckpt rollback."""
-    run, record = arguments.run, read(arguments.run)
-    if record is None or not (run / "checkpoints").is_dir():
-        raise StorageError(f"{run} holds no run with checkpoints")
-    if arguments.action == "rollback":
-        if arguments.step is None:
-            raise ConfigError("ckpt rollback: say to which of its checkpoints, --step=N")
-        with sole(run):
-            go_back(run, arguments.step)
-        return
-    with Checkpoints(run / "checkpoints", record.id, writing=False) as there:
-        steps = there.steps()
-        if not steps or arguments.step not in (None, *steps):
-            which = "checkpoint" if arguments.step is None else f"checkpoint {arguments.step}"
-            raise StorageError(f"{run} has no {which} (there are {', '.join(map(str, steps)) or 'none'})")
-        found = dict(there.verify(arguments.step))
-    for step, wrong in found.items():
-        say(f"step {step}: {wrong or 'sound'}")
-    if any(found.values()):
-        raise StorageError(f"{sum(map(bool, found.values()))} of {len(found)} checkpoints of {run} are not sound")
-
-
-def bridge(arguments: argparse.Namespace, overrides: list[str]) -> None:
-    """import or export."""
-    out = arguments.out
-    with briefly(out):
-        if arguments.command == "export":
-            export_run(arguments.run, out, arguments.layout, overrides)
-        else:
-            import_run(arguments.source, out, arguments.layout, arguments.weights, arguments.config, overrides)
+        processes.everywhere(True)  # the first may still be writing, and the way out waits for it no longer than PATIENCE

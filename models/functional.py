@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from flax import linen, nnx
 from jaxtyping import Array, Key
 
-from models.block import rematerialise
+from models.layers.block import rematerialise
 
 
 class Functional(NamedTuple):
@@ -31,7 +31,7 @@ def functional(
     All are called as `net(x, c_noise, y, key)` on a batch; `key` is None, or the randomness of dropout while training.
 
     `compute`: the dtype of x, and so of what the network computes; parameters, c_noise and the result are float32. `remat`:
-    the backward pass computes again what is inside each `models.block.Block` of an NNX module, of which it keeps the arguments.
+    the backward pass computes again what is inside each `layers.block.Block` of an NNX module, of which it keeps the arguments.
     Raises ValueError for a linen module that is to rematerialise, and, from `apply`, where there is no block; TypeError, from
     `apply`, where the network does not compute in the dtype of its input.
     """

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from samplers.step import Step, noise, stateless
-from sde_lib import draws
+from sde_lib import fast_random
 from sde_lib.base import SDE, Count, Event, Positive, Scalar, Score, UnitInterval, linear
 
 
@@ -33,7 +33,7 @@ def ancestral(
         _, largest = sde.transition(t, s)
         share = v(x, t) if callable(v) else v
         std = jnp.where(smallest == 0, 0.0, largest**share * smallest ** (1 - share))
-        return mean + std * draws.normal(key, x.shape)
+        return mean + std * fast_random.normal(key, x.shape)
 
     return stateless(update, nfe=1)
 

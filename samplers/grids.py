@@ -54,7 +54,7 @@ def arctan_grid(
     Even in log-SNR around s = `centre` and ever sparser beyond a factor e^`width` of it, where nothing is decided. The end may
     be s = 0 (t_min = 0 on VP); where it lies above the knee, all n steps lead to it. The grid of the library's fast solver,
     `deis` on `arctan_grid(sde, n, t_min=0)`: its constants, and `deis`'s reach, are of least error on the mixtures of
-    benchmarks/problems.py.
+    benchmarks/common/problems.py.
     """
     sde = linear(sde, "arctan_grid", "uniform_grid serves any SDE")
     angle = lambda s: jnp.arctan(jnp.log(s / centre) / width)

@@ -8,7 +8,7 @@ from jaxtyping import Array, Bool
 
 from samplers.projections import Projection
 from samplers.step import Step
-from sde_lib import draws
+from sde_lib import fast_random
 from sde_lib.base import SDE, Count, Event, linear
 
 
@@ -28,7 +28,7 @@ def inpaint(step: Step, sde: SDE, known: Event, observed: Bool[Array, "..."] | P
     def update(key, x, memory, t, s):
         step_key, known_key = jax.random.split(key)
         x, memory = step.update(step_key, x, memory, t, s)
-        known_s = sde.perturb(known, draws.normal(known_key, x.shape, x.dtype), s)
+        known_s = sde.perturb(known, fast_random.normal(known_key, x.shape, x.dtype), s)
         return x + observed(known_s - x) if callable(observed) else jnp.where(observed, known_s, x), memory
 
     return step._replace(update=update)
@@ -55,7 +55,7 @@ def resample(step: Step, sde: SDE, repeats: Count) -> Step:
         def again(carry, key):
             x_s, _, nfe, gave_up = carry
             back_key, step_key = jax.random.split(key)
-            x_t = alpha_ts * x_s + sigma_ts * draws.normal(back_key, x_s.shape, x_s.dtype)
+            x_t = alpha_ts * x_s + sigma_ts * fast_random.normal(back_key, x_s.shape, x_s.dtype)
             return once(x_t, step.init(x_t), nfe, gave_up, step_key), None
 
         keys, (remembered, nfe, gave_up) = jax.random.split(key, repeats), memory

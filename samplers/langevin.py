@@ -10,7 +10,7 @@ from annotated_types import Gt, Le
 from jaxtyping import Array, Key
 
 from samplers.step import Step, stateless
-from sde_lib import draws
+from sde_lib import fast_random
 from sde_lib.base import SDE, Count, Event, LinearSDE, Scalar, Score, linear
 
 Norm = Literal["expected", "sample", "batch"]
@@ -57,7 +57,7 @@ def _dynamics(
         return jnp.where(found < 1e6 * sde.sigma(t), found, sde.sigma(t))
 
     def move(x, key):
-        z, score_t = draws.normal(key, x.shape), score(x, t)
+        z, score_t = fast_random.normal(key, x.shape), score(x, t)
         step_size = 2 * (snr * ratio(z, score_t)) ** 2
         return x + step_size * score_t + jnp.sqrt(2 * step_size) * z, None
 

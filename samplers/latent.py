@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 
 from samplers.ode import integrate
 from samplers.step import Solution, Step, solve
-from sde_lib import draws
+from sde_lib import fast_random
 from sde_lib.base import SDE, Count, Event, Positive, Scalar, Score, linear
 
 
@@ -101,7 +101,7 @@ def sdedit(
     """
     linear_sde = linear(sde, "sdedit", "encode, slerp and decode serve any SDE")
     noise_key, step_key = jax.random.split(key)
-    x_t = linear_sde.perturb(x, draws.normal(noise_key, x.shape, x.dtype), grid[0])
+    x_t = linear_sde.perturb(x, fast_random.normal(noise_key, x.shape, x.dtype), grid[0])
     return solve(step_key, step, x_t, grid, final)
 
 

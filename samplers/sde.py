@@ -9,7 +9,7 @@ import lineax
 
 from samplers.ode import Spent, adaptive, controlled
 from samplers.step import Step, stateless
-from sde_lib import draws
+from sde_lib import fast_random
 from sde_lib.base import SDE, Count, Positive, Score, linear
 
 
@@ -18,7 +18,7 @@ def euler_maruyama(sde: SDE, score: Score) -> Step:
     drift = sde.reverse_drift(score)
 
     def update(key, x, t, s):
-        return x + (s - t) * drift(x, t) + sde.diffusion(t) * jnp.sqrt(t - s) * draws.normal(key, x.shape)
+        return x + (s - t) * drift(x, t) + sde.diffusion(t) * jnp.sqrt(t - s) * fast_random.normal(key, x.shape)
 
     return stateless(update, nfe=1)
 
@@ -33,7 +33,7 @@ def reverse_diffusion(sde: SDE, score: Score) -> Step:
 
     def update(key, x, t, s):
         alpha_ts, sigma_ts = sde.transition(t, s)
-        return (2 - alpha_ts) * x + sigma_ts**2 * score(x, t) + sigma_ts * draws.normal(key, x.shape)
+        return (2 - alpha_ts) * x + sigma_ts**2 * score(x, t) + sigma_ts * fast_random.normal(key, x.shape)
 
     return stateless(update, nfe=1)
 

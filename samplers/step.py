@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from sde_lib import draws
+from sde_lib import fast_random
 from sde_lib.base import Event, Scalar
 
 
@@ -67,7 +67,7 @@ def noise(key: Key[Array, ""], x: Event, std: Scalar, eta: Scalar) -> Event | fl
     """
     if isinstance(eta, float | int) and eta == 0:
         return 0.0
-    return std * draws.normal(key, x.shape, x.dtype)
+    return std * fast_random.normal(key, x.shape, x.dtype)
 
 
 class Solution(NamedTuple):

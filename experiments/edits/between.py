@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from annotated_types import Ge, Le
 
-from experiments.edits.edit import Edit, Frames, Row, Setting, Times, Trained, behind, lines, rms
+from experiments.edits.base import Edit, Frames, Row, Setting, Times, Trained, behind, lines, rms
 from samplers import sdedit
 
 

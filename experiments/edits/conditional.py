@@ -10,9 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 from annotated_types import Ge, Le
 
-from experiments.edits.edit import Edit, Frames, Row, Setting, Trained, behind, rms
-from experiments.reverse import Reverse
+from experiments.edits.base import Edit, Frames, Row, Setting, Trained, behind, rms
 from samplers import coarse, grey, solve
+from samplers.reverse import Reverse
 from sde_lib.base import Event
 
 Hidden = Literal["right", "left", "bottom", "top", "box", "rows", "half"]

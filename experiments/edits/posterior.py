@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import samplers
+from experiments.edits.base import Edit, Frame, Setting, Trained
 from experiments.edits.conditional import Factor, Seen, led, see
-from experiments.edits.edit import Edit, Frame, Setting, Trained
-from experiments.reverse import Reverse
+from samplers.reverse import Reverse
 from sde_lib.base import Event, NonNegative, Positive
 
 

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.edits.edit import Edit, Frame, Frames, Row, Setting, Trained, rms
+from experiments.edits.base import Edit, Frame, Frames, Row, Setting, Trained, rms
 from samplers import estimates, solve
 
 

@@ -7,9 +7,9 @@ from typing import Annotated
 from annotated_types import Ge, Le
 
 import samplers
+from experiments.edits.base import Edit, Frame, Setting, Trained
 from experiments.edits.conditional import Factor, Hidden, See, led, see
-from experiments.edits.edit import Edit, Frame, Setting, Trained
-from experiments.reverse import Reverse
+from samplers.reverse import Reverse
 from sde_lib.base import Event
 
 Repeats = Annotated[int, Ge(1), Le(100)]

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from annotated_types import Ge
 
-from experiments.edits.edit import Edit, Frames, Row, Setting, Trained, rms, visible
+from experiments.edits.base import Edit, Frames, Row, Setting, Trained, rms, visible
 from samplers import translate
 
 

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 import samplers
-from experiments.edits.edit import Edit, Frame, Frames, Row, Setting, Trained, behind, lines, rms
+from experiments.edits.base import Edit, Frame, Frames, Row, Setting, Trained, behind, lines, rms
 from sde_lib.base import UnitInterval
 
 

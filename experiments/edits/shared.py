@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 import samplers
-from experiments.edits.edit import Edit, Frame, Frames, Row, Setting, Times, Trained, behind, lines, rms, visible
-from sde_lib import draws as noise
+from experiments.edits.base import Edit, Frame, Frames, Row, Setting, Times, Trained, behind, lines, rms, visible
+from sde_lib import fast_random as noise
 
 
 def shared(setting: Setting, times: Times = (0.1, 0.3, 0.5), draws: Frame = 6) -> Edit:

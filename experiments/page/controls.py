@@ -8,9 +8,9 @@ from typing import Any
 from nicegui import ui
 from pydantic import ValidationError
 
-from experiments.config import described
-from experiments.errors import ConfigError
-from experiments.page.reverse import STEPS, Request, Reverse
+from experiments.config.messages import described
+from experiments.page.process import STEPS, Request, Reverse
+from experiments.runtime.errors import ConfigError
 
 NUMBERS = (1, 4, 9, 16)
 POINTS = (100, 400, 1000)

@@ -7,12 +7,12 @@ from collections.abc import Callable
 import numpy as np
 from nicegui import ui
 
-from experiments.errors import ConfigError
+from experiments.data.pictures import sheet
+from experiments.data.scaler import Scaler
 from experiments.page.brush import Brush
 from experiments.page.controls import number, slider, whole
-from experiments.page.reverse import Known
-from experiments.page.sheet import sheet
-from experiments.scale import Scaler
+from experiments.page.process import Known
+from experiments.runtime.errors import ConfigError
 
 
 class Painting:

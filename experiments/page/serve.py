@@ -15,15 +15,15 @@ from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from experiments.anatomy import of_network
-from experiments.build import Experiment
-from experiments.errors import ConfigError
-from experiments.interrupt import stop
-from experiments.page.door import LOOPBACK
-from experiments.page.reverse import Reverse
+from experiments.build.experiment import Experiment
+from experiments.build.state import State
+from experiments.build.summary import of_network
+from experiments.page.address import LOOPBACK
+from experiments.page.process import Reverse
 from experiments.page.tab import Tab
-from experiments.progress import say
-from experiments.state import State
+from experiments.runtime.errors import ConfigError
+from experiments.runtime.progress import say
+from experiments.runtime.signals import stop
 
 ICON = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 8 8" shape-rendering="crispEdges"><path fill="#33658a"
 d="M0 0h8v8H0z"/><path fill="#fff" d="M3 1h2v1h1v4H5v1H3V6H2V2h1zm0 1v4h2V2z"/></svg>"""
@@ -70,7 +70,7 @@ def serve(experiment: Experiment, state: State, held_out: np.ndarray, run: Path,
     app.add_middleware(Own, hosts=() if anyone else (*LOOPBACK, shown))
     ui.page("/", title=config.title)(lambda: Tab(reverse, held_out, (config.title, subtitle), worker))
     ui.run_with(app, favicon=ICON, tailwind=False, show_welcome_message=False)
-    # In a thread beside: signals stay experiments.interrupt's, whose words and exit code are those of every command.
+    # In a thread beside: signals stay experiments.runtime.signals's, whose words and exit code are those of every command.
     server = uvicorn.Server(uvicorn.Config(app, loop="asyncio", log_level="error", timeout_graceful_shutdown=1))
     thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()

@@ -8,9 +8,10 @@ import numpy as np
 from nicegui import ui
 from PIL import Image
 
-from experiments.page.reverse import FRAMES, Frame
-from experiments.page.sheet import png, sheet, source
-from experiments.scale import Scaler
+from experiments.data.pictures import sheet
+from experiments.data.scaler import Scaler
+from experiments.page.process import FRAMES, Frame
+from experiments.page.sheet import png, source
 
 MOMENTS, ACROSS = 12, 640
 """Columns of the strip below, from noise to data, and its pixels across."""

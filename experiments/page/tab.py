@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 from nicegui import ui
 
-from experiments.errors import UserError, brief
-from experiments.failure import explained
-from experiments.interrupt import stop
 from experiments.page.controls import Controls
 from experiments.page.painting import Painting
-from experiments.page.reverse import Frame, Known, Request, Reverse
+from experiments.page.process import Frame, Known, Request, Reverse
 from experiments.page.stage import Stage
+from experiments.runtime.errors import UserError, brief
+from experiments.runtime.failures import explained
+from experiments.runtime.signals import stop
 
 PACE = 0.04
 """Seconds that a frame stays at least, or a small network's process would be over before it is seen."""

@@ -1,0 +1,273 @@
+"""What can be wrong with what a config names: found before any compile, each with the reason and what works."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import losses
+import models
+import samplers
+import sde_lib
+from experiments.config.guidance import Guide
+from experiments.config.messages import nearest, shown
+from experiments.config.parts import (
+    OBJECTIVE,
+    STEP,
+    clash,
+    classifies,
+    parameters,
+)
+from experiments.config.problems import Problems, attempt
+from experiments.config.schema import MOST_STEPS, Config, Named, Sampler
+
+if TYPE_CHECKING:
+    from experiments.build.experiment import Experiment
+
+
+def check_net(experiment: Experiment) -> None:
+    """The network takes and emits what a score model asks of it: traced, not compiled."""
+    x = jax.ShapeDtypeStruct(experiment.shape, jnp.float32)
+    params = jax.eval_shape(experiment.model.init, jax.random.key(0), x)
+    jax.eval_shape(experiment.model.apply, params, x, 0.5)
+
+
+def check_lora(experiment: Experiment) -> None:
+    """Adapters, where there are any, have a base and kernels: traced, not compiled."""
+    lora = experiment.config.lora
+    if lora is None:
+        return
+    if not lora.run:
+        raise ValueError("run is empty: name the run whose network is adapted, --config.lora.run=RUN")
+    jax.eval_shape(experiment.initial, jax.random.key(0))
+
+
+def event_problems(config: Config, shape: tuple[int, ...]) -> Problems:
+    """What is asked of events of `shape` that only images [H, W, C] can give."""
+    asked = {
+        "data.flip = True": config.data.flip,
+        "evaluate.dequantizer = 'variational'": config.evaluate.dequantizer == "variational" and config.data.levels,
+    }
+    return [
+        f"{key} is for images [H, W, C], not for events of shape {shape}" for key, so in asked.items() if so and len(shape) != 3
+    ]
+
+
+def check_weight(weight: Callable[..., Any], sde: sde_lib.LinearSDE) -> None:
+    """The weight is a positive number."""
+    w = weight(sde, 0.5)
+    if not 0 < w < jnp.inf:
+        raise ValueError(f"its options give t = 0.5 the weight {w:.3g}, which must be positive and finite")
+
+
+def check_times(config: Config, sde: sde_lib.SDE, times: losses.TimeSampler) -> None:
+    """With its options the draw gives times, and none of them at sigma = 0."""
+    options = config.times.options
+    start = options.get("t_min")
+    clean = isinstance(sde, sde_lib.LinearSDE) and start is not None and not sde.sigma(start) > 0
+    if start is not None and (clean or not 0 <= start < 1):
+        raise ValueError(f"t_min = {start:g} must be in [0, 1) with sigma(t_min) > 0; without it, it is {sde.t_min:g}")
+    if options:
+        t, inverse_density = times.sample(jax.random.key(0), times.init(), 8)
+        sound = jnp.isfinite(t).all() & jnp.isfinite(inverse_density).all() & (inverse_density > 0).all() & (t.min() < t.max())
+        if not sound:
+            raise ValueError(f"{options} leave next to nothing of its density in [t_min, 1]")
+
+
+def known_score(sde: sde_lib.LinearSDE) -> models.ScoreModel:
+    """The score of N(0, I) in a network's form, -eps_hat/sigma, undefined where sigma = 0; and a variance."""
+
+    def apply(params: Any, x: jax.Array, t: Any, y: Any = None, key: Any = None) -> jax.Array:
+        return -(sde.sigma(t) * x / (sde.alpha(t) ** 2 + sde.sigma(t) ** 2)) / sde.sigma(t)
+
+    return models.ScoreModel(lambda key, x: None, apply, lambda *a, **k: (apply(*a, **k), jnp.full_like(a[1], 0.5)))
+
+
+def known_guides(config: Config) -> dict[str, Guide]:
+    """In the place of the runs that samplers are guided by, and that are not read yet: of N(0, I)."""
+    known = Guide(1, lambda params, y: lambda x, t: -x, lambda params, x, t: -jnp.sum(x**2)[None] / 2)
+    guidances = (sampler.guidance for sampler in config.samplers.values())
+    return {guidance.options["run"]: known for guidance in guidances if guidance and "run" in guidance.options}
+
+
+def sampler_problems(known: Experiment, label: str, sampler: Sampler) -> Problems:
+    """What is wrong with a sampler, tried on a `known` score."""
+    problems: Problems = []
+    where = f"samplers.{label}"
+    y = known.first_label(sampler)
+    if sampler.sde is not None:
+        attempt(problems, f"{where}.sde", lambda: sde_lib.check(known.sde_of(sampler)))
+        if problems:
+            return problems
+    step = attempt(problems, where, lambda: known.step(sampler, None, y))
+    grid = attempt(problems, f"{where}.grid", lambda: _falling(known, sampler))
+    if sampler.sde is not None and grid is not None:
+        least = known.config.times.options.get("t_min")
+        attempt(
+            problems, f"{where}.sde", lambda: samplers.check_reach(known.sde, known.sde_of(sampler), jnp.asarray(grid), least)
+        )
+    if step is not None and isinstance(known.sde, sde_lib.LinearSDE):  # no network has the score of another
+        attempt(problems, where, lambda: _check_parts(known, sampler, y))
+        if grid is not None and not problems:
+            attempt(problems, where, lambda: _check_end(known, sampler, step, grid))
+    return problems
+
+
+def _falling(experiment: Experiment, sampler: Sampler) -> np.ndarray:
+    """The grid, which falls from noise to data."""
+    grid = np.asarray(experiment.grid(sampler, sampler.n))
+    falls = (grid[1:] < grid[:-1]) & (grid[1:] >= 0)
+    if not falls.all():
+        t, s = grid[falls.argmin() :][:2]
+        raise ValueError(f"in {sampler.n} steps it goes from t = {t:.3g} to {s:.3g}; times fall from 1 and end at 0 or above")
+    return grid
+
+
+def _check_parts(known: Experiment, sampler: Sampler, y: Any) -> None:
+    """The step moves x, and the corrector does not."""
+    alone = sampler.model_copy(update={"corrector": None})
+    check_moves(sampler.step.name, known.step(alone, None, y), known.shape)
+    corrector = sampler.corrector and known.step(alone.model_copy(update={"step": sampler.corrector}), None, y)
+    if sampler.corrector and corrector and _reads_s(corrector, known.shape):
+        raise ValueError(f"{sampler.corrector.name} moves x to s, and a corrector leaves it at t; take langevin, or None")
+
+
+def check_moves(name: str, step: samplers.Step, shape: tuple[int, ...]) -> None:
+    """The step of that name moves x from t to s < t. ValueError with what does otherwise."""
+    if STEP.find(name) is samplers.ddim_inversion:
+        raise ValueError("ddim_inversion goes from data to noise, and a sampler from noise to data; take ddim")
+    if not callable(step.nfe) and not _reads_s(step, shape):
+        raise ValueError(f"{name} leaves x at its t; make it the corrector, and ancestral the step")
+
+
+def _reads_s(step: samplers.Step, shape: tuple[int, ...]) -> bool:
+    """Whether the update from t to s asks what s is."""
+    return _reads(step, shape, -1)
+
+
+def draws_noise(step: samplers.Step, shape: tuple[int, ...]) -> bool:
+    """Whether the update asks for its key."""
+    return _reads(step, shape, 0)
+
+
+def _reads(step: samplers.Step, shape: tuple[int, ...], argument: int) -> bool:
+    """Whether the update's result depends on the first argument, its key, or on the last, s."""
+    x = jnp.ones(shape)
+    traced = jax.make_jaxpr(step.update, axis_env=[("batch", 1)])(jax.random.key(0), x, step.init(x), 1.0, 0.5).jaxpr
+    return any(variable is traced.invars[argument] for equation in traced.eqns for variable in equation.invars)
+
+
+def _check_end(known: Experiment, sampler: Sampler, step: samplers.Step, grid: np.ndarray) -> None:
+    """Where the grid ends at sigma = 0, and a score is infinite, none is asked for: ones are taken there."""
+    sde = known.sde_of(sampler)
+    if sde.sigma(grid[-1]) > 0:
+        return
+    where = f"the score is infinite at t = {grid[-1]:g}, where sigma = 0"
+    if sampler.denoise:
+        raise ValueError(f"{where}, and denoise asks for it; take denoise = False, or end the grid above")
+    solved = jax.vmap(lambda x: samplers.solve(jax.random.key(0), step, x, jnp.asarray(grid)).x, axis_name="batch")
+    if not jnp.isfinite(solved(jnp.ones((1, *known.shape)))).all():
+        end = f"end the grid above, as at its default t_min = {sde.t_min:g}"
+        raise ValueError(f"{where}, and {sampler.step.name} asks for it; {end}, or take deis")
+
+
+def training_problems(config: Config) -> Problems:
+    """What a run may be sampled and measured with, but not trained."""
+    scale = config.lora.scale if config.lora else 1
+    remedy = "adapters are trained at 1, and sampled, evaluated and exported at any; how much they do in training is lora.alpha"
+    scaled = [f"lora.scale = {scale:g}: {remedy}"] if scale != 1 else []
+    return scaled + (_undivided("train.batch", config.train.batch) or _no_parts(config))
+
+
+def label_problems(config: Config) -> Problems:
+    """What asks for labels of a network that has none, or for others than it has."""
+    classes, label, dropout = config.net.options.get("classes", 0), config.sample.label, config.train.label_dropout
+    drawn = config.samplers.get(config.sample.sampler)
+    guided = drawn and drawn.guidance and "run" in drawn.guidance.options
+    problems = []
+    if not classes and dropout:
+        problems.append(f"train.label_dropout = {dropout:g}: the network learns from no labels; set net.classes, or take 0")
+    if not classes and isinstance(label, int) and not guided:
+        problems.append(f"sample.label = {label}: the network has no classes; set net.classes, or guide by a classifier's run")
+    if classes and isinstance(label, int) and label >= classes:
+        problems.append(f"sample.label = {label}: net.classes = {classes} are from 0 to {classes - 1}")
+    if dropout and classifies(config):
+        problems.append(f"train.label_dropout = {dropout:g}: a classifier learns from labels alone; take 0")
+    if classes and config.evaluate.dequantizer == "variational":
+        problems.append("evaluate.dequantizer = 'variational' knows of no labels, and the network does; take 'uniform'")
+    return problems
+
+
+def _no_parts(config: Config) -> Problems:
+    """Whether each device's share of a training batch falls into `accumulate` equal parts, and the nearest number that does."""
+    share, k = config.train.batch // jax.device_count(), config.train.accumulate
+    near = sorted((n for n in range(1, share + 1) if share % n == 0), key=lambda n: (abs(n - k), n))[:2]
+    what = f"train.accumulate = {k} does not divide the {share} examples of train.batch that each device has"
+    return [f"{what}: take {' or '.join(map(str, sorted(near)))}"] if share % k else []
+
+
+def _undivided(key: str, batch: int) -> Problems:
+    """Whether a batch falls into equal shares for the devices, and the nearest that does."""
+    devices = jax.device_count()
+    lower = batch // devices * devices
+    valid = " or ".join(str(b) for b in (lower, lower + devices) if b)
+    return [f"{key} = {batch} does not divide over {devices} devices: take {valid}"] if batch % devices else []
+
+
+def cross_problems(config: Config) -> Problems:
+    """Combinations that no single key can judge."""
+    problems = _undivided("evaluate.batch", config.evaluate.batch) + label_problems(config)
+    if config.sample.sampler not in config.samplers:
+        close = nearest(config.sample.sampler, list(config.samplers))
+        problems.append(f"sample.sampler = {shown(config.sample.sampler)} is not one of samplers{close}")
+    if config.train.warm_up >= config.train.steps and config.train.decay == "cosine":
+        problems.append(f"train.warm_up = {config.train.warm_up} leaves no step to decay in train.steps = {config.train.steps}")
+    if reason := clash(config.objective.name, config.times.name):
+        problems.append(f"times: {reason}")
+    if config.weight is not None and "weight" not in parameters(OBJECTIVE.find(config.objective.name)):
+        problems.append(f"weight: {config.objective.name} weighs t itself, not by {config.weight.name}; take None, or dsm")
+    problems += cell_problems(config)
+    if config.evaluate.features == "classifier" and len(set(config.data.only)) == 1:
+        problems.append("evaluate.features = 'classifier' tells classes apart, and data.only leaves one: take 'pixels'")
+    if config.evaluate.neighbours >= config.evaluate.n:
+        problems.append(f"evaluate.neighbours = {config.evaluate.neighbours} of evaluate.n = {config.evaluate.n}: take fewer")
+    for label, sampler in config.samplers.items():
+        lengths = {len(values) for values in sampler.sweep.values()}
+        if len(lengths) > 1:
+            problems.append(f"samplers.{label}.sweep: its values are taken together, so they need one length, not {lengths}")
+        if any(not 1 <= n <= MOST_STEPS or n != int(n) for n in sampler.sweep.get("n", ())):
+            problems.append(f"samplers.{label}.sweep.n: numbers of steps are whole, and from 1 to {MOST_STEPS}")
+        options = {k: p for k, p in parameters(STEP.find(sampler.step.name)).items() if k not in STEP.given}
+        where = f"samplers.{label}.sweep"
+        if "w" in sampler.sweep and "w" not in (sampler.guidance.options if sampler.guidance else ()):
+            problems.append(f"{where}: w is of a guidance; give samplers.{label}.guidance one, with a w for outside the sweep")
+        if any(not 0 <= w <= 1000 for w in sampler.sweep.get("w", ())):
+            problems.append(f"{where}.w: weights are from 0 to 1000")
+        for name in sorted(sampler.sweep.keys() - {"n", "w"}):
+            if name not in options:
+                problems.append(f"{where}: unknown option {name}{nearest(name, ['n', 'w', *options])}")
+            elif type(options[name].default) is int:
+                problems.append(f"{where}: {name} is a count, and each needs a program: write a sampler for each {name}")
+            elif name not in sampler.step.options:
+                problems.append(f"{where}: give samplers.{label}.step.{name} a value too, for outside the sweep")
+            else:
+                for value in sampler.sweep[name]:
+                    swept = Named(name=sampler.step.name, **(sampler.step.options | {name: value}))
+                    attempt(problems, where, lambda swept=swept: STEP.check(swept))
+    return problems
+
+
+def cell_problems(config: Config) -> list[str]:
+    """What points are asked for that only levels have, one line each."""
+    if config.data.levels:
+        return []
+    asked = {"dequantizer": "uniform", "draws": 1}
+    return [
+        f"evaluate.{key} = {getattr(config.evaluate, key)!r}: points (data.levels = 0) have no cells; take {only!r}"
+        for key, only in asked.items()
+        if getattr(config.evaluate, key) != only
+    ]

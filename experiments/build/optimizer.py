@@ -1,0 +1,26 @@
+"""The optimiser that a config names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import optax
+
+from experiments.config.schema import Train
+
+
+def make_optimizer(config: Train) -> optax.GradientTransformation:
+    """AdamW after clipping by the global norm (score_sde's order)."""
+    clip = optax.identity() if config.clip is None else optax.clip_by_global_norm(config.clip)
+    rate = optimizer_rate(config)
+    return optax.chain(clip, optax.adamw(rate, config.beta1, config.beta2, config.epsilon, weight_decay=config.weight_decay))
+
+
+def optimizer_rate(config: Train) -> Callable[[Any], Any]:
+    """The learning rate: linear warm-up from 0, then constant or a cosine to 0 at the last step."""
+    rate, ramp = config.learning_rate, config.warm_up
+    after = (
+        optax.cosine_decay_schedule(rate, config.steps - ramp) if config.decay == "cosine" else optax.constant_schedule(rate)
+    )
+    return optax.join_schedules([optax.linear_schedule(0.0, rate, ramp), after], [ramp]) if ramp else after

@@ -1,0 +1,74 @@
+"""What training carries from step to step."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from experiments.build.experiment import Experiment
+from experiments.config.schema import Config
+from experiments.runtime import devices
+
+
+class Tally(NamedTuple):
+    """Sums of `loss` and `grad_norm` over the `n` steps since the last row of the log, and the steps that were not finite.
+
+    Of those, `skipped` counts all, `streak` the ones on end. Being state, they let a resumed run log what a whole one does.
+    """
+
+    loss: jax.Array
+    grad_norm: jax.Array
+    n: jax.Array
+    skipped: jax.Array
+    streak: jax.Array
+
+    @staticmethod
+    def zero() -> Tally:
+        """That of a run that has not begun."""
+        return Tally(jnp.zeros(()), jnp.zeros(()), *(jnp.zeros((), jnp.int32) for _ in range(3)))
+
+    def anew(self) -> Tally:
+        """That after a row of the log: sums at zero, counts as they are, on the devices and without a wait for them."""
+        loss, norm, n = jax.device_put((np.float32(0), np.float32(0), np.int32(0)), devices.replicated())
+        return Tally(loss, norm, n, self.skipped, self.streak)
+
+
+class State(NamedTuple):
+    """All that training carries from step to step, and all that a checkpoint holds."""
+
+    step: jax.Array
+    params: Any
+    ema: Any
+    opt: optax.OptState
+    times: Any
+    tally: Tally
+
+
+def init_state(experiment: Experiment, optimizer: optax.GradientTransformation, key: jax.Array) -> State:
+    """The state at step 0, on every device or a share on each, as the config says."""
+
+    def init(key: jax.Array) -> State:
+        params = experiment.initial(key)
+        # A copy: a buffer that parameters and average share could not be donated twice.
+        ema = jax.tree.map(jnp.copy, params)
+        return State(jnp.zeros((), jnp.int32), params, ema, optimizer.init(params), experiment.times.init(), Tally.zero())
+
+    return jax.jit(init, out_shardings=placement(experiment.config, jax.eval_shape(init, key)))(key)
+
+
+def placement(config: Config, state: State) -> Any:
+    """The sharding of every array of a state (or of its shapes)."""
+    return devices.sharded(state) if config.train.shard else jax.tree.map(lambda _: devices.replicated(), state)
+
+
+def named(tree: Any) -> dict[str, Any]:
+    """The leaves of a state, or of a part of one, by their paths: params/blocks/0/conv/kernel."""
+
+    def part(key: Any) -> str:
+        return str(next(getattr(key, field) for field in ("name", "key", "idx") if hasattr(key, field)))
+
+    return {"/".join(map(part, path)): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}

@@ -1,0 +1,66 @@
+"""edit: make other versions of held-out examples, by a trained run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments.build.experiment import Experiment
+from experiments.build.state import State
+from experiments.config.parts import EDIT, parameters
+from experiments.data.dataset import Dataset
+from experiments.data.pictures import first_shown
+from experiments.edits.base import Edit
+from experiments.runs.resume import trained
+from experiments.runtime import processes
+from experiments.runtime.circumstances import versions
+from experiments.runtime.files import replacing, write_json
+from experiments.runtime.progress import say
+from experiments.sampling import figures
+from experiments.sampling.editing import Edited, chosen, edited
+
+
+def write(experiment: Experiment, data: Dataset, workdir: Path) -> None:
+    """edits/FILE.png and .json in the run's folder. ConfigError before anything is computed where the edit does not apply."""
+    edit = chosen(experiment, data.test)
+    config, scaler = experiment.config, experiment.scaler
+    state = trained(experiment, workdir)
+    result = edited(experiment, experiment.network(state.ema), edit, data)
+    path = workdir / "edits" / f"{config.edit.file or config.edit.by.name.rpartition(':')[2]}.png"
+    if processes.first():
+        levels = scaler.display(np.asarray(scaler.decode(jnp.asarray(result.x))))
+        figure = figures.edits(levels, edit.columns, edit.lines, first_shown(experiment.scaler, data.test))
+        with replacing(path) as part:
+            figure.savefig(part, bbox_inches="tight", pad_inches=0.1)
+        examples = np.asarray(scaler.place(jnp.asarray(data.test[: config.edit.rows]), 0.5))
+        told = protocol(experiment, data, edit, state, result) | {"numbers": edit.measure(result.x, examples)}
+        write_json(path.with_suffix(".json"), told)
+    say(f"{path}: {config.edit.rows} rows, at most {result.nfe.max()} evaluations a frame, {result.seconds:.1f} s")
+
+
+def protocol(experiment: Experiment, data: Dataset, edit: Edit, state: State, result: Edited) -> dict[str, Any]:
+    """What a reader needs to repeat or to doubt the picture, as JSON values."""
+    config = experiment.config
+    by, sampler = config.edit.by, config.samplers[config.sample.sampler]
+    taken = parameters(EDIT.find(by.name)).values()
+    defaults = {p.name: p.default for p in taken if p.name not in EDIT.given and p.default is not p.empty}
+    return {
+        "edit": {"name": by.name} | defaults | by.options,
+        "examples": f"the first {config.edit.rows} of {len(data.test)} held out, and then the others of pairs",
+        "lines": list(edit.lines),
+        "columns": list(edit.columns),
+        "nfe": result.nfe.mean(0).tolist(),
+        "sampler": {"label": config.sample.sampler} | sampler.model_dump(exclude={"sweep"}) if edit.sampled else None,
+        "label": config.sample.label if experiment.classes_of(sampler) else None,
+        "seed": config.sample.seed,
+        "step": int(state.step),
+        "config": config.digest(),
+        "data": data.digest,
+        "seconds": result.seconds,
+        "devices": f"{jax.device_count()} {jax.devices()[0].device_kind}",
+        "versions": versions(),
+    }

@@ -1,0 +1,125 @@
+"""matrix: which SDE, objective, draw of t, sampler and likelihood work together, and why where they do not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import cache, partial
+from itertools import product
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+import losses
+import samplers
+from experiments.build.checks import check_moves
+from experiments.config.parts import OBJECTIVE, SDE, STEP, TIMES, clash, parameters
+from sde_lib import SDE as AnySDE
+
+
+class Nonlinear(AnySDE):
+    """dx = -x^3 dt + dw: what is possible for an SDE of which f and g alone are known."""
+
+    def drift(self, x, t):
+        return -(x**3)
+
+    def diffusion(self, t):
+        return jnp.ones(())
+
+    def prior_sample(self, key, shape):
+        return jax.random.normal(key, shape)
+
+    def prior_log_prob(self, x):
+        return -jnp.sum(x**2) / 2
+
+
+class Cell(NamedTuple):
+    """One choice on each axis, by name."""
+
+    sde: str
+    objective: str
+    times: str
+    sampler: str
+    likelihood: str
+
+
+LIKELIHOODS = {
+    "flow, exact": lambda sde, score: partial(samplers.log_prob, sde, score),
+    "flow, Hutchinson": lambda sde, score: partial(samplers.log_prob, sde, score, key=jax.random.key(0)),
+    "variational bound": lambda sde, score: lambda x: -losses.continuous_bound(sde, score)(jax.random.key(0), x).total,
+}
+SDES = {name: SDE.find(name) for name in SDE.names} | {"f and g alone": Nonlinear}
+AXES = Cell(list(SDES), OBJECTIVE.names, TIMES.names, STEP.names, list(LIKELIHOODS))  # pyright: ignore[reportArgumentType]
+N = 10
+"""Times of a discrete objective or draw."""
+
+
+def cells() -> Iterator[Cell]:
+    """Every combination."""
+    return map(Cell._make, product(*AXES))
+
+
+def make(axis: str, name: str, sde: AnySDE, score: Callable[..., Any]) -> Any:
+    """The part of that name on one axis, for `sde`. TypeError, with the nearest that works, where `sde` does not have it."""
+    if axis == "likelihood":
+        return LIKELIHOODS[name](sde, score)
+    part = {"objective": OBJECTIVE, "times": TIMES, "sampler": STEP}[axis].find(name)
+    taken = parameters(part)
+    number = {"n": N} if "n" in taken else {}
+    if axis == "times":
+        return part(sde, **number)
+    if "log_prob_y" in taken:
+        return part(sde, lambda x, t: -jnp.sum(x**2) / 2, **number)
+    pair = "score_and_v" in taken
+    return part(sde, (lambda x, t: (score(x, t), jnp.full_like(x, 0.5))) if pair else score, **number)
+
+
+@cache
+def refusal(axis: str, name: str, sde: str) -> str | None:
+    """Why the SDE does not have the part; None where it does."""
+    try:
+        made = make(axis, name, SDES[sde](), lambda x, t: -x)
+        if axis == "sampler":
+            check_moves(name, made, (2,))
+        if axis in ("objective", "likelihood"):  # these may refuse no sooner than they see an example
+            arguments = (jax.random.key(0), jnp.zeros(2), 0.5) if axis == "objective" else (jnp.zeros(2),)
+            jax.eval_shape(made, *arguments)
+    except (TypeError, ValueError) as error:
+        return str(error)
+    return None
+
+
+def reasons(cell: Cell) -> list[str]:
+    """Why the cell does not work; empty where it does."""
+    found = [refusal(axis, name, cell.sde) for axis, name in cell._asdict().items() if axis != "sde"]
+    return [reason for reason in (*found, clash(cell.objective, cell.times)) if reason]
+
+
+def table() -> str:
+    """The matrix as text: what every SDE has, which objective takes which draw of t, and the reasons of what is refused."""
+    notes: list[str] = []
+
+    def mark(reason: str | None) -> str:
+        if reason is None:
+            return "yes"
+        notes.extend([reason] * (reason not in notes))
+        return f"[{notes.index(reason) + 1}]"
+
+    def block(title: str, columns: list[str], rows: dict[str, list[str | None]]) -> list[str]:
+        wide = max(map(len, [title, *rows])) + 2
+        lines = [title.ljust(wide) + "  ".join(columns)]
+        return lines + [
+            row.ljust(wide) + "  ".join(mark(reason).ljust(len(c)) for c, reason in zip(columns, found, strict=True))
+            for row, found in rows.items()
+        ]
+
+    lines = []
+    for axis in ("objective", "times", "sampler", "likelihood"):
+        rows = {name: [refusal(axis, name, sde) for sde in SDES] for name in getattr(AXES, axis)}
+        lines += [*block(axis, list(SDES), rows), ""]
+    rows = {objective: [clash(objective, times) for times in AXES.times] for objective in AXES.objective}
+    lines += [*block("objective, times", list(AXES.times), rows), ""]
+    lines += [f"[{i}] {note}" for i, note in enumerate(notes, 1)]
+    total = [not reasons(cell) for cell in cells()]
+    lines += ["", "An SDE of which f and g alone are known is for Python: no config has a network for its score."]
+    return "\n".join([*lines, f"{sum(total)} of {len(total)} cells run; each other is refused with a reason above"])

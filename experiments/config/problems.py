@@ -1,0 +1,81 @@
+"""Problems of the parts that a config names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from experiments.config.parts import (
+    CONDITIONING,
+    EDIT,
+    GRID,
+    GUIDANCE,
+    NET,
+    OBJECTIVE,
+    PARAMETERIZATION,
+    SDE,
+    STEP,
+    TIMES,
+    WEIGHT,
+    Kind,
+)
+from experiments.config.schema import Named
+from experiments.runtime.errors import ConfigError
+
+if TYPE_CHECKING:
+    pass
+
+
+PARTS = {
+    "sde": SDE,
+    "net": NET,
+    "parameterization": PARAMETERIZATION,
+    "conditioning": CONDITIONING,
+    "objective": OBJECTIVE,
+    "weight": WEIGHT,
+    "times": TIMES,
+}
+
+
+SAMPLER_PARTS = {"sde": SDE, "step": STEP, "corrector": STEP, "grid": GRID, "guidance": GUIDANCE}
+
+
+Problems = list[str]
+
+
+def attempt(problems: Problems, where: str, make: Callable[[], Any]) -> Any:
+    """`make()`; or None, and its error among the problems, if that is one that a config can cause."""
+    try:
+        return make()
+    except ConfigError as error:
+        problems.extend(f"{where}: {line}" for line in str(error).splitlines())
+    except (TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
+        kind = "" if isinstance(error, (TypeError, ValueError)) else f"{type(error).__name__}: "
+        problems.append(f"{where}: {kind}{' '.join(str(error).split())}"[:400])
+
+
+def part_problems(tree: dict[str, Any]) -> Problems:
+    """What is wrong with the named parts of a config's tree: names that do not exist, options that do not fit a signature."""
+    problems: Problems = []
+
+    def part(kind: Kind, where: str, section: Any) -> None:
+        try:
+            named = Named.model_validate(section)
+        except ValidationError:  # the schema's to refuse
+            return
+        attempt(problems, where, lambda: kind.check(named))
+
+    for key, kind in PARTS.items():
+        if tree.get(key) is not None:
+            part(kind, key, tree[key])
+    labelled = tree.get("samplers")
+    for label, sampler in labelled.items() if isinstance(labelled, dict) else ():
+        for key, kind in SAMPLER_PARTS.items() if isinstance(sampler, dict) else ():
+            if sampler.get(key) is not None:
+                part(kind, f"samplers.{label}.{key}", sampler[key])
+    edit = tree.get("edit")
+    if isinstance(edit, dict) and edit.get("by") is not None:
+        part(EDIT, "edit.by", edit["by"])
+    return problems

@@ -1,0 +1,53 @@
+"""A config from a file that is data names no code and no folder to write to."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, get_args
+
+from pydantic import BaseModel
+
+from experiments.config.schema import Config, Edit, Named, Sampler
+from experiments.config.tree import flat
+from experiments.runtime.errors import ConfigError
+
+
+def _parts(section: type[BaseModel]) -> str:
+    """A regular expression for the keys of a section that name parts of the library."""
+    return "|".join(
+        key for key, field in section.model_fields.items() if Named in (field.annotation, *get_args(field.annotation))
+    )
+
+
+CODE = rf"(arms\..+\.)?(parameterization|{_parts(Config)}|samplers\..+\.({_parts(Sampler)})|edit\.({_parts(Edit)}))(\.name)?"
+"""The keys whose values name what is called."""
+
+
+WRITTEN = "evaluate.statistics"
+"""The key of a folder that is written to."""
+
+
+def trusted(tree: dict[str, Any], overrides: list[str], origin: str) -> dict[str, Any]:
+    """The tree of a file that is data, if it names no code but OneSDE's and no folder to write to, or the overrides do so too.
+
+    Else ConfigError.
+    """
+    told = {override.partition("=")[2] for override in overrides}
+
+    def reaches_out(key: str, value: str) -> bool:
+        # A key too long for a search that goes back over it is nobody's.
+        called = ":" in value and (len(key) > 1000 or re.fullmatch(CODE, key, re.DOTALL))
+        return bool(called or (key == WRITTEN and value))
+
+    found = {key: value for key, value in flat(tree).items() if isinstance(value, str) and reaches_out(key, value)}
+    foreign = {key: value for key, value in found.items() if value not in told}
+    if foreign:
+        does = "a folder, which would be written to" if WRITTEN in foreign else "code that is not OneSDE's, which would run"
+        raise ConfigError(
+            [
+                f"{origin} names {does}; if you trust it, name it yourself:",
+                *[f"--config.{key}={value}"[:300] for key, value in foreign.items()][:3],
+                *([f"and {len(foreign) - 3} more"] if len(foreign) > 3 else []),
+            ]
+        )
+    return tree

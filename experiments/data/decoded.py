@@ -1,0 +1,102 @@
+"""Examples, decoded by several threads and kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
+
+import grain
+import numpy as np
+
+from experiments.data.examples import Bad, example
+from experiments.runtime.errors import DataError
+from experiments.runtime.limits import fits, within
+from experiments.runtime.progress import say
+
+PATIENCE = 300.0  # seconds without an example, after which whoever reads them hangs
+
+
+T = TypeVar("T")
+
+
+def in_order(f: Callable[[int], T], rows: Sequence[int], origin: str) -> Iterator[T]:
+    """f of each row, in the order of `rows`, by Grain's threads. Exits where nothing comes for `PATIENCE` seconds."""
+    # Chunks, because a hand-over between threads costs Grain more than decoding a small image.
+    chunks = grain.MapDataset.source(rows).map(f).batch(16, batch_fn=list)
+    chunks = iter(chunks.to_iter_dataset(grain.ReadOptions(num_threads=4, prefetch_buffer_size=16)))
+    while True:
+        with within(PATIENCE, f"reading {origin}"):
+            chunk = next(chunks, None)
+        if chunk is None:
+            return
+        yield from chunk
+
+
+class Decoded:
+    """A source's examples as events of one shape: most of the first three's that can be decoded, unless `shape` is given.
+
+    `origin` names the source in errors. Nothing is kept: every read decodes. With `on_bad` = "fail" an example that cannot be
+    used is an error; with "skip" the next good one stands in for it, up to one in a thousand examples (or a single one).
+    """
+
+    def __init__(self, source: Any, levels: int, origin: str, shape: tuple[int, ...] = (), on_bad: str = "fail"):
+        self._example = lambda i: example(source, i, origin, levels, self._shape)
+        self._n, self.origin, self._shape = len(source), origin, shape
+        self._spare = max(1, self._n // 1000) if on_bad == "skip" else 0
+        self.bad: dict[int, Bad] = {}
+        first, bad = [], []
+        for i in range(min(self._n, 100)):
+            with within(PATIENCE, f"reading {origin}"):
+                found = self._example(i)
+            (bad if isinstance(found, Bad) else first).append(found)
+            if len(first) == 3:
+                break
+        if not first:
+            raise DataError(
+                [f"no example of {origin} can be used:", *map(str, bad[:3])] if bad else f"{origin} holds no example"
+            )
+        shapes = [event.shape for event, _ in first]
+        self._shape, self._dtype = max(shapes, key=shapes.count), first[0][0].dtype
+        self.nbytes = int(np.prod(self._shape)) * self._dtype.itemsize * self._n
+
+    def __len__(self) -> int:
+        return self._n
+
+    def read(self, rows: Sequence[int]) -> tuple[np.ndarray, list[Any]]:
+        """Events [n, *event] and labels [n] of these rows. DataError names those that cannot be used."""
+        events, labels, bad = np.empty((len(rows), *self._shape), self._dtype), [None] * len(rows), {}
+        for place, found in enumerate(in_order(self._example, rows, self.origin)):
+            if isinstance(found, Bad):
+                bad[place] = found
+            else:
+                events[place], labels[place] = found
+        if bad:
+            self._leave_out({rows[place]: why for place, why in bad.items()})
+            stand_ins = self.read([(rows[place] + 1) % self._n for place in bad])
+            for place, event, label in zip(bad, *stand_ins, strict=True):
+                events[place], labels[place] = event, label
+        return events, labels
+
+    def everything(self) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
+        """All events that can be used, their labels if all are integers, and where every row or its stand-in is among them."""
+        fits(self.nbytes, f"{self.origin}, decoded,")
+        events, labels = self.read(range(self._n))
+        good = np.array([i not in self.bad for i in range(self._n)])
+        if self.bad:
+            events, labels = events[good], [label for label, kept in zip(labels, good, strict=True) if kept]
+        return events, _integers(labels), (np.cumsum(good) - good) % good.sum()
+
+    def _leave_out(self, bad: dict[int, Bad]) -> None:
+        said = len(self.bad)
+        self.bad |= bad
+        first, n = [str(why) for why in self.bad.values()][:3], f"{len(self.bad)} of {self._n} examples of {self.origin}"
+        if len(self.bad) > self._spare:
+            limit = f", and data.on_bad = skip leaves out {self._spare} at most" if self._spare else ""
+            raise DataError([f"{n} cannot be used{limit}:", *first, "all are named by: python -m experiments data check"])
+        if said < len(self.bad) and said < 3:
+            say("\n".join([f"left out, as data.on_bad = skip says: {n}", *first]))
+
+
+def _integers(labels: Sequence[Any]) -> np.ndarray | None:
+    """The labels as an array, if all are integers."""
+    return np.array(labels, int) if all(isinstance(label, int | np.integer) for label in labels) else None

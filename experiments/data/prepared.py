@@ -1,0 +1,133 @@
+"""Datasets that TFDS has written to disk, opened as they are: whole, and without the network."""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from experiments.config.schema import Data
+from experiments.runtime.errors import DataError, printable
+from experiments.runtime.limits import within
+
+
+def prepared(config: Data, others: Sequence[str]) -> list[Any]:
+    """The training and the held-out examples of a TFDS dataset that is on disk; ours, `digits`, is written at first use.
+
+    Never touches the network. DataError says how to prepare what is not there (`others`: what data.name may be besides), or not
+    whole.
+    """
+    from tensorflow_datasets.core import constants, read_only_builder  # seconds to import: only where it is used
+
+    folder = Path(config.data_dir or constants.DATA_DIR).expanduser()
+    builder: Any
+    if config.name == "digits":
+        builder, again = _written_digits(folder), "the next run writes it again"
+    else:
+        try:
+            with _importing_nothing():
+                builder = read_only_builder.builder_from_files(config.name, data_dir=folder)
+        except DataError:
+            raise
+        except Exception as error:  # TFDS raises several, all of which mean that it is not there
+            raise DataError(_missing(config.name, folder, others)) from error
+        again = f"prepare it again: {_prepare(config.name, folder)}"
+    try:
+        for split in (config.train, config.test):
+            _whole(builder, split, again)
+        return [builder.as_data_source(split=split) for split in (config.train, config.test)]
+    except (NotImplementedError, ImportError) as error:
+        kind = builder.info.file_format.value
+        raise DataError([f"{builder.data_path} is in the format {kind}, not array_record: delete it", again]) from error
+    except (ValueError, KeyError) as error:
+        raise DataError(
+            f"{config.name} has the splits {', '.join(builder.info.splits)}: "
+            f"data.train = {config.train!r} or data.test = {config.test!r} is none of them, nor a part: {error}"
+        ) from error
+
+
+@contextmanager
+def _importing_nothing() -> Iterator[None]:
+    """Inside, a dataset's features are TFDS's own or of modules that are imported: its files could name any, to be run."""
+    from tensorflow_datasets.core.features.feature import FeatureConnector
+
+    find, theirs = FeatureConnector.cls_from_name, vars(FeatureConnector)["cls_from_name"]  # bound, and to be put back
+
+    def found(python_class_name: str) -> Any:
+        module = python_class_name.rpartition(".")[0]
+        if module not in sys.modules and not python_class_name.startswith("tensorflow_datasets."):
+            told = f"the data's features.json names {python_class_name[:200]}, which would run"
+            raise DataError(f"{told}: if you trust it, import {module[:200]} in the config file")
+        return find(python_class_name)
+
+    FeatureConnector.cls_from_name = found  # whatever a file names comes by here; TFDS has no argument for it
+    try:
+        yield
+    finally:
+        FeatureConnector.cls_from_name = theirs
+
+
+def _whole(builder: Any, split: str, again: str) -> None:
+    """DataError unless every file of a split is there, to its last record."""
+    from array_record.python.array_record_module import ArrayRecordReader
+
+    if not builder.info.splits:
+        raise DataError([f"{builder.data_path} was prepared in part only: delete it", again])
+    for part in builder.info.splits[split].file_instructions:
+        if ".array_record" not in Path(part.filename).name:
+            continue
+        try:
+            with within(300, f"opening {part.filename}"):
+                reader = ArrayRecordReader(part.filename)
+                n = reader.num_records()
+                reader.close()
+        except Exception as error:
+            why = printable(error).split("; ")[0]
+            raise DataError([f"{part.filename} is damaged: {why}", f"delete {builder.data_path}", again]) from error
+        if n != part.examples_in_shard:
+            why = f"{part.filename} holds {n} examples, not the {part.examples_in_shard} that dataset_info.json says"
+            raise DataError([why, f"delete {builder.data_path}", again])
+
+
+def _written_digits(folder: Path) -> Any:
+    import tensorflow_datasets as tfds
+
+    from experiments.data.digits import Digits
+
+    tfds.disable_progress_bar()
+    there = folder / "digits" / str(Digits.VERSION)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / ".digits.lock"), redirect_stdout(None):  # two first runs at once; TFDS speaks of a download
+            builder = Digits(data_dir=folder, file_format="array_record")
+            builder.download_and_prepare()
+    except OSError as error:
+        raise DataError(f"the digits cannot be written to {folder}: {error}; set --config.data.data_dir") from error
+    except Exception as error:  # TFDS raises as many as there are ways to be damaged
+        why = printable(error)[:200]
+        raise DataError([f"{there} is damaged: {why}", "delete it: the next run writes it again"]) from error
+    return builder
+
+
+def _prepare(name: str, folder: Path) -> str:
+    return f"pip install tensorflow-cpu && tfds build {name} --data_dir={folder} --file_format=array_record"
+
+
+def _missing(name: str, folder: Path, others: Sequence[str]) -> list[str]:
+    import tensorflow_datasets as tfds
+
+    known = [*others, *tfds.list_builders(with_community_datasets=False)]
+    there = sorted(p.name for p in folder.glob("*") if p.is_dir()) if folder.is_dir() else []
+    close = [] if name in known else difflib.get_close_matches(name, known, n=1)
+    begun = [str(path) for path in sorted((folder / name.split(":")[0]).glob("*")) if path.is_dir()][:3]
+    return [
+        f"no prepared dataset {name!r} in {folder}" + (f" (did you mean {close[0]}?)" if close else ""),
+        f"that folder holds {', '.join(there) or 'nothing'}; data.name may also be {', '.join(others)}",
+        *([f"{', '.join(begun)} was prepared in part only, or is another version: if in part, delete it"] if begun else []),
+        f"to prepare it: {_prepare(name, folder)}",
+    ]

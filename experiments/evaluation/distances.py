@@ -1,0 +1,114 @@
+"""Distances between samples and real images, in a space of features."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import cache
+from itertools import pairwise
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from experiments.runtime import devices
+
+Features = Float[np.ndarray, "n f"]
+
+
+def moments(features: Features, block: int = 4096) -> tuple[np.ndarray, np.ndarray]:
+    """Mean [f] and covariance [f, f] in float64, the covariance over n - 1."""
+    mean = features.mean(0, dtype=np.float64)
+    outer = np.zeros((len(mean), len(mean)))
+    for start in range(0, len(features), block):
+        centred = features[start : start + block] - mean
+        outer += centred.T @ centred
+    return mean, outer / (len(features) - 1)
+
+
+def frechet_distance(a: Features, b: Features) -> float:
+    """The Fréchet distance of the Gaussians fitted to two sets of features."""
+    return gaussian_distance(*moments(a), *moments(b))
+
+
+def gaussian_distance(mu_a: np.ndarray, s_a: np.ndarray, mu_b: np.ndarray, s_b: np.ndarray) -> float:
+    """|mu_a - mu_b|^2 + tr(S_a + S_b - 2 (S_a S_b)^(1/2)), the squared 2-Wasserstein distance of two Gaussians.
+
+    The trace of the root is the sum of square roots of the eigenvalues of S_a^(1/2) S_b S_a^(1/2), which is symmetric.
+    Dowson & Landau (1982), eq. 16.
+    """
+    values, vectors = np.linalg.eigh(s_a)
+    root = vectors * np.sqrt(np.maximum(values, 0)) @ vectors.T
+    trace_of_root = np.sqrt(np.maximum(np.linalg.eigvalsh(root @ s_b @ root), 0)).sum()
+    return float(((mu_a - mu_b) ** 2).sum() + np.trace(s_a) + np.trace(s_b) - 2 * trace_of_root)
+
+
+def kernel_distance(a: Features, b: Features, subsets: int = 100, size: int = 1000, seed: int = 0) -> tuple[float, float]:
+    """Mean and standard deviation over subsets of the unbiased MMD^2 under k(x, y) = (x y/f + 1)^3: of Inception's, KID.
+
+    sum_{i != j} (k(a_i, a_j) + k(b_i, b_j))/(m (m - 1)) - 2 sum_{i, j} k(a_i, b_j)/m^2 of m = `size` of each, or all of the
+    fewer. Bińkowski et al. (2018), section 4; Gretton et al. (2012), eq. 3.
+    """
+    rng, m = np.random.default_rng(seed), min(size, len(a), len(b))
+    kernel = lambda x, y: (x @ y.T / x.shape[1] + 1) ** 3
+
+    def squared_mmd() -> float:
+        x, y = (each[rng.choice(len(each), m, replace=False)].astype(np.float64) for each in (a, b))
+        k_xx, k_yy = kernel(x, x), kernel(y, y)
+        apart = k_xx.sum() - k_xx.trace() + k_yy.sum() - k_yy.trace()
+        return apart / (m * (m - 1)) - 2 * kernel(x, y).mean()
+
+    values = [squared_mmd() for _ in range(subsets)]
+    return float(np.mean(values)), float(np.std(values))
+
+
+def inception_score(logits: Float[np.ndarray, "n classes"], splits: int = 10) -> tuple[float, float]:
+    """Mean and standard deviation over splits of exp(E_x KL(p(y|x) || p(y))), p(y) = E_x p(y|x) of the split.
+
+    Salimans et al. (2016), section 4.
+    """
+    from scipy.special import log_softmax
+
+    def score(log_p: np.ndarray) -> float:
+        p = np.exp(log_p)
+        return np.exp((p * (log_p - np.log(p.mean(0)))).sum(1).mean())
+
+    log_p = log_softmax(logits.astype(np.float64), axis=1)
+    edges = np.arange(splits + 1) * len(log_p) // splits
+    values = [score(log_p[start:end]) for start, end in pairwise(edges) if start < end]
+    return float(np.mean(values)), float(np.std(values))
+
+
+def precision_recall(fake: Features, real: Features, neighbours: int) -> tuple[float, float]:
+    """The shares of fake within real's manifold, and of real within fake's.
+
+    A manifold is the union of balls around its points that reach their k-th neighbour (Kynkäänniemi et al. 2019, eqs. 1-2).
+    """
+
+    def radii(points: Features) -> np.ndarray:
+        reach = np.empty(len(points))
+        for rows, d in squared_distances(points, points):
+            reach[rows] = np.partition(d, neighbours, axis=1)[:, neighbours]  # column 0 is the point itself
+        return reach
+
+    reach_of_real, reach_of_fake = radii(real), radii(fake)
+    precise, recalled = np.empty(len(fake), bool), np.zeros(len(real), bool)
+    for rows, d in squared_distances(fake, real):
+        precise[rows] = (d <= reach_of_real).any(axis=1)
+        # A distance too far to be told is not within reach.
+        recalled |= ((d <= reach_of_fake[rows, None]) & np.isfinite(d)).any(axis=0)
+    return float(precise.mean()), float(recalled.mean())
+
+
+def squared_distances(a: Features, b: Features, block: int = 512) -> Iterator[tuple[slice, Float[np.ndarray, "rows m"]]]:
+    """Rows of a, and their |a_i - b_j|^2, block by block on all devices: of differences, so that of equals it is exactly 0."""
+    block = -(-min(block, len(a)) // jax.device_count()) * jax.device_count()
+    points = devices.put(b.astype(np.float32), devices.replicated())
+    for start in range(0, len(a), block):
+        rows = slice(start, start + block)
+        yield rows, devices.in_batches(_row_of_distances(), points, a[rows].astype(np.float32), block)
+
+
+@cache
+def _row_of_distances() -> Callable[..., jax.Array]:
+    return devices.mapped(lambda points, point: jnp.square(points - point).sum(-1))

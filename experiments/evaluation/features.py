@@ -1,0 +1,104 @@
+"""Quality of samples against real images, in a stated feature space: Fréchet and kernel distances, precision and recall.
+
+In Inception's features (`inception`) the first two are FID and KID, and its logits give the Inception score.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from experiments.config.schema import Config
+from experiments.data.dataset import Dataset
+from experiments.data.scaler import scale
+from experiments.evaluation import inception
+from experiments.evaluation.distances import Features
+from experiments.runtime import devices
+from experiments.runtime.errors import ConfigError
+from experiments.runtime.progress import say
+
+FITTED = 10_000
+"""The most training labels that the classifier is fit to: minutes where there are more."""
+
+
+class FeatureSpace(NamedTuple):
+    """`embed(levels [n, *event]) -> features [n, f]`, and the words that state it; where they are Inception's, its `logits`.
+
+    `classify`: the class of each image by its features, where they are a classifier's.
+    `extractor` names what makes the features, by the hash of its weights where it has any; `input`, what it is given.
+    """
+
+    embed: Callable[[np.ndarray], Features]
+    description: str
+    extractor: str
+    input: str
+    logits: Callable[[Features], Features] | None = None
+    classify: Callable[[Features], np.ndarray] | None = None
+
+    @property
+    def distance(self) -> str:
+        """What the Fréchet distance is called here."""
+        return "FID" if self.logits else "Fréchet distance"
+
+
+def feature_space(config: Config, data: Dataset) -> FeatureSpace:
+    """`pixels`: the event itself, levels scaled to [-1, 1]; `classifier`: the hidden layer of a network fit to the labels.
+
+    `inception`: FID's network, on all devices. ConfigError where the data or the weights do not give it.
+    """
+    if config.evaluate.features == "inception":
+        return _inception(config, data.shape)
+    levels = config.data.levels
+
+    def pixels(images: np.ndarray, dtype: type[np.floating] = np.float64) -> Features:
+        flat = images.reshape(len(images), -1).astype(dtype)
+        if levels:  # in place: of 50,000 images of CIFAR-10 it has 0.6 GB in float32
+            flat /= (levels - 1) / 2
+            flat -= 1
+        return flat
+
+    scaled = "scaled to [-1, 1]" if levels else "as it is"
+    if config.evaluate.features == "pixels":
+        size = int(np.prod(data.shape))
+        of = lambda images: pixels(images, np.float32)
+        return FeatureSpace(of, f"the {size} values of an event" + (", in [-1, 1]" if levels else ""), "pixels", scaled)
+
+    if data.train_labels is None:
+        raise ConfigError("evaluate.features = 'classifier' needs labels, and this data has none: take 'pixels'")
+    from sklearn.neural_network import MLPClassifier  # seconds to import: only where it is used
+
+    classifier = MLPClassifier(hidden_layer_sizes=(64,), alpha=1e-2, max_iter=300, random_state=0)
+    classifier.fit(pixels(data.train_examples(FITTED)), data.train_labels[:FITTED])
+    accuracy = classifier.score(pixels(data.test), data.test_labels)
+
+    def hidden(images: np.ndarray, block: int = 4096) -> Features:
+        of = lambda some: np.maximum(pixels(some) @ classifier.coefs_[0] + classifier.intercepts_[0], 0)
+        return np.concatenate([of(images[start : start + block]) for start in range(0, len(images), block)])
+
+    words = (
+        f"64 hidden units (ReLU) of a classifier fit to {min(FITTED, len(data.train)):,} training labels, seed 0, "
+        f"{accuracy:.1%} right on held-out images"
+    )
+    classify = lambda features: classifier.classes_[(features @ classifier.coefs_[1] + classifier.intercepts_[1]).argmax(1)]
+    return FeatureSpace(hidden, words, "classifier", scaled, classify=classify)
+
+
+def _inception(config: Config, shape: tuple[int, ...]) -> FeatureSpace:
+    """FID's features of 8-bit images."""
+    if not config.data.levels or len(shape) != 3 or shape[-1] not in (1, 3):
+        raise ConfigError(f"evaluate.features = 'inception' needs images of 1 or 3 channels, not {shape}: take 'pixels'")
+    network, batch, display = inception.load(config.evaluate.inception), config.evaluate.batch, scale(config).display
+    if not network.official:
+        say(f"warning: {config.evaluate.inception} is not the published file by its hash; FID is what its weights make of it")
+    run, params = devices.mapped(inception.embed), devices.put(network.params, devices.replicated())
+    official = "the published file" if network.official else "not the published .pth, byte for byte"
+    return FeatureSpace(
+        lambda images: devices.in_batches(run, params, display(images), batch),
+        f"2048, of the Inception of 2015-12-05; hash of its weights {network.digest}, {official}",
+        f"inception-2015-12-05 {network.digest}",
+        f"uint8 of {config.data.levels} levels, {'repeated to 3 channels, ' if shape[-1] == 1 else ''}bilinear to "
+        f"{inception.SIDE} x {inception.SIDE} as in TensorFlow 1, without antialiasing; float32",
+        network.logits,
+    )

@@ -1,0 +1,301 @@
+"""FID's Inception, the graph of 2015-12-05: averages that leave padding out, a maximum in the last block, 1008 classes.
+
+Szegedy et al. (2016), section 6, as TensorFlow published it. Its weights are the user's own file: nothing is downloaded.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from functools import cache, partial
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, UInt8
+
+from experiments.config.messages import nearest
+from experiments.runtime.errors import ConfigError, StorageError
+from experiments.weights.tensors import read_tensors
+
+FILE = "pt_inception-2015-12-05-6726825d.pth"
+SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
+"""The published file: pytorch-fid's by this name, torch-fidelity's as weights-inception-2015-12-05-6726825d.pth."""
+IGNORED = r"num_batches_tracked$|^fc\.bias$"
+"""Tensors of the file that FID has no use for; its Inception score is of logits without their bias."""
+SIDE, CLASSES, EPSILON = 299, 1008, 1e-3
+NORM = ("weight", "bias", "running_mean", "running_var")
+
+Pixels = UInt8[Array, "H W C"]
+Images = Float[Array, "B H W C"]
+Params = dict[str, dict[str, Any]]
+
+
+class Conv(NamedTuple):
+    """relu(W * x + b), which was relu(BN(W * x)): zeros beyond the border keep the size, unless `padding` is VALID."""
+
+    name: str
+    channels: int
+    size: tuple[int, int] = (1, 1)
+    stride: int = 1
+    padding: str = "SAME"
+
+
+class Fork(NamedTuple):
+    """Branches of one input, each a chain of layers, side by side in the channels."""
+
+    name: str
+    branches: tuple[Chain, ...]
+
+
+Chain = tuple["Conv | Fork | Callable[[Images], Images]", ...]
+
+
+def average(x: Images) -> Images:
+    """The mean of those of 3 x 3 pixels that lie within the image."""
+    window = partial(jax.lax.reduce_window, window_dimensions=(1, 3, 3, 1), window_strides=(1, 1, 1, 1), padding="SAME")
+    within = jnp.ones((1, *x.shape[1:3], 1), x.dtype)
+    return window(x, 0.0, jax.lax.add) / window(within, 0.0, jax.lax.add)
+
+
+def maximum(x: Images, stride: int = 2, padding: str = "VALID") -> Images:
+    """The maximum of 3 x 3 pixels, padding left out."""
+    return jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, (1, 3, 3, 1), (1, stride, stride, 1), padding)
+
+
+def block_a(name: str, pooled: int) -> Fork:
+    """At 35 x 35 pixels; `pooled`: channels of the averages."""
+    conv = partial(_conv, name)
+    return Fork(
+        name,
+        (
+            (conv("1x1", 64),),
+            (conv("5x5_1", 48), conv("5x5_2", 64, (5, 5))),
+            (conv("3x3dbl_1", 64), conv("3x3dbl_2", 96, (3, 3)), conv("3x3dbl_3", 96, (3, 3))),
+            (average, conv("_pool", pooled)),
+        ),
+    )
+
+
+def block_b(name: str) -> Fork:
+    """From 35 x 35 to 17 x 17 pixels."""
+    conv = partial(_conv, name)
+    return Fork(
+        name,
+        (
+            (conv("3x3", 384, (3, 3), 2, "VALID"),),
+            (conv("3x3dbl_1", 64), conv("3x3dbl_2", 96, (3, 3)), conv("3x3dbl_3", 96, (3, 3), 2, "VALID")),
+            (maximum,),
+        ),
+    )
+
+
+def block_c(name: str, width: int) -> Fork:
+    """At 17 x 17 pixels, in rows and columns of seven."""
+    conv, row, column = partial(_conv, name), (1, 7), (7, 1)
+    return Fork(
+        name,
+        (
+            (conv("1x1", 192),),
+            (conv("7x7_1", width), conv("7x7_2", width, row), conv("7x7_3", 192, column)),
+            (
+                conv("7x7dbl_1", width),
+                *(conv("7x7dbl_2", width, column), conv("7x7dbl_3", width, row)),
+                *(conv("7x7dbl_4", width, column), conv("7x7dbl_5", 192, row)),
+            ),
+            (average, conv("_pool", 192)),
+        ),
+    )
+
+
+def block_d(name: str) -> Fork:
+    """From 17 x 17 to 8 x 8 pixels."""
+    conv, row, column = partial(_conv, name), (1, 7), (7, 1)
+    return Fork(
+        name,
+        (
+            (conv("3x3_1", 192), conv("3x3_2", 320, (3, 3), 2, "VALID")),
+            (
+                *(conv("7x7x3_1", 192), conv("7x7x3_2", 192, row), conv("7x7x3_3", 192, column)),
+                conv("7x7x3_4", 192, (3, 3), 2, "VALID"),
+            ),
+            (maximum,),
+        ),
+    )
+
+
+def block_e(name: str, pool: Callable[[Images], Images]) -> Fork:
+    """At 8 x 8 pixels, where branches fork once more."""
+    conv = partial(_conv, name)
+    both = lambda stem: Fork("", ((conv(f"{stem}a", 384, (1, 3)),), (conv(f"{stem}b", 384, (3, 1)),)))
+    return Fork(
+        name,
+        (
+            (conv("1x1", 320),),
+            (conv("3x3_1", 384), both("3x3_2")),
+            (conv("3x3dbl_1", 448), conv("3x3dbl_2", 384, (3, 3)), both("3x3dbl_3")),
+            (pool, conv("_pool", 192)),
+        ),
+    )
+
+
+def _conv(block: str, branch: str, *options: Any) -> Conv:
+    return Conv(f"{block}.branch{branch}", *options)
+
+
+NETWORK: Chain = (
+    Conv("Conv2d_1a_3x3", 32, (3, 3), 2, "VALID"),
+    Conv("Conv2d_2a_3x3", 32, (3, 3), 1, "VALID"),
+    Conv("Conv2d_2b_3x3", 64, (3, 3)),
+    maximum,
+    Conv("Conv2d_3b_1x1", 80),
+    Conv("Conv2d_4a_3x3", 192, (3, 3), 1, "VALID"),
+    maximum,
+    block_a("Mixed_5b", 32),
+    block_a("Mixed_5c", 64),
+    block_a("Mixed_5d", 64),
+    block_b("Mixed_6a"),
+    block_c("Mixed_6b", 128),
+    block_c("Mixed_6c", 160),
+    block_c("Mixed_6d", 160),
+    block_c("Mixed_6e", 192),
+    block_d("Mixed_7a"),
+    block_e("Mixed_7b", average),
+    block_e("Mixed_7c", partial(maximum, stride=1, padding="SAME")),
+)
+
+
+def outputs(chain: Chain, x: Images, convolve: Callable[[Conv, Images], Images]) -> Iterator[tuple[str, Images]]:
+    """The output of every layer of the chain, in order, with its name; pools have none."""
+    for layer in chain:
+        if isinstance(layer, Conv):
+            x = convolve(layer, x)
+        elif isinstance(layer, Fork):
+            x = jnp.concatenate([list(outputs(branch, x, convolve))[-1][1] for branch in layer.branches], axis=-1)
+        else:
+            x = layer(x)
+        yield getattr(layer, "name", ""), x
+
+
+def blocks(params: Params, x: Images) -> Iterator[tuple[str, Images]]:
+    """The outputs of the stem's layers and of the blocks, for images in [-1, 1]; the last is [B, 8, 8, 2048]."""
+
+    def convolve(layer: Conv, x: Images) -> Images:
+        return jax.nn.relu(_convolution(layer, params[layer.name]["kernel"], x) + params[layer.name]["bias"])
+
+    return outputs(NETWORK, x, convolve)
+
+
+def _convolution(layer: Conv, kernel: jax.Array, x: Images) -> Images:
+    return jax.lax.conv_general_dilated(
+        x,
+        kernel,
+        (layer.stride, layer.stride),
+        layer.padding,
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        precision=jax.lax.Precision.HIGHEST,  # not the few bits that an accelerator multiplies by
+    )
+
+
+def resize(x: Float[Array, "H W C"], side: int = SIDE) -> Float[Array, "side side C"]:
+    """x[s i], s = H/side, on the line between pixels floor(s i) and the next: no antialiasing, and the grid from the corner.
+
+    TensorFlow 1's `resize_bilinear` with align_corners False, which is part of the graph.
+    """
+    for axis in (1, 0):
+        n = x.shape[axis]
+        at = np.arange(side, dtype=np.float32) * np.float32(n / side)
+        low = at.astype(int)
+        here, after = x.take(low, axis), x.take(np.minimum(low + 1, n - 1), axis)
+        x = here + (after - here) * np.expand_dims(at - low, tuple({0, 1, 2} - {axis}))
+    return x
+
+
+def embed(params: Params, image: Pixels) -> Float[Array, "2048"]:
+    """The features of FID: the mean of the last block. One channel is seen as three alike."""
+    x = jnp.broadcast_to(image.astype(jnp.float32), (*image.shape[:2], 3))
+    *_, (_, x) = blocks(params, (resize(x)[None] - 128) / 128)
+    return x[0].mean((0, 1))
+
+
+@cache
+def published_shapes() -> dict[str, tuple[int, ...]]:
+    """The tensors of the published files that the features and logits are made of, and their shapes.
+
+    Our convolution `name` is their `name.conv.weight`, [O, I, h, w], after `name.bn`, and `fc` is `fc.weight`: 94 + 1 modules.
+    """
+    shapes: dict[str, tuple[int, ...]] = {}
+
+    def convolve(layer: Conv, x: Images) -> Images:
+        shapes[f"{layer.name}.conv.weight"] = (layer.channels, x.shape[-1], *layer.size)
+        shapes.update({f"{layer.name}.bn.{part}": (layer.channels,) for part in NORM})
+        return _convolution(layer, jnp.zeros((*layer.size, x.shape[-1], layer.channels)), x)
+
+    last = jax.eval_shape(lambda x: list(outputs(NETWORK, x, convolve))[-1][1], jax.ShapeDtypeStruct((1, SIDE, SIDE, 3), float))
+    return shapes | {"fc.weight": (CLASSES, last.shape[-1])}
+
+
+class Inception(NamedTuple):
+    """Folded weights; `digest`: of the tensors they came from, whatever the file; `official`: it is the published file."""
+
+    params: Params
+    digest: str
+    official: bool
+
+    def logits(self, features: Float[np.ndarray, "n 2048"]) -> Float[np.ndarray, "n 1008"]:
+        """The class logits without their bias, which the Inception score is made of."""
+        return features @ self.params["fc"]["kernel"]
+
+
+@cache
+def load(path: str) -> Inception:
+    """The network of a weights file: pytorch-fid's or torch-fidelity's .pth, or its tensors as .safetensors.
+
+    Raises ConfigError for a file that is missing, or holds another network.
+    """
+    file = Path(path)
+    wanted = f"take {FILE}, of pytorch-fid's or torch-fidelity's releases; nothing is downloaded here"
+    if not path:
+        raise ConfigError(f"evaluate.features = 'inception' needs evaluate.inception, the path of a weights file: {wanted}")
+    if not file.is_file():
+        beside = sorted(str(p) for p in file.parent.glob("*") if p.suffix in (".pth", ".pt", ".safetensors"))
+        raise ConfigError(f"evaluate.inception: no weights file {path!r}{nearest(path, beside)}; {wanted}")
+    try:
+        tensors = {name: value for name, value in read_tensors(file).items() if not re.search(IGNORED, name)}
+    except StorageError as error:
+        raise ConfigError([f"evaluate.inception: {line}" for line in str(error).splitlines()]) from error
+    if problems := list(_unlike(tensors)):
+        raise ConfigError([f"evaluate.inception: {path} is not FID's Inception; {wanted}", *problems[:3]])
+    digest = sha256()
+    for name in sorted(tensors):
+        digest.update(f"{name}{tensors[name].shape}".encode() + tensors[name].astype("<f4").tobytes())
+    return Inception(_folded(tensors), digest.hexdigest()[:16], sha256(file.read_bytes()).hexdigest() == SHA256)
+
+
+def _unlike(tensors: dict[str, np.ndarray]) -> Iterator[str]:
+    """What the tensors lack, have of another shape, or have beside those of the network, a line each."""
+    shapes = published_shapes()
+    if (fc := tensors.get("fc.weight")) is not None and fc.shape[:1] == (1000,):
+        yield "1000 classes are those of the Inception of torchvision and timm, and FID's has 1008"
+    for name, shape in shapes.items():
+        if name not in tensors:
+            yield f"no tensor {name}"
+        elif tensors[name].shape != shape:
+            yield f"{name} has the shape {tensors[name].shape}, not {shape}"
+        elif not np.isfinite(tensors[name]).all() or (name.endswith("running_var") and (tensors[name] < 0).any()):
+            yield f"{name} holds numbers that are no weights"
+    yield from (f"tensor {name} has no place" for name in sorted(tensors.keys() - shapes))
+
+
+def _folded(tensors: dict[str, np.ndarray]) -> Params:
+    """(W * x - mean) gamma/sqrt(var + epsilon) + beta as one W' * x + b', and the logits' kernel."""
+    params: Params = {"fc": {"kernel": tensors["fc.weight"].T.astype(np.float32)}}
+    for name in (n.removesuffix(".conv.weight") for n in tensors if n.endswith(".conv.weight")):
+        gamma, beta, mean, variance = (tensors[f"{name}.bn.{part}"].astype(np.float64) for part in NORM)
+        scale = gamma / np.sqrt(variance + EPSILON)
+        kernel = tensors[f"{name}.conv.weight"].transpose(2, 3, 1, 0) * scale
+        params[name] = {"kernel": kernel.astype(np.float32), "bias": (beta - mean * scale).astype(np.float32)}
+    return params

@@ -1,0 +1,158 @@
+"""Bits per dimension of held-out examples: by the flow's density over their dequantised levels, and the variational bound."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.scipy.special import logsumexp
+from jaxtyping import Array, Int, Key
+
+from experiments.build.experiment import Experiment
+from experiments.config.schema import Config, Evaluate
+from experiments.data.dataset import Batch, Dataset
+from experiments.data.scaler import Levels, Scaler
+from experiments.evaluation.dequantize import UNIFORM, Dequantizer, fit, variational
+from experiments.randomness import Purpose, stream
+from experiments.runtime import devices
+from experiments.runtime.progress import progress, say
+from losses import continuous_bound
+from samplers import encode
+from sde_lib.base import Event, LinearSDE, Scalar, Score
+
+
+class Bits(NamedTuple):
+    """Of one example, in bits/dim: by the flow with `nfe` evaluations, and the variational bound (nan where not asked for)."""
+
+    flow: Scalar
+    bound: Scalar
+    nfe: Int[Array, ""]
+
+
+def bits_of(
+    sde: LinearSDE,
+    score: Score,
+    scaler: Scaler,
+    draw: Callable[[Key[Array, ""], Levels], tuple[Event, Scalar]],
+    options: Evaluate,
+) -> Callable[[Key[Array, ""], Levels], Bits]:
+    """bits(key, k) of one example k, with K = `options.draws` draws (u_i, log q(u_i | k)) = draw(key_i, k):
+
+        log P(k) >= E log 1/K sum_i p(k + u_i)/q(u_i | k),    tighter with every draw and exact in their limit;
+        log P(k) >= E[-bound(k + u_1) - log q(u_1 | k)].
+
+    Burda et al. (2016), eq. 8; Theis et al. (2016), sec. 3.1; Ho et al. (2019), eq. 12; Song et al. (2021, "Maximum Likelihood
+    Training"), thm. 3. The draws of an example share Hutchinson's probes: an error that the p(k + u_i) have in common leaves
+    the mean of the logarithm as it is, one of their own would raise it above log P(k).
+    """
+
+    def bits(key: Key[Array, ""], k: Levels) -> Bits:
+        u_key, probe_key, bound_key = jax.random.split(key, 3)
+        placed = lambda i: draw(jax.random.fold_in(u_key, i), k)
+
+        def weigh(i: Array) -> tuple[Scalar, Array]:
+            u, log_q = placed(i)
+            encoding = encode(
+                sde,
+                score,
+                scaler.place(k, u),
+                key=probe_key if options.probes else None,
+                probes=max(options.probes, 1),
+                t_min=options.t_min,
+                rtol=options.tolerance,
+                atol=options.tolerance,
+            )
+            return encoding.log_prob - log_q, encoding.nfe
+
+        log_weights, nfe = jax.lax.map(weigh, jnp.arange(options.draws))
+        log_p, bound = logsumexp(log_weights) - math.log(options.draws), jnp.nan
+        if options.bound_times:
+            u, log_q = placed(0)
+            bound_of = continuous_bound(sde, score, m=options.bound_times, t_min=options.t_min)
+            bound = bound_of(bound_key, scaler.place(k, u)).total + log_q
+        return Bits(scaler.bits_per_dim(log_p, k.size), scaler.bits_per_dim(-bound, k.size), nfe.sum())
+
+    return bits
+
+
+def held_out(config: Config, test: np.ndarray) -> int:
+    """How many held-out examples evaluate.likelihood asks for, at most all."""
+    asked = config.evaluate.likelihood
+    return len(test) if asked == "all" else min(asked, len(test))
+
+
+def measure(experiment: Experiment, params: Any, test: Batch, q: Dequantizer = UNIFORM) -> Bits:
+    """`bits_of` every example [n, *event], given its label if it has one, as arrays [n]: example i by its own key, whatever
+    its batch.
+    """
+    options = experiment.config.evaluate
+
+    def one(params: Any, row: tuple[jax.Array, Batch]) -> Bits:
+        (score_params, q_params), (key, example) = params, row
+        draw = lambda key, k: q.draw(q_params, key, k)
+        score = experiment.score(score_params, y=example.y)
+        return bits_of(experiment.sde, score, experiment.scaler, draw, options)(key, example.levels)
+
+    run, parts, n = devices.mapped(one), [], len(test.levels)
+    keys = jax.vmap(jax.random.fold_in, (None, 0))(stream(experiment.config.seed, Purpose.LIKELIHOOD), jnp.arange(n))
+    with progress("bits/dim", n) as show:
+        for start in range(0, n, options.batch):
+            chosen = slice(start, start + options.batch)
+            rows = keys[chosen], jax.tree.map(lambda a: jnp.asarray(a[chosen]), test)  # noqa: B023
+            parts.append(devices.in_batches(run, (params, q.params), rows, options.batch))
+            show(min(chosen.stop, n), "")
+    return jax.tree.map(lambda *parts: np.concatenate(parts), *parts)
+
+
+def bits_per_dim(experiment: Experiment, params: Any, data: Dataset) -> dict[str, Any] | None:
+    """The means of `measure` over the first held-out examples, and how they were come by, as JSON values; None for none."""
+    config, options = experiment.config, experiment.config.evaluate
+    n = held_out(config, data.test)
+    if not n:
+        return None
+    q, curve = _learned(experiment, params, data) if options.dequantizer == "variational" else (UNIFORM, None)
+    bits = measure(experiment, params, data.held_out(n, experiment.classes), q)
+    return mean_and_error(bits.flow) | {
+        "n": n,
+        "nfe": float(bits.nfe.mean()),
+        "tolerance": options.tolerance,
+        "probes": options.probes,
+        "draws": options.draws,
+        "dequantizer": options.dequantizer if config.data.levels else "none",
+        "dequantizer_fit": curve,
+        "bound": mean_and_error(bits.bound) | {"times": options.bound_times} if options.bound_times else None,
+    }
+
+
+def mean_and_error(values: Any) -> dict[str, float | int]:
+    """Of values [n], one an example: their mean, its standard error (nan for n = 1), and how many of them are not finite."""
+    n = len(values)
+    return {
+        "mean": float(values.mean()),
+        "std_error": float(values.std(ddof=1) / math.sqrt(n)) if n > 1 else math.nan,
+        "non_finite": int((~np.isfinite(values)).sum()),
+    }
+
+
+def _learned(experiment: Experiment, params: Any, data: Dataset) -> tuple[Dequantizer, dict[str, float | int]]:
+    """q(u | k) fitted to the frozen score on training examples, and its objective in bits/dim over the first and last tenth."""
+    config, scaler = experiment.config, experiment.scaler
+    steps = config.evaluate.dequantizer_steps
+    init_key, fit_key = jax.random.split(stream(config.seed, Purpose.DEQUANTIZER))
+
+    def bound(params: Any, key: Key[Array, ""], k: Levels, u: Event) -> Scalar:
+        return continuous_bound(experiment.sde, experiment.score(params), m=1, t_min=experiment.config.evaluate.t_min)(
+            key, scaler.place(k, u)
+        ).total
+
+    say(f"fitting q(u | k) in {steps} steps (compiles first)")
+    share = config.train.batch, jax.process_index(), jax.process_count()
+    batches = (data.train.batch(step, *share).levels for step in range(steps))
+    q, curve = fit(fit_key, variational(init_key, config.data.levels, experiment.shape), bound, params, batches, steps)
+    tenth = -(-steps // 10)
+    first, last = (float(scaler.bits_per_dim(-c.mean(), math.prod(experiment.shape))) for c in (curve[:tenth], curve[-tenth:]))
+    return q, {"steps": steps, "first": first, "last": last}

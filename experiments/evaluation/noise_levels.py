@@ -1,0 +1,75 @@
+"""evaluate, of a classifier: how many held-out examples it tells right at each noise level, as numbers and a picture."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments.build.experiment import Experiment
+from experiments.data.dataset import Batch, Dataset
+from experiments.evaluation.likelihood import held_out
+from experiments.randomness import Purpose, stream
+from experiments.runtime import devices
+from losses import dsm, sigma2
+
+
+def by_log_snr(experiment: Experiment, params: Any, data: Dataset) -> dict[str, Any]:
+    """The share of all held-out examples that are told right, and the mean of -log p(y | x_t), at even log-SNRs."""
+    config, sde, log_snr = experiment.config, experiment.sde, even_log_snr(experiment)
+
+    def one(params: Any, row: tuple[jax.Array, Batch]) -> tuple[jax.Array, jax.Array]:
+        key, example = row
+        data_key, noise_key = jax.random.split(key)
+        x_0, z = experiment.scaler.encode(data_key, example.levels), jax.random.normal(noise_key, experiment.shape)
+
+        def at(level: jax.Array) -> tuple[jax.Array, jax.Array]:
+            t = sde.time_at(level)
+            log_p = experiment.log_prob(params, sde.perturb(x_0, z, t), t)
+            return log_p.argmax() == example.y, -log_p[example.y]
+
+        return jax.lax.map(at, log_snr)
+
+    test = data.held_out(len(data.test), experiment.classes)
+    rows = jax.random.split(stream(config.seed, Purpose.NOISE_LEVELS), len(data.test)), test
+    right, loss = devices.in_batches(devices.mapped(one), params, rows, config.evaluate.batch)
+    most = np.bincount(test.y).max() / len(test.y)
+    return {
+        "log_snr": log_snr.tolist(),
+        "accuracy": right.mean(0).tolist(),
+        "cross_entropy": loss.mean(0).tolist(),
+        "largest_class": float(most),
+    }
+
+
+def even_log_snr(experiment: Experiment) -> jax.Array:
+    """`evaluate.noise_levels` log-SNRs, from that of t = 1 to that of t_min."""
+    sde = experiment.sde
+    noisiest, cleanest = (sde.log_snr(t) for t in (1.0, max(sde.t_min, 1e-5)))
+    return jnp.linspace(noisiest, cleanest, experiment.config.evaluate.noise_levels)
+
+
+def loss_by_log_snr(experiment: Experiment, params: Any, data: Dataset, key: jax.Array) -> dict[str, list[float]]:
+    """E|eps - eps_hat|^2 / D of held-out examples at even log-SNRs: dsm with weight sigma^2, whatever the network predicts.
+
+    Given their labels, where the network learns from labels.
+    """
+    config, sde, log_snr = experiment.config.evaluate, experiment.sde, even_log_snr(experiment)
+
+    def one(params: Any, row: tuple[jax.Array, Batch]) -> jax.Array:
+        key, example = row
+        data_key, noise_key = jax.random.split(key)
+        loss = dsm(sde, experiment.score(params, y=example.y), sigma2)
+        x_0 = experiment.scaler.encode(data_key, example.levels)
+        return jax.lax.map(lambda level: loss(noise_key, x_0, sde.time_at(level)), log_snr)
+
+    n = held_out(experiment.config, data.test) or min(config.batch, len(data.test))
+    rows = jax.random.split(key, n), data.held_out(n, experiment.classes)
+    loss = devices.in_batches(devices.mapped(one), params, rows, config.batch)
+    return {
+        "log_snr": log_snr.tolist(),
+        "loss": loss.mean(0).tolist(),
+        "std_error": (loss.std(0, ddof=1) / np.sqrt(n)).tolist(),
+    }

@@ -1,0 +1,67 @@
+"""metrics.jsonl: one row per interval of training, each written once."""
+
+from __future__ import annotations
+
+import json
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import jax
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from experiments.build.state import Tally
+from experiments.runtime import processes
+from experiments.runtime.files import write_text
+from experiments.runtime.progress import say
+
+
+class Log:
+    """Rows up to `step` stay as they are; what a lost run wrote after its last checkpoint goes, and is written again."""
+
+    def __init__(self, path: Path, step: int):
+        self._path, self._since = path, time.monotonic()
+        self._skipped = None
+        if processes.first():
+            write_text(path, "".join(json.dumps(row) + "\n" for row in rows(path) if row["step"] <= step))
+
+    def write(self, step: int, told: Tally, rate: Any, batch: int) -> str:
+        """Appends the row of a step, from the tally and the learning rate after it: what to say of it."""
+        tally, rate = jax.device_get((told, rate))
+        seconds = time.monotonic() - self._since
+        n, skipped = int(tally.n), int(tally.skipped)
+        row = {
+            "step": step,
+            "loss": float(tally.loss) / n if n else None,
+            "grad_norm": float(tally.grad_norm) / n if n else None,
+            "learning_rate": float(rate),
+            "skipped": skipped,
+            "seconds": seconds,
+            "images_per_second": n * batch / seconds,
+        }
+        if processes.first():
+            with self._path.open("a") as file:
+                file.write(json.dumps(row) + "\n")
+        if skipped > (self._skipped or 0):
+            say(f"warning: {skipped} steps so far had a loss or gradient that is not finite, and changed nothing")
+        self._since, self._skipped = time.monotonic(), skipped
+        return f"loss {row['loss']:.4g}" if n else "no finite loss"
+
+
+class Row(BaseModel):
+    """What is read of a row."""
+
+    model_config = ConfigDict(extra="allow", strict=True, allow_inf_nan=False)
+    step: int
+    loss: float | None
+    seconds: float
+
+
+def rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of a metrics file, without what a crash, a full disk or another hand made unreadable."""
+    found = []
+    for line in path.read_bytes().splitlines() if path.exists() else []:
+        with suppress(ValidationError):
+            found.append(Row.model_validate_json(line).model_dump())
+    return found

@@ -1,0 +1,81 @@
+"""A limit on waiting: what hangs (a network disk, say) ends the program with its stacks shown, instead of never."""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from experiments.runtime.errors import DataError
+
+TICK = 0.5
+
+_waits: dict[object, tuple[list[float], float, str]] = {}  # seconds waited so far, the limit, for what
+_starting = threading.Lock()
+_watcher = threading.Thread()
+
+
+@contextmanager
+def within(seconds: float, what: str) -> Iterator[None]:
+    """What is done inside has `seconds`, to half a second; else every thread's stack, a line that says `what`, and exit 3.
+
+    It costs a microsecond. A reader that holds the interpreter's lock as it hangs is not seen.
+    """
+    if not _watcher.is_alive():
+        _watch()
+    key = object()
+    _waits[key] = [0.0], seconds, what
+    try:
+        yield
+    finally:
+        del _waits[key]
+
+
+def _watch() -> None:
+    global _watcher
+    with _starting:
+        if not _watcher.is_alive():
+            _watcher = threading.Thread(target=_count, name="watchdog", daemon=True)
+            _watcher.start()
+
+
+def _count() -> None:
+    # Ticks of its own, not a clock: a process that was stopped (Ctrl-Z, Slurm) and goes on has not waited meanwhile.
+    while True:
+        time.sleep(TICK)
+        for waited, seconds, what in list(_waits.values()):
+            waited[0] += TICK
+            if waited[0] > seconds:
+                _end(seconds, what)
+
+
+def _end(seconds: float, what: str) -> None:
+    faulthandler.dump_traceback(file=2, all_threads=True)
+    fix = "see that its disk or network answers, then start again: the same command goes on from the last checkpoint"
+    os.write(2, f"{what}: nothing came for {seconds:g} s; {fix}\n".encode())
+    os._exit(DataError.exit_code)  # a thread that hangs would keep any other exit waiting
+
+
+def fits(nbytes: int, what: str) -> None:
+    """DataError if `nbytes` are more than is free."""
+    if nbytes > (free := available()):
+        raise DataError(f"{what} takes {nbytes / 2**30:.3g} GiB of memory, and {free / 2**30:.3g} GiB are free")
+
+
+def available() -> int:
+    """Bytes free on this machine, and in this process's container where Linux says so (cgroup v2)."""
+    limit, used = (Path(f"/sys/fs/cgroup/memory.{name}") for name in ("max", "current"))
+    try:
+        contained = int(limit.read_text()) - int(used.read_text())
+    except (OSError, ValueError):  # none, or "max"
+        contained = 2**63
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
+    except (OSError, StopIteration):
+        free = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return min(contained, free)

@@ -1,0 +1,123 @@
+"""edit: other versions of held-out examples by a trained run, as a picture and as JSON that says how they came about."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments.build.checks import draws_noise, known_guides, known_score
+from experiments.build.experiment import Experiment
+from experiments.config.parts import EDIT, made
+from experiments.config.problems import attempt
+from experiments.config.schema import Sampler
+from experiments.data.dataset import Dataset
+from experiments.edits.base import Edit, Frames, Row, Setting, Trained
+from experiments.randomness import Purpose, stream
+from experiments.runtime import devices
+from experiments.runtime.errors import ConfigError, NumericsError
+
+
+def chosen(experiment: Experiment, test: np.ndarray) -> Edit:
+    """The edit of the config on this run; ConfigError where it does not apply to it."""
+    config, problems = experiment.config.edit, []
+    edit = attempt(problems, "edit.by", lambda: _made(experiment))
+    if edit and (experiment.config.sample.label is None or edit.pairs):
+        attempt(problems, "sample.label", lambda: experiment.unconditional(None))
+    needed = config.rows * 2 if edit and edit.pairs else config.rows
+    if needed > len(test):
+        most = len(test) // 2 if edit and edit.pairs else len(test)
+        problems.append(f"edit.rows = {config.rows}: {len(test)} held-out examples make {most}")
+    if problems:
+        raise ConfigError(problems)
+    return edit
+
+
+def _made(experiment: Experiment) -> Edit:
+    config, by = experiment.config, experiment.config.edit.by
+    sampler = config.samplers[config.sample.sampler]
+    known = experiment._replace(model=known_score(experiment.sde), guides=known_guides(config))
+
+    def noisy(other: Sampler) -> bool:
+        return draws_noise(known.step(other, None, 0 if known.classes_of(other) else None), known.shape)
+
+    setting = Setting(
+        experiment.sde_of(sampler),
+        experiment.shape,
+        config.sample.sampler,
+        np.asarray(experiment.grid(sampler, sampler.n)),
+        tuple(label for label, other in config.samplers.items() if noisy(other)),
+        experiment.classes_of(sampler),
+        config.evaluate.tolerance,
+        _least(experiment, sampler),
+    )
+    return made(EDIT, by.name, EDIT.find(by.name)(setting, **by.options))
+
+
+def _least(experiment: Experiment, sampler: Sampler) -> float | None:
+    """`evaluate.t_min` on the sampler's SDE: on another than the network's the time of the same noise, or its own if that is
+    later."""
+    trained, sde, t_min = experiment.sde, experiment.sde_of(sampler), experiment.config.evaluate.t_min
+    if sampler.sde is None:
+        return t_min
+    least = float(sde.time_at(trained.log_snr(trained.t_min if t_min is None else t_min)))
+    return least if t_min else max(least, float(sde.t_min))
+
+
+class Edited(NamedTuple):
+    """Of every example: `x` of the frames, and what they took, in `seconds` with compiling."""
+
+    x: np.ndarray
+    nfe: np.ndarray
+    seconds: float
+
+
+def labels(experiment: Experiment, edit: Edit, data: Dataset) -> np.ndarray | None:
+    """Of each row, as `sample.label` says: the one that is asked for, or each example's own; none of pairs, which have two."""
+    config = experiment.config
+    classes, label, rows = experiment.classes_of(config.samplers[config.sample.sampler]), config.sample.label, config.edit.rows
+    if not classes or label is None or (label == "each" and edit.pairs):
+        return None
+    return data.held_out(rows, classes).y if label == "each" else np.full(rows, label, np.int32)
+
+
+def edited(experiment: Experiment, params: Any, edit: Edit, data: Dataset) -> Edited:
+    """The frames of the first held-out examples. NumericsError where one is not finite."""
+    config, scaler, test = experiment.config, experiment.scaler, data.test
+    sampler, rows = config.samplers[config.sample.sampler], config.edit.rows
+
+    def one(params: Any, row: tuple[jax.Array, jax.Array, jax.Array, jax.Array | None]) -> Frames:
+        key, *levels, y = row
+        reverse = lambda by=None: experiment.reverse(sampler, params, y, by)
+        of = lambda y: experiment.reverse(sampler, params, y).score
+        return edit.one(Trained(reverse().score, of, reverse), Row(key, *(scaler.place(k, 0.5) for k in levels)))
+
+    keys = jax.vmap(jax.random.fold_in, (None, 0))(stream(config.sample.seed, Purpose.EDIT), jnp.arange(rows))
+    others = test[rows : 2 * rows] if edit.pairs else test[:rows]
+    # As many examples at once as their frames are no more than evaluate.batch, in equal shares of the devices.
+    count, frames = jax.device_count(), len(edit.lines) * len(edit.columns)
+    at_once = count * min(-(-rows // count), max(1, config.evaluate.batch // (frames * count)))
+    began = time.monotonic()
+    told = keys, jnp.asarray(test[:rows]), jnp.asarray(others), labels(experiment, edit, data)
+    x, nfe, gave_up = devices.in_batches(devices.mapped(one), params, told, at_once)
+    finite = np.isfinite(x).reshape(*x.shape[:3], -1).all(-1)
+    if not finite.all():
+        line, column = np.argwhere(~finite.all(0))[0]
+        where = f"first {edit.columns[column]!r}" + (f" of {edit.lines[line]}" if edit.lines[line] else "")
+        spent = f"; in {gave_up.sum()} examples a solver ran out of its max_steps" if gave_up.any() else ""
+        label = config.sample.sampler
+        remedy = (
+            f"another --config.sample.sampler, more steps (--config.samplers.{label}.n)"
+            if edit.sampled
+            else "another --config.evaluate.tolerance or t_min"
+        )
+        raise NumericsError(
+            [
+                f"{(~finite).sum()} of {finite.size} frames are not finite, {where}{spent}",
+                f"no picture is written; try {remedy}, or an earlier checkpoint (python -m experiments ckpt rollback)",
+            ]
+        )
+    return Edited(x, nfe, time.monotonic() - began)

@@ -1,0 +1,66 @@
+"""The convolutions of images [B, H, W, C] by kernels [k, l, C, O], each by the one of stride 1 that machines are fast at."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+import numpy as np
+from einops import rearrange
+from jax import lax
+from jaxtyping import Array, Float
+
+from models.cpu.correlation import Padding, correlate
+
+Kernel = Float[Array, "k l I O"]
+Map = Float[Array, "B H W C"]
+
+
+def same(side: int, taps: int, stride: int = 1) -> tuple[int, int]:
+    """The zeros before and after a side that keep ceil(side / stride) pixels; where they are odd, one more after it."""
+    spare = max((-(-side // stride) - 1) * stride + taps - side, 0)
+    return spare // 2, spare - spare // 2
+
+
+def convolved(x: Map, W: Kernel, padding: Padding) -> Map:
+    """y[h, w] = sum_{k l} x[h + k, w + l] W[k, l], with zeros before and after each side of x."""
+    sides = zip(x.shape[1:3], W.shape[:2], padding, strict=True)
+    whole = all(side + before + after - k <= before <= k - side for side, k, (before, after) in sides)
+    return (dense if whole else correlate)(x, W, padding)
+
+
+def dense(x: Map, W: Kernel, padding: Padding) -> Map:
+    """`convolved` where each pixel of y sees all of x: each is one product, and XLA:CPU ten times faster at it.
+
+    y[h, w] = sum_{h' w'} x[h', w'] W[h' - h + top, w' - w + left]: for each (h, w) the kernel's taps of all x are a slice.
+    """
+    (height, width), (k, l) = x.shape[1:3], W.shape[:2]
+    (top, bottom), (left, right) = padding
+    out = height + top + bottom - k + 1, width + left + right - l + 1
+    flat = x.reshape(len(x), -1)
+    seen = [W[top - i :, left - j :][:height, :width].reshape(flat.shape[1], -1) for i, j in np.ndindex(out)]
+    return jnp.stack([flat @ taps for taps in seen], axis=1).reshape(len(x), *out, -1)
+
+
+def strided(x: Map, W: Kernel, stride: int, padding: Padding) -> Map:
+    """y[h, w] = sum_{k l} x[s h + k, s w + l] W[k, l]: cells of s by s pixels are the channels of a map of stride 1.
+
+    A gradient of strided taps has holes, for which XLA:CPU has no fast convolution.
+    """
+    s, edges, cells = stride, [(0, 0, 0)], []
+    for side, n, (before, after) in zip(x.shape[1:3], W.shape[:2], padding, strict=True):
+        out, k = (side + before + after - n) // s + 1, -(-n // s)
+        edges.append((before, s * (out + k - 1) - side - before, 0))
+        cells.append((0, s * k - n, 0))
+    x = lax.pad(x, jnp.zeros((), x.dtype), [*edges, (0, 0, 0)])
+    W = lax.pad(W, jnp.zeros((), W.dtype), [*cells, (0, 0, 0), (0, 0, 0)])
+    x = rearrange(x, "b (h i) (w j) c -> b h w (i j c)", i=s, j=s)
+    W = rearrange(W, "(k i) (l j) c o -> k l (i j c) o", i=s, j=s)
+    return convolved(x, W, ((0, 0), (0, 0)))
+
+
+def dilated(x: Map, W: Kernel, dilation: int) -> Map:
+    """y[h, w] = sum_{k l} x[h + d k, w + d l] W[k, l] of the same size: taps d apart are neighbours among every d-th pixel."""
+    d, (_, height, width, _) = dilation, x.shape
+    apart = jnp.pad(x, [(0, 0), (0, -height % d), (0, -width % d), (0, 0)])
+    apart = rearrange(apart, "b (h i) (w j) c -> (b i j) h w c", i=d, j=d)
+    y = convolved(apart, W, (same(apart.shape[1], len(W)), same(apart.shape[2], W.shape[1])))
+    return rearrange(y, "(b i j) h w c -> b (h i) (w j) c", i=d, j=d)[:, :height, :width]

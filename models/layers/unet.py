@@ -1,0 +1,109 @@
+"""What DDPM's U-Net and its descendants are made of; each of them says how it scales, starts and resamples."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float, Key
+
+from models.layers.affine import Conv, Images, Init, fan_avg, linear
+from models.layers.attention import attend
+from models.layers.block import Block, rematerialised
+from models.layers.dropout import Dropout
+from models.layers.fir import WAYS, Kernel
+from models.layers.norm import GroupNorm
+
+
+class ResidualBlock(Block):
+    """g (S R x + conv(dropout(silu(norm(conv(R silu(norm(x))) + W c))))).
+
+    R: `way`, to the "same" resolution, or "up" or "down" by the filter `kernel`; S: a map of the channels where they change,
+    and where R does something if `project`; g: `rescale`. With `scale_shift`, (1 + a) norm(..) + b with (a, b) = W c is in the
+    place of norm(.. + W c). `init`, `skip`, `last`: how convolutions and W start, and S, and the last convolution.
+    """
+
+    def __init__(
+        self,
+        channels_in: int,
+        channels: int,
+        way: Literal["same", "up", "down"] = "same",
+        *,
+        embedding: int,
+        dropout: float,
+        kernel: Kernel = None,
+        project: bool = True,
+        rescale: float = 1.0,
+        scale_shift: bool = False,
+        init: Init | None = None,
+        skip: Init | None = None,
+        last: Init | None = None,
+        eps: float = 1e-6,
+        rngs: nnx.Rngs,
+    ):
+        self.way, self.kernel, self.rescale, self.scale_shift = way, kernel, rescale, scale_shift
+        self.norm1, self.conv1 = GroupNorm(channels_in, eps=eps), Conv(channels_in, channels, init=init, rngs=rngs)
+        self.noise = linear(embedding, (1 + scale_shift) * channels, init=init, rngs=rngs)
+        self.norm2 = GroupNorm(channels, eps=eps)
+        self.dropout = Dropout(dropout)
+        self.conv2 = Conv(channels, channels, init=last or fan_avg(0), rngs=rngs)
+        mapped = channels != channels_in or (project and way != "same")
+        self.skip = linear(channels_in, channels, init=skip or init, rngs=rngs) if mapped else None
+
+    @rematerialised
+    def __call__(self, x: Images, c: Float[Array, "B E"], key: Key[Array, ""] | None) -> Images:
+        resample = WAYS[self.way]
+        h = self.conv1(resample(nnx.silu(self.norm1(x)), self.kernel))
+        noise = self.noise(c)[:, None, None, :]
+        if self.scale_shift:
+            scale, shift = jnp.split(noise, 2, axis=-1)
+            h = (1 + scale) * self.norm2(h) + shift
+        else:
+            h = self.norm2(h + noise)
+        h = self.conv2(self.dropout(nnx.silu(h), key))
+        x = resample(x, self.kernel)
+        return self.rescale * ((x if self.skip is None else self.skip(x)) + h)
+
+
+class SelfAttention(Block):
+    """g (x + W softmax(q k^T / sqrt(d)) v) over the pixels, in heads of d channels, all in one unless `head_channels` says d.
+
+    `rescale` is g; `qkv` and `last` are how q, k, v, and W, start.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        head_channels: int | None = None,
+        *,
+        rescale: float = 1.0,
+        qkv: Init | None = None,
+        last: Init | None = None,
+        eps: float = 1e-6,
+        rngs: nnx.Rngs,
+    ):
+        self.head_channels, self.rescale = head_channels or channels, rescale
+        self.norm = GroupNorm(channels, eps=eps)
+        self.q, self.k, self.v = (linear(channels, channels, init=qkv, rngs=rngs) for _ in range(3))
+        self.out = linear(channels, channels, init=last or fan_avg(0), rngs=rngs)
+
+    @rematerialised
+    def __call__(self, x: Images) -> Images:
+        batch, *_, channels = x.shape
+        h = self.norm(x)
+        q, k, v = (
+            f(h).reshape(batch, -1, channels // self.head_channels, self.head_channels) for f in (self.q, self.k, self.v)
+        )
+        return self.rescale * (x + self.out(attend(q, k, v).reshape(x.shape)))
+
+
+class Level(nnx.Module):
+    """A residual block, with self-attention or without."""
+
+    def __init__(self, block: ResidualBlock, attention: SelfAttention | None):
+        self.block, self.attention = block, attention
+
+    def __call__(self, x: Images, c: Float[Array, "B E"], key: Key[Array, ""] | None) -> Images:
+        x = self.block(x, c, key)
+        return x if self.attention is None else self.attention(x)

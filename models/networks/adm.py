@@ -1,0 +1,170 @@
+"""The U-Net of improved DDPM (Nichol & Dhariwal 2021) and of ADM (Dhariwal & Nichol 2021), at any size."""
+
+from __future__ import annotations
+
+from functools import partial
+from itertools import count
+from typing import Annotated, Literal
+
+import jax
+import jax.numpy as jnp
+from annotated_types import Ge, Le
+from flax import nnx
+from jaxtyping import Array, Float, Int, Key
+
+from models.layers.affine import Conv, Images, fan_avg, linear, torch_default
+from models.layers.fir import WAYS
+from models.layers.noise import EMBEDDINGS
+from models.layers.norm import GroupNorm
+from models.layers.pyramid import pyramid
+from models.layers.unet import Level, ResidualBlock, SelfAttention
+from models.ranges import Classes, Depth, Dropout, Multipliers, Width
+
+EPS = 1e-5
+DEFAULT, ZERO = torch_default(), fan_avg(0)
+
+
+class Resize(nnx.Module):
+    """To half or twice the resolution: in a residual block, with a convolution, or by mean and repetition alone."""
+
+    def __init__(self, way: Literal["up", "down"], block: ResidualBlock | None, conv: Conv | None):
+        self.way, self.block, self.conv = way, block, conv
+
+    def __call__(self, x: Images, c: Float[Array, "B E"], key: Key[Array, ""] | None) -> Images:
+        if self.block is not None:
+            return self.block(x, c, key)
+        if self.conv is not None and self.way == "down":  # its stride does it
+            return self.conv(x)
+        x = WAYS[self.way](x)
+        return x if self.conv is None else self.conv(x)
+
+
+class ADM(nnx.Module):
+    """Down and up a pyramid of resolutions, with skips between equals; attention of many heads at several of them.
+
+    `width`: channels at full resolution; `multipliers`: of the width, one per resolution, each half the one before.
+    `blocks`: residual blocks per resolution (one more going up); `attention`: the resolutions (heights) with self-attention
+    after each block, which the middle always has, in `heads` heads, or in heads of `head_channels` where that is not zero.
+    `scale_shift`: the noise level scales and shifts the second norm of each block, and is not added before it.
+    `resample`: the resolution changes by a convolution ("conv"), in a residual block of its own ("block"), or by mean and
+    repetition ("plain").
+    `embedding`: of the noise level, "timestep" (as published, on a c_noise of t = 0..999) or another of `models.layers.noise`.
+    `classes`: of the labels y; 0: none. The vector of a label is added to that of the noise level, and nothing for no label:
+    None, or the label `classes`. `outputs`: images emitted, side by side along the channels.
+
+    The defaults are improved DDPM's for CIFAR-10. ADM's for ImageNet at 64 x 64: width 192, multipliers (1, 2, 3, 4), attention
+    (32, 16, 8), head_channels 64, resample "block", dropout 0.1, classes 1000.
+    Raises ValueError where the shape cannot be halved, an attention resolution never occurs, or heads do not divide channels.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        width: Width = 128,
+        multipliers: Multipliers = (1, 2, 2, 2),
+        blocks: Depth = 3,
+        attention: tuple[Width, ...] = (16, 8),
+        heads: Width = 4,
+        head_channels: Annotated[int, Ge(0), Le(16384)] = 0,
+        scale_shift: bool = True,
+        resample: Literal["conv", "block", "plain"] = "conv",
+        dropout: Dropout = 0.3,
+        embedding: Literal["timestep", "sinusoidal", "positional", "fourier"] = "timestep",
+        classes: Classes = 0,
+        outputs: int = 1,
+        *,
+        rngs: nnx.Rngs,
+    ):
+        stages = pyramid(shape, width, multipliers, blocks, attention)
+        c = 4 * width
+
+        block = partial(
+            ResidualBlock,
+            embedding=c,
+            dropout=dropout,
+            project=False,
+            scale_shift=scale_shift,
+            init=DEFAULT,
+            eps=EPS,
+            rngs=rngs,
+        )
+
+        def attend_to(channels: int) -> SelfAttention:
+            n, d = (channels // head_channels, head_channels) if head_channels else (heads, channels // heads)
+            if n * d != channels:
+                raise ValueError(f"{n} heads of {d} channels are not {channels}; change heads or head_channels")
+            return SelfAttention(channels, d, qkv=DEFAULT, eps=EPS, rngs=rngs)
+
+        def level(channels_in: int, channels: int, attend: bool) -> Level:
+            return Level(block(channels_in, channels), attend_to(channels) if attend else None)
+
+        def resized(n: int, way: Literal["up", "down"]) -> Resize:
+            # Torch's stride of 2 pads an even side before as well as after.
+            down = {"stride": 2, "padding": (1, 1)} if way == "down" else {}
+            conv = Conv(n, n, init=DEFAULT, rngs=rngs, **down) if resample == "conv" else None
+            return Resize(way, block(n, n, way) if resample == "block" else None, conv)
+
+        self.stages, self.classes = tuple(stages), classes
+        self.embed = EMBEDDINGS[embedding](width, rngs=rngs)
+        self.dense1, self.dense2 = linear(width, c, init=DEFAULT, rngs=rngs), linear(c, c, init=DEFAULT, rngs=rngs)
+        self.labels = nnx.Param(jax.random.normal(rngs.params(), (classes, c))) if classes else None
+        now = stages[0].channels
+        self.first = Conv(shape[-1], now, init=DEFAULT, rngs=rngs)
+
+        skips, down, shrink = [now], [], []
+        for stage in stages:
+            n = stage.channels
+            down.append(nnx.List([level(now if j == 0 else n, n, stage.attention) for j in range(blocks)]))
+            now = n
+            skips += [n] * blocks
+            if stage is not stages[-1]:
+                shrink.append(resized(n, "down"))
+                skips.append(n)
+        self.down, self.shrink = nnx.List(down), nnx.List(shrink)
+
+        self.middle1, self.middle2 = level(now, now, attend=True), block(now, now)
+
+        up, grow = [], []
+        for stage in reversed(stages):
+            levels = []
+            for _ in range(blocks + 1):
+                levels.append(level(now + skips.pop(), stage.channels, stage.attention))
+                now = stage.channels
+            up.append(nnx.List(levels))
+            if stage is not stages[0]:
+                grow.append(resized(now, "up"))
+        self.up, self.grow = nnx.List(up), nnx.List(grow)
+
+        self.norm = GroupNorm(now, eps=EPS)
+        self.last = Conv(now, outputs * shape[-1], init=ZERO, rngs=rngs)
+
+    def __call__(
+        self,
+        x: Images,
+        c_noise: Float[Array, " B"],
+        y: Int[Array, " B"] | None = None,
+        key: Key[Array, ""] | None = None,
+    ) -> Images:
+        blocks = count()
+        draw = lambda: None if key is None else jax.random.fold_in(key, next(blocks))
+
+        c = self.dense2(nnx.silu(self.dense1(self.embed(c_noise).astype(x.dtype))))
+        if self.labels is not None and y is not None:
+            c = c + jnp.take(self.labels[...], y, axis=0, mode="fill", fill_value=0).astype(x.dtype)
+        c = nnx.silu(c)
+        h = self.first(x)
+        skips = [h]
+        for i, levels in enumerate(self.down):
+            for level in levels:
+                h = level(h, c, draw())
+                skips.append(h)
+            if i < len(self.shrink):
+                h = self.shrink[i](h, c, draw())
+                skips.append(h)
+        h = self.middle2(self.middle1(h, c, draw()), c, draw())
+        for i, levels in enumerate(self.up):
+            for level in levels:
+                h = level(jnp.concatenate([h, skips.pop()], axis=-1), c, draw())
+            if i < len(self.grow):
+                h = self.grow[i](h, c, draw())
+        return self.last(nnx.silu(self.norm(h)))

@@ -1,0 +1,75 @@
+"""p(y | x_t): a network that tells the class of a noisy image, for guidance."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Annotated, Literal
+
+import jax
+from annotated_types import Ge, Le
+from flax import nnx
+from jaxtyping import Array, Float, Int, Key
+
+from models.layers.affine import Conv, Images, fan_avg, linear
+from models.layers.noise import EMBEDDINGS
+from models.layers.norm import GroupNorm
+from models.layers.pyramid import pyramid
+from models.layers.unet import Level, ResidualBlock, SelfAttention
+from models.ranges import Depth, Dropout, Multipliers, Width
+
+
+class Classifier(nnx.Module):
+    """The way down of `DDPM`'s U-Net, and a logit for each of `classes` of all that is left at its end.
+
+    `width`, `multipliers`, `blocks`, `attention`, `dropout`, `embedding`: as of `DDPM`. Dhariwal & Nichol (2021), sec. 4, who
+    pool by attention. The last map starts at zero, so that no class is likelier than another.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        classes: Annotated[int, Ge(2), Le(1_000_000)],
+        width: Width = 64,
+        multipliers: Multipliers = (1, 2, 2),
+        blocks: Depth = 1,
+        attention: tuple[Width, ...] = (),
+        dropout: Dropout = 0.0,
+        embedding: Literal["sinusoidal", "positional", "fourier"] = "sinusoidal",
+        *,
+        rngs: nnx.Rngs,
+    ):
+        self.stages = tuple(pyramid(shape, width, multipliers, blocks, attention))
+        c = 4 * width
+        self.embed = EMBEDDINGS[embedding](width, rngs=rngs)
+        self.dense1, self.dense2 = linear(width, c, rngs=rngs), linear(c, c, rngs=rngs)
+        self.first = Conv(shape[-1], width, rngs=rngs)
+        residual = partial(ResidualBlock, embedding=c, dropout=dropout, rngs=rngs)
+        down, now = [], width
+        for stage in self.stages:
+            n, way = stage.channels, "same" if stage is self.stages[0] else "down"
+            levels = []
+            for j in range(blocks):
+                block = residual(now, n, way if j == 0 else "same")
+                levels.append(Level(block, SelfAttention(n, rngs=rngs) if stage.attention else None))
+                now = n
+            down.append(nnx.List(levels))
+        self.down = nnx.List(down)
+        self.norm = GroupNorm(now)
+        left = self.stages[-1]
+        self.last = linear(left.height * left.width * now, classes, init=fan_avg(0), rngs=rngs)
+
+    def __call__(
+        self,
+        x: Images,
+        c_noise: Float[Array, " B"],
+        y: Int[Array, " B"] | None = None,
+        key: Key[Array, ""] | None = None,
+    ) -> Float[Array, "B classes"]:
+        keys = None if key is None else iter(jax.random.split(key, sum(len(levels) for levels in self.down)))
+        draw = lambda: None if keys is None else next(keys)
+        c = nnx.silu(self.dense2(nnx.silu(self.dense1(self.embed(c_noise).astype(x.dtype)))))
+        h = self.first(x)
+        for levels in self.down:
+            for level in levels:
+                h = level(h, c, draw())
+        return self.last(nnx.silu(self.norm(h)).reshape(len(h), -1))

@@ -1,0 +1,107 @@
+"""DiT, the diffusion transformer (Peebles & Xie 2023), on pixels or latents."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import jax.numpy as jnp
+from annotated_types import Ge, Gt, Le
+from flax import nnx
+from jaxtyping import Array, Float, Int, Key
+
+from models.layers.affine import Conv, Images, Init, fan_avg, linear
+from models.layers.block import Block, rematerialised
+from models.layers.noise import Labels, Timestep, waves
+from models.layers.norm import LayerNorm
+from models.layers.transformer import Attention, FeedForward, Tokens, patches, unpatchify
+from models.ranges import Classes, Depth, Width
+
+# The pixels of a patch are the inputs of one matrix; as a convolution's, its outputs would count once for each pixel.
+_GLOROT = Init(nnx.initializers.variance_scaling(1.0, "fan_avg", "uniform", in_axis=(0, 1, 2)))
+
+
+class DiTBlock(Block):
+    """h = x + g_1 attention((1 + a_1) norm(x) + b_1), then h + g_2 feed((1 + a_2) norm(h) + b_2): adaLN-Zero.
+
+    [b_1, a_1, g_1, b_2, a_2, g_2] = W c, with W starting at zero, and so the block as the identity. Peebles & Xie (2023),
+    sec. 3.2.
+    """
+
+    def __init__(self, width: int, heads: int, mlp_ratio: float, *, rngs: nnx.Rngs):
+        self.norm = LayerNorm(width, affine=False)
+        # Glorot's uniform of the published q, k and v, one matrix [width, 3 width], has half the variance that each has alone.
+        self.attention = Attention(width, heads, bias=True, start=fan_avg(0.5), last=fan_avg(), rngs=rngs)
+        self.feed = FeedForward(width, int(mlp_ratio * width), tanh=True, init=fan_avg(), rngs=rngs)
+        self.modulation = linear(width, 6 * width, init=fan_avg(0), rngs=rngs)
+
+    @rematerialised
+    def __call__(self, x: Tokens, c: Float[Array, "B D"]) -> Tokens:
+        b_1, a_1, g_1, b_2, a_2, g_2 = jnp.split(self.modulation(c)[:, None], 6, axis=-1)
+        h = x + g_1 * self.attention((1 + a_1) * self.norm(x) + b_1)
+        return h + g_2 * self.feed((1 + a_2) * self.norm(h) + b_2)
+
+
+class DiT(nnx.Module):
+    """Blocks of attention over patches, which noise level and label scale and shift.
+
+    `patch`: its side in pixels; `width`: of a token, in `heads` slices; `depth`: in blocks; `mlp_ratio`: of the feed-forward
+    layers' hidden width to `width`. The defaults are DiT-S/2; published as well are B (768, 12, 12), L (1024, 24, 16) and XL
+    (1152, 28, 16), in (width, depth, heads). Where a patch stands is told by fixed waves, and c_noise counts t = 0..999.
+    `classes`: of the labels y; 0: none. `outputs`: images emitted, side by side along the channels (2: eps, and a variance, the
+    published `learn_sigma`). The last layer starts at zero.
+    Raises ValueError where the image is not whole patches, or the width not whole heads or waves.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        patch: Annotated[int, Ge(1), Le(1024)] = 2,
+        width: Width = 384,
+        depth: Depth = 12,
+        heads: Width = 6,
+        mlp_ratio: Annotated[float, Gt(0), Le(64)] = 4.0,
+        classes: Classes = 0,
+        outputs: int = 1,
+        *,
+        rngs: nnx.Rngs,
+    ):
+        self.stages, self.patch = (patches(shape, patch, width, depth, heads),), patch
+        if width % 4:
+            raise ValueError(f"the width must be divisible by 4, for sine and cosine of a row and a column, not {width}")
+        noise = Init(nnx.initializers.normal(0.02))
+        self.embed = Timestep(256, rngs=rngs)
+        self.dense1, self.dense2 = linear(256, width, init=noise, rngs=rngs), linear(width, width, init=noise, rngs=rngs)
+        self.labels = Labels(classes, width, rngs=rngs) if classes else None
+        self.first = Conv(shape[-1], width, size=patch, stride=patch, init=_GLOROT, rngs=rngs)
+        self.blocks = nnx.List([DiTBlock(width, heads, mlp_ratio, rngs=rngs) for _ in range(depth)])
+        self.norm = LayerNorm(width, affine=False)
+        self.modulation = linear(width, 2 * width, init=fan_avg(0), rngs=rngs)
+        self.last = linear(width, patch**2 * outputs * shape[-1], init=fan_avg(0), rngs=rngs)
+
+    def __call__(
+        self,
+        x: Images,
+        c_noise: Float[Array, " B"],
+        y: Int[Array, " B"] | None = None,
+        key: Key[Array, ""] | None = None,
+    ) -> Images:
+        (grid,) = self.stages
+        c = self.dense2(nnx.silu(self.dense1(self.embed(c_noise).astype(x.dtype))))
+        if self.labels is not None:
+            c = c + self.labels(y).astype(x.dtype)
+        c = nnx.silu(c)
+        h = self.first(x).reshape(len(x), -1, grid.channels)
+        h = h + positions(grid.height, grid.width, grid.channels).astype(x.dtype)
+        for block in self.blocks:
+            h = block(h, c)
+        b, a = jnp.split(self.modulation(c)[:, None], 2, axis=-1)
+        return unpatchify(self.last((1 + a) * self.norm(h) + b), grid, self.patch)
+
+
+def positions(height: int, width: int, channels: int) -> Float[Array, "height*width channels"]:
+    """[sin(w_k j), cos(w_k j), sin(w_k i), cos(w_k i)] of the patch in row i and column j, w_k = 10000^(-k/(channels/4))."""
+    frequencies = jnp.logspace(0, -4, channels // 4, endpoint=False)
+    columns, rows = waves(jnp.arange(width), frequencies), waves(jnp.arange(height), frequencies)
+    grid = (height, width, channels // 2)
+    both = [jnp.broadcast_to(columns[None], grid), jnp.broadcast_to(rows[:, None], grid)]
+    return jnp.concatenate(both, axis=-1).reshape(-1, channels)

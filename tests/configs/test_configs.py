@@ -1,0 +1,155 @@
+"""Every shipped config: what it says of itself, and the same experiment shrunk, built and trained for two steps."""
+
+import re
+import runpy
+from functools import cache, partial
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from runs import frozen_shapes
+
+from experiments.build.build import build
+from experiments.build.optimizer import make_optimizer
+from experiments.build.state import init_state
+from experiments.commands.opening import built_arms
+from experiments.config.arms import arm_problems, resolve_arms
+from experiments.config.messages import schema_problems
+from experiments.config.parts import NET, parameters
+from experiments.config.problems import part_problems
+from experiments.config.reading import read_config
+from experiments.config.schema import Config
+from experiments.config.tiny import tiny
+from experiments.data.dataset import Batch
+from experiments.main import main
+from experiments.randomness import Purpose, stream
+from experiments.runs.metrics import rows
+from experiments.training.step import make_call
+
+ROOT = Path(__file__).parents[2]
+FILES = sorted(
+    path.relative_to(ROOT) for path in (ROOT / "configs").rglob("*.py") if path.name not in ("__init__.py", "base.py")
+)
+RECIPES = [path for path in FILES if path.parent.name == "cifar10"]
+QUICK = ("ddpm_improved", "ncsnpp_continuous_ve", "ncsnv2")
+"""Of the recipes some that differ most; the others are traced among the slow tests."""
+named = pytest.mark.parametrize("path", FILES, ids=str)
+recipe = pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+
+
+@pytest.fixture(autouse=True)
+def in_root(monkeypatch):
+    monkeypatch.chdir(ROOT)
+
+
+@cache
+def trees(path: Path) -> list[dict]:
+    """The shrunk config, or its arms."""
+    tree = read_config(f"{path}:tiny", [], {"tiny": tiny})
+    return list(resolve_arms(tree).values()) or [tree]
+
+
+@named
+def test_a_config_names_its_command(path):
+    text = (ROOT / path).read_text()
+    assert f"--config={path}" in text.split('"""')[1]
+
+
+SHAPES = {"digits": (8, 8, 1), "toy2d": (2,), "mnist": (28, 28, 1)}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(p, marks=[pytest.mark.slow] if p.parent.name == "mnist" or p.stem == "objectives" else [])
+        for p in FILES
+        if p.parent.name in SHAPES
+    ],
+    ids=str,
+)
+def test_a_config_is_accepted_as_it_is_shipped(path):
+    """With every arm, by all that is checked before a compile. For the recipes, which are wide, their shrunk ones stand."""
+    tree = read_config(str(path), [])
+    arms = resolve_arms(tree)
+    assert not schema_problems(tree) + part_problems(tree) + arm_problems(tree)
+    assert built_arms(arms or {"": tree}, "compare" if arms else "train", SHAPES[path.parent.name])
+
+
+@recipe
+def test_a_recipe_says_what_it_costs_and_what_to_expect(path):
+    text = path.read_text().split('"""')[1]
+    assert re.search(r"^Cost: .*(.|\n)*TFLOP a step", text, re.MULTILINE)
+    assert re.search(r"^Published: .{20}", text, re.MULTILINE)
+
+
+@recipe
+def test_a_network_of_data_in_0_1_centres_it(path):
+    """score_sde's networks see 2x - 1 of such data, and of centred data what it is."""
+    tree = read_config(str(path), [])
+    taken = parameters(NET.find(tree["net"]["name"]))
+    centres = tree["net"].get("centre_input", taken["centre_input"].default if "centre_input" in taken else False)
+    assert centres == (tree["data"].get("range") == "unit")
+
+
+@recipe
+def test_a_recipe_differs_from_every_other(path):
+    """No two files describe one experiment."""
+    whole = [runpy.run_path(str(other))["get_config"]().to_dict() for other in RECIPES]
+    for tree in whole:
+        tree.pop("title")
+    assert whole.count(whole[RECIPES.index(path)]) == 1
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(p, marks=[] if p.stem in QUICK or (p not in RECIPES and p.stem != "recipes") else [pytest.mark.slow])
+        for p in FILES
+        if p.stem not in ("objectives", "ddpm_vs_ncsn")
+    ],
+    ids=str,
+)
+def test_a_shrunk_config_trains_by_trace(path):
+    """Judged, built, and two steps of training traced: a state of the same shapes.
+
+    Of configs whose arms differ in losses alone tests/test_objective_configs.py trains each.
+    """
+    for tree in trees(path):
+        assert not schema_problems(tree) + part_problems(tree)
+        config = Config.model_validate(tree)
+        shape = (2,) if not config.data.levels else (8, 8, 1)
+        experiment = build(config, shape)
+        optimizer = make_optimizer(config.train)
+        advance = make_call(experiment, optimizer, stream(0, Purpose.STEP))
+        state = jax.eval_shape(partial(init_state, experiment, optimizer), jax.random.key(0))
+        levels = jnp.zeros((2, config.train.batch, *shape), jnp.uint8 if config.data.levels else jnp.float32)
+        y = jnp.zeros((2, config.train.batch), jnp.int32) if experiment.classes else None
+        batches = Batch(levels, y)
+        after = jax.eval_shape(advance, state, batches, *frozen_shapes(experiment))
+        assert jax.tree.map(lambda a: (a.shape, a.dtype), after) == jax.tree.map(lambda a: (a.shape, a.dtype), state)
+
+
+@pytest.mark.slow
+@recipe
+def test_a_shrunk_recipe_trains(path, tmp_path):
+    """Two steps by the command line, a picture of samples, and a loss that is a number."""
+    short = ("--config.train.steps=2", "--config.train.log_every=1", "--config.train.sample_every=2", "--config.train.batch=8")
+    assert main(["train", f"--config={path}:tiny", f"--workdir={tmp_path}", *short]) == 0
+    assert (tmp_path / "samples" / "step_0000002.png").exists()
+    assert all(np.isfinite(row["loss"]) for row in rows(tmp_path / "metrics.jsonl"))
+
+
+@pytest.mark.slow
+@recipe
+def test_a_recipe_is_built_at_its_own_size(path):
+    """On 32 x 32 x 3, with its own grids and samplers: nothing is refused."""
+    tree = read_config(str(path), [])
+    assert not schema_problems(tree) + part_problems(tree)
+    build(Config.model_validate(tree), (32, 32, 3))
+
+
+def test_there_is_no_other_variant(capsys, tmp_path):
+    assert main(["train", "--config=configs/cifar10/ddpm.py:tinny", f"--workdir={tmp_path}"]) == 2
+    assert "no such variant (did you mean tiny?)" in capsys.readouterr().err

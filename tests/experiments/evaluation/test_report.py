@@ -1,0 +1,43 @@
+"""What the report says, and what its pictures show."""
+
+import json
+
+import numpy as np
+import pytest
+
+from experiments.data.pictures import picture
+from experiments.evaluation.report import _mean_error, _number, _spread
+from experiments.runtime.files import write_json
+
+
+def test_each_image_is_in_its_place():
+    """Image i of a sheet of four columns lies at row i // 4, column i % 4, pixel for pixel."""
+    images = np.random.default_rng(0).integers(0, 256, (6, 3, 5, 1), np.uint8)
+    sheet = np.asarray(picture(images, columns=4, scale=2))[::2, ::2]
+    for i, image in enumerate(images):
+        top, left = i // 4 * 4, i % 4 * 6
+        np.testing.assert_array_equal(sheet[top : top + 3, left : left + 5], image[..., 0])
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(1234.5, "1,234"), (12.345, "12.3"), (0.98765, "0.988"), (0.0, "0"), (float("nan"), "—"), (None, "—")]
+)
+def test_numbers_have_three_digits(value, text):
+    assert _number(value) == text
+
+
+def test_a_spread_has_the_precision_of_its_mean():
+    assert _spread({"mean": 2.345, "std": 0.4567, "values": [1, 2]}) == "2.35 ± 0.46"
+    assert _spread({"mean": float("nan"), "std": float("nan"), "values": []}) == "— (not finite)"
+
+
+def test_a_mean_comes_with_its_standard_error_or_with_what_failed():
+    nan = float("nan")
+    assert _mean_error({"mean": 2.34567, "std_error": 0.0123, "non_finite": 0}) == "2.346 ± 0.012"
+    assert _mean_error({"mean": 2.34567, "std_error": nan, "non_finite": 0}) == "2.346"
+    assert _mean_error({"mean": nan, "std_error": nan, "non_finite": 3}) == "— (3 not finite)"
+
+
+def test_json_has_null_for_nan(tmp_path):
+    write_json(tmp_path / "it.json", {"a": [1.0, float("nan")], "b": float("inf")})
+    assert json.loads((tmp_path / "it.json").read_text()) == {"a": [1.0, None], "b": None}

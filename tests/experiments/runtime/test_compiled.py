@@ -1,0 +1,53 @@
+"""What is compiled is kept, unless it is not to be; and an entry that a kill has cut off is gone at the next start."""
+
+import os
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+
+import pytest
+from runs import MOONS, ROOT, TINY
+
+from experiments.runtime.compile_cache import remove_damaged
+
+
+def test_a_damaged_entry_is_removed_and_the_others_stay(tmp_path):
+    """Those of before the last start are not read again."""
+    whole, cut, other = (tmp_path / name for name in ("jit_a-cache", "jit_b-cache", "notes"))
+    content = zlib.compress(os.urandom(1000))
+    for path in (whole, cut, other):
+        path.write_bytes(content if path is whole else content[:-5])
+    remove_damaged(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"jit_a-cache", "notes", "checked"}
+    old = tmp_path / "checked"
+    whole.write_bytes(content[:-5])
+    os.utime(whole, ns=(0, old.stat().st_mtime_ns - 1))
+    remove_damaged(tmp_path)
+    assert whole.exists()
+    whole.touch()
+    remove_damaged(tmp_path)
+    assert not whole.exists()
+
+
+@pytest.mark.slow
+def test_a_cache_that_a_kill_has_damaged_warns_of_nothing(tmp_path):
+    """It is there by default, mended at the next start, and not touched where it is not wanted."""
+    cache = tmp_path / "onesde" / "xla"
+    ours = {key: value for key, value in os.environ.items() if not key.startswith("JAX_")} | {"XDG_CACHE_HOME": str(tmp_path)}
+
+    def train(name: str, *more: str) -> None:
+        argv = ["train", f"--config={MOONS}", f"--workdir={tmp_path / name}", *TINY, "--config.train.steps=2", *more]
+        ended = subprocess.run([sys.executable, "-m", "experiments", *argv], cwd=ROOT, env=ours, capture_output=True, text=True)
+        assert (ended.returncode, ended.stderr) == (0, "")
+
+    train("off", "--no-compile-cache")
+    assert not cache.exists()
+    train("first")
+    entries = {path: path.stat().st_size for path in cache.glob("*-cache")}
+    assert entries
+    for path, size in entries.items():
+        path.write_bytes(path.read_bytes()[: size // 2])
+    train("second")
+    assert {path.stat().st_size > size // 2 for path, size in entries.items()} == {True}
+    assert sorted(path for path in Path(cache).glob("*-cache")) == sorted(entries)

@@ -1,0 +1,135 @@
+"""EDM's networks against what its published code computes."""
+
+import json
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from published import HERE, draw, outputs_of, relative_error
+
+from experiments.weights.layout import read, write
+from experiments.weights.published import edm as bridge
+from models import functional
+from models.networks import adm, edm_unet
+from models.networks.adm import ADM
+from models.networks.edm_unet import EDMUNet
+
+SHAPES, RECORD = json.loads((HERE / "edm.json").read_text()), np.load(HERE / "edm.npz")
+QUICKLY = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+NCSNPP = {"embedding": "fourier", "noise_multiplier": 2, "encoder": "residual", "filter": (1, 3, 3, 1)}
+SMALL = partial(EDMUNet, width=8, blocks=1)
+CASES = {
+    "ddpmpp": partial(SMALL, multipliers=(2, 2), attention=(4,)),
+    "ncsnpp": partial(SMALL, multipliers=(2, 1, 2), attention=(8,), classes=3, **NCSNPP),
+    "skip": partial(
+        SMALL, multipliers=(1, 2, 2), attention=(16,), classes=3, encoder="skip", decoder="skip", filter=(1, 3, 3, 1)
+    ),
+    "adm": partial(
+        ADM, width=16, multipliers=(1, 2), blocks=1, attention=(8, 4), head_channels=8, resample="block", dropout=0.1, classes=3
+    ),
+}
+
+
+def loaded(case):
+    """Our parameters of the case's published tensors, those tensors, the layout, and x, c_noise, y."""
+    tensors = draw(SHAPES[case]["shapes"])
+    x, c, y = (RECORD.get(f"{case}.{name}") for name in "xcy")
+    net = nnx.eval_shape(lambda: CASES[case](x.shape[1:], rngs=nnx.Rngs(0)))
+    if case == "adm":
+        tensors, layout = bridge.turned(tensors), bridge.dhariwal(net)
+    else:
+        layout = bridge.song(net)
+    like = jax.eval_shape(functional(CASES[case]).init, jax.random.key(0), x[0])
+    return read(like, layout, tensors, case), tensors, layout, (x, c, y)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_it_computes_what_the_published_code_does(case):
+    params, _, _, (x, c, y) = loaded(case)
+    with outputs_of(edm_unet.Level, adm.Level) as seen:
+        out = functional(CASES[case]).apply(params, jnp.array(x), c, y, None)
+    theirs = [RECORD[f"{case}.block{i}"] for i in range(len(seen))]
+    assert f"{case}.block{len(seen)}" not in RECORD
+    assert max(relative_error(ours[:, 1, :3:2], block) for ours, block in zip(seen, theirs, strict=True)) < 1e-5
+    assert relative_error(out, RECORD[f"{case}.final"]) < 1e-5
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_writing_is_reading_backwards(case):
+    """But for the weights of augmentation labels, which have no parameter of ours."""
+    params, tensors, layout, _ = loaded(case)
+    written = write(params, layout, {name: tensor.shape for name, tensor in tensors.items()})
+    ours = {name for name in tensors if "map_augment" not in name}
+    assert ours <= written.keys()
+    assert all(np.array_equal(written[name], tensors[name]) for name in ours)
+
+
+@pytest.mark.parametrize(
+    ("build", "published"),
+    [
+        (EDMUNet, 55_733_891 - 9 * 128),
+        (partial(EDMUNet, classes=10), 55_735_299 - 9 * 128),
+        (partial(EDMUNet, **NCSNPP), SHAPES["ncsnpp"]["count"] + 128),
+    ],
+    ids=["DDPM++", "DDPM++ of ten classes", "NCSN++"],
+)
+def test_it_has_the_published_size(build, published):
+    """Those of the published networks, without the weights of 9 augmentation labels; torch does not count the frequencies."""
+    params = jax.eval_shape(functional(build).init, jax.random.key(0), jnp.zeros((32, 32, 3)))
+    assert sum(a.size for a in jax.tree.leaves(params)) == published
+
+
+@pytest.fixture(scope="module")
+def small():
+    """A network of one resolution and three labels, parameters drawn anyhow, x, c_noise, and its output for the label 1."""
+    build, rng = (
+        partial(EDMUNet, width=8, multipliers=(1,), blocks=1, attention=(), dropout=0.5, classes=3),
+        np.random.default_rng(0),
+    )
+    x, c = jnp.array(rng.standard_normal((1, 4, 4, 3)), jnp.float32), jnp.ones(1)
+    like = jax.eval_shape(functional(build).init, jax.random.key(0), x[0])
+    params = jax.tree.map(lambda a: jnp.array(0.3 * rng.standard_normal(a.shape), jnp.float32), like)
+    return build, params, x, c, functional(build).apply(params, x, c, jnp.array([1]), None)
+
+
+def test_half_precision_stays_close(small):
+    build, params, x, c, out = small
+    half = functional(build, compute="bfloat16").apply(params, x, c, jnp.array([1]), None)
+    assert half.dtype == jnp.float32
+    assert 0 < relative_error(half, out) < 0.03
+
+
+@pytest.mark.slow
+def test_forgetting_activations_keeps_the_gradient(small):
+    build, params, x, c, _ = small
+    loss = lambda params, remat: (functional(build, remat=remat).apply(params, x, c, None, None) ** 2).mean()
+    gradient = lambda remat: jax.jit(jax.grad(partial(loss, remat=remat)), compiler_options=QUICKLY)(params)
+    kept, forgotten = gradient(False), gradient(True)
+    scale = max(float(abs(g).max()) for g in jax.tree.leaves(kept))
+    jax.tree.map(lambda f, k: np.testing.assert_allclose(f, k, rtol=1e-4, atol=1e-5 * scale), forgotten, kept)
+
+
+def test_no_label_is_none_or_the_last(small):
+    build, params, x, c, labelled = small
+    none, last = (functional(build).apply(params, x, c, y, None) for y in (None, jnp.array([3])))
+    np.testing.assert_array_equal(none, last)
+    assert relative_error(labelled, none) > 1e-3
+
+
+def test_dropout_needs_a_key(small):
+    build, params, x, c, out = small
+    first, second = (functional(build).apply(params, x, c, jnp.array([1]), jax.random.key(k)) for k in (0, 1))
+    assert min(relative_error(first, second), relative_error(first, out)) > 1e-3
+
+
+def test_it_starts_as_published():
+    """Weights of 1e-5 where the published ones have them, sqrt(0.2) of a [q, k, v] of three times the outputs; zero biases."""
+    net = EDMUNet((8, 8, 1), width=32, multipliers=(1,), blocks=1, attention=(), rngs=nnx.Rngs(0))
+    block, attention = net.down[0][0].block, net.middle1.attention
+    usual = (6 / (9 * 64)) ** 0.5
+    for module, bound in ((block.conv1, usual), (block.conv2, 1e-5 * usual), (attention.k, (0.2 * 6 / (4 * 32)) ** 0.5)):
+        assert float(abs(module.kernel[...]).max()) == pytest.approx(bound, rel=3e-2)
+        assert not module.bias[...].any()
