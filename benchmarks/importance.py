@@ -39,7 +39,7 @@ from experiments.evaluation.dequantize import UNIFORM
 from experiments.randomness import Purpose, stream
 from experiments.runtime.compile_cache import keep_compiled
 from experiments.runtime.startup import make_fast
-from experiments.training.step import draw, example_loss, make_step
+from experiments.training.step import example_loss, make_step, step_noise
 from losses import continuous_bound
 from sde_lib.base import Scalar
 
@@ -108,9 +108,9 @@ def variance(built: dict[str, Experiment], params: Any, data: Dataset, n: int) -
 
     @jax.jit
     def moments(params: Any, i: jax.Array, examples: Batch) -> dict[str, tuple[jax.Array, jax.Array]]:
-        drawn = draw(experiment, key, experiment.times.init(), i, batch)
+        drawn = step_noise(experiment, key, experiment.times.init(), i, batch)
         loss = loss_of(params, drawn.keys, examples, drawn.t)
-        of_uniform = draw(built["likelihood"], key, None, i, batch).inverse_density  # one number at every t
+        of_uniform = step_noise(built["likelihood"], key, None, i, batch).inverse_density  # one number at every t
         mean = jnp.mean(loss * drawn.inverse_density)
         inverse = {"likelihood": of_uniform, "importance": drawn.inverse_density}
         return {name: (mean, jnp.mean(loss**2 * drawn.inverse_density * each)) for name, each in inverse.items()}

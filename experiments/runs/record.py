@@ -31,7 +31,7 @@ from experiments.runtime.signals import Interrupted, last_words
 FORMAT = 1
 
 
-class Record:
+class RunRecord:
     """The record of the run in a folder. Of several processes the first writes it."""
 
     def __init__(self, run: Path, content: dict[str, Any]):
@@ -99,7 +99,7 @@ class _Content(_Format):
     saved: int | None = None
 
 
-def read(run: Path) -> Record | None:
+def read(run: Path) -> RunRecord | None:
     """The record of a folder, if it has one. StorageError for one that cannot be read, or that a later OneSDE wrote."""
     path = Folder(run).record
     if not path.exists():
@@ -114,7 +114,7 @@ def read(run: Path) -> Record | None:
         raise StorageError(f"{path} cannot be read ({' '.join(str(error).split())[:80]}): mend it from a copy") from error
     if version > FORMAT:
         raise StorageError(f"{path} is of format {version}, and this OneSDE knows {FORMAT}: upgrade")
-    return Record(run, content)
+    return RunRecord(run, content)
 
 
 def differences(run: Path, config: Config, data: str, allowed: list[str]) -> list[str]:
@@ -157,7 +157,7 @@ def refuse_changes(run: Path, config: Config, data: str, allowed: list[str]) -> 
 
 
 @contextmanager
-def session(run: Path, config: Config, data: str, command: str, training: bool) -> Iterator[Record]:
+def session(run: Path, config: Config, data: str, command: str, training: bool) -> Iterator[RunRecord]:
     """The run's record, with a session that ends as the block does; config.json is that of the last training."""
     if processes.first():
         run.mkdir(parents=True, exist_ok=True)
@@ -166,7 +166,7 @@ def session(run: Path, config: Config, data: str, command: str, training: bool) 
         if record is None and saved_steps(Folder(run).checkpoints):
             raise StorageError(f"{run} holds checkpoints and no run.json: put it back, or take another --workdir")
         if record is None:
-            record = Record(run, {"format": FORMAT, "id": uuid4().hex, "data": data, "configs": {}, "sessions": []})
+            record = RunRecord(run, {"format": FORMAT, "id": uuid4().hex, "data": data, "configs": {}, "sessions": []})
         for earlier in record.content["sessions"]:
             if earlier.get("status") == "running":
                 earlier["status"] = "ended without a word"
