@@ -16,20 +16,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from functools import partial
-from importlib.machinery import ModuleSpec
+from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from diffusers.utils import logging
 from torch import Tensor
 
-# k_diffusion imports clip, only for its metrics, and clip needs setuptools' pkg_resources, which recent versions dropped.
-_clip = types.ModuleType("clip")
-_clip.__spec__ = ModuleSpec("clip", None)
-sys.modules.setdefault("clip", _clip)
-
-from diffusers.utils import logging  # noqa: E402
-from k_diffusion import sampling  # noqa: E402
+# k_diffusion's own __init__ imports its metrics, whose packages ask for numpy < 2. Its samplers need none of them.
+_package = types.ModuleType("k_diffusion")
+_package.__path__ = list(find_spec("k_diffusion").submodule_search_locations)
+sys.modules["k_diffusion"] = _package
+sampling = importlib.import_module("k_diffusion.sampling")
 
 logging.set_verbosity_error()
 
