@@ -31,7 +31,7 @@ EVALUATE = {
 
 
 def tiny(tree: dict[str, Any]) -> dict[str, Any]:
-    """Returns the tree of a config, or an arm's overrides, with the same parts but a narrow network, 8x8 digits and few steps."""
+    """Returns a config's tree, or an arm's overrides, with the same parts but a narrow network, 8x8 digits and few steps."""
     shrunk = {key: SECTIONS[key](section) if key in SECTIONS else section for key, section in tree.items()}
     return shrunk | {"arms": {name: tiny(arm) for name, arm in tree["arms"].items()}} if "arms" in tree else shrunk
 

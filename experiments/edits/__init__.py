@@ -1,4 +1,4 @@
-"""The edits of held-out examples, a file each. `EDITS` is the registry that configs name from."""
+"""Edits of held-out examples, a file each. EDITS is the registry that configs name from."""
 
 from experiments.edits.between import between
 from experiments.edits.posterior import dps, pi_gdm
@@ -9,7 +9,6 @@ from experiments.edits.sdedit import sdedit
 from experiments.edits.shared import shared
 
 __all__ = [
-    "EDITS",
     "between",
     "colorize",
     "dps",
@@ -23,4 +22,3 @@ __all__ = [
 ]
 
 EDITS = (between, colorize, dps, inpaint, pi_gdm, progressive, round_trip, sdedit, shared, superresolve)
-"""Every edit, by the name of its function."""
