@@ -23,7 +23,7 @@ from experiments.config.schema import Config
 from experiments.runs.checkpoint import saved_steps
 from experiments.runs.folder import Folder
 from experiments.runtime import processes
-from experiments.runtime.circumstances import _now, _packages
+from experiments.runtime.circumstances import _now, _packages, flags
 from experiments.runtime.errors import ConfigError, StorageError, UserError
 from experiments.runtime.files import sweep, write_text
 from experiments.runtime.signals import Interrupted, last_words
@@ -216,8 +216,7 @@ def _circumstances(run: Path, config: Config, command: str) -> dict[str, Any]:
         "devices": f"{jax.device_count()} {jax.devices()[0].device_kind}",
         "processes": jax.process_count(),
         "platform": f"{platform.platform()}, Python {platform.python_version()}",
-        "xla_flags": os.environ.get("XLA_FLAGS", ""),
-        "glibc_tunables": os.environ.get("GLIBC_TUNABLES", ""),
+        **flags(),
         "git": _source(run),
     }
 

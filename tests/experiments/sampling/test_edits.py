@@ -111,7 +111,7 @@ def test_a_label_names_the_files_and_options_stand_in_the_protocol(points):
         (["--config.edit.by={'name': 'progressive', 'frames': 42}"], "frames = 42: the grid of samplers.ancestral has 41"),
         (["--config.edit.by=shared", "--config.sample.sampler=ode"], "samplers.ode draws no noise, so that all samples of one"),
         (["--config.edit.by=shared", "--config.sample.sampler=ode"], "take --config.sample.sampler=ancestral"),
-        (["--config.edit.by={'name': 'shared', 'draws': 1}"], "draws = 1: to be compared they are two or more"),
+        (["--config.edit.by={'name': 'shared', 'draws': 1}"], "draws = 1: a comparison takes two or more"),
         (["--config.edit.rows=41"], "edit.rows = 41: 40 held-out examples make 40"),
         (["--config.edit.by=between", "--config.edit.rows=21"], "edit.rows = 21: 40 held-out examples make 20"),
         (["--config.edit.by=test_edits:no_edit"], "no_edit makes a int, not a Edit"),
