@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from runs import DISCRETE, MOONS, ONE_SAMPLER, TINY, UNWEIGHTED, in_root, made, points, run  # noqa: F401
+from slow import one_in
 
 import losses
 from experiments.build.experiment import Experiment
@@ -19,6 +20,7 @@ from experiments.runtime import devices
 from experiments.training.step import make_step
 
 
+@one_in(2)
 @pytest.mark.parametrize(
     "overrides",
     [
@@ -130,6 +132,7 @@ AT_ZERO = "the score is infinite at t = 0, where sigma = 0"
 SWEEP = "--config.samplers.ancestral={'step': {'name': 'deis', 'reach': 0.4}, 'grid': 'uniform_grid', 'n': 2, 'sweep': %s}"
 
 
+@one_in(2)
 @pytest.mark.parametrize(
     ("overrides", "says"),
     [

@@ -11,7 +11,8 @@ import pytest
 from flax import linen
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sdes import Straight
+from sdes import KIN, Straight
+from slow import one_in, slow_for
 
 import losses
 import samplers
@@ -80,6 +81,7 @@ def solutions(name):
     return jax.tree.map(lambda *parts: jnp.concatenate(parts), *alone)
 
 
+@one_in(2)
 @pytest.mark.parametrize("name", STEPS)
 def test_every_sampler_under_every_network_ends_and_knows(name):
     """The flag is the first state of the path that is not finite; nan and inf are seen at once, a sound score never."""
@@ -228,6 +230,7 @@ def everything(sde, t):
     return jax.vmap(partial(schedules, sde))(t), {name: drawn(make) for name, make in DRAWS.items()}
 
 
+@slow_for(*KIN)
 @pytest.mark.parametrize("name", SPACES)
 @settings(max_examples=15, deadline=None, derandomize=True)
 @given(data=st.data())
