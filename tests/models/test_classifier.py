@@ -9,7 +9,7 @@ import pytest
 from every import traced
 from labelled import LABELLED, log_prob_y
 from oracle import MIXTURE
-from runs import DIGITS, in_root  # noqa: F401
+from runs import DIGITS
 from sdes import KIN
 from slow import slow_for
 
@@ -18,6 +18,8 @@ from experiments.commands.matrix import Nonlinear
 from experiments.main import main
 from losses import cross_entropy
 from sde_lib import VPSDE
+
+pytestmark = pytest.mark.usefixtures("in_root")
 
 
 @jax.jit

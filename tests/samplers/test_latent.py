@@ -9,7 +9,7 @@ import pytest
 from every import traced
 from oracle import GAUSSIAN, MIXTURE, Mixture
 from PIL import Image
-from runs import MOONS, in_root, run  # noqa: F401
+from runs import MOONS, run
 from sdes import KIN
 from slow import slow_for
 
@@ -34,6 +34,8 @@ from samplers import (
 )
 from samplers.step import stateless
 from sde_lib import VESDE, VPSDE, TableVPSDE, fast_random
+
+pytestmark = pytest.mark.usefixtures("in_root")
 
 
 @slow_for(*KIN)

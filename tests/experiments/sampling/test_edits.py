@@ -9,7 +9,7 @@ import pytest
 from edited_runs import DATA, DIGITS, digits, edited, experiment_of, held_out  # noqa: F401
 from oracle import Mixture
 from PIL import Image
-from runs import in_root, run  # noqa: F401
+from runs import run
 
 from experiments import edits
 from experiments.commands.opening import judge
@@ -20,6 +20,8 @@ from experiments.runtime.errors import ConfigError, NumericsError
 from experiments.sampling import editing, figures
 from models import ScoreModel
 from samplers import solve
+
+pytestmark = pytest.mark.usefixtures("in_root")
 
 
 def exact(*overrides):
