@@ -206,7 +206,7 @@ def test_steps_that_need_no_score_at_the_end_go_to_zero(step):
 
 def test_an_sde_without_alpha_and_sigma_is_refused(tmp_path, capsys):
     """By each part that needs them, whatever the options."""
-    overrides = "--config.sde=test_sde_lib:Nonlinear", "--config.times.t_min=0.01", ONE_SAMPLER
+    overrides = "--config.sde=experiments.commands.matrix:Nonlinear", "--config.times.t_min=0.01", ONE_SAMPLER
     assert main(["train", f"--config={MOONS}", f"--workdir={tmp_path}", *TINY, *overrides]) == 2
     error = capsys.readouterr().err
     assert "ancestral needs alpha(t) and sigma(t), and Nonlinear is not a LinearSDE; euler_maruyama serves any SDE" in error
