@@ -8,10 +8,10 @@ demo: .venv/installed  ## DDPM against NCSN on real digits: runs/demo/report.htm
 	$(BIN)/python -m experiments compare --config=configs/digits/ddpm_vs_ncsn.py --workdir=runs/demo
 
 test: .venv/installed lint  ## all tests but the slow ones
-	$(BIN)/python -m pytest -n 2 -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
 
 test-all: .venv/installed lint
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 bridge-test: .venv/installed  ## torch, diffusers and torch-fidelity, for the tests that skip without them
 	$(PIP) -c requirements.lock -e .[bridge-test]

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from runs import frozen_shapes
+from small_experiments import frozen_shapes
 
 from experiments.build.build import build
 from experiments.build.optimizer import make_optimizer

@@ -7,7 +7,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from runs import MOONS, TINY, content, in_root, metrics, run, seal  # noqa: F401
+from runs import content, metrics, run, seal
 
 from experiments.build.optimizer import make_optimizer
 from experiments.build.state import Tally, named
@@ -16,6 +16,8 @@ from experiments.main import main
 from experiments.runs.metrics import Log, rows
 from experiments.runtime import devices
 from experiments.training.step import make_step
+
+pytestmark = pytest.mark.usefixtures("in_root")
 
 ONE_SAMPLER = "--config.samplers={'ancestral': {'step': 'ancestral', 'grid': 'uniform_grid', 'n': 4}}"
 OFTEN = ("--config.train.checkpoint_every=4", "--config.train.keep=9", ONE_SAMPLER)

@@ -12,9 +12,12 @@ import time
 import numpy as np
 import pytest
 from PIL import Image
-from runs import DIGITS, MOONS, ROOT, TINY, in_root, metrics, run  # noqa: F401
+from runs import DIGITS, MOONS, TINY, metrics, run
+from source_files import ROOT
 
 from experiments.runtime.lock import sole
+
+pytestmark = pytest.mark.usefixtures("in_root")
 
 ONE_SAMPLER = "--config.samplers={'ancestral': {'step': 'ancestral', 'grid': 'uniform_grid', 'n': 4}}"
 CLIFF = "--config.weight={'name': 'user_parts:cliff', 'edge': 0.501}"

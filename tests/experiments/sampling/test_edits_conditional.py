@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from edited_runs import DATA, DIGITS, digits, edited, experiment_of, held_out  # noqa: F401
 from oracle import Mixture, Normal
-from runs import in_root  # noqa: F401
 
 from experiments.commands.opening import make_plan
 from experiments.config.reading import read_config
@@ -14,6 +13,8 @@ from experiments.edits.conditional import visible_mask
 from experiments.runtime.errors import ConfigError
 from experiments.sampling import editing
 from models import ScoreModel
+
+pytestmark = pytest.mark.usefixtures("in_root")
 
 ANCESTRAL, ODE = "--config.sample.sampler=ancestral", "--config.sample.sampler=ode"
 SIGMA = float(np.exp(-3.0))
