@@ -26,6 +26,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from experiments.build.sampler import BoundSampler
 from experiments.runtime.startup import make_fast
 
 SCHEDULERS = {"concurrency": "", "memory": "--xla_cpu_enable_concurrency_optimized_scheduler=false"}
@@ -151,7 +152,7 @@ def sampling_bytes(n: int) -> dict[str, Any]:
     config = Config.model_validate(json.loads(config.to_json()), strict=False)
     experiment = build(config, (32, 32, 3))
     params = experiment.model.init(jax.random.key(0), np.zeros((32, 32, 3), np.float32))
-    drawn = drawing(experiment, config.samplers["fast"])(params, 0, n, 4)
+    drawn = drawing(BoundSampler(experiment, config.samplers["fast"]))(params, 0, n, 4)
     assert drawn.levels.dtype == np.uint8
     assert len(drawn.levels) == n
     return {"images": drawn.levels.nbytes, "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}

@@ -23,6 +23,7 @@ from matplotlib.figure import Figure
 
 from benchmarks.common.machine import circumstances
 from experiments.build.experiment import Experiment
+from experiments.build.sampler import BoundSampler
 from experiments.commands.opening import built_arms, judge
 from experiments.config.parts import STEP
 from experiments.config.reading import read_config
@@ -105,7 +106,7 @@ def distances(real: Yardstick, images: np.ndarray) -> dict[str, float]:
 def measured(experiment: Experiment, label: str, params: Any, real: Yardstick) -> list[dict[str, Any]]:
     """One sampler at every setting of its sweep."""
     sampler, config = experiment.config.samplers[label], experiment.config.evaluate
-    draw, rows = drawing(experiment, sampler), []
+    draw, rows = drawing(BoundSampler(experiment, sampler)), []
     for values in zip(*sampler.sweep.values(), strict=True):
         swept = dict(zip(sampler.sweep, values, strict=True))
         steps, measures, drawn, cpu = int(swept.pop("n", sampler.n)), [], [], []

@@ -1,4 +1,4 @@
-"""Objectives for scores. `__all__` is the registry that configs name from."""
+"""Objectives for scores. The tuples at the end are the registries that configs name from."""
 
 from losses.adaptive import loss_aware
 from losses.batch import batch_mean
@@ -41,3 +41,10 @@ __all__ = [
     "uniform",
     "vlb",
 ]
+
+OBJECTIVES = (cross_entropy, dsm, esm, hybrid, ism, ssm, ssm_vr, vlb)
+WEIGHTS = (edm, likelihood, min_snr, p2, sigma2, soft_truncation)
+TIMES = (discrete, importance, log_normal, logit_normal, loss_aware, uniform)
+"""Draws of t."""
+BOUNDS = (continuous_bound, elbo, diffusion_term, prior_term, reconstruction_term)
+"""Parts of the variational bound."""

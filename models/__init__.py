@@ -1,4 +1,4 @@
-"""Networks as scores. `__all__` is the registry that configs name from."""
+"""Networks as scores. The tuples at the end are the registries that configs name from."""
 
 from models.class_model import ClassModel, class_model
 from models.conditioning import conditioned, index, log_noise, rung, time
@@ -49,3 +49,9 @@ __all__ = [
     "v",
     "x0",
 ]
+
+NETWORKS = (ADM, Classifier, DDPM, DiT, EDMUNet, MLP, NCSN, NCSNpp, NCSNv2, UViT)
+PARAMETERIZATIONS = (edm, eps, residual_eps, score, sigma_score, v, x0)
+"""What a network predicts."""
+CONDITIONINGS = (index, log_noise, rung, time)
+"""How a network hears its noise level."""

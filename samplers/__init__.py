@@ -1,4 +1,4 @@
-"""Samplers and likelihood. `__all__` is the registry that configs name from."""
+"""Samplers and likelihood. The tuples at the end are grouped by kind; configs name from STEPS and GRIDS."""
 
 from samplers.ancestral import ancestral, ddim, ddim_inversion
 from samplers.grids import arctan_grid, karras_grid, log_snr_grid, quadratic_grid, uniform_grid
@@ -67,3 +67,16 @@ __all__ = [
     "uniform_grid",
     "unipc",
 ]
+
+STEPS = (
+    *(adaptive_sde, ancestral, annealed_langevin, ddim, ddim_inversion, deis, dpmpp_2m, dpmpp_2s, dpmpp_3m),
+    *(edm_heun, euler_maruyama, heun, langevin, probability_flow, reverse_diffusion, unipc),
+)
+GRIDS = (arctan_grid, karras_grid, log_snr_grid, quadratic_grid, uniform_grid)
+GUIDANCE = (classifier, classifier_free, guidance_interval, pi_gdm, under)
+"""Functions of a score to a score."""
+PROJECTIONS = (coarse, grey)
+CONDITIONAL = (dps, inpaint, resample)
+"""Functions of a step to a conditional step."""
+LATENT = (decode, encode, interpolate, sdedit, slerp, translate)
+LIKELIHOOD = (log_prob,)

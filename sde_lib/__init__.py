@@ -1,4 +1,4 @@
-"""Stochastic differential equations from data to noise. `__all__` is the registry that configs name from."""
+"""Stochastic differential equations from data to noise."""
 
 from sde_lib.base import SDE, LinearSDE, Score
 from sde_lib.check import check
@@ -18,3 +18,6 @@ __all__ = [
     "TableVPSDE",
     "ddpm_table",
 ]
+
+SDES = (VPSDE, VESDE, EDMSDE, SubVPSDE, CosineVPSDE, LogLinearVPSDE, ddpm_table)
+"""The SDEs that a config names."""

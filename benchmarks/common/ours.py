@@ -11,6 +11,7 @@ import numpy as np
 from benchmarks.common.turns import Contender
 from experiments.build.build import build
 from experiments.build.optimizer import make_optimizer
+from experiments.build.sampler import BoundSampler
 from experiments.build.state import init_state
 from experiments.config.schema import Config
 from experiments.data.dataset import Batch
@@ -37,7 +38,7 @@ def ours(tree: Any, shape: tuple[int, int, int], calls: int = 1) -> tuple[dict[s
 
     @jax.jit
     def update(params: Any, x: jax.Array) -> jax.Array:
-        step = experiment.step(sampler, params)
+        step = BoundSampler(experiment, sampler).step(params)
         return jax.vmap(lambda key, x: step.update(key, x, step.init(x), 0.5, 0.45)[0])(keys, x)
 
     held = {"state": state, "x": jax.random.normal(jax.random.key(3), (batch, *shape))}

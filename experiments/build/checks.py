@@ -1,9 +1,9 @@
-"""What can be wrong with what a config names: found before any compile, each with the reason and what works."""
+"""Problems of what a config names, before anything compiles: each with the reason and what works."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,31 +13,40 @@ import losses
 import models
 import samplers
 import sde_lib
+from experiments.build.experiment import Experiment
+from experiments.build.sampler import BoundSampler, bound_samplers
 from experiments.config.guidance import Guide
 from experiments.config.messages import nearest, shown
-from experiments.config.parts import (
-    OBJECTIVE,
-    STEP,
-    clash,
-    classifies,
-    parameters,
-)
+from experiments.config.options import parameters
+from experiments.config.parts import OBJECTIVE, STEP, clash, classifies
 from experiments.config.problems import Problems, attempt
-from experiments.config.schema import MOST_STEPS, Config, Named, Sampler
+from experiments.config.schema import MOST_STEPS, Config, Named
 
-if TYPE_CHECKING:
-    from experiments.build.experiment import Experiment
+
+def experiment_problems(experiment: Experiment, weight: Callable[..., Any] | None) -> Problems:
+    """Returns the problems of everything that was built; a part that could not be built is None, and its problem is known."""
+    problems: Problems = []
+    config, sde, objective, times = experiment.config, experiment.sde, experiment.objective, experiment.times
+    if experiment.model is not None:
+        attempt(problems, "net", lambda: check_net(experiment))
+        attempt(problems, "lora", lambda: check_lora(experiment))
+    attempt(problems, "objective", lambda: objective and objective(sde, lambda x, t: x))
+    attempt(problems, "weight", lambda: weight and check_weight(weight, sde))
+    attempt(problems, "times", lambda: times and check_times(config, sde, times))
+    for label, sampler in bound_samplers(with_exact_score(experiment)).items():
+        problems += sampler_problems(label, sampler)
+    return problems
 
 
 def check_net(experiment: Experiment) -> None:
-    """The network takes and emits what a score model asks of it: traced, not compiled."""
+    """Traces the network on an event, without compiling, so that it takes and returns what a score model asks of it."""
     x = jax.ShapeDtypeStruct(experiment.shape, jnp.float32)
     params = jax.eval_shape(experiment.model.init, jax.random.key(0), x)
     jax.eval_shape(experiment.model.apply, params, x, 0.5)
 
 
 def check_lora(experiment: Experiment) -> None:
-    """Adapters, where there are any, have a base and kernels: traced, not compiled."""
+    """Traces the initial adapters, if there are any, without compiling, so that they have a base and kernels."""
     lora = experiment.config.lora
     if lora is None:
         return
@@ -47,25 +56,27 @@ def check_lora(experiment: Experiment) -> None:
 
 
 def event_problems(config: Config, shape: tuple[int, ...]) -> Problems:
-    """What is asked of events of `shape` that only images [H, W, C] can give."""
-    asked = {
+    """Returns the problems of settings that only images [H, W, C] can have, for events of `shape`."""
+    settings = {
         "data.flip = True": config.data.flip,
         "evaluate.dequantizer = 'variational'": config.evaluate.dequantizer == "variational" and config.data.levels,
     }
     return [
-        f"{key} is for images [H, W, C], not for events of shape {shape}" for key, so in asked.items() if so and len(shape) != 3
+        f"{key} is for images [H, W, C], not for events of shape {shape}"
+        for key, so in settings.items()
+        if so and len(shape) != 3
     ]
 
 
 def check_weight(weight: Callable[..., Any], sde: sde_lib.LinearSDE) -> None:
-    """The weight is a positive number."""
+    """Checks that the weight at t = 0.5 is positive and finite."""
     w = weight(sde, 0.5)
     if not 0 < w < jnp.inf:
         raise ValueError(f"its options give t = 0.5 the weight {w:.3g}, which must be positive and finite")
 
 
 def check_times(config: Config, sde: sde_lib.SDE, times: losses.TimeSampler) -> None:
-    """With its options the draw gives times, and none of them at sigma = 0."""
+    """Checks that the draw with its options gives times, and none with sigma = 0."""
     options = config.times.options
     start = options.get("t_min")
     clean = isinstance(sde, sde_lib.LinearSDE) and start is not None and not sde.sigma(start) > 0
@@ -78,66 +89,71 @@ def check_times(config: Config, sde: sde_lib.SDE, times: losses.TimeSampler) -> 
             raise ValueError(f"{options} leave next to nothing of its density in [t_min, 1]")
 
 
-def known_score(sde: sde_lib.LinearSDE) -> models.ScoreModel:
-    """The score of N(0, I) in a network's form, -eps_hat/sigma, undefined where sigma = 0; and a variance."""
+def with_exact_score(experiment: Experiment) -> Experiment:
+    """Returns the experiment on data x_0 ~ N(0, I): its exact score instead of a network's, a variance, and exact guides.
+
+    The score is computed as a network's is, -eps_hat/sigma, so it is undefined if sigma = 0.
+    """
+    sde, config = experiment.sde, experiment.config
 
     def apply(params: Any, x: jax.Array, t: Any, y: Any = None, key: Any = None) -> jax.Array:
         return -(sde.sigma(t) * x / (sde.alpha(t) ** 2 + sde.sigma(t) ** 2)) / sde.sigma(t)
 
-    return models.ScoreModel(lambda key, x: None, apply, lambda *a, **k: (apply(*a, **k), jnp.full_like(a[1], 0.5)))
-
-
-def known_guides(config: Config) -> dict[str, Guide]:
-    """In the place of the runs that samplers are guided by, and that are not read yet: of N(0, I)."""
-    known = Guide(1, lambda params, y: lambda x, t: -x, lambda params, x, t: -jnp.sum(x**2)[None] / 2)
+    model = models.ScoreModel(lambda key, x: None, apply, lambda *a, **k: (apply(*a, **k), jnp.full_like(a[1], 0.5)))
+    guide = Guide(1, lambda params, y: lambda x, t: -x, lambda params, x, t: -jnp.sum(x**2)[None] / 2)
     guidances = (sampler.guidance for sampler in config.samplers.values())
-    return {guidance.options["run"]: known for guidance in guidances if guidance and "run" in guidance.options}
+    guides = {guidance.options["run"]: guide for guidance in guidances if guidance and "run" in guidance.options}
+    return experiment._replace(model=model, guides=guides)
 
 
-def sampler_problems(known: Experiment, label: str, sampler: Sampler) -> Problems:
-    """What is wrong with a sampler, tried on a `known` score."""
+def sampler_problems(label: str, sampler: BoundSampler) -> Problems:
+    """Returns the problems of a sampler, tried on an exact score."""
     problems: Problems = []
-    where = f"samplers.{label}"
-    y = known.first_label(sampler)
-    if sampler.sde is not None:
-        attempt(problems, f"{where}.sde", lambda: sde_lib.check(known.sde_of(sampler)))
+    where, config, experiment = f"samplers.{label}", sampler.config, sampler.experiment
+    if config.sde is not None:
+        attempt(problems, f"{where}.sde", lambda: sde_lib.check(sampler.sde))
         if problems:
             return problems
-    step = attempt(problems, where, lambda: known.step(sampler, None, y))
-    grid = attempt(problems, f"{where}.grid", lambda: _falling(known, sampler))
-    if sampler.sde is not None and grid is not None:
-        least = known.config.times.options.get("t_min")
-        attempt(
-            problems, f"{where}.sde", lambda: samplers.check_reach(known.sde, known.sde_of(sampler), jnp.asarray(grid), least)
-        )
-    if step is not None and isinstance(known.sde, sde_lib.LinearSDE):  # no network has the score of another
-        attempt(problems, where, lambda: _check_parts(known, sampler, y))
+    step = attempt(problems, where, lambda: sampler.step(None, sampler.first_label))
+    grid = attempt(problems, f"{where}.grid", lambda: _falling_grid(sampler))
+    if config.sde is not None and grid is not None:
+        least = experiment.config.times.options.get("t_min")
+        reach = lambda: samplers.check_reach(experiment.sde, sampler.sde, jnp.asarray(grid), least)
+        attempt(problems, f"{where}.sde", reach)
+    if step is not None and isinstance(experiment.sde, sde_lib.LinearSDE):  # no network has the score of another
+        attempt(problems, where, lambda: _check_moves(sampler))
         if grid is not None and not problems:
-            attempt(problems, where, lambda: _check_end(known, sampler, step, grid))
+            attempt(problems, where, lambda: _check_end(sampler, step, grid))
     return problems
 
 
-def _falling(experiment: Experiment, sampler: Sampler) -> np.ndarray:
+def _falling_grid(sampler: BoundSampler) -> np.ndarray:
     """The grid, which falls from noise to data."""
-    grid = np.asarray(experiment.grid(sampler, sampler.n))
+    grid = np.asarray(sampler.grid())
     falls = (grid[1:] < grid[:-1]) & (grid[1:] >= 0)
     if not falls.all():
         t, s = grid[falls.argmin() :][:2]
-        raise ValueError(f"in {sampler.n} steps it goes from t = {t:.3g} to {s:.3g}; times fall from 1 and end at 0 or above")
+        raise ValueError(
+            f"in {sampler.config.n} steps it goes from t = {t:.3g} to {s:.3g}; times fall from 1 and end at 0 or above"
+        )
     return grid
 
 
-def _check_parts(known: Experiment, sampler: Sampler, y: Any) -> None:
-    """The step moves x, and the corrector does not."""
-    alone = sampler.model_copy(update={"corrector": None})
-    check_moves(sampler.step.name, known.step(alone, None, y), known.shape)
-    corrector = sampler.corrector and known.step(alone.model_copy(update={"step": sampler.corrector}), None, y)
-    if sampler.corrector and corrector and _reads_s(corrector, known.shape):
-        raise ValueError(f"{sampler.corrector.name} moves x to s, and a corrector leaves it at t; take langevin, or None")
+def _check_moves(sampler: BoundSampler) -> None:
+    """Checks that the step moves x to s, and that the corrector leaves it at t."""
+    shape, y = sampler.experiment.shape, sampler.first_label
+    alone = sampler._replace(config=sampler.config.model_copy(update={"corrector": None}))
+    check_moves(sampler.config.step.name, alone.step(None, y), shape)
+    corrector = sampler.config.corrector
+    if corrector is None:
+        return
+    step = alone._replace(config=alone.config.model_copy(update={"step": corrector})).step(None, y)
+    if _reads_s(step, shape):
+        raise ValueError(f"{corrector.name} moves x to s, and a corrector leaves it at t; take langevin, or None")
 
 
 def check_moves(name: str, step: samplers.Step, shape: tuple[int, ...]) -> None:
-    """The step of that name moves x from t to s < t. ValueError with what does otherwise."""
+    """Checks that the step of that name moves x from t to s < t. Raises ValueError with a step that does, if not."""
     if STEP.find(name) is samplers.ddim_inversion:
         raise ValueError("ddim_inversion goes from data to noise, and a sampler from noise to data; take ddim")
     if not callable(step.nfe) and not _reads_s(step, shape):
@@ -145,12 +161,12 @@ def check_moves(name: str, step: samplers.Step, shape: tuple[int, ...]) -> None:
 
 
 def _reads_s(step: samplers.Step, shape: tuple[int, ...]) -> bool:
-    """Whether the update from t to s asks what s is."""
+    """Whether the update from t to s reads s."""
     return _reads(step, shape, -1)
 
 
 def draws_noise(step: samplers.Step, shape: tuple[int, ...]) -> bool:
-    """Whether the update asks for its key."""
+    """Returns whether the update reads its key."""
     return _reads(step, shape, 0)
 
 
@@ -161,22 +177,22 @@ def _reads(step: samplers.Step, shape: tuple[int, ...], argument: int) -> bool:
     return any(variable is traced.invars[argument] for equation in traced.eqns for variable in equation.invars)
 
 
-def _check_end(known: Experiment, sampler: Sampler, step: samplers.Step, grid: np.ndarray) -> None:
-    """Where the grid ends at sigma = 0, and a score is infinite, none is asked for: ones are taken there."""
-    sde = known.sde_of(sampler)
+def _check_end(sampler: BoundSampler, step: samplers.Step, grid: np.ndarray) -> None:
+    """Checks that no score is asked for at the grid's end if sigma = 0 there, where it is infinite."""
+    sde, config = sampler.sde, sampler.config
     if sde.sigma(grid[-1]) > 0:
         return
     where = f"the score is infinite at t = {grid[-1]:g}, where sigma = 0"
-    if sampler.denoise:
+    if config.denoise:
         raise ValueError(f"{where}, and denoise asks for it; take denoise = False, or end the grid above")
-    solved = jax.vmap(lambda x: samplers.solve(jax.random.key(0), step, x, jnp.asarray(grid)).x, axis_name="batch")
-    if not jnp.isfinite(solved(jnp.ones((1, *known.shape)))).all():
+    solution = jax.vmap(lambda x: samplers.solve(jax.random.key(0), step, x, jnp.asarray(grid)).x, axis_name="batch")
+    if not jnp.isfinite(solution(jnp.ones((1, *sampler.experiment.shape)))).all():
         end = f"end the grid above, as at its default t_min = {sde.t_min:g}"
-        raise ValueError(f"{where}, and {sampler.step.name} asks for it; {end}, or take deis")
+        raise ValueError(f"{where}, and {config.step.name} asks for it; {end}, or take deis")
 
 
 def training_problems(config: Config) -> Problems:
-    """What a run may be sampled and measured with, but not trained."""
+    """Returns the problems of settings that a run may be sampled and evaluated with, but not trained."""
     scale = config.lora.scale if config.lora else 1
     remedy = "adapters are trained at 1, and sampled, evaluated and exported at any; how much they do in training is lora.alpha"
     scaled = [f"lora.scale = {scale:g}: {remedy}"] if scale != 1 else []
@@ -184,10 +200,10 @@ def training_problems(config: Config) -> Problems:
 
 
 def label_problems(config: Config) -> Problems:
-    """What asks for labels of a network that has none, or for others than it has."""
+    """Returns the problems of settings that ask for labels that the network does not have."""
     classes, label, dropout = config.net.options.get("classes", 0), config.sample.label, config.train.label_dropout
-    drawn = config.samplers.get(config.sample.sampler)
-    guided = drawn and drawn.guidance and "run" in drawn.guidance.options
+    sampler = config.samplers.get(config.sample.sampler)
+    guided = sampler and sampler.guidance and "run" in sampler.guidance.options
     problems = []
     if not classes and dropout:
         problems.append(f"train.label_dropout = {dropout:g}: the network learns from no labels; set net.classes, or take 0")
@@ -203,7 +219,7 @@ def label_problems(config: Config) -> Problems:
 
 
 def _no_parts(config: Config) -> Problems:
-    """Whether each device's share of a training batch falls into `accumulate` equal parts, and the nearest number that does."""
+    """A problem if `accumulate` does not divide each device's share of a training batch, with the nearest numbers that do."""
     share, k = config.train.batch // jax.device_count(), config.train.accumulate
     near = sorted((n for n in range(1, share + 1) if share % n == 0), key=lambda n: (abs(n - k), n))[:2]
     what = f"train.accumulate = {k} does not divide the {share} examples of train.batch that each device has"
@@ -211,15 +227,15 @@ def _no_parts(config: Config) -> Problems:
 
 
 def _undivided(key: str, batch: int) -> Problems:
-    """Whether a batch falls into equal shares for the devices, and the nearest that does."""
+    """A problem if the batch does not divide over the devices, with the nearest numbers that do."""
     devices = jax.device_count()
     lower = batch // devices * devices
     valid = " or ".join(str(b) for b in (lower, lower + devices) if b)
     return [f"{key} = {batch} does not divide over {devices} devices: take {valid}"] if batch % devices else []
 
 
-def cross_problems(config: Config) -> Problems:
-    """Combinations that no single key can judge."""
+def combination_problems(config: Config) -> Problems:
+    """Returns the problems of combinations of keys that are right one by one."""
     problems = _undivided("evaluate.batch", config.evaluate.batch) + label_problems(config)
     if config.sample.sampler not in config.samplers:
         close = nearest(config.sample.sampler, list(config.samplers))
@@ -228,7 +244,7 @@ def cross_problems(config: Config) -> Problems:
         problems.append(f"train.warm_up = {config.train.warm_up} leaves no step to decay in train.steps = {config.train.steps}")
     if reason := clash(config.objective.name, config.times.name):
         problems.append(f"times: {reason}")
-    if config.weight is not None and "weight" not in parameters(OBJECTIVE.find(config.objective.name)):
+    if config.weight is not None and not OBJECTIVE.takes(config.objective.name, "weight"):
         problems.append(f"weight: {config.objective.name} weighs t itself, not by {config.weight.name}; take None, or dsm")
     problems += cell_problems(config)
     if config.evaluate.features == "classifier" and len(set(config.data.only)) == 1:
@@ -241,7 +257,7 @@ def cross_problems(config: Config) -> Problems:
             problems.append(f"samplers.{label}.sweep: its values are taken together, so they need one length, not {lengths}")
         if any(not 1 <= n <= MOST_STEPS or n != int(n) for n in sampler.sweep.get("n", ())):
             problems.append(f"samplers.{label}.sweep.n: numbers of steps are whole, and from 1 to {MOST_STEPS}")
-        options = {k: p for k, p in parameters(STEP.find(sampler.step.name)).items() if k not in STEP.given}
+        options = {k: p for k, p in parameters(STEP.find(sampler.step.name)).items() if k not in STEP.context}
         where = f"samplers.{label}.sweep"
         if "w" in sampler.sweep and "w" not in (sampler.guidance.options if sampler.guidance else ()):
             problems.append(f"{where}: w is of a guidance; give samplers.{label}.guidance one, with a w for outside the sweep")
@@ -262,12 +278,12 @@ def cross_problems(config: Config) -> Problems:
 
 
 def cell_problems(config: Config) -> list[str]:
-    """What points are asked for that only levels have, one line each."""
+    """Returns the problems of settings that only data with levels can have, if the data are points."""
     if config.data.levels:
         return []
-    asked = {"dequantizer": "uniform", "draws": 1}
+    only = {"dequantizer": "uniform", "draws": 1}
     return [
-        f"evaluate.{key} = {getattr(config.evaluate, key)!r}: points (data.levels = 0) have no cells; take {only!r}"
-        for key, only in asked.items()
-        if getattr(config.evaluate, key) != only
+        f"evaluate.{key} = {getattr(config.evaluate, key)!r}: points (data.levels = 0) have no cells; take {value!r}"
+        for key, value in only.items()
+        if getattr(config.evaluate, key) != value
     ]

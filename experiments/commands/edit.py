@@ -10,8 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.build.experiment import Experiment
+from experiments.build.sampler import sample_sampler
 from experiments.build.state import State
-from experiments.config.parts import EDIT, parameters
+from experiments.config.options import parameters
+from experiments.config.parts import EDIT
 from experiments.data.dataset import Dataset
 from experiments.data.pictures import first_shown
 from experiments.edits.base import Edit
@@ -47,7 +49,7 @@ def protocol(experiment: Experiment, data: Dataset, edit: Edit, state: State, re
     config = experiment.config
     by, sampler = config.edit.by, config.samplers[config.sample.sampler]
     taken = parameters(EDIT.find(by.name)).values()
-    defaults = {p.name: p.default for p in taken if p.name not in EDIT.given and p.default is not p.empty}
+    defaults = {p.name: p.default for p in taken if p.name not in EDIT.context and p.default is not p.empty}
     return {
         "edit": {"name": by.name} | defaults | by.options,
         "examples": f"the first {config.edit.rows} of {len(data.test)} held out, and then the others of pairs",
@@ -55,7 +57,7 @@ def protocol(experiment: Experiment, data: Dataset, edit: Edit, state: State, re
         "columns": list(edit.columns),
         "nfe": result.nfe.mean(0).tolist(),
         "sampler": {"label": config.sample.sampler} | sampler.model_dump(exclude={"sweep"}) if edit.sampled else None,
-        "label": config.sample.label if experiment.classes_of(sampler) else None,
+        "label": config.sample.label if sample_sampler(experiment).classes else None,
         "seed": config.sample.seed,
         "step": int(state.step),
         "config": config.digest(),

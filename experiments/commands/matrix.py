@@ -13,7 +13,8 @@ import jax.numpy as jnp
 import losses
 import samplers
 from experiments.build.checks import check_moves
-from experiments.config.parts import OBJECTIVE, SDE, STEP, TIMES, clash, parameters
+from experiments.config.options import parameters
+from experiments.config.parts import OBJECTIVE, SDE, STEP, TIMES, clash
 from sde_lib import SDE as AnySDE
 
 

@@ -1,4 +1,4 @@
-"""How a config guides a sampler, `samplers.<label>.guidance`: from the scores there are to one. `__all__` is the registry.
+"""How a config guides a sampler, `samplers.<label>.guidance`: from the scores there are to one. `GUIDANCE` is the registry.
 
 `w`: the weight, of which 1 is the class's own law, in `interval`, noises sigma_t/alpha_t from above the first to the second
 (None: all of them); outside of it, 1. `run`: the folder of another trained run.
@@ -74,3 +74,6 @@ def _weight(sde: LinearSDE, w: Scalar, interval: Interval) -> Callable[[Scalar],
     if low >= high:
         raise ValueError(f"interval = {interval}: it is from a lower to a higher noise sigma_t/alpha_t")
     return samplers.guidance_interval(sde, w, low, high)
+
+
+GUIDANCE = (autoguidance, classifier, classifier_free)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from experiments.config.parts import NET, parameters
+from experiments.config.options import parameters
+from experiments.config.parts import NET
 
 DATA = {"name": "digits", "data_dir": "", "train": "train", "test": "test", "levels": 17}
 NETWORK = {

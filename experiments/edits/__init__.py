@@ -1,4 +1,4 @@
-"""What `edit` makes of held-out examples, a file each. `__all__` is the registry that configs name from."""
+"""Edits of held-out examples, a file each. EDITS is the registry that configs name from."""
 
 from experiments.edits.between import between
 from experiments.edits.posterior import dps, pi_gdm
@@ -20,3 +20,5 @@ __all__ = [
     "shared",
     "superresolve",
 ]
+
+EDITS = (between, colorize, dps, inpaint, pi_gdm, progressive, round_trip, sdedit, shared, superresolve)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from experiments.build.experiment import Experiment
+from experiments.build.sampler import BoundSampler
 from experiments.config.schema import Config
 from experiments.data.dataset import Dataset
 from experiments.data.pictures import first_shown
@@ -45,11 +46,11 @@ def _quality(experiment: Experiment, label: str, params: Any, real: Yardstick) -
 
     A seed of which one sample is not finite has no measures, and a sentence among `unsound`. And first samples, for a picture.
     """
-    config, sampler = experiment.config.evaluate, experiment.config.samplers[label]
-    draw, asked = drawing(experiment, sampler), experiment.labels(sampler, config.n)
+    config, bound = experiment.config.evaluate, BoundSampler(experiment, experiment.config.samplers[label])
+    sampler, draw, asked = bound.config, drawing(bound), bound.labels(config.n)
 
     def measure(steps: int, **swept: float) -> tuple[dict[str, Any], np.ndarray]:
-        grid = experiment.grid(sampler, steps)
+        grid = bound.grid(steps)
         measures, drawn, shown = [], [], []
         for seed in range(config.seeds):
             found = draw(params, seed, config.n, steps, **swept)

@@ -38,7 +38,7 @@ class Controls:
             self._n = ui.toggle(list(n), value=n[-1]).props("unelevated dense no-caps spread").classes("wide")
         self._label, self._w = None, None
         if classes := reverse.experiment.classes:
-            none = {-1: "none"} if reverse.experiment.goes_without else {}
+            none = {-1: "none"} if reverse.experiment.has_unconditional else {}
             self._label = ui.select(none | {y: str(y) for y in range(classes)}, value=-1 if none else 0, label="label")
             with ui.column().classes("slide") as weight:
                 self._w = slider("weight of the label, w", 1.0, 0.0, 8.0, 0.1)

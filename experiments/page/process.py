@@ -13,7 +13,9 @@ import numpy as np
 from pydantic import Field
 
 from experiments.build.experiment import Experiment
-from experiments.config.parts import STEP, parameters
+from experiments.build.sampler import BoundSampler
+from experiments.config.options import parameters
+from experiments.config.parts import STEP
 from experiments.config.schema import Named, Seed, Strict
 from experiments.randomness import Purpose, stream
 from experiments.runtime import devices
@@ -108,10 +110,10 @@ class Reverse:
         NumericsError, a sentence, where a number is not finite.
         """
         self._check(request)
-        sampler = self.experiment.config.samplers[request.sampler]
-        sde = self.experiment.sde_of(sampler)
+        bound = BoundSampler(self.experiment, self.experiment.config.samplers[request.sampler])
+        sampler, sde = bound.config, bound.sde
         begin, advance = self._program(request, known is not None)
-        grid = np.asarray(self.experiment.grid(sampler, request.steps))
+        grid = np.asarray(bound.grid(request.steps))
         setting, rows = self._setting(request, known), -(-request.n // jax.device_count()) * jax.device_count()
         keys = jax.vmap(jax.random.fold_in, (None, 0))(stream(request.seed, Purpose.SAMPLE), jnp.arange(rows))
         carry, step_keys = begin(self._params, keys, setting)
@@ -143,7 +145,7 @@ class Reverse:
             raise ConfigError(f"there is no sampler {request.sampler!r}")
         if request.label is not None and request.label >= self.experiment.classes:
             raise ConfigError(f"label = {request.label}: the network has {self.experiment.classes} classes, from 0")
-        if request.label is None and not self.experiment.goes_without:
+        if request.label is None and not self.experiment.has_unconditional:
             raise ConfigError("the network has learned no score without a label: choose one")
         if request.eta is not None:
             step = self.experiment.config.samplers[request.sampler].step
@@ -169,12 +171,12 @@ class Reverse:
     def _made(self, label: str, repeats: int) -> tuple[Callable[..., Any], Callable[..., Any]]:
         experiment, decode = self.experiment, self.experiment.scaler.decode
         sampler = experiment.config.samplers[label]
-        by_label = sampler.model_copy(update={"guidance": CLASSIFIER_FREE if experiment.goes_without else None})
+        by_label = sampler.model_copy(update={"guidance": CLASSIFIER_FREE if experiment.has_unconditional else None})
 
         def parts(params: Any, setting: Setting):
-            w = {"w": setting.w} if setting.label is not None and experiment.goes_without else {}
-            asked = sampler if setting.label is None else by_label
-            sde, score, step, _ = experiment.reverse(asked, params, setting.label, **setting.options, **w)
+            w = {"w": setting.w} if setting.label is not None and experiment.has_unconditional else {}
+            bound = BoundSampler(experiment, sampler if setting.label is None else by_label)
+            sde, score, step, _ = bound.reverse(params, setting.label, **setting.options, **w)
             if setting.mask is not None:
                 step = inpaint(step, sde, setting.x_0, setting.mask)
                 step = resample(step, sde, repeats) if repeats > 1 else step

@@ -1,4 +1,4 @@
-"""The runs that a config's samplers are guided by, read before anything is compiled."""
+"""The runs that guide a config's samplers, read before anything compiles."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from pathlib import Path
 
 from experiments.build.build import build
 from experiments.build.experiment import Experiment
-from experiments.config import trust
+from experiments.build.sampler import BoundSampler, bound_samplers
 from experiments.config.guidance import Guide
 from experiments.config.parts import classifies
 from experiments.config.problems import attempt
-from experiments.config.schema import Config, Sampler
+from experiments.config.schema import Config
 from experiments.config.tree import flat, stored
+from experiments.config.trust import trusted
 from experiments.runs.lora_base import with_base
 from experiments.runs.resume import trained
 from experiments.runtime.errors import ConfigError, StorageError
@@ -20,48 +21,48 @@ from experiments.runtime.progress import say
 
 
 def with_guides(experiment: Experiment) -> Experiment:
-    """The experiment, its guides read. ConfigError where a sampler's guidance cannot be by the run that it names."""
+    """Returns the experiment with its guides read. Raises ConfigError if a run cannot guide the sampler that names it."""
     samplers = experiment.config.samplers
-    told = {s.guidance.options["run"]: label for label, s in samplers.items() if s.guidance and "run" in s.guidance.options}
-    if not told:
+    runs = {s.guidance.options["run"]: label for label, s in samplers.items() if s.guidance and "run" in s.guidance.options}
+    if not runs:
         return experiment
     problems: list[str] = []
     read = lambda run, label: attempt(problems, f"samplers.{label}.guidance", partial(_guide, run, experiment))
-    guides = {run: read(run, label) for run, label in told.items()}
+    guides = {run: read(run, label) for run, label in runs.items()}
     experiment = experiment._replace(guides=guides)
-    for label, sampler in samplers.items() if not problems else ():
-        attempt(problems, f"samplers.{label}.guidance", lambda sampler=sampler: _check_labels(experiment, sampler))
-        y = experiment.first_label(sampler)
-        attempt(problems, f"samplers.{label}.guidance", lambda sampler=sampler, y=y: experiment.step(sampler, None, y))
+    for label, sampler in bound_samplers(experiment).items() if not problems else ():
+        attempt(problems, f"samplers.{label}.guidance", partial(_check_labels, sampler))
+        attempt(problems, f"samplers.{label}.guidance", partial(sampler.step, None, sampler.first_label))
     if problems:
         raise ConfigError(problems)
-    say("guided by " + ", ".join(told))
+    say("guided by " + ", ".join(runs))
     return experiment
 
 
-def _check_labels(experiment: Experiment, sampler: Sampler) -> None:
-    """ValueError where the guide means others by labels than the network: JAX would take the last for one beyond it."""
-    run = sampler.guidance and sampler.guidance.options.get("run")
+def _check_labels(sampler: BoundSampler) -> None:
+    """Raises ValueError if the guide's labels are not the network's: JAX would take the last label for one beyond it."""
+    experiment, guidance = sampler.experiment, sampler.config.guidance
+    run = guidance and guidance.options.get("run")
     if not run:
         return
     ours, theirs, label = experiment.classes, experiment.guides[run].classes, experiment.config.sample.label
     if ours and theirs and ours != theirs:
         raise ValueError(f"run = {run} has net.classes = {theirs}, and this run {ours}: train the guide on the same labels")
     if not ours and isinstance(label, int) and label >= theirs:
-        known = (
+        reason = (
             f"has labels from 0 to {theirs - 1}" if theirs else "has no classes, and nor has this run: leave sample.label out"
         )
-        raise ValueError(f"sample.label = {label}: run = {run} {known}")
+        raise ValueError(f"sample.label = {label}: run = {run} {reason}")
 
 
 def _guide(run: str, guided: Experiment) -> Guide:
-    """What the run in that folder gives to a sampler of `guided`."""
+    """The run in that folder as a guide of the samplers of `guided`."""
     folder = Path(run)
     if not (folder / "config.json").is_file():
         raise StorageError(f"guidance.run = {run} holds no run: train it first")
     own = [f"={value}" for value in flat(guided.config.model_dump()).values()]  # trusted already
     path = folder / "config.json"
-    config = Config.model_validate(trust.trusted(stored(path), own, str(path)))
+    config = Config.model_validate(trusted(stored(path), own, str(path)))
     if config.data.range != guided.config.data.range:
         raise ConfigError(f"{run} sees numbers of data.range = {config.data.range}, and this run {guided.config.data.range}")
     if config.sde != guided.config.sde:

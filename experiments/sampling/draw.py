@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.build.experiment import Experiment
-from experiments.config.schema import Sampler
+from experiments.build.sampler import BoundSampler, sample_sampler
 from experiments.data.pictures import picture
 from experiments.randomness import Purpose, stream
 from experiments.runtime import devices
@@ -36,34 +36,35 @@ class Drawn(NamedTuple):
     gave_up: np.ndarray
 
 
-def drawing(experiment: Experiment, sampler: Sampler) -> Callable[..., Drawn]:
+def drawing(sampler: BoundSampler) -> Callable[..., Drawn]:
     """draw(params, seed, n, steps, **swept) -> Drawn: n samples of `steps` steps, sample i from its own fold of the seed.
 
     Where there are labels, that of sample i is as `sample.label` says.
     """
+    experiment, config = sampler.experiment, sampler.config
 
     def one(params: Any, row: tuple[jax.Array, jax.Array | None], grid: jax.Array, swept: dict[str, Any]):
         key, y = row
         prior_key, step_key = jax.random.split(key)
-        reverse = experiment.reverse(sampler, params, y, **swept)
+        reverse = sampler.reverse(params, y, **swept)
         x_1 = reverse.sde.prior_sample(prior_key, experiment.shape)
         solution = solve(step_key, reverse.step, x_1, grid, reverse.final)
-        finite = solution.finite == len(solution.path) + sampler.denoise
+        finite = solution.finite == len(solution.path) + config.denoise
         return experiment.scaler.decode(solution.x), finite, solution.nfe, solution.finite, solution.gave_up
 
     run = devices.mapped(one)
-    longest = max(sampler.n, *(int(n) for n in sampler.sweep.get("n", (1,))))
+    longest = max(config.n, *(int(n) for n in config.sweep.get("n", (1,))))
     batch = experiment.config.evaluate.batch  # one batch size, one program
     compiled = False
 
     def draw(params: Any, seed: int, n: int, steps: int, **swept: float) -> Drawn:
         nonlocal compiled
         # Grids of every length are padded to the longest: a step of length zero costs nothing, a compile costs seconds.
-        grid = jnp.pad(experiment.grid(sampler, steps), (0, longest - steps), mode="edge")
-        outside = sampler.step.options | (sampler.guidance.options if sampler.guidance else {})
-        options = {k: jnp.asarray(swept.get(k, outside.get(k))) for k in sampler.sweep if k != "n"}
+        grid = jnp.pad(sampler.grid(steps), (0, longest - steps), mode="edge")
+        outside = config.step.options | (config.guidance.options if config.guidance else {})
+        options = {k: jnp.asarray(swept.get(k, outside.get(k))) for k in config.sweep if k != "n"}
         keys = jax.vmap(jax.random.fold_in, (None, 0))(stream(seed, Purpose.SAMPLE), jnp.arange(n))
-        rows = keys, experiment.labels(sampler, n)
+        rows = keys, sampler.labels(n)
         if not compiled:  # before the clock starts, with a grid that does not move
             first = jax.tree.map(lambda a: a[:1], rows)
             devices.in_batches(run, params, first, batch, grid[-1:].repeat(len(grid)), options)
@@ -88,9 +89,8 @@ def unsound(drawn: Drawn, grid: jax.Array) -> str | None:
 
 def save_images(drawn: Drawn, experiment: Experiment, path: Path) -> None:
     """The samples of `sample.sampler` as one picture. NumericsError, and no picture, when one of them is not finite."""
-    label = experiment.config.sample.sampler
-    sampler = experiment.config.samplers[label]
-    if why := unsound(drawn, experiment.grid(sampler, sampler.n)):
+    if why := unsound(drawn, sample_sampler(experiment).grid()):
+        label = experiment.config.sample.sampler
         remedy = f"more steps (--config.samplers.{label}.n), or an earlier checkpoint (python -m experiments ckpt rollback)"
         raise NumericsError([f"{why}; no picture is written to {path}", f"try another --config.sample.sampler, {remedy}"])
     if jax.process_index() == 0:

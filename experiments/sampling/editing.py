@@ -9,11 +9,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.build.checks import draws_noise, known_guides, known_score
+from experiments.build.checks import draws_noise, with_exact_score
 from experiments.build.experiment import Experiment
-from experiments.config.parts import EDIT, made
+from experiments.build.sampler import BoundSampler, bound_samplers, sample_sampler
+from experiments.config.parts import EDIT
 from experiments.config.problems import attempt
-from experiments.config.schema import Sampler
 from experiments.data.dataset import Dataset
 from experiments.edits.base import Edit, Frames, Row, Setting, Trained
 from experiments.randomness import Purpose, stream
@@ -24,7 +24,7 @@ from experiments.runtime.errors import ConfigError, NumericsError
 def chosen(experiment: Experiment, test: np.ndarray) -> Edit:
     """The edit of the config on this run; ConfigError where it does not apply to it."""
     config, problems = experiment.config.edit, []
-    edit = attempt(problems, "edit.by", lambda: _made(experiment))
+    edit = attempt(problems, "edit.by", lambda: _edit(experiment))
     if edit and (experiment.config.sample.label is None or edit.pairs):
         attempt(problems, "sample.label", lambda: experiment.unconditional(None))
     needed = config.rows * 2 if edit and edit.pairs else config.rows
@@ -36,32 +36,34 @@ def chosen(experiment: Experiment, test: np.ndarray) -> Edit:
     return edit
 
 
-def _made(experiment: Experiment) -> Edit:
-    config, by = experiment.config, experiment.config.edit.by
-    sampler = config.samplers[config.sample.sampler]
-    known = experiment._replace(model=known_score(experiment.sde), guides=known_guides(config))
-
-    def noisy(other: Sampler) -> bool:
-        return draws_noise(known.step(other, None, 0 if known.classes_of(other) else None), known.shape)
-
+def _edit(experiment: Experiment) -> Edit:
+    """The edit that the config names, for `sample.sampler`."""
+    config, by, sampler = experiment.config, experiment.config.edit.by, sample_sampler(experiment)
     setting = Setting(
-        experiment.sde_of(sampler),
+        sampler.sde,
         experiment.shape,
         config.sample.sampler,
-        np.asarray(experiment.grid(sampler, sampler.n)),
-        tuple(label for label, other in config.samplers.items() if noisy(other)),
-        experiment.classes_of(sampler),
+        np.asarray(sampler.grid()),
+        tuple(label for label, other in bound_samplers(with_exact_score(experiment)).items() if _is_noisy(other)),
+        sampler.classes,
         config.evaluate.tolerance,
-        _least(experiment, sampler),
+        _least_time(sampler),
     )
-    return made(EDIT, by.name, EDIT.find(by.name)(setting, **by.options))
+    return EDIT.build(by.name, setting, **by.options)
 
 
-def _least(experiment: Experiment, sampler: Sampler) -> float | None:
-    """`evaluate.t_min` on the sampler's SDE: on another than the network's the time of the same noise, or its own if that is
-    later."""
-    trained, sde, t_min = experiment.sde, experiment.sde_of(sampler), experiment.config.evaluate.t_min
-    if sampler.sde is None:
+def _is_noisy(sampler: BoundSampler) -> bool:
+    """Whether a step of the sampler draws noise."""
+    return draws_noise(sampler.step(None, 0 if sampler.classes else None), sampler.experiment.shape)
+
+
+def _least_time(sampler: BoundSampler) -> float | None:
+    """`evaluate.t_min` on the sampler's SDE.
+
+    On another SDE than the network's that is the time of the same noise, or the SDE's own t_min if that is later.
+    """
+    trained, sde, t_min = sampler.experiment.sde, sampler.sde, sampler.experiment.config.evaluate.t_min
+    if sampler.config.sde is None:
         return t_min
     least = float(sde.time_at(trained.log_snr(trained.t_min if t_min is None else t_min)))
     return least if t_min else max(least, float(sde.t_min))
@@ -78,7 +80,7 @@ class Edited(NamedTuple):
 def labels(experiment: Experiment, edit: Edit, data: Dataset) -> np.ndarray | None:
     """Of each row, as `sample.label` says: the one that is asked for, or each example's own; none of pairs, which have two."""
     config = experiment.config
-    classes, label, rows = experiment.classes_of(config.samplers[config.sample.sampler]), config.sample.label, config.edit.rows
+    classes, label, rows = sample_sampler(experiment).classes, config.sample.label, config.edit.rows
     if not classes or label is None or (label == "each" and edit.pairs):
         return None
     return data.held_out(rows, classes).y if label == "each" else np.full(rows, label, np.int32)
@@ -87,12 +89,12 @@ def labels(experiment: Experiment, edit: Edit, data: Dataset) -> np.ndarray | No
 def edited(experiment: Experiment, params: Any, edit: Edit, data: Dataset) -> Edited:
     """The frames of the first held-out examples. NumericsError where one is not finite."""
     config, scaler, test = experiment.config, experiment.scaler, data.test
-    sampler, rows = config.samplers[config.sample.sampler], config.edit.rows
+    sampler, rows = sample_sampler(experiment), config.edit.rows
 
     def one(params: Any, row: tuple[jax.Array, jax.Array, jax.Array, jax.Array | None]) -> Frames:
         key, *levels, y = row
-        reverse = lambda by=None: experiment.reverse(sampler, params, y, by)
-        of = lambda y: experiment.reverse(sampler, params, y).score
+        reverse = lambda transform=None: sampler.reverse(params, y, transform)
+        of = lambda y: sampler.reverse(params, y).score
         return edit.one(Trained(reverse().score, of, reverse), Row(key, *(scaler.place(k, 0.5) for k in levels)))
 
     keys = jax.vmap(jax.random.fold_in, (None, 0))(stream(config.sample.seed, Purpose.EDIT), jnp.arange(rows))

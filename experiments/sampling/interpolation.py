@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.build.experiment import Experiment
+from experiments.build.sampler import sample_sampler
 from experiments.config.problems import attempt
 from experiments.randomness import Purpose, stream
 from experiments.runtime import devices
@@ -24,16 +25,16 @@ def interpolated(experiment: Experiment, params: Any, test: np.ndarray) -> dict[
     """
     config, scaler, sde = experiment.config.interpolate, experiment.scaler, experiment.sde
     label = experiment.config.sample.sampler
-    sampler = experiment.config.samplers[label]
-    whole = experiment.grid(sampler, sampler.n)
+    sampler = sample_sampler(experiment)
+    whole = sampler.grid()
     problems = []
     if 2 * config.pairs > len(test):
         problems.append(f"interpolate.pairs = {config.pairs}: {len(test)} held-out examples make {len(test) // 2}")
     if config.t <= whole[-1]:
         problems.append(f"interpolate.t = {config.t:g}: the grid of samplers.{label} ends at {whole[-1]:.3g}; start above it")
     asked = experiment.config.sample.label
-    y = asked if isinstance(asked, int) and experiment.classes_of(sampler) else None  # two examples have no one label
-    attempt(problems, "interpolate", lambda: experiment.step(sampler, params, y))
+    y = asked if isinstance(asked, int) and sampler.classes else None  # two examples have no one label
+    attempt(problems, "interpolate", lambda: sampler.step(params, y))
     if problems:
         raise ConfigError(problems)
     grid = jnp.concatenate([jnp.full(1, config.t), whole[whole < config.t]])
@@ -46,7 +47,7 @@ def interpolated(experiment: Experiment, params: Any, test: np.ndarray) -> dict[
         # The density is not asked for; `key` makes it cheap.
         latent_a, latent_b = (encode(sde, score, x, key=key, **tolerance).latent for x in (x_a, x_b))
         by_flow = lambda w: decode(sde, score, slerp(latent_a, latent_b, w, sde.prior_mean), **tolerance)
-        reverse = experiment.reverse(sampler, params, y)
+        reverse = sampler.reverse(params, y)
         from_t = lambda w: interpolate(key, reverse.step, reverse.sde, x_a, x_b, w, grid, reverse.final)
         weights = jnp.linspace(0.0, 1.0, config.frames)
         frames = jax.vmap(by_flow)(weights), jax.vmap(from_t)(weights)

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.build.experiment import Experiment
+from experiments.build.sampler import sample_sampler
 from experiments.runtime import devices
 from samplers import ancestral, solve
 
@@ -21,25 +22,24 @@ def reverse_process(
     x_t is shown over sqrt(alpha^2 + sigma^2), since a VE process starts at sigma_max. And how many of the n samples are not
     finite: then there are no pictures, [snapshots, 0, *event].
     """
-    label = experiment.config.sample.sampler
-    sampler = experiment.config.samplers[label]
-    grid = experiment.grid(sampler, sampler.n)
+    sampler = sample_sampler(experiment)
+    grid = sampler.grid()
 
     def one(params: Any, row: tuple[jax.Array, jax.Array | None]) -> tuple[jax.Array, jax.Array]:
         key, y = row
         prior_key, step_key = jax.random.split(key)
-        sde, score, *_ = experiment.reverse(sampler, params, y)
+        sde, score, *_ = sampler.reverse(params, y)
         x_1 = sde.prior_sample(prior_key, experiment.shape)
-        learned = experiment.learned(params, y) if sampler.sde is None else {}
+        learned = experiment.variance(params, y) if sampler.config.sde is None else {}
         solution = solve(step_key, ancestral(sde, score, **learned), x_1, grid)
         path = jnp.concatenate([x_1[None], solution.path])
-        shown = jnp.round(jnp.linspace(0, sampler.n, snapshots)).astype(int)
+        shown = jnp.round(jnp.linspace(0, sampler.config.n, snapshots)).astype(int)
         scale = jax.vmap(lambda t: jnp.hypot(sde.alpha(t), sde.sigma(t)))(grid[shown])
         frames = jax.vmap(lambda x, s: experiment.scaler.decode(x / s))(path[shown], jnp.maximum(scale, 1.0))
-        return frames, solution.finite == sampler.n
+        return frames, solution.finite == sampler.config.n
 
     n = -(-n // jax.device_count()) * jax.device_count()
-    rows = jax.random.split(key, n), experiment.labels(sampler, n)
+    rows = jax.random.split(key, n), sampler.labels(n)
     frames, finite = devices.in_batches(devices.mapped(one), params, rows, n)
     shown = frames if finite.all() else frames[:0]
     return np.swapaxes(np.asarray(experiment.scaler.display(shown)), 0, 1), int((~finite).sum())

@@ -13,6 +13,7 @@ import optax
 
 from experiments.build.experiment import Experiment
 from experiments.build.optimizer import make_optimizer, optimizer_rate
+from experiments.build.sampler import sample_sampler
 from experiments.build.state import State, Tally, init_state, placement
 from experiments.build.summary import anatomy
 from experiments.config.parts import classifies
@@ -151,14 +152,14 @@ def _picture(experiment: Experiment, run: Path) -> Callable[[Any, int], None]:
     config = experiment.config
     if classifies(config):
         return lambda params, step: None  # there is nothing to draw; `evaluate` measures it
-    sampler = config.samplers[config.sample.sampler]
-    draw = drawing(experiment, sampler)
+    sampler = sample_sampler(experiment)
+    draw = drawing(sampler)
 
     def picture(params: Any, step: int) -> None:
         path = picture_at(run, step)
         if not processes.everywhere(path.exists()):
-            drawn = draw(experiment.network(params), config.sample.seed, min(config.sample.n, 64), sampler.n)
-            if why := unsound(drawn, experiment.grid(sampler, sampler.n)):
+            drawn = draw(experiment.network(params), config.sample.seed, min(config.sample.n, 64), sampler.config.n)
+            if why := unsound(drawn, sampler.grid()):
                 say(f"warning: no picture of step {step}: {why}")
             else:
                 save_images(drawn, experiment, path)

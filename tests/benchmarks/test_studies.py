@@ -8,7 +8,8 @@ import pytest
 from benchmarks.importance import ARMS, variance
 from benchmarks.samplers import DETERMINISTIC, STOCHASTIC, samplers
 from experiments.build.build import build
-from experiments.build.checks import known_score
+from experiments.build.checks import with_exact_score
+from experiments.build.sampler import BoundSampler
 from experiments.commands.opening import built_arms, judge
 from experiments.config.arms import resolve_arms
 from experiments.config.parts import STEP
@@ -45,9 +46,9 @@ def test_every_sampler_is_held_at_the_evaluations_that_are_asked_for():
     tree = read_config("configs/digits/vp.py", [])
     tree["samplers"] = samplers([5, 20], [100])
     experiment = build(Config.model_validate(tree), (8, 8, 1))
-    known = experiment._replace(model=known_score(experiment.sde))
-    for label, sampler in known.config.samplers.items():
-        step = known.step(sampler, None)
+    exact = with_exact_score(experiment)
+    for label, sampler in exact.config.samplers.items():
+        step = BoundSampler(exact, sampler).step(None)
         if isinstance(step.nfe, int):
             asked = [5, 20, 100] if label in STOCHASTIC else [5, 20]
             got = [step.nfe * int(n) + 1 for n in sampler.sweep["n"]]

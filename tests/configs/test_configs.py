@@ -17,7 +17,8 @@ from experiments.build.state import init_state
 from experiments.commands.opening import built_arms
 from experiments.config.arms import arm_problems, resolve_arms
 from experiments.config.messages import schema_problems
-from experiments.config.parts import NET, parameters
+from experiments.config.options import parameters
+from experiments.config.parts import NET
 from experiments.config.problems import part_problems
 from experiments.config.reading import read_config
 from experiments.config.schema import Config

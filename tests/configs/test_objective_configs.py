@@ -11,6 +11,7 @@ from runs import DISCRETE, MOONS, ONE_SAMPLER, TINY, UNWEIGHTED, in_root, made, 
 import losses
 from experiments.build.experiment import Experiment
 from experiments.build.optimizer import make_optimizer
+from experiments.build.sampler import BoundSampler
 from experiments.build.state import init_state
 from experiments.data.dataset import Batch
 from experiments.main import main
@@ -109,7 +110,9 @@ def test_ancestral_sampling_takes_the_learned_variance_unless_told():
     experiment = made("--config.objective=hybrid", DISCRETE, UNWEIGHTED)
     params = experiment.model.init(jax.random.key(0), jnp.zeros(2))
     sampler = experiment.config.samplers["ancestral"]
-    moved = lambda **swept: experiment.step(sampler, params, **swept).update(jax.random.key(1), jnp.ones(2), (), 0.7, 0.3)[0]
+    moved = lambda **swept: (
+        BoundSampler(experiment, sampler).step(params, **swept).update(jax.random.key(1), jnp.ones(2), (), 0.7, 0.3)[0]
+    )
     np.testing.assert_array_equal(moved(), moved(v=0.5))
     assert (moved() != moved(v=0.0)).all()
 

@@ -12,6 +12,7 @@ from runs import (
 )
 
 from experiments.build.build import build
+from experiments.build.sampler import BoundSampler
 from experiments.commands.opening import judge
 from experiments.config.reading import read_config
 from experiments.config.schema import Config
@@ -62,8 +63,8 @@ def test_samples_on_another_sde_are_the_data_s(sde, step, more):
     experiment = exact(sampler(sde, step, **more))
     one = experiment.config.samplers["one"]
     assert type(experiment.sde).__name__ == "VPSDE"
-    assert experiment.reverse(one, {}).sde == experiment.sde_of(one) != experiment.sde
-    drawn = drawing(experiment, one)({}, 0, n, one.n)
+    assert BoundSampler(experiment, one).reverse({}).sde == BoundSampler(experiment, one).sde != experiment.sde
+    drawn = drawing(BoundSampler(experiment, one))({}, 0, n, one.n)
     assert drawn.finite.all()
     x, mean = drawn.levels, np.asarray(DATA.weights @ DATA.means)
     around = np.asarray(DATA.means - mean)
@@ -85,9 +86,11 @@ def test_equal_latents_flow_to_equal_points(sde):
     latents = 40.0 * jax.random.normal(jax.random.key(0), (16, 2))
 
     def ends(one):
-        there = experiment.sde_of(one)
-        grid = jnp.stack([there.time_at(-2 * jnp.log(40.0)), experiment.grid(one, 1)[-1]])
-        flow = lambda x: solve(jax.random.key(0), experiment.reverse(one, {}).step, x * there.alpha(grid[0]), grid).x
+        there = BoundSampler(experiment, one).sde
+        grid = jnp.stack([there.time_at(-2 * jnp.log(40.0)), BoundSampler(experiment, one).grid(1)[-1]])
+        flow = lambda x: (
+            solve(jax.random.key(0), BoundSampler(experiment, one).reverse({}).step, x * there.alpha(grid[0]), grid).x
+        )
         return jax.jit(jax.vmap(flow))(latents) / there.alpha(grid[-1])
 
     got, wanted = ends(other), ends(own)

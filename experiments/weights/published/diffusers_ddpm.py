@@ -10,7 +10,7 @@ from flax import nnx
 from pydantic import Field
 from safetensors.numpy import save
 
-from experiments.config.parts import parameters
+from experiments.config.options import parameters
 from experiments.config.schema import Config, Count
 from experiments.runtime.errors import StorageError
 from experiments.weights import layout as layouts

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from runs import frozen_shapes
 
 from experiments.build.optimizer import make_optimizer
+from experiments.build.sampler import BoundSampler
 from experiments.build.state import init_state
 from experiments.commands.opening import built_arms, judge
 from experiments.config.arms import resolve_arms
@@ -119,7 +120,7 @@ def trace(experiment):
         score = experiment.score(params)
         final = partial(sde.denoise, score) if sampler.denoise else None
         x = sde.prior_sample(key, experiment.shape)
-        return solve(key, experiment.step(sampler, params), x, experiment.grid(sampler, sampler.n), final).x
+        return solve(key, BoundSampler(experiment, sampler).step(params), x, BoundSampler(experiment, sampler).grid(), final).x
 
     draw = lambda params, key, *frozen: jax.vmap(lambda key: one(params, key, *frozen), axis_name="batch")(
         jax.random.split(key, 2)

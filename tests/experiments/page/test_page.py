@@ -20,6 +20,7 @@ from PIL import Image
 
 import samplers
 from experiments.build.build import build
+from experiments.build.sampler import BoundSampler
 from experiments.config.reading import read_config
 from experiments.config.schema import Config
 from experiments.config.tiny import tiny
@@ -185,7 +186,9 @@ class Tab:
 
 def drawn(experiment, params, label, seed):
     """What `sample` would draw: levels [N, 8, 8]."""
-    return drawing(experiment, experiment.config.samplers[label])(params, seed, N, STEPS).levels[..., 0].astype(int)
+    return (
+        drawing(BoundSampler(experiment, experiment.config.samplers[label]))(params, seed, N, STEPS).levels[..., 0].astype(int)
+    )
 
 
 def inpainted(experiment, params, label, seed, levels, mask):
@@ -195,9 +198,9 @@ def inpainted(experiment, params, label, seed, levels, mask):
 
     def one(i):
         prior_key, step_key = jax.random.split(jax.random.fold_in(stream(seed, Purpose.SAMPLE), i))
-        step = samplers.inpaint(experiment.step(sampler, params), sde, known, jnp.asarray(mask))
+        step = samplers.inpaint(BoundSampler(experiment, sampler).step(params), sde, known, jnp.asarray(mask))
         x_1 = sde.prior_sample(prior_key, experiment.shape)
-        return experiment.scaler.decode(samplers.solve(step_key, step, x_1, experiment.grid(sampler, STEPS)).x)
+        return experiment.scaler.decode(samplers.solve(step_key, step, x_1, BoundSampler(experiment, sampler).grid(STEPS)).x)
 
     return np.where(mask, levels, jax.jit(jax.vmap(one))(jnp.arange(N)))[..., 0].astype(int)
 
@@ -380,7 +383,7 @@ def test_a_label_is_classifier_free_guidance():
     def one(i, label, w):
         prior_key, step_key = jax.random.split(jax.random.fold_in(stream(5, Purpose.SAMPLE), i))
         guided = samplers.classifier_free(score(label), score(None), w)
-        step, grid = samplers.ancestral(experiment.sde, guided), experiment.grid(sampler, 10)
+        step, grid = samplers.ancestral(experiment.sde, guided), BoundSampler(experiment, sampler).grid(10)
         return samplers.solve(step_key, step, experiment.sde.prior_sample(prior_key, (2,)), grid).x
 
     ended = {}

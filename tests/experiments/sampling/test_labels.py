@@ -11,6 +11,7 @@ from runs import DIGITS, MOONS, in_root  # noqa: F401
 
 from experiments.build.build import build
 from experiments.build.optimizer import make_optimizer
+from experiments.build.sampler import BoundSampler
 from experiments.build.state import init_state
 from experiments.config.guidance import Guide
 from experiments.config.reading import read_config
@@ -107,8 +108,8 @@ def test_a_sampler_is_guided_by_its_weight(of_two_classes):
     guidance = {"name": "classifier_free", "w": 3.0, "interval": (0.5, 5.0)}
     tree = read_config(MOONS, [*TINY, "--config.net.classes=2", f"--config.samplers.ancestral.guidance={guidance}"])
     sampler, sde, x = Config.model_validate(tree).samplers["ancestral"], experiment.sde, jnp.array([0.4, 0.1])
-    guided = experiment.reverse(sampler, params, 1)
-    swept = experiment.reverse(sampler, params, 1, w=jnp.float32(0.0))
+    guided = BoundSampler(experiment, sampler).reverse(params, 1)
+    swept = BoundSampler(experiment, sampler).reverse(params, 1, w=jnp.float32(0.0))
     conditional, unconditional = experiment.score(params, y=1), experiment.unconditional(params)
     for noise in (0.3, 1.0, 6.0):
         t = sde.time_at(-2 * jnp.log(noise))
@@ -117,7 +118,7 @@ def test_a_sampler_is_guided_by_its_weight(of_two_classes):
         np.testing.assert_allclose(guided.score(x, t), s_u + (3 if inside else 1) * (s_c - s_u), rtol=1e-5)
         np.testing.assert_allclose(swept.score(x, t), s_u if inside else s_c, rtol=1e-5)
     t, s = sde.time_at(0.0), sde.time_at(1.0)
-    plain = experiment.step(sampler.model_copy(update={"guidance": None}), params, 1)
+    plain = BoundSampler(experiment, sampler.model_copy(update={"guidance": None})).step(params, 1)
     moved = [step.update(jax.random.key(0), x, (), t, s)[0] for step in (guided.step, plain)]
     assert np.abs(np.subtract(*moved)).max() > 0.01
 
@@ -133,19 +134,19 @@ def test_a_sampler_is_guided_by_another_run(of_two_classes, kind):
     guidance = {"name": kind, "run": "there", "w": 2.5}
     tree = read_config(MOONS, [*TINY, "--config.net.classes=2", f"--config.samplers.ancestral.guidance={guidance}"])
     sampler, x, t = Config.model_validate(tree).samplers["ancestral"], jnp.array([0.4, 0.1]), 0.4
-    found = experiment._replace(guides={"there": guides[kind]}).reverse(sampler, params, 1).score(x, t)
+    found = BoundSampler(experiment._replace(guides={"there": guides[kind]}), sampler).reverse(params, 1).score(x, t)
     s_c, s_u = experiment.score(params, y=1)(x, t), experiment.unconditional(params)(x, t)
     np.testing.assert_allclose(found, -x + 2.5 * (s_c + x) if kind == "autoguidance" else s_u - 2.5 * 2 * x, rtol=1e-5)
     other = "classifier" if kind == "autoguidance" else "autoguidance"
     with pytest.raises(ValueError, match="is a classifier" if kind == "autoguidance" else "is no classifier"):
-        experiment._replace(guides={"there": guides[other]}).step(sampler, params, 1)
+        BoundSampler(experiment._replace(guides={"there": guides[other]}), sampler).step(params, 1)
 
 
 def test_each_sample_has_the_label_asked_for():
     experiment = made(DIGITS, (8, 8, 1))
     sampler = experiment.config.samplers["fast"]
-    labels = lambda *more: made(DIGITS, (8, 8, 1), *more).labels(sampler, 12)
-    np.testing.assert_array_equal(experiment.labels(sampler, 12), [*range(10), 0, 1])
+    labels = lambda *more: BoundSampler(made(DIGITS, (8, 8, 1), *more), sampler).labels(12)
+    np.testing.assert_array_equal(BoundSampler(experiment, sampler).labels(12), [*range(10), 0, 1])
     np.testing.assert_array_equal(labels("--config.sample.label=4"), [4] * 12)
     assert labels("--config.sample.label=None") is None
     assert labels("--config.net={'name': 'MLP'}", "--config.train.label_dropout=0.0") is None

@@ -12,6 +12,7 @@ from runs import DIGITS, MOONS, ROOT, TINY, in_root  # noqa: F401
 from experiments.build.build import build
 from experiments.build.experiment import Experiment
 from experiments.build.optimizer import make_optimizer
+from experiments.build.sampler import BoundSampler
 from experiments.build.state import init_state
 from experiments.config.reading import read_config
 from experiments.config.schema import Config
@@ -30,7 +31,7 @@ def drawn(batch: int, path: str = DIGITS) -> np.ndarray:
     tree = read_config(path, [*TINY, *network, ONE_SAMPLER, AS_FLOATS, f"--config.evaluate.batch={batch}"])
     experiment: Experiment = build(Config.model_validate(tree), (8, 8, 1) if path == DIGITS else (2,))
     state = init_state(experiment, make_optimizer(experiment.config.train), jax.random.key(0))
-    return drawing(experiment, experiment.config.samplers["ancestral"])(state.ema, 0, 30, 3).levels
+    return drawing(BoundSampler(experiment, experiment.config.samplers["ancestral"]))(state.ema, 0, 30, 3).levels
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,7 @@ from sdes import Straight
 import losses
 import samplers
 from experiments.build.build import build
+from experiments.build.sampler import BoundSampler
 from experiments.commands import interpolate
 from experiments.config.parts import STEP, TIMES, WEIGHT
 from experiments.config.reading import read_config
@@ -291,7 +292,7 @@ def test_bad_samples_are_a_sentence_and_no_picture(tmp_path):
     for above in (0.5, 1e9):
         experiment, _ = digits(above)
         sampler = experiment.config.samplers["ancestral"]
-        drawn, grid = drawing(experiment, sampler)({}, 0, 16, 8), experiment.grid(sampler, 8)
+        drawn, grid = drawing(BoundSampler(experiment, sampler))({}, 0, 16, 8), BoundSampler(experiment, sampler).grid(8)
         if above == 1e9:
             assert unsound(drawn, grid) is None
             save_images(drawn, experiment, path)
@@ -312,12 +313,15 @@ def test_what_is_wrong_with_a_solver_is_said():
     experiment, _ = digits(1e9, "probability_flow")
     flow = experiment.config.samplers["probability_flow"]
     short = flow.model_copy(update={"step": Named.model_validate({"name": "probability_flow", "max_steps": 2})})
-    drawn = drawing(experiment, short)({}, 0, 8, 1)
-    said = unsound(drawn, experiment.grid(short, 1))
+    drawn = drawing(BoundSampler(experiment, short))({}, 0, 8, 1)
+    said = unsound(drawn, BoundSampler(experiment, short).grid(1))
     assert said
     assert said.endswith("8 of 8 samples; in 8 the solver ran out of its max_steps")
     drawn = drawn._replace(moves=np.full(8, 1), gave_up=np.zeros(8, bool))
-    assert unsound(drawn, experiment.grid(short, 1)) == "non-finite at the last denoising, after 1 steps, 8 of 8 samples"
+    assert (
+        unsound(drawn, BoundSampler(experiment, short).grid(1))
+        == "non-finite at the last denoising, after 1 steps, 8 of 8 samples"
+    )
 
 
 def overflowing(sde: SDE, score: Score) -> samplers.Step:

@@ -17,6 +17,7 @@ from flax import nnx
 from published import draw, outputs_of, relative_error
 from safetensors.numpy import save_file
 
+from experiments.build.sampler import BoundSampler
 from experiments.commands import import_export
 from experiments.commands.import_export import experiment_of
 from experiments.config.problems import part_problems
@@ -252,7 +253,7 @@ def test_every_sampler_draws_from_weights(ours, written):
     state = trained(ours[0], written)
     for sampler in Config.model_validate(read_config("configs/digits/vp.py", [])).samplers.values():
         sampler = sampler.model_copy(update={"n": 3, "sweep": {}})
-        assert drawing(ours[0], sampler)(state.ema, 0, 8, sampler.n).finite.all()
+        assert drawing(BoundSampler(ours[0], sampler))(state.ema, 0, 8, sampler.n).finite.all()
 
 
 def there(run):

@@ -1,0 +1,118 @@
+"""A sampler of a config, bound to an experiment: its SDE, its guided score, its step, its grid and its labels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+import samplers
+import sde_lib
+from experiments.build.experiment import Experiment
+from experiments.config.guidance import Guided, Scores
+from experiments.config.parts import GRID, GUIDANCE, SDE, STEP
+from experiments.config.schema import Sampler
+from samplers.reverse import Reverse
+
+
+class BoundSampler(NamedTuple):
+    """A sampler's config and the experiment that it samples."""
+
+    experiment: Experiment
+    config: Sampler
+
+    @property
+    def sde(self) -> sde_lib.LinearSDE:
+        """The SDE that the sampler runs on: its own, or the one that the network was trained on."""
+        named = self.config.sde
+        return self.experiment.sde if named is None else SDE.build(named.name, **named.options)
+
+    @property
+    def classes(self) -> int:
+        """The number of classes that samples can be drawn from: the network's or its guide's; 0 if neither has labels."""
+        guidance = self.config.guidance
+        guide = self.experiment.guides.get(guidance.options.get("run", "")) if guidance else None
+        return self.experiment.classes or (guide.classes if guide else 0)
+
+    def grid(self, n: int | None = None) -> jax.Array:
+        """Returns the times of n steps [n + 1], or of as many as the config says."""
+        named = self.config.grid
+        return GRID.build(named.name, self.sde, self.config.n if n is None else n, **named.options)
+
+    def labels(self, n: int) -> np.ndarray | None:
+        """Returns the label of each of n samples [n], as `sample.label` says; None if neither network nor guide has labels."""
+        config = self.experiment.config
+        if not self.classes or config.sample.label is None:
+            return None
+        trained = np.array(config.data.only or range(self.classes), np.int32)
+        return (
+            trained[np.arange(n) % len(trained)] if config.sample.label == "each" else np.full(n, config.sample.label, np.int32)
+        )
+
+    @property
+    def first_label(self) -> Any:
+        """The first of `labels`, to try the sampler with."""
+        labels = self.labels(1)
+        return None if labels is None else labels[0]
+
+    def reverse(self, params: Any, y: Any = None, transform: Callable[[Any], Any] | None = None, **swept: Any) -> Reverse:
+        """Returns what the sampler runs at `params` for the label `y`.
+
+        `transform`: a further Score -> Score, applied to the guided score on the sampler's SDE. `swept`: replaces options of
+        the step, and `w` of the guidance. A step with an option v, the variance, gets the learned one unless the config sets v.
+        Raises ValueError if the sampler asks for a score or a variance that the experiment does not have.
+        """
+        score = self._guided(params, y, {"w": swept.pop("w")} if "w" in swept else {})
+        config, sde = self.config, self.sde
+        learned = self.experiment.variance(params, y) if STEP.takes(config.step.name, "v") else {}
+        if config.sde is not None:
+            if learned and "v" not in config.step.options:
+                raise ValueError("the learned variance is of the SDE of training: give the step a v, as step.v = 0.0")
+            score, learned = samplers.under(self.experiment.sde, score, sde), {}
+        score = transform(score) if transform else score
+        step = STEP.build(config.step.name, sde, score, **(learned | config.step.options | swept))
+        if config.corrector is not None:
+            step = samplers.chain(STEP.build(config.corrector.name, sde, score, **config.corrector.options), step)
+        return Reverse(sde, score, step, partial(sde.denoise, score) if config.denoise else None)
+
+    def step(self, params: Any, y: Any = None, **swept: Any) -> samplers.Step:
+        """Returns the step of `reverse`."""
+        return self.reverse(params, y, **swept).step
+
+    def _guided(self, params: Any, y: Any, swept: dict[str, Any]) -> sde_lib.Score:
+        """The score given the label, as the guidance changes it."""
+        experiment, guidance = self.experiment, self.config.guidance
+        conditional = experiment.conditional(params, y)
+        if guidance is None:
+            return conditional
+        guide_params = params.guides if isinstance(params, Guided) else dict.fromkeys(experiment.guides)
+
+        def weaker(run: str) -> sde_lib.Score:
+            score = experiment.guides[run].score
+            if score is None:
+                raise ValueError(f"guidance.run = {run} is a classifier: autoguidance takes a score; take guidance classifier")
+            return score(guide_params[run], y)
+
+        def log_prob_y(run: str) -> Callable[..., Any]:
+            log_prob = experiment.guides[run].log_prob
+            if log_prob is None:
+                raise ValueError(f"guidance.run = {run} is no classifier: train one with objective cross_entropy")
+            if y is None:
+                raise ValueError("guidance classifier goes to a class: set sample.label to one, or to each")
+            return lambda x, t: log_prob(guide_params[run], x, t)[y]
+
+        scores = Scores(experiment.sde, conditional, lambda: experiment.unconditional(params), weaker, log_prob_y)
+        return GUIDANCE.build(guidance.name, scores, **(guidance.options | swept))
+
+
+def bound_samplers(experiment: Experiment) -> dict[str, BoundSampler]:
+    """Returns every sampler of the experiment's config, by its label."""
+    return {label: BoundSampler(experiment, config) for label, config in experiment.config.samplers.items()}
+
+
+def sample_sampler(experiment: Experiment) -> BoundSampler:
+    """Returns the sampler that `sample.sampler` names."""
+    return BoundSampler(experiment, experiment.config.samplers[experiment.config.sample.sampler])

@@ -1,0 +1,100 @@
+"""The options of a part: the arguments of its signature that a config can write, as one strict type."""
+
+from __future__ import annotations
+
+import inspect
+import types
+import typing
+from collections.abc import Callable
+from functools import cache
+from typing import Annotated, Any
+
+from annotated_types import Interval
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+
+from experiments.config.messages import nearest, shown
+from experiments.runtime.errors import ConfigError
+
+FITS = {float: Annotated[float, Interval(ge=-3e38, le=3e38)], int: Annotated[int, Interval(ge=-(2**31), lt=2**31)]}
+"""The numbers that float32 and int32 hold."""
+
+
+def parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """Returns the parameters of a function, or of a class's constructor, by their names."""
+    # NNX's metaclass hides the constructor behind *args.
+    signature = inspect.signature(function.__init__ if isinstance(function, type) else function)
+    return {name: p for name, p in signature.parameters.items() if name != "self"}
+
+
+def unwritable(function: Callable[..., Any], context: dict[str, str]) -> list[str]:
+    """Returns the arguments that the function needs, that are not in `context`, and that no config can write."""
+    hints = type_hints(function)
+    needed = (p for p in parameters(function).values() if p.default is p.empty and p.name not in context)
+    return [p.name for p in needed if p.kind is p.VAR_POSITIONAL or _plain(hints.get(p.name, Any)) is Any]
+
+
+def check_options(function: Callable[..., Any], options: dict[str, Any], context: dict[str, str]) -> None:
+    """Checks names, types and ranges of `options` against the function's signature.
+
+    `context`: the arguments that come from elsewhere, each with where. Raises ConfigError with a line for each problem.
+    """
+    model = _options(function, frozenset(context))
+    if model is None:
+        return
+    fields = model.model_fields
+    try:
+        model.model_validate(options)
+    except ValidationError as error:
+        lines = []
+        for problem in error.errors():
+            name = str(problem["loc"][0])
+            if name in context:
+                lines.append(f"{name} is not an option: it comes from {context[name]}")
+            elif problem["type"] == "extra_forbidden":
+                close = nearest(name, list(fields)) or f" ({getattr(function, '__name__', function)} takes none)"
+                lines.append(f"unknown option {name}{close}")
+            elif problem["type"] == "missing":
+                lines.append(f"option {name} is missing")
+            else:
+                lines.append(f"{name} = {shown(problem['input'])}: {problem['msg'][0].lower()}{problem['msg'][1:]}")
+        raise ConfigError(lines) from error
+
+
+@cache
+def _options(function: Callable[..., Any], context: frozenset[str]) -> type[BaseModel] | None:
+    """The options of a signature as one strict type; None if it takes any."""
+    free = {name: p for name, p in parameters(function).items() if name not in context}
+    if any(p.kind is p.VAR_KEYWORD for p in free.values()):
+        return None
+    hints = type_hints(function)
+    fields: dict[str, Any] = {
+        name: (_plain(hints.get(name, Any)), ... if p.default is p.empty else p.default)
+        for name, p in free.items()
+        if p.kind is not p.VAR_POSITIONAL
+    }
+    return create_model("Options", __config__=ConfigDict(extra="forbid", strict=True, allow_inf_nan=False), **fields)
+
+
+def type_hints(function: Callable[..., Any]) -> dict[str, Any]:
+    """Returns the annotations of a function, or of a class's constructor or fields; none that cannot be evaluated."""
+    hints: dict[str, Any] = {}
+    for source in (function, function.__init__) if isinstance(function, type) else (function,):
+        try:
+            hints |= typing.get_type_hints(source, include_extras=True)
+        except (NameError, TypeError):
+            continue
+    return hints
+
+
+def _plain(hint: Any) -> Any:
+    """The part of an annotation that a config can write: `Scalar`, an array or a float, is a float. Any if there is none."""
+    if hint in FITS:
+        return FITS[hint]
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        plain = tuple(_plain(a) for a in typing.get_args(hint) if _plain(a) is not Any)
+        return typing.Union[plain] if plain else Any  # noqa: UP007
+    if typing.get_origin(hint) is typing.Annotated:
+        base, *limits = typing.get_args(hint)
+        return Annotated[_plain(base), *limits] if _plain(base) is not Any else Any
+    writable = hint in (int, float, bool, str, type(None)) or typing.get_origin(hint) in (tuple, typing.Literal)
+    return hint if writable else Any
