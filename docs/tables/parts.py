@@ -9,8 +9,11 @@ from typing import Any
 
 import annotated_types
 
+import losses
+import samplers
 from docs.tables import words
 from experiments.config import parts
+from experiments.config.options import parameters, type_hints
 from experiments.config.parts import Kind
 
 
@@ -69,6 +72,32 @@ def edits() -> str:
     return _table(parts.EDIT, ("edit", "what it shows", "its numbers"), words.EDITS)
 
 
+def python_guidance() -> str:
+    """Returns a row for every function of a score to a score."""
+    return _functions(samplers.GUIDANCE)
+
+
+def python_conditional() -> str:
+    """Returns a row for every function of a step to a conditional step, and for the projections that they take."""
+    return _functions(samplers.CONDITIONAL + samplers.PROJECTIONS)
+
+
+def python_latent() -> str:
+    """Returns a row for every function of the latent space."""
+    return _functions(samplers.LATENT)
+
+
+def python_likelihood() -> str:
+    """Returns a row for every exact likelihood and every bound."""
+    return _functions(samplers.LIKELIHOOD + losses.BOUNDS)
+
+
+def _functions(group: tuple[Callable[..., Any], ...]) -> str:
+    """A row for every function of a library's group: its name and the first line of its docstring."""
+    rows = [f"| `{part.__module__.partition('.')[0]}.{part.__name__}` | {_first_line(part)} |\n" for part in group]
+    return "| function | what it is |\n| --- | --- |\n" + "".join(rows)
+
+
 def _table(kind: Kind, head: tuple[str, ...], known: dict[str, Any], options: bool = True) -> str:
     """A row for every part of the kind: its name, its words, its options. Without words, the first line of its docstring."""
     lines = [(*head, "options") if options else head]
@@ -83,15 +112,13 @@ def _table(kind: Kind, head: tuple[str, ...], known: dict[str, Any], options: bo
 
 
 def _first_line(part: Callable[..., Any]) -> str:
-    return (inspect.getdoc(part) or "").partition("\n")[0].replace("|", "\\|")
+    return (inspect.getdoc(part) or "").partition("\n")[0].rstrip(":").replace("|", "\\|")
 
 
 def _options(kind: Kind, part: Callable[..., Any]) -> str:
     """The arguments that a config may set, with their defaults and ranges."""
-    hints = {}
-    for source in (part, part.__init__) if isinstance(part, type) else (part,):
-        hints |= typing.get_type_hints(source, include_extras=True)
-    free = [p for name, p in parts.parameters(part).items() if name not in kind.given and p.kind is not p.VAR_KEYWORD]
+    hints = type_hints(part)
+    free = [p for name, p in parameters(part).items() if name not in kind.context and p.kind is not p.VAR_KEYWORD]
     return ", ".join(_option(p, hints.get(p.name)) for p in free)
 
 

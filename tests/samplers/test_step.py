@@ -1,6 +1,5 @@
 """Steps as values: `draw` is the loop that one would write, and a step says truly whether it draws noise and moves x."""
 
-import inspect
 from functools import partial
 
 import jax
@@ -12,8 +11,7 @@ import samplers
 from samplers.step import stateless
 from sde_lib import VESDE, VPSDE
 
-STEPS = [name for name in samplers.__all__ if inspect.signature(getattr(samplers, name)).return_annotation == "Step"]
-STEPS = [name for name in STEPS if name not in ("chain", "inpaint", "resample", "dps")]
+STEPS = [step.__name__ for step in samplers.STEPS]
 OPTIONS = {
     "ddim": {"eta": 0.5},
     "deis": {"eta": 0.1},
