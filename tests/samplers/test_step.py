@@ -83,9 +83,15 @@ def test_draw_is_the_loop_from_the_prior(sde, final):
 
     drawn = samplers.draw(jax.random.key(3), sde, step, grid, (2,), final)
     assert jnp.allclose(drawn.x, by_hand(jax.random.key(3)), rtol=1e-5, atol=1e-5)
-    prior_key, step_key = jax.random.split(jax.random.key(3))
-    solved = samplers.solve(step_key, step, sde.prior_sample(prior_key, (2,)), grid, final)
-    assert all(jnp.array_equal(a, b) for a, b in zip(drawn, solved, strict=True))
+
+    def solved(key):
+        prior_key, step_key = jax.random.split(key)
+        return samplers.solve(step_key, step, sde.prior_sample(prior_key, (2,)), grid, final)
+
+    for a, b in zip(drawn, solved(jax.random.key(3)), strict=True):
+        assert jnp.array_equal(a, b)
+    compiled = jax.jit(solved)(jax.random.key(3)).x
+    assert jnp.array_equal(jax.jit(lambda key: samplers.draw(key, sde, step, grid, (2,), final).x)(jax.random.key(3)), compiled)
     assert drawn.nfe == 5 + (final is not None)
 
 
