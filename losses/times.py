@@ -92,7 +92,7 @@ def discrete(sde: SDE, n: Several, t_min: float | None = None) -> TimeSampler:
 def log_normal(
     sde: SDE, mean: Scalar = -1.2, std: Positive = 1.2, t_min: float | None = None, unbiased: bool = True
 ) -> TimeSampler:
-    """y = log(sigma/alpha) ~ N(mean, std^2), truncated to what t in [t_min, 1] reaches.
+    """y = log(sigma/alpha) ~ N(mean, std^2), truncated to its range over t in [t_min, 1].
 
     p(t) = N(y(t); mean, std^2) y'(t) / P(y(t_min) <= y <= y(1)), with y' = -lambda'/2. `unbiased` = False gives 1 for 1/p(t),
     so that p is part of the objective, E_{t~p} loss: Karras et al. (2022), table 1, with the weight `edm`.

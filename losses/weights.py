@@ -39,7 +39,7 @@ def min_snr(sde: SDE, t: Scalar, gamma: Positive = 5.0) -> Scalar:
 
 
 def p2(sde: SDE, t: Scalar, k: Positive = 1.0, gamma: NonNegative = 1.0) -> Scalar:
-    """w = sigma^2 / (k + SNR)^gamma: the squared error of eps weighs less where only imperceptible detail is left to learn.
+    """w = sigma^2 / (k + SNR)^gamma: the squared error of eps weighs less if only imperceptible detail remains to be learned.
 
     Choi et al. (2022), eq. 8; gamma = 0 is `sigma2`. Raises TypeError for an SDE without alpha and sigma.
     """
