@@ -32,10 +32,8 @@ from benchmarks.common.machine import circumstances
 from experiments.build.experiment import Experiment
 from experiments.build.optimizer import make_optimizer
 from experiments.build.state import State, Tally, init_state
-from experiments.commands.opening import built_arms, judge
-from experiments.config.arms import resolve_arms
+from experiments.commands.opening import Plan, build_arms, make_plan
 from experiments.config.reading import read_config
-from experiments.config.schema import Data
 from experiments.data.dataset import Batch, Dataset, load
 from experiments.evaluation.dequantize import UNIFORM
 from experiments.randomness import Purpose, stream
@@ -122,9 +120,9 @@ def variance(built: dict[str, Experiment], params: Any, data: Dataset, n: int) -
     return {name: {"mean": m, "variance": square - m**2} for name, (m, square) in found.items()}
 
 
-def compared(trees: dict[str, Any], data: list[Dataset], every: int, held_out: int, times: int, draws: int) -> dict[str, Any]:
+def compared(plan: Plan, data: list[Dataset], every: int, held_out: int, times: int, draws: int) -> dict[str, Any]:
     """Both arms on one SDE: the curves of every seed, the variances, the steps to the level."""
-    built = built_arms({name: trees[name] for name in ARMS}, "train", data[0].shape)
+    built = build_arms({name: plan.arms[name] for name in ARMS}, data[0].shape, training=True)
     sde = built["importance"].config.sde.name
     bound = bounding(built["importance"], data[0].test[:held_out], times)
     steps = {name: stepping(experiment) for name, experiment in built.items()}
@@ -254,11 +252,10 @@ def main() -> None:
     data, sdes = [], {}
     for sde in line.sdes:
         tree = read_config(line.config, [*overrides, f"--config.sde.name={sde}"])
-        trees = {name: arm for name, arm in resolve_arms(tree).items() if name in ARMS}
-        sources = judge(tree, trees)
-        assert sources is not None
-        data = data or [load(sources, Data.model_validate(tree["data"]), seed) for seed in range(line.seeds)]
-        sdes[sde] = compared(trees, data, line.every, line.held_out, line.times, line.draws)
+        plan = make_plan(tree)
+        assert plan.sources is not None
+        data = data or [load(plan.sources, plan.base.data, seed) for seed in range(line.seeds)]
+        sdes[sde] = compared(plan, data, line.every, line.held_out, line.times, line.draws)
         one = {"protocol": protocol(line, overrides, tree, data[0]), "sdes": sdes}
         (line.out / f"{line.name}.json").write_text(json.dumps(one))
     found = {path.stem: json.loads(path.read_text()) for path in sorted(line.out.glob("*.json"))}

@@ -21,12 +21,12 @@ from experiments.config import messages, tree
 from experiments.config.changes import changed_keys
 from experiments.config.schema import Config
 from experiments.runs.checkpoint import saved_steps
+from experiments.runs.folder import Folder
 from experiments.runtime import processes
 from experiments.runtime.circumstances import _now, _packages
 from experiments.runtime.errors import ConfigError, StorageError, UserError
 from experiments.runtime.files import sweep, write_text
 from experiments.runtime.signals import Interrupted, last_words
-from experiments.weights import native
 
 FORMAT = 1
 
@@ -35,7 +35,7 @@ class Record:
     """The record of the run in a folder. Of several processes the first writes it."""
 
     def __init__(self, run: Path, content: dict[str, Any]):
-        self._path, self.content = run / "run.json", content
+        self._path, self.content = Folder(run).record, content
 
     @property
     def id(self) -> str:
@@ -101,7 +101,7 @@ class _Content(_Format):
 
 def read(run: Path) -> Record | None:
     """The record of a folder, if it has one. StorageError for one that cannot be read, or that a later OneSDE wrote."""
-    path = run / "run.json"
+    path = Folder(run).record
     if not path.exists():
         return None
     try:
@@ -119,7 +119,7 @@ def read(run: Path) -> Record | None:
 
 def differences(run: Path, config: Config, data: str, allowed: list[str]) -> list[str]:
     """What made the run in the folder and is not the same in `config`, a line each, but for the keys `allowed` to change."""
-    path = run / "config.json"
+    path = Folder(run).config
     if not path.exists():
         return []
     before = tree.stored(path)
@@ -128,7 +128,7 @@ def differences(run: Path, config: Config, data: str, allowed: list[str]) -> lis
     as_stored = lambda tree: json.loads(json.dumps(tree))
     changed = changed_keys(as_stored(before), as_stored(config.model_dump()))
     record = read(run)
-    if record and not saved_steps(run / "checkpoints") and "saved" not in record.content and not imported(run):
+    if record and not saved_steps(Folder(run).checkpoints) and "saved" not in record.content and not imported(run):
         return []  # it has made nothing yet
     digest = record.content.get("data") if record else None
     if data and digest not in (None, data):
@@ -163,7 +163,7 @@ def session(run: Path, config: Config, data: str, command: str, training: bool) 
         run.mkdir(parents=True, exist_ok=True)
         sweep(run)
         record = read(run)
-        if record is None and saved_steps(run / "checkpoints"):
+        if record is None and saved_steps(Folder(run).checkpoints):
             raise StorageError(f"{run} holds checkpoints and no run.json: put it back, or take another --workdir")
         if record is None:
             record = Record(run, {"format": FORMAT, "id": uuid4().hex, "data": data, "configs": {}, "sessions": []})
@@ -178,7 +178,7 @@ def session(run: Path, config: Config, data: str, command: str, training: bool) 
         record.content["sessions"].append(_circumstances(run, config, command) | {"packages": digest})
         record.note(status="running")
         if training:
-            write_text(run / "config.json", json.dumps(config.model_dump(), indent=2))
+            write_text(Folder(run).config, json.dumps(config.model_dump(), indent=2))
     processes.everywhere(True)  # the others read what the first has written
     record = read(run)
     assert record is not None
@@ -202,7 +202,7 @@ def session(run: Path, config: Config, data: str, command: str, training: bool) 
 
 def imported(run: Path) -> bool:
     """Whether the run is weights from elsewhere, and has not been trained here."""
-    return (run / native.FILE).is_file() and not saved_steps(run / "checkpoints")
+    return (Folder(run).weights).is_file() and not saved_steps(Folder(run).checkpoints)
 
 
 def _circumstances(run: Path, config: Config, command: str) -> dict[str, Any]:

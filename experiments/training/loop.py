@@ -21,7 +21,7 @@ from experiments.data.dataset import Batch, Dataset
 from experiments.data.feed import calls, feed
 from experiments.randomness import Purpose, stream
 from experiments.runs.checkpoint import Checkpoints
-from experiments.runs.folder import picture_at, pictures_after
+from experiments.runs.folder import Folder
 from experiments.runs.metrics import Log
 from experiments.runs.record import Record, imported
 from experiments.runs.resume import from_weights
@@ -33,7 +33,6 @@ from experiments.runtime.signals import Interrupted, stop
 from experiments.sampling.draw import drawing, save_images, unsound
 from experiments.training.autopsy import autopsy, sentence
 from experiments.training.step import make_call
-from experiments.weights import native
 
 
 def train(experiment: Experiment, data: Dataset, workdir: Path, record: Record) -> State:
@@ -42,7 +41,7 @@ def train(experiment: Experiment, data: Dataset, workdir: Path, record: Record) 
     optimizer = make_optimizer(config)
     picture = _picture(experiment, workdir)
 
-    with Checkpoints(workdir / "checkpoints", record.id, config.keep) as checkpoints:
+    with Checkpoints(Folder(workdir).checkpoints, record.id, config.keep) as checkpoints:
         state = _begun(experiment, optimizer, checkpoints, workdir, record)
         placed = placement(experiment.config, state)
         call = _told(make_call(experiment, optimizer, stream(seed, Purpose.STEP)), optimizer_rate(config))
@@ -52,9 +51,9 @@ def train(experiment: Experiment, data: Dataset, workdir: Path, record: Record) 
         if step > config.steps:
             say(f"{workdir} is at step {step} already, beyond train.steps = {config.steps}")
         checkpoints.room_for(state, saves=2 + (config.steps - step) // min(config.checkpoint_every, config.sample_every))
-        for path in pictures_after(workdir, step) if processes.first() else ():  # of a lost run, which are drawn again
+        for path in Folder(workdir).pictures_after(step) if processes.first() else ():  # of a lost run, which are drawn again
             path.unlink()
-        log = Log(workdir / "metrics.jsonl", step)
+        log = Log(Folder(workdir).metrics, step)
 
         def due(every: int) -> bool:
             """Whether a multiple of `every` is among the steps of the last call."""
@@ -133,7 +132,7 @@ def _begun(
     if resumed is None:
         record.refuse_if_saved()
         if imported(workdir):
-            say(f"starting from {workdir / native.FILE}")
+            say(f"starting from {Folder(workdir).weights}")
         return from_weights(experiment, state, workdir)
     step = int(resumed.step)
     say(f"resuming {workdir} at step {step}")
@@ -156,7 +155,7 @@ def _picture(experiment: Experiment, run: Path) -> Callable[[Any, int], None]:
     draw = drawing(sampler)
 
     def picture(params: Any, step: int) -> None:
-        path = picture_at(run, step)
+        path = Folder(run).picture(step)
         if not processes.everywhere(path.exists()):
             drawn = draw(experiment.network(params), config.sample.seed, min(config.sample.n, 64), sampler.config.n)
             if why := unsound(drawn, sampler.grid()):
@@ -177,7 +176,7 @@ def _end(experiment: Experiment, data: Dataset, state: State, checkpoints: Check
         step=state.step - 1, tally=state.tally._replace(streak=state.tally.streak - 1, skipped=state.tally.skipped - 1)
     )
     found = autopsy(experiment, data, before, last)
-    path = workdir / "nan_report.json"
+    path = Folder(workdir).nan_report
     if processes.first():
         write_json(path, found)
     checkpoints.save(last, before, wait=True)

@@ -12,7 +12,7 @@ from PIL import Image
 from runs import in_root, run  # noqa: F401
 
 from experiments import edits
-from experiments.commands.opening import judge
+from experiments.commands.opening import make_plan
 from experiments.config.parts import EDIT
 from experiments.config.reading import read_config
 from experiments.edits.base import Edit, Frames, Setting
@@ -126,7 +126,7 @@ def test_what_does_not_apply_is_refused_with_what_does(overrides, says):
 
 def judged(*overrides):
     """All that is judged before a checkpoint is read, for 40 held-out points."""
-    judge(read_config("configs/toy2d/moons.py", list(overrides)[:1]), {}, opening=False)
+    make_plan(read_config("configs/toy2d/moons.py", list(overrides)[:1]), opening=False)
     editing.chosen(experiment_of(*overrides), np.zeros((40, 2), np.float32))
 
 

@@ -8,7 +8,7 @@ from edited_runs import DATA, DIGITS, digits, edited, experiment_of, held_out  #
 from oracle import Mixture, Normal
 from runs import in_root  # noqa: F401
 
-from experiments.commands.opening import judge
+from experiments.commands.opening import make_plan
 from experiments.config.reading import read_config
 from experiments.edits.conditional import known
 from experiments.runtime.errors import ConfigError
@@ -256,7 +256,7 @@ def test_what_does_not_apply_is_refused_with_what_does(shape, by, says):
 
 def refused(by, shape, *overrides):
     by = f"--config.edit.by={by}"
-    judge(read_config("configs/toy2d/moons.py", [by]), {}, opening=False)
+    make_plan(read_config("configs/toy2d/moons.py", [by]), opening=False)
     editing.chosen(experiment_of(by, *overrides, shape=shape), np.zeros((40, *shape), np.float32))
 
 
