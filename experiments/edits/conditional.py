@@ -11,7 +11,7 @@ import numpy as np
 from annotated_types import Ge, Le
 
 from experiments.edits.base import Edit, Frames, Row, Setting, Trained, append, rms
-from samplers import coarse, grey, solve
+from samplers import coarse, draw, grey
 from samplers.reverse import Reverse
 from sde_lib.base import Event
 
@@ -102,13 +102,11 @@ def conditional(
         y = measurement.project(row.x) + noise * measurement.project(jax.random.normal(noise_key, row.x.shape))
         reverse = steer(run, y)
 
-        def draw(key: Any) -> Any:
-            prior_key, step_key = jax.random.split(key)
-            x_1 = setting.sde.prior_sample(prior_key, setting.shape)
-            return solve(step_key, reverse.step, x_1, grid, reverse.final)
+        def one_draw(key: Any) -> Any:
+            return draw(key, setting.sde, reverse.step, grid, setting.shape, reverse.final)
 
         # One after the other: under two vmaps a score's gradient inside a loop takes minutes to trace.
-        x, nfe, gave_up = append(y[None], jax.lax.map(draw, jax.random.split(draw_key, draws)))
+        x, nfe, gave_up = append(y[None], jax.lax.map(one_draw, jax.random.split(draw_key, draws)))
         return Frames(jnp.concatenate([row.x[None], x])[None], jnp.pad(nfe, (1, 0))[None], gave_up)
 
     def errors(frames: np.ndarray, examples: np.ndarray) -> dict[str, Any]:
