@@ -14,10 +14,10 @@ from experiments.data.pictures import first_shown
 from experiments.evaluation import plots
 from experiments.evaluation.features import FeatureSpace
 from experiments.evaluation.noise_levels import by_log_snr
-from experiments.evaluation.protocol import describe, summary
-from experiments.evaluation.reference import yardstick
-from experiments.evaluation.report import write
-from experiments.evaluation.results import evaluate, reference
+from experiments.evaluation.reference import Reference
+from experiments.evaluation.report import write_report
+from experiments.evaluation.report_data import describe_arm, report_data
+from experiments.evaluation.results import baseline, evaluate
 from experiments.runs.record import Record
 from experiments.runs.resume import trained
 from experiments.runtime import processes
@@ -35,13 +35,13 @@ def single(
     if command == "evaluate" and classifies(config):
         say(f"accuracy: {write_classifier(experiment, experiment.network(state.ema), data, workdir, line)}")
     elif command == "evaluate" and space:
-        real = yardstick(config, data, space, workdir)
-        measured, pictures = evaluate(experiment, experiment.network(state.ema), data, real)
-        baseline = reference(config, data, real)
+        reference = Reference.of(config, data, space, workdir)
+        measured, pictures = evaluate(experiment, experiment.network(state.ema), data, reference)
+        real = baseline(config, data, reference)
         if jax.process_index() == 0:
-            arm = describe("run", experiment, state, workdir) | measured
-            results = summary(config, [arm], data, real, baseline, line, arm["train_seconds"])
-            say(f"report: {write(workdir, results, {'run': pictures}, first_shown(experiment.scaler, data.test))}")
+            arm = describe_arm("run", experiment, state, workdir) | measured
+            results = report_data(config, [arm], data, reference, real, line, arm["train_seconds"])
+            say(f"report: {write_report(workdir, results, {'run': pictures}, first_shown(experiment.scaler, data.test))}")
     say(f"{command}: done at step {int(state.step)}, in {workdir}")
 
 

@@ -7,11 +7,11 @@ from collections.abc import Callable
 import numpy as np
 from nicegui import ui
 
-from experiments.data.pictures import sheet
 from experiments.data.scaler import Scaler
 from experiments.page.brush import Brush
 from experiments.page.controls import number, slider, whole
 from experiments.page.process import Known
+from experiments.page.sheet import sheet
 from experiments.runtime.errors import ConfigError
 
 

@@ -8,10 +8,9 @@ import numpy as np
 from nicegui import ui
 from PIL import Image
 
-from experiments.data.pictures import sheet
 from experiments.data.scaler import Scaler
 from experiments.page.process import FRAMES, Frame
-from experiments.page.sheet import png, source
+from experiments.page.sheet import png, sheet, source
 
 MOMENTS, ACROSS = 12, 640
 """Columns of the strip below, from noise to data, and its pixels across."""

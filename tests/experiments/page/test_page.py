@@ -24,10 +24,10 @@ from experiments.config.reading import read_config
 from experiments.config.schema import Config
 from experiments.config.tiny import tiny
 from experiments.data.dataset import load
-from experiments.data.pictures import GAP
 from experiments.data.sources import open_sources
 from experiments.main import main
 from experiments.page.process import Request, Reverse
+from experiments.page.sheet import GAP
 from experiments.randomness import Purpose, stream
 from experiments.runs.resume import trained
 from experiments.runtime.errors import ConfigError, NumericsError
