@@ -21,15 +21,15 @@ from experiments.runtime.circumstances import versions
 from experiments.runtime.files import replacing, write_json
 from experiments.runtime.progress import say
 from experiments.sampling import figures
-from experiments.sampling.editing import Edited, chosen, edited
+from experiments.sampling.editing import Edited, configured_edit, edit_examples
 
 
 def write(experiment: Experiment, data: Dataset, workdir: Path) -> None:
     """edits/FILE.png and .json in the run's folder. ConfigError before anything is computed where the edit does not apply."""
-    edit = chosen(experiment, data.test)
+    edit = configured_edit(experiment, data.test)
     config, scaler = experiment.config, experiment.scaler
     state = trained(experiment, workdir)
-    result = edited(experiment, experiment.network(state.ema), edit, data)
+    result = edit_examples(experiment, experiment.network(state.ema), edit, data)
     path = workdir / "edits" / f"{config.edit.file or config.edit.by.name.rpartition(':')[2]}.png"
     if processes.first():
         levels = scaler.display(np.asarray(scaler.decode(jnp.asarray(result.x))))

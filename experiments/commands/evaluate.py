@@ -13,7 +13,7 @@ from experiments.data.dataset import Dataset
 from experiments.data.pictures import first_shown
 from experiments.evaluation import plots
 from experiments.evaluation.features import FeatureSpace
-from experiments.evaluation.noise_levels import by_log_snr
+from experiments.evaluation.noise_levels import accuracy_by_log_snr
 from experiments.evaluation.reference import Reference
 from experiments.evaluation.report import write_report
 from experiments.evaluation.report_data import describe_arm, report_data
@@ -47,7 +47,7 @@ def single(
 
 def write_classifier(experiment: Experiment, params: Any, data: Dataset, workdir: Path, command: str) -> Path:
     """classifier.json and classifier.png in `workdir`; the path of the picture."""
-    found, config = by_log_snr(experiment, params, data), experiment.config
+    found, config = accuracy_by_log_snr(experiment, params, data), experiment.config
     path = workdir / "classifier.png"
     if processes.first():
         protocol = {"config": config.digest(), "data": data.digest, "n": len(data.test), "seed": config.seed}

@@ -12,12 +12,12 @@ from experiments.build.experiment import Experiment
 from experiments.data.pictures import first_shown
 from experiments.runtime.files import replacing
 from experiments.sampling import figures
-from experiments.sampling.interpolation import interpolated
+from experiments.sampling.interpolation import interpolate_examples
 
 
 def write(experiment: Experiment, params: Any, test: np.ndarray, path: Path) -> None:
     """The frames as one picture: a row for each pair, between its two examples."""
-    frames = interpolated(experiment, params, test)
+    frames = interpolate_examples(experiment, params, test)
     if jax.process_index() == 0:
         pairs, shown = experiment.config.interpolate.pairs, experiment.scaler.display
         ends = shown(test[:pairs]), shown(test[pairs : 2 * pairs])

@@ -15,7 +15,7 @@ FEW = 10_000
 
 
 class Protocol(NamedTuple):
-    """How images became features, and which real ones they are held against: distances under unlike protocols do not compare.
+    """The way from images to features, and the real images: distances under unlike protocols do not compare.
 
     `levels` of a pixel of images of this `shape`; `data` is the digest of the data, and `split` the part of it that is real.
     """

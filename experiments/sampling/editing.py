@@ -1,4 +1,4 @@
-"""edit: other versions of held-out examples by a trained run, as a picture and as JSON that says how they came about."""
+"""Edits of held-out examples by a trained run."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from experiments.runtime import devices
 from experiments.runtime.errors import ConfigError, NumericsError
 
 
-def chosen(experiment: Experiment, test: np.ndarray) -> Edit:
-    """The edit of the config on this run; ConfigError where it does not apply to it."""
+def configured_edit(experiment: Experiment, test: np.ndarray) -> Edit:
+    """The edit of the config on this run; ConfigError if it does not apply to it."""
     config, problems = experiment.config.edit, []
-    edit = attempt(problems, "edit.by", lambda: _made(experiment))
+    edit = attempt(problems, "edit.by", lambda: _build(experiment))
     if edit and (experiment.config.sample.label is None or edit.pairs):
         attempt(problems, "sample.label", lambda: experiment.unconditional(None))
     needed = config.rows * 2 if edit and edit.pairs else config.rows
@@ -36,13 +36,13 @@ def chosen(experiment: Experiment, test: np.ndarray) -> Edit:
     return edit
 
 
-def _made(experiment: Experiment) -> Edit:
+def _build(experiment: Experiment) -> Edit:
     config, by = experiment.config, experiment.config.edit.by
     sampler = config.samplers[config.sample.sampler]
-    known = experiment._replace(model=known_score(experiment.sde), guides=known_guides(config))
+    trial = experiment._replace(model=known_score(experiment.sde), guides=known_guides(config))
 
     def noisy(other: Sampler) -> bool:
-        return draws_noise(known.step(other, None, 0 if known.classes_of(other) else None), known.shape)
+        return draws_noise(trial.step(other, None, 0 if trial.classes_of(other) else None), trial.shape)
 
     setting = Setting(
         experiment.sde_of(sampler),
@@ -58,8 +58,7 @@ def _made(experiment: Experiment) -> Edit:
 
 
 def _least(experiment: Experiment, sampler: Sampler) -> float | None:
-    """`evaluate.t_min` on the sampler's SDE: on another than the network's the time of the same noise, or its own if that is
-    later."""
+    """`evaluate.t_min` on the sampler's SDE. On another than the network's: the time of the same noise, or its own if later."""
     trained, sde, t_min = experiment.sde, experiment.sde_of(sampler), experiment.config.evaluate.t_min
     if sampler.sde is None:
         return t_min
@@ -68,7 +67,7 @@ def _least(experiment: Experiment, sampler: Sampler) -> float | None:
 
 
 class Edited(NamedTuple):
-    """Of every example: `x` of the frames, and what they took, in `seconds` with compiling."""
+    """The frames `x` of every example, their score evaluations `nfe`, and the `seconds` of all, with compiling."""
 
     x: np.ndarray
     nfe: np.ndarray
@@ -76,7 +75,7 @@ class Edited(NamedTuple):
 
 
 def labels(experiment: Experiment, edit: Edit, data: Dataset) -> np.ndarray | None:
-    """Of each row, as `sample.label` says: the one that is asked for, or each example's own; none of pairs, which have two."""
+    """The label of each row, as `sample.label` says: one for all, or each example's own. Pairs have two, and so none."""
     config = experiment.config
     classes, label, rows = experiment.classes_of(config.samplers[config.sample.sampler]), config.sample.label, config.edit.rows
     if not classes or label is None or (label == "each" and edit.pairs):
@@ -84,8 +83,8 @@ def labels(experiment: Experiment, edit: Edit, data: Dataset) -> np.ndarray | No
     return data.held_out(rows, classes).y if label == "each" else np.full(rows, label, np.int32)
 
 
-def edited(experiment: Experiment, params: Any, edit: Edit, data: Dataset) -> Edited:
-    """The frames of the first held-out examples. NumericsError where one is not finite."""
+def edit_examples(experiment: Experiment, params: Any, edit: Edit, data: Dataset) -> Edited:
+    """The frames of the first held-out examples. NumericsError if one is not finite."""
     config, scaler, test = experiment.config, experiment.scaler, data.test
     sampler, rows = config.samplers[config.sample.sampler], config.edit.rows
 
@@ -97,12 +96,12 @@ def edited(experiment: Experiment, params: Any, edit: Edit, data: Dataset) -> Ed
 
     keys = jax.vmap(jax.random.fold_in, (None, 0))(stream(config.sample.seed, Purpose.EDIT), jnp.arange(rows))
     others = test[rows : 2 * rows] if edit.pairs else test[:rows]
-    # As many examples at once as their frames are no more than evaluate.batch, in equal shares of the devices.
+    # At most evaluate.batch frames at once, in equal shares of the devices.
     count, frames = jax.device_count(), len(edit.lines) * len(edit.columns)
     at_once = count * min(-(-rows // count), max(1, config.evaluate.batch // (frames * count)))
     began = time.monotonic()
-    told = keys, jnp.asarray(test[:rows]), jnp.asarray(others), labels(experiment, edit, data)
-    x, nfe, gave_up = devices.in_batches(devices.mapped(one), params, told, at_once)
+    inputs = keys, jnp.asarray(test[:rows]), jnp.asarray(others), labels(experiment, edit, data)
+    x, nfe, gave_up = devices.in_batches(devices.mapped(one), params, inputs, at_once)
     finite = np.isfinite(x).reshape(*x.shape[:3], -1).all(-1)
     if not finite.all():
         line, column = np.argwhere(~finite.all(0))[0]
