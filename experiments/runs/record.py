@@ -94,7 +94,7 @@ class _Content(_Format):
 
     id: str
     data: str | None = None
-    reading: dict[str, dict[str, Any]]
+    configs: dict[str, dict[str, Any]]
     sessions: list[dict[str, Any]]
     saved: int | None = None
 
