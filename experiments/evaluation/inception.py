@@ -1,6 +1,6 @@
 """The Inception network of FID, the graph of 2015-12-05: averages that leave padding out, a maximum in the last block.
 
-Szegedy et al. (2016), section 6, as TensorFlow published it, with 1008 classes. The weights are a file of the user: nothing is downloaded.
+Szegedy et al. (2016), section 6, as TensorFlow published it, with 1008 classes. The user brings the weights.
 """
 
 from __future__ import annotations

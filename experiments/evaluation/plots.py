@@ -59,9 +59,11 @@ def _curve(panel: Axes, i: int, label: str, x: str, measure: Measure, points: li
     """The measure of the points that have it, with its spread over seeds."""
     points = [p for p in points if measure.name in p]
     if points:
+        mean, std = ([measure.times * p[measure.name][part] for p in points] for part in ("mean", "std"))
         panel.errorbar(
             [p[x] for p in points],
-            *([measure.times * p[measure.name][part] for p in points] for part in ("mean", "std")),
+            mean,
+            std,
             label=plain(label),
             color=colour(i),
             marker=marker(i),
