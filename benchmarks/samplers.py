@@ -29,8 +29,9 @@ from experiments.config.parts import STEP
 from experiments.config.reading import read_config
 from experiments.evaluation.distances import kernel_distance
 from experiments.evaluation.features import feature_space
-from experiments.evaluation.reference import Yardstick, frechet, statistics, yardstick
+from experiments.evaluation.reference import Reference
 from experiments.evaluation.results import spread
+from experiments.evaluation.statistics import frechet, statistics
 from experiments.runs.resume import trained
 from experiments.runtime.compile_cache import keep_compiled
 from experiments.runtime.errors import ConfigError
@@ -92,16 +93,16 @@ def samplers(nfe: list[int], more: list[int]) -> dict[str, dict[str, Any]]:
     return found
 
 
-def distances(real: Yardstick, images: np.ndarray) -> dict[str, float]:
+def distances(reference: Reference, images: np.ndarray) -> dict[str, float]:
     """The Fréchet distance, which few samples bias up, and the kernel distance, which they do not.
 
     Without precision and recall, which take longer than most of the drawing.
     """
-    fake = statistics(real.space.embed(images), real.real.protocol)
-    return {"frechet": frechet(fake, real.real), "kernel": kernel_distance(fake.features, real.real.features)[0]}
+    fake = statistics(reference.space.embed(images), reference.real.protocol)
+    return {"frechet": frechet(fake, reference.real), "kernel": kernel_distance(fake.features, reference.real.features)[0]}
 
 
-def measured(experiment: Experiment, label: str, params: Any, real: Yardstick) -> list[dict[str, Any]]:
+def measured(experiment: Experiment, label: str, params: Any, reference: Reference) -> list[dict[str, Any]]:
     """One sampler at every setting of its sweep."""
     sampler, config = experiment.config.samplers[label], experiment.config.evaluate
     draw, rows = drawing(BoundSampler(experiment, sampler)), []
@@ -115,7 +116,7 @@ def measured(experiment: Experiment, label: str, params: Any, real: Yardstick) -
             drawn.append(draw(params, seed, config.n, steps, **swept))
             cpu.append(time.process_time() - began)
             if drawn[-1].finite.all():
-                measures.append(distances(real, drawn[-1].levels))
+                measures.append(distances(reference, drawn[-1].levels))
         row = {
             "nfe": float(np.mean([d.nfe.mean() for d in drawn])),
             "wall": float(np.median([d.seconds for d in drawn]) / config.n),
@@ -205,7 +206,7 @@ def main() -> None:
     assert data is not None
     experiment = build_arms(plan.arms, data.shape, training=False)[""]
     state = trained(experiment, line.workdir.absolute())
-    real = yardstick(config, data, feature_space(config, data), line.out)
+    reference = Reference.of(config, data, feature_space(config, data), line.out)
     e = config.evaluate
     protocol = {
         "config": line.config,
@@ -214,8 +215,8 @@ def main() -> None:
         "network": tree["net"],
         "parameters": sum(leaf.size for leaf in jax.tree.leaves(state.params)),
         "trained": f"{int(state.step)} steps of {config.train.batch}, seed {config.seed}; the average of parameters",
-        "samples": f"{e.n} for each of {e.seeds} seeds, in batches of {e.batch}, against {real.real.n} held-out images",
-        "features": real.space.description,
+        "samples": f"{e.n} for each of {e.seeds} seeds, in batches of {e.batch}, against {reference.real.n} held-out images",
+        "features": reference.space.description,
         **circumstances("numpy", "scikit-learn"),
     }
     line.out.mkdir(parents=True, exist_ok=True)
@@ -225,16 +226,16 @@ def main() -> None:
     found = {
         "protocol": protocol,
         "clock": line.clock,
-        "distance": real.space.distance,
+        "distance": reference.space.distance,
         "nfe": line.nfe + line.more,
         "reference": spread(
-            [distances(real, data.train_examples()[i * e.n :][: e.n]) for i in range(e.seeds)], ["frechet", "kernel"]
+            [distances(reference, data.train_examples()[i * e.n :][: e.n]) for i in range(e.seeds)], ["frechet", "kernel"]
         ),
         "samplers": kept,
     }
     for label in experiment.config.samplers:
         if label not in kept:
-            kept[label] = measured(experiment, label, state.ema, real)
+            kept[label] = measured(experiment, label, state.ema, reference)
             file.write_text(json.dumps(found, indent=1))
     plot(found, line.out / "samplers.png")
     (line.out / "samplers.md").write_text(table(found) + "\n")

@@ -8,10 +8,10 @@ from experiments.commands.arguments import Call, allow_change, compile_cache, co
 from experiments.commands.opening import open_arms
 from experiments.data.pictures import first_shown
 from experiments.evaluation.features import feature_space
-from experiments.evaluation.protocol import describe, summary
-from experiments.evaluation.reference import yardstick
-from experiments.evaluation.report import write
-from experiments.evaluation.results import evaluate, reference
+from experiments.evaluation.reference import Reference
+from experiments.evaluation.report import write_report
+from experiments.evaluation.report_data import describe_arm, report_data
+from experiments.evaluation.results import baseline, evaluate
 from experiments.runtime import processes
 from experiments.runtime.progress import say
 from experiments.training.loop import train
@@ -27,16 +27,16 @@ def run(call: Call) -> None:
     space = feature_space(base, data)
     with opened.held({name: folder / name for name in experiments}) as records:
         began = time.monotonic()
-        real = yardstick(base, data, space, folder)
+        reference = Reference.of(base, data, space, folder)
         arms, pictures = [], {}
         for i, (name, experiment) in enumerate(experiments.items(), start=1):
             say(f"[{i}/{len(experiments)}] {experiment.config.title}")
             state = train(experiment, data, folder / name, records[name])
-            results, pictures[name] = evaluate(experiment, experiment.network(state.ema), data, real)
+            results, pictures[name] = evaluate(experiment, experiment.network(state.ema), data, reference)
             changes = {"changes": opened.plan.changes[name]}
-            arms.append(describe(name, experiment, state, folder / name) | results | changes)
-        baseline = reference(base, data, real)
+            arms.append(describe_arm(name, experiment, state, folder / name) | results | changes)
+        real = baseline(base, data, reference)
         if processes.first():
-            report = summary(base, arms, data, real, baseline, call.line, time.monotonic() - began)
-            write(folder, report, pictures, first_shown(next(iter(experiments.values())).scaler, data.test))
+            report = report_data(base, arms, data, reference, real, call.line, time.monotonic() - began)
+            write_report(folder, report, pictures, first_shown(next(iter(experiments.values())).scaler, data.test))
         say(f"report: {folder / 'report.html'}")

@@ -25,7 +25,7 @@ from experiments.runtime.circumstances import versions
 from experiments.runtime.files import replacing, write_json
 from experiments.runtime.progress import say
 from experiments.sampling import figures
-from experiments.sampling.editing import Edited, chosen, edited
+from experiments.sampling.editing import Edited, configured_edit, edit_examples
 
 HELP = "make other versions of held-out examples, by a trained run"
 ARGUMENTS = (config, workdir, distributed, compile_cache)
@@ -40,9 +40,9 @@ def run(call: Call) -> None:
     experiment, data = opened.experiment, opened.dataset
     opened.refuse_changes(opened.workdir, experiment)
     config, scaler = experiment.config, experiment.scaler
-    edit = chosen(experiment, data.test)
+    edit = configured_edit(experiment, data.test)
     state = trained(experiment, opened.workdir)
-    result = edited(experiment, experiment.network(state.ema), edit, data)
+    result = edit_examples(experiment, experiment.network(state.ema), edit, data)
     path = Folder(opened.workdir).edits / f"{config.edit.file or config.edit.by.name.rpartition(':')[2]}.png"
     if processes.first():
         levels = scaler.display(np.asarray(scaler.decode(jnp.asarray(result.x))))

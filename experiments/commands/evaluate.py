@@ -9,11 +9,11 @@ from experiments.config.parts import classifies
 from experiments.data.pictures import first_shown
 from experiments.evaluation import plots
 from experiments.evaluation.features import feature_space
-from experiments.evaluation.noise_levels import by_log_snr
-from experiments.evaluation.protocol import describe, summary
-from experiments.evaluation.reference import yardstick
-from experiments.evaluation.report import write
-from experiments.evaluation.results import evaluate, reference
+from experiments.evaluation.noise_levels import accuracy_by_log_snr
+from experiments.evaluation.reference import Reference
+from experiments.evaluation.report import write_report
+from experiments.evaluation.report_data import describe_arm, report_data
+from experiments.evaluation.results import baseline, evaluate
 from experiments.runs.resume import trained
 from experiments.runtime import processes
 from experiments.runtime.files import replacing, write_json
@@ -36,19 +36,19 @@ def run(call: Call) -> None:
 def measure_score(opened: Opened, state: State) -> None:
     """Writes the report of a score: its samplers, likelihood, and loss by noise."""
     config, experiment, data, folder = opened.plan.base, opened.experiment, opened.dataset, opened.workdir
-    real = yardstick(config, data, feature_space(config, data), folder)
-    results, pictures = evaluate(experiment, experiment.network(state.ema), data, real)
-    baseline = reference(config, data, real)
+    reference = Reference.of(config, data, feature_space(config, data), folder)
+    results, pictures = evaluate(experiment, experiment.network(state.ema), data, reference)
+    real = baseline(config, data, reference)
     if processes.first():
-        arm = describe("run", experiment, state, folder) | results
-        report = summary(config, [arm], data, real, baseline, opened.call.line, arm["train_seconds"])
-        say(f"report: {write(folder, report, {'run': pictures}, first_shown(experiment.scaler, data.test))}")
+        arm = describe_arm("run", experiment, state, folder) | results
+        report = report_data(config, [arm], data, reference, real, opened.call.line, arm["train_seconds"])
+        say(f"report: {write_report(folder, report, {'run': pictures}, first_shown(experiment.scaler, data.test))}")
 
 
 def measure_classifier(opened: Opened, state: State) -> None:
     """Writes classifier.json and classifier.png: the accuracy of a classifier by noise."""
     experiment, data, path = opened.experiment, opened.dataset, opened.workdir / "classifier.png"
-    config, results = experiment.config, by_log_snr(experiment, experiment.network(state.ema), data)
+    config, results = experiment.config, accuracy_by_log_snr(experiment, experiment.network(state.ema), data)
     if processes.first():
         protocol = {"config": config.digest(), "data": data.digest, "n": len(data.test), "seed": config.seed}
         write_json(path.with_suffix(".json"), {"title": config.title, "command": opened.call.line, **protocol, **results})

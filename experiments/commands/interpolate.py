@@ -11,7 +11,7 @@ from experiments.runtime import processes
 from experiments.runtime.files import replacing
 from experiments.runtime.progress import say
 from experiments.sampling import figures
-from experiments.sampling.interpolation import interpolated
+from experiments.sampling.interpolation import interpolate_examples
 
 HELP = "show what lies between held-out examples, by a trained run"
 ARGUMENTS = (config, workdir, distributed, compile_cache)
@@ -22,7 +22,7 @@ def run(call: Call) -> None:
     opened = open_run(call)
     experiment, test = opened.experiment, opened.dataset.test
     opened.refuse_changes(opened.workdir, experiment)
-    frames = interpolated(experiment, experiment.network(trained(experiment, opened.workdir).ema), test)
+    frames = interpolate_examples(experiment, experiment.network(trained(experiment, opened.workdir).ema), test)
     path, pairs = Folder(opened.workdir).interpolation, experiment.config.interpolate.pairs
     if processes.first():
         display = experiment.scaler.display

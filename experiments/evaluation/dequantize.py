@@ -1,4 +1,4 @@
-"""Where in its cell a level lies: u ~ q(u | k), uniform or learned, so that log P(k) >= E_q[log p(k + u) - log q(u | k)]."""
+"""Dequantisation: a level k is placed in its cell by u ~ q(u | k), and log P(k) >= E_q[log p(k + u) - log q(u | k)]."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from sde_lib.base import Event, Scalar
 
 
 class Dequantizer(NamedTuple):
-    """q(u | k) on the unit cells of the levels k: draw(params, key, k) -> (u, log q(u | k)), differentiable in params."""
+    """A law q(u | k) on the unit cells of the levels k: draw(params, key, k) -> (u, log q(u | k)), differentiable in params."""
 
     params: Any
     draw: Callable[[Any, Key[Array, ""], Levels], tuple[Event, Scalar]]
@@ -33,7 +33,7 @@ UNIFORM = Dequantizer((), lambda params, key, k: (jax.random.uniform(key, k.shap
 class Moments(nnx.Module):
     """Mean and log standard deviation of logit u, from the levels around: three convolutions [B, H, W, C] -> 2 [B, H, W, C].
 
-    At first (0, log 1.6) for every level, whose u is as even as a logit-normal's can be.
+    It starts at (0, log 1.6) for every level: the flattest law of u that a logit-normal can have.
     """
 
     def __init__(self, levels: int, channels: int, width: int, *, rngs: nnx.Rngs):
@@ -55,7 +55,7 @@ def logit_normal(mean: Event, log_std: Event, z: Event) -> tuple[Event, Scalar]:
 
 
 def variational(key: Key[Array, ""], levels: int, shape: tuple[int, ...], width: int = 32) -> Dequantizer:
-    """q(u | k) logit-normal, its `Moments` a network of k: Ho et al. (2019), sec. 3.1, with one Gaussian for their flow."""
+    """A logit-normal q(u | k), its `Moments` a network of k: Ho et al. (2019), sec. 3.1, with one Gaussian for their flow."""
     graph, initial = nnx.split(Moments(levels, shape[-1], width, rngs=nnx.Rngs(key)))
 
     def draw(params: Any, key: Key[Array, ""], k: Levels) -> tuple[Event, Scalar]:
@@ -77,9 +77,9 @@ def fit(
     steps: int,
     rate: float = 2e-3,
 ) -> tuple[Dequantizer, np.ndarray]:
-    """The q that Adam finds for E_q[bound(params, key, k, u) + log q(u | k)], and that objective [steps] in nats as it fell.
+    """The q that minimises E_q[bound(params, key, k, u) + log q(u | k)] by Adam, and that objective [steps] in nats.
 
-    `bound`: an estimate of a bound on -log p(k + u), differentiable in u; `params` are the score's, and stay as they are.
+    `bound`: an estimate of a bound on -log p(k + u), differentiable in u; `params` are those of the score, and fixed.
     """
     optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(optax.cosine_decay_schedule(rate, steps)))
 

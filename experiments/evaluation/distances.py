@@ -44,10 +44,10 @@ def gaussian_distance(mu_a: np.ndarray, s_a: np.ndarray, mu_b: np.ndarray, s_b: 
 
 
 def kernel_distance(a: Features, b: Features, subsets: int = 100, size: int = 1000, seed: int = 0) -> tuple[float, float]:
-    """Mean and standard deviation over subsets of the unbiased MMD^2 under k(x, y) = (x y/f + 1)^3: of Inception's, KID.
+    """Mean and standard deviation over subsets of the unbiased MMD^2 under k(x, y) = (x y/f + 1)^3; KID if of Inception.
 
-    sum_{i != j} (k(a_i, a_j) + k(b_i, b_j))/(m (m - 1)) - 2 sum_{i, j} k(a_i, b_j)/m^2 of m = `size` of each, or all of the
-    fewer. Bińkowski et al. (2018), section 4; Gretton et al. (2012), eq. 3.
+    MMD^2 = sum_{i != j} (k(a_i, a_j) + k(b_i, b_j))/(m (m - 1)) - 2 sum_{i, j} k(a_i, b_j)/m^2, with m = `size` points of
+    each set, or as many as the smaller has. Bińkowski et al. (2018), section 4; Gretton et al. (2012), eq. 3.
     """
     rng, m = np.random.default_rng(seed), min(size, len(a), len(b))
     kernel = lambda x, y: (x @ y.T / x.shape[1] + 1) ** 3
@@ -63,7 +63,7 @@ def kernel_distance(a: Features, b: Features, subsets: int = 100, size: int = 10
 
 
 def inception_score(logits: Float[np.ndarray, "n classes"], splits: int = 10) -> tuple[float, float]:
-    """Mean and standard deviation over splits of exp(E_x KL(p(y|x) || p(y))), p(y) = E_x p(y|x) of the split.
+    """Mean and standard deviation over splits of exp(E_x KL(p(y|x) || p(y))), p(y) = E_x p(y|x) in the split.
 
     Salimans et al. (2016), section 4.
     """
@@ -80,7 +80,7 @@ def inception_score(logits: Float[np.ndarray, "n classes"], splits: int = 10) ->
 
 
 def precision_recall(fake: Features, real: Features, neighbours: int) -> tuple[float, float]:
-    """The shares of fake within real's manifold, and of real within fake's.
+    """The share of fake within the manifold of real, and the share of real within the manifold of fake.
 
     A manifold is the union of balls around its points that reach their k-th neighbour (Kynkäänniemi et al. 2019, eqs. 1-2).
     """
@@ -95,13 +95,13 @@ def precision_recall(fake: Features, real: Features, neighbours: int) -> tuple[f
     precise, recalled = np.empty(len(fake), bool), np.zeros(len(real), bool)
     for rows, d in squared_distances(fake, real):
         precise[rows] = (d <= reach_of_real).any(axis=1)
-        # A distance too far to be told is not within reach.
+        # A distance that overflowed is not within reach.
         recalled |= ((d <= reach_of_fake[rows, None]) & np.isfinite(d)).any(axis=0)
     return float(precise.mean()), float(recalled.mean())
 
 
 def squared_distances(a: Features, b: Features, block: int = 512) -> Iterator[tuple[slice, Float[np.ndarray, "rows m"]]]:
-    """Rows of a, and their |a_i - b_j|^2, block by block on all devices: of differences, so that of equals it is exactly 0."""
+    """Rows of a, and their |a_i - b_j|^2, block by block on all devices; by differences, so that it is exactly 0 for equals."""
     block = -(-min(block, len(a)) // jax.device_count()) * jax.device_count()
     points = devices.put(b.astype(np.float32), devices.replicated())
     for start in range(0, len(a), block):

@@ -1,7 +1,4 @@
-"""Quality of samples against real images, in a stated feature space: Fréchet and kernel distances, precision and recall.
-
-In Inception's features (`inception`) the first two are FID and KID, and its logits give the Inception score.
-"""
+"""Feature spaces that images are compared in: their pixels, the hidden layer of a classifier, or Inception's features."""
 
 from __future__ import annotations
 
@@ -20,14 +17,14 @@ from experiments.runtime.errors import ConfigError
 from experiments.runtime.progress import say
 
 FITTED = 10_000
-"""The most training labels that the classifier is fit to: minutes where there are more."""
+"""The most training labels that the classifier is fit to: more would take minutes."""
 
 
 class FeatureSpace(NamedTuple):
-    """`embed(levels [n, *event]) -> features [n, f]`, and the words that state it; where they are Inception's, its `logits`.
+    """A map `embed(levels [n, *event]) -> features [n, f]`, and its `description`.
 
-    `classify`: the class of each image by its features, where they are a classifier's.
-    `extractor` names what makes the features, by the hash of its weights where it has any; `input`, what it is given.
+    `extractor` names the network, with the hash of its weights if it has any, and `input` the form of its images.
+    `logits` of the features exist if they are Inception's, and `classify`, their classes, if they are a classifier's.
     """
 
     embed: Callable[[np.ndarray], Features]
@@ -39,14 +36,15 @@ class FeatureSpace(NamedTuple):
 
     @property
     def distance(self) -> str:
-        """What the Fréchet distance is called here."""
+        """The name of the Fréchet distance in this space."""
         return "FID" if self.logits else "Fréchet distance"
 
 
 def feature_space(config: Config, data: Dataset) -> FeatureSpace:
-    """`pixels`: the event itself, levels scaled to [-1, 1]; `classifier`: the hidden layer of a network fit to the labels.
+    """The space `evaluate.features`. ConfigError if the data or the weights do not give it.
 
-    `inception`: FID's network, on all devices. ConfigError where the data or the weights do not give it.
+    `pixels`: the event itself, levels scaled to [-1, 1]; `classifier`: the hidden layer of a network fit to the labels;
+    `inception`: FID's network, on all devices.
     """
     if config.evaluate.features == "inception":
         return _inception(config, data.shape)
@@ -54,7 +52,7 @@ def feature_space(config: Config, data: Dataset) -> FeatureSpace:
 
     def pixels(images: np.ndarray, dtype: type[np.floating] = np.float64) -> Features:
         flat = images.reshape(len(images), -1).astype(dtype)
-        if levels:  # in place: of 50,000 images of CIFAR-10 it has 0.6 GB in float32
+        if levels:  # in place: 50,000 images of CIFAR-10 are 0.6 GB in float32
             flat /= (levels - 1) / 2
             flat -= 1
         return flat
@@ -62,20 +60,20 @@ def feature_space(config: Config, data: Dataset) -> FeatureSpace:
     scaled = "scaled to [-1, 1]" if levels else "as it is"
     if config.evaluate.features == "pixels":
         size = int(np.prod(data.shape))
-        of = lambda images: pixels(images, np.float32)
-        return FeatureSpace(of, f"the {size} values of an event" + (", in [-1, 1]" if levels else ""), "pixels", scaled)
+        embed = lambda images: pixels(images, np.float32)
+        return FeatureSpace(embed, f"the {size} values of an event" + (", in [-1, 1]" if levels else ""), "pixels", scaled)
 
     if data.train_labels is None:
         raise ConfigError("evaluate.features = 'classifier' needs labels, and this data has none: take 'pixels'")
-    from sklearn.neural_network import MLPClassifier  # seconds to import: only where it is used
+    from sklearn.neural_network import MLPClassifier  # seconds to import: only if it is used
 
     classifier = MLPClassifier(hidden_layer_sizes=(64,), alpha=1e-2, max_iter=300, random_state=0)
     classifier.fit(pixels(data.train_examples(FITTED)), data.train_labels[:FITTED])
     accuracy = classifier.score(pixels(data.test), data.test_labels)
 
     def hidden(images: np.ndarray, block: int = 4096) -> Features:
-        of = lambda some: np.maximum(pixels(some) @ classifier.coefs_[0] + classifier.intercepts_[0], 0)
-        return np.concatenate([of(images[start : start + block]) for start in range(0, len(images), block)])
+        layer = lambda some: np.maximum(pixels(some) @ classifier.coefs_[0] + classifier.intercepts_[0], 0)
+        return np.concatenate([layer(images[start : start + block]) for start in range(0, len(images), block)])
 
     words = (
         f"64 hidden units (ReLU) of a classifier fit to {min(FITTED, len(data.train)):,} training labels, seed 0, "
@@ -86,7 +84,7 @@ def feature_space(config: Config, data: Dataset) -> FeatureSpace:
 
 
 def _inception(config: Config, shape: tuple[int, ...]) -> FeatureSpace:
-    """FID's features of 8-bit images."""
+    """The features of FID, of images as 8-bit pixels."""
     if not config.data.levels or len(shape) != 3 or shape[-1] not in (1, 3):
         raise ConfigError(f"evaluate.features = 'inception' needs images of 1 or 3 channels, not {shape}: take 'pixels'")
     network, batch, display = inception.load(config.evaluate.inception), config.evaluate.batch, scale(config).display

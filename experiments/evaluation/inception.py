@@ -1,6 +1,6 @@
-"""FID's Inception, the graph of 2015-12-05: averages that leave padding out, a maximum in the last block, 1008 classes.
+"""The Inception network of FID, the graph of 2015-12-05: averages that leave padding out, a maximum in the last block.
 
-Szegedy et al. (2016), section 6, as TensorFlow published it. Its weights are the user's own file: nothing is downloaded.
+Szegedy et al. (2016), section 6, as TensorFlow published it, with 1008 classes. The user brings the weights.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from experiments.weights.tensors import read_tensors
 
 FILE = "pt_inception-2015-12-05-6726825d.pth"
 SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
-"""The published file: pytorch-fid's by this name, torch-fidelity's as weights-inception-2015-12-05-6726825d.pth."""
+"""The hash of the published file; torch-fidelity calls it weights-inception-2015-12-05-6726825d.pth."""
 IGNORED = r"num_batches_tracked$|^fc\.bias$"
-"""Tensors of the file that FID has no use for; its Inception score is of logits without their bias."""
+"""Tensors of the file that are not needed; the Inception score is of logits without their bias."""
 SIDE, CLASSES, EPSILON = 299, 1008, 1e-3
 NORM = ("weight", "bias", "running_mean", "running_var")
 
@@ -34,8 +34,8 @@ Images = Float[Array, "B H W C"]
 Params = dict[str, dict[str, Any]]
 
 
-class Conv(NamedTuple):
-    """relu(W * x + b), which was relu(BN(W * x)): zeros beyond the border keep the size, unless `padding` is VALID."""
+class Convolution(NamedTuple):
+    """relu(W * x + b), folded from relu(BN(W * x)). Zeros beyond the border keep the size, unless `padding` is VALID."""
 
     name: str
     channels: int
@@ -51,23 +51,23 @@ class Fork(NamedTuple):
     branches: tuple[Chain, ...]
 
 
-Chain = tuple["Conv | Fork | Callable[[Images], Images]", ...]
+Chain = tuple["Convolution | Fork | Callable[[Images], Images]", ...]
 
 
 def average(x: Images) -> Images:
-    """The mean of those of 3 x 3 pixels that lie within the image."""
+    """The mean of the pixels of a 3 x 3 window that lie within the image."""
     window = partial(jax.lax.reduce_window, window_dimensions=(1, 3, 3, 1), window_strides=(1, 1, 1, 1), padding="SAME")
     within = jnp.ones((1, *x.shape[1:3], 1), x.dtype)
     return window(x, 0.0, jax.lax.add) / window(within, 0.0, jax.lax.add)
 
 
 def maximum(x: Images, stride: int = 2, padding: str = "VALID") -> Images:
-    """The maximum of 3 x 3 pixels, padding left out."""
+    """The maximum of the pixels of a 3 x 3 window that lie within the image."""
     return jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, (1, 3, 3, 1), (1, stride, stride, 1), padding)
 
 
 def block_a(name: str, pooled: int) -> Fork:
-    """At 35 x 35 pixels; `pooled`: channels of the averages."""
+    """A block at 35 x 35 pixels; `pooled`: channels of the averages."""
     conv = partial(_conv, name)
     return Fork(
         name,
@@ -81,7 +81,7 @@ def block_a(name: str, pooled: int) -> Fork:
 
 
 def block_b(name: str) -> Fork:
-    """From 35 x 35 to 17 x 17 pixels."""
+    """The block from 35 x 35 to 17 x 17 pixels."""
     conv = partial(_conv, name)
     return Fork(
         name,
@@ -94,7 +94,7 @@ def block_b(name: str) -> Fork:
 
 
 def block_c(name: str, width: int) -> Fork:
-    """At 17 x 17 pixels, in rows and columns of seven."""
+    """A block at 17 x 17 pixels, with kernels of rows and columns of seven."""
     conv, row, column = partial(_conv, name), (1, 7), (7, 1)
     return Fork(
         name,
@@ -112,7 +112,7 @@ def block_c(name: str, width: int) -> Fork:
 
 
 def block_d(name: str) -> Fork:
-    """From 17 x 17 to 8 x 8 pixels."""
+    """The block from 17 x 17 to 8 x 8 pixels."""
     conv, row, column = partial(_conv, name), (1, 7), (7, 1)
     return Fork(
         name,
@@ -128,7 +128,7 @@ def block_d(name: str) -> Fork:
 
 
 def block_e(name: str, pool: Callable[[Images], Images]) -> Fork:
-    """At 8 x 8 pixels, where branches fork once more."""
+    """A block at 8 x 8 pixels, whose branches fork once more."""
     conv = partial(_conv, name)
     both = lambda stem: Fork("", ((conv(f"{stem}a", 384, (1, 3)),), (conv(f"{stem}b", 384, (3, 1)),)))
     return Fork(
@@ -142,17 +142,17 @@ def block_e(name: str, pool: Callable[[Images], Images]) -> Fork:
     )
 
 
-def _conv(block: str, branch: str, *options: Any) -> Conv:
-    return Conv(f"{block}.branch{branch}", *options)
+def _conv(block: str, branch: str, *options: Any) -> Convolution:
+    return Convolution(f"{block}.branch{branch}", *options)
 
 
 NETWORK: Chain = (
-    Conv("Conv2d_1a_3x3", 32, (3, 3), 2, "VALID"),
-    Conv("Conv2d_2a_3x3", 32, (3, 3), 1, "VALID"),
-    Conv("Conv2d_2b_3x3", 64, (3, 3)),
+    Convolution("Conv2d_1a_3x3", 32, (3, 3), 2, "VALID"),
+    Convolution("Conv2d_2a_3x3", 32, (3, 3), 1, "VALID"),
+    Convolution("Conv2d_2b_3x3", 64, (3, 3)),
     maximum,
-    Conv("Conv2d_3b_1x1", 80),
-    Conv("Conv2d_4a_3x3", 192, (3, 3), 1, "VALID"),
+    Convolution("Conv2d_3b_1x1", 80),
+    Convolution("Conv2d_4a_3x3", 192, (3, 3), 1, "VALID"),
     maximum,
     block_a("Mixed_5b", 32),
     block_a("Mixed_5c", 64),
@@ -168,10 +168,10 @@ NETWORK: Chain = (
 )
 
 
-def outputs(chain: Chain, x: Images, convolve: Callable[[Conv, Images], Images]) -> Iterator[tuple[str, Images]]:
+def outputs(chain: Chain, x: Images, convolve: Callable[[Convolution, Images], Images]) -> Iterator[tuple[str, Images]]:
     """The output of every layer of the chain, in order, with its name; pools have none."""
     for layer in chain:
-        if isinstance(layer, Conv):
+        if isinstance(layer, Convolution):
             x = convolve(layer, x)
         elif isinstance(layer, Fork):
             x = jnp.concatenate([list(outputs(branch, x, convolve))[-1][1] for branch in layer.branches], axis=-1)
@@ -183,27 +183,27 @@ def outputs(chain: Chain, x: Images, convolve: Callable[[Conv, Images], Images])
 def blocks(params: Params, x: Images) -> Iterator[tuple[str, Images]]:
     """The outputs of the stem's layers and of the blocks, for images in [-1, 1]; the last is [B, 8, 8, 2048]."""
 
-    def convolve(layer: Conv, x: Images) -> Images:
+    def convolve(layer: Convolution, x: Images) -> Images:
         return jax.nn.relu(_convolution(layer, params[layer.name]["kernel"], x) + params[layer.name]["bias"])
 
     return outputs(NETWORK, x, convolve)
 
 
-def _convolution(layer: Conv, kernel: jax.Array, x: Images) -> Images:
+def _convolution(layer: Convolution, kernel: jax.Array, x: Images) -> Images:
     return jax.lax.conv_general_dilated(
         x,
         kernel,
         (layer.stride, layer.stride),
         layer.padding,
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
-        precision=jax.lax.Precision.HIGHEST,  # not the few bits that an accelerator multiplies by
+        precision=jax.lax.Precision.HIGHEST,  # accelerators multiply with fewer bits by default
     )
 
 
 def resize(x: Float[Array, "H W C"], side: int = SIDE) -> Float[Array, "side side C"]:
-    """x[s i], s = H/side, on the line between pixels floor(s i) and the next: no antialiasing, and the grid from the corner.
+    """x[s i], s = H/side, on the line between pixel floor(s i) and the next: no antialiasing, and a grid from the corner.
 
-    TensorFlow 1's `resize_bilinear` with align_corners False, which is part of the graph.
+    It is TensorFlow 1's `resize_bilinear` with align_corners False, a part of the graph.
     """
     for axis in (1, 0):
         n = x.shape[axis]
@@ -215,7 +215,7 @@ def resize(x: Float[Array, "H W C"], side: int = SIDE) -> Float[Array, "side sid
 
 
 def embed(params: Params, image: Pixels) -> Float[Array, "2048"]:
-    """The features of FID: the mean of the last block. One channel is seen as three alike."""
+    """The features of FID: the mean of the last block. An image of one channel is repeated to three."""
     x = jnp.broadcast_to(image.astype(jnp.float32), (*image.shape[:2], 3))
     *_, (_, x) = blocks(params, (resize(x)[None] - 128) / 128)
     return x[0].mean((0, 1))
@@ -223,13 +223,13 @@ def embed(params: Params, image: Pixels) -> Float[Array, "2048"]:
 
 @cache
 def published_shapes() -> dict[str, tuple[int, ...]]:
-    """The tensors of the published files that the features and logits are made of, and their shapes.
+    """The shapes of the tensors in the published files that the features and logits need.
 
     Our convolution `name` is their `name.conv.weight`, [O, I, h, w], after `name.bn`, and `fc` is `fc.weight`: 94 + 1 modules.
     """
     shapes: dict[str, tuple[int, ...]] = {}
 
-    def convolve(layer: Conv, x: Images) -> Images:
+    def convolve(layer: Convolution, x: Images) -> Images:
         shapes[f"{layer.name}.conv.weight"] = (layer.channels, x.shape[-1], *layer.size)
         shapes.update({f"{layer.name}.bn.{part}": (layer.channels,) for part in NORM})
         return _convolution(layer, jnp.zeros((*layer.size, x.shape[-1], layer.channels)), x)
@@ -239,20 +239,20 @@ def published_shapes() -> dict[str, tuple[int, ...]]:
 
 
 class Inception(NamedTuple):
-    """Folded weights; `digest`: of the tensors they came from, whatever the file; `official`: it is the published file."""
+    """Folded weights. `digest` is a hash of the tensors, whatever the file; `official`: it is the published file."""
 
     params: Params
     digest: str
     official: bool
 
     def logits(self, features: Float[np.ndarray, "n 2048"]) -> Float[np.ndarray, "n 1008"]:
-        """The class logits without their bias, which the Inception score is made of."""
+        """The class logits without their bias, for the Inception score."""
         return features @ self.params["fc"]["kernel"]
 
 
 @cache
 def load(path: str) -> Inception:
-    """The network of a weights file: pytorch-fid's or torch-fidelity's .pth, or its tensors as .safetensors.
+    """Reads the network from a weights file: pytorch-fid's or torch-fidelity's .pth, or its tensors as .safetensors.
 
     Raises ConfigError for a file that is missing, or holds another network.
     """
@@ -276,7 +276,7 @@ def load(path: str) -> Inception:
 
 
 def _unlike(tensors: dict[str, np.ndarray]) -> Iterator[str]:
-    """What the tensors lack, have of another shape, or have beside those of the network, a line each."""
+    """The differences between the tensors and those of the network, a line each."""
     shapes = published_shapes()
     if (fc := tensors.get("fc.weight")) is not None and fc.shape[:1] == (1000,):
         yield "1000 classes are those of the Inception of torchvision and timm, and FID's has 1008"

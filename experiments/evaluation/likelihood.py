@@ -1,4 +1,4 @@
-"""Bits per dimension of held-out examples: by the flow's density over their dequantised levels, and the variational bound."""
+"""Bits per dimension of held-out examples: by the flow's density of dequantised levels, and by the variational bound."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from sde_lib.base import Event, LinearSDE, Scalar, Score
 
 
 class Bits(NamedTuple):
-    """Of one example, in bits/dim: by the flow with `nfe` evaluations, and the variational bound (nan where not asked for)."""
+    """The bits/dim of one example: by the flow with `nfe` evaluations, and the variational bound (nan if it is off)."""
 
     flow: Scalar
     bound: Scalar
@@ -46,8 +46,8 @@ def bits_of(
         log P(k) >= E[-bound(k + u_1) - log q(u_1 | k)].
 
     Burda et al. (2016), eq. 8; Theis et al. (2016), sec. 3.1; Ho et al. (2019), eq. 12; Song et al. (2021, "Maximum Likelihood
-    Training"), thm. 3. The draws of an example share Hutchinson's probes: an error that the p(k + u_i) have in common leaves
-    the mean of the logarithm as it is, one of their own would raise it above log P(k).
+    Training"), thm. 3. The draws of an example share Hutchinson's probes: a common error of the p(k + u_i) leaves the mean of
+    the logarithm as it is, but independent ones would raise it above log P(k).
     """
 
     def bits(key: Key[Array, ""], k: Levels) -> Bits:
@@ -80,15 +80,13 @@ def bits_of(
 
 
 def held_out(config: Config, test: np.ndarray) -> int:
-    """How many held-out examples evaluate.likelihood asks for, at most all."""
-    asked = config.evaluate.likelihood
-    return len(test) if asked == "all" else min(asked, len(test))
+    """The number of held-out examples that evaluate.likelihood asks for, at most all."""
+    wanted = config.evaluate.likelihood
+    return len(test) if wanted == "all" else min(wanted, len(test))
 
 
-def measure(experiment: Experiment, params: Any, test: Batch, q: Dequantizer = UNIFORM) -> Bits:
-    """`bits_of` every example [n, *event], given its label if it has one, as arrays [n]: example i by its own key, whatever
-    its batch.
-    """
+def measure_bits(experiment: Experiment, params: Any, test: Batch, q: Dequantizer = UNIFORM) -> Bits:
+    """The `bits_of` every example [n, *event], as arrays [n]; each has its own key, and its label if there are labels."""
     options = experiment.config.evaluate
 
     def one(params: Any, row: tuple[jax.Array, Batch]) -> Bits:
@@ -101,21 +99,21 @@ def measure(experiment: Experiment, params: Any, test: Batch, q: Dequantizer = U
     keys = jax.vmap(jax.random.fold_in, (None, 0))(stream(experiment.config.seed, Purpose.LIKELIHOOD), jnp.arange(n))
     with progress("bits/dim", n) as show:
         for start in range(0, n, options.batch):
-            chosen = slice(start, start + options.batch)
-            rows = keys[chosen], jax.tree.map(lambda a: jnp.asarray(a[chosen]), test)  # noqa: B023
+            block = slice(start, start + options.batch)
+            rows = keys[block], jax.tree.map(lambda a: jnp.asarray(a[block]), test)  # noqa: B023
             parts.append(devices.in_batches(run, (params, q.params), rows, options.batch))
-            show(min(chosen.stop, n), "")
+            show(min(block.stop, n), "")
     return jax.tree.map(lambda *parts: np.concatenate(parts), *parts)
 
 
 def bits_per_dim(experiment: Experiment, params: Any, data: Dataset) -> dict[str, Any] | None:
-    """The means of `measure` over the first held-out examples, and how they were come by, as JSON values; None for none."""
+    """The means of `measure_bits` over the first held-out examples, and how they were obtained; None if there are none."""
     config, options = experiment.config, experiment.config.evaluate
     n = held_out(config, data.test)
     if not n:
         return None
     q, curve = _learned(experiment, params, data) if options.dequantizer == "variational" else (UNIFORM, None)
-    bits = measure(experiment, params, data.held_out(n, experiment.classes), q)
+    bits = measure_bits(experiment, params, data.held_out(n, experiment.classes), q)
     return mean_and_error(bits.flow) | {
         "n": n,
         "nfe": float(bits.nfe.mean()),
@@ -129,7 +127,7 @@ def bits_per_dim(experiment: Experiment, params: Any, data: Dataset) -> dict[str
 
 
 def mean_and_error(values: Any) -> dict[str, float | int]:
-    """Of values [n], one an example: their mean, its standard error (nan for n = 1), and how many of them are not finite."""
+    """The mean of values [n], its standard error (nan for n = 1), and the count of those that are not finite."""
     n = len(values)
     return {
         "mean": float(values.mean()),

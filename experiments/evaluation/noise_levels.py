@@ -1,4 +1,4 @@
-"""evaluate, of a classifier: how many held-out examples it tells right at each noise level, as numbers and a picture."""
+"""Held-out loss of a score, and accuracy of a classifier, by noise level."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from experiments.runtime import devices
 from losses import dsm, sigma2
 
 
-def by_log_snr(experiment: Experiment, params: Any, data: Dataset) -> dict[str, Any]:
-    """The share of all held-out examples that are told right, and the mean of -log p(y | x_t), at even log-SNRs."""
+def accuracy_by_log_snr(experiment: Experiment, params: Any, data: Dataset) -> dict[str, Any]:
+    """The share of all held-out examples that the classifier gets right, and the mean of -log p(y | x_t), at even log-SNRs."""
     config, sde, log_snr = experiment.config, experiment.sde, even_log_snr(experiment)
 
     def one(params: Any, row: tuple[jax.Array, Batch]) -> tuple[jax.Array, jax.Array]:
@@ -54,7 +54,7 @@ def even_log_snr(experiment: Experiment) -> jax.Array:
 def loss_by_log_snr(experiment: Experiment, params: Any, data: Dataset, key: jax.Array) -> dict[str, list[float]]:
     """E|eps - eps_hat|^2 / D of held-out examples at even log-SNRs: dsm with weight sigma^2, whatever the network predicts.
 
-    Given their labels, where the network learns from labels.
+    A network with classes sees their labels.
     """
     config, sde, log_snr = experiment.config.evaluate, experiment.sde, even_log_snr(experiment)
 

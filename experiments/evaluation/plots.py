@@ -1,160 +1,124 @@
-"""Figures from results and samples. matplotlib's object interface: no global state, no display."""
+"""Curves of results: quality, loss and accuracy."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image
 
-from experiments.data.pictures import COLOURS, MARKERS, _figure, _plain, _sheet, _show, picture
+from experiments.data.canvas import colour, marker, panel_grid, panel_row, plain
+from experiments.evaluation.measures import plotted
 
-if TYPE_CHECKING:  # a second to import: only where something is drawn
+if TYPE_CHECKING:  # a second to import: only where something is plotted
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from experiments.evaluation.measures import Measure
+
+LOG_SNR = "log-SNR  λ = log α²/σ²   (noise ← → data)"
 
 
 def quality_against_nfe(results: dict[str, Any]) -> Figure:
-    """The Fréchet distance of every sampler against its score evaluations, a panel for each arm, real images as a line."""
-    arms = results["arms"]
-    figure, panels = _figure(len(arms), 1.5 + 3.4 * len(arms), 3.6, sharey=True)
-    for panel, arm in zip(panels, arms, strict=True):
-        for i, row in enumerate(arm["samplers"]):
-            points = sorted([row, *(p for p in row["sweep"] if "w" not in p)], key=lambda p: p["nfe"])
-            panel.errorbar(
-                [p["nfe"] for p in points],
-                [p["frechet"]["mean"] for p in points],
-                [p["frechet"]["std"] for p in points],
-                label=_plain(row["label"]),
-                color=COLOURS[i % len(COLOURS)],
-                marker=MARKERS[i % len(MARKERS)],
-                markersize=5,
-                linewidth=1.4,
-                capsize=2,
-            )
-        panel.axhline(
-            results["reference"]["frechet"]["mean"],
-            color="#555",
-            linestyle="--",
-            linewidth=1,
-            label=_plain(f"real {results['reference']['of']} images"),
-        )
-        panel.set(xscale="log", yscale="log", title=_plain(arm["label"]), xlabel="score evaluations per sample (NFE)")
-        ticks = sorted({round(p["nfe"]) for row in arm["samplers"] for p in [*row["sweep"], row]})
-        spaced = [t for i, t in enumerate(ticks) if not i or t > 1.3 * ticks[i - 1]]
-        panel.set_xticks(spaced, [str(t) for t in spaced])
-        panel.minorticks_off()
-    panels[0].set_ylabel(_plain(results["distance"]))
-    panels[-1].legend(frameon=False, fontsize=8)
+    """Samplers against their score evaluations, with real images as a line: a row a measure, a column an arm."""
+    arms, measures = results["arms"], plotted("nfe")
+    size = 1.5 + 3.4 * len(arms), 3.6 * len(measures)
+    figure, panels = panel_grid(len(measures), len(arms), *size, sharey="row")
+    for row, measure in zip(panels, measures, strict=True):
+        for panel, arm in zip(row, arms, strict=True):
+            for i, sampler in enumerate(arm["samplers"]):
+                points = sorted([sampler, *(p for p in sampler["sweep"] if "w" not in p)], key=lambda p: p["nfe"])
+                _curve(panel, i, sampler["label"], "nfe", measure, points, markersize=5)
+            _baseline(panel, results["reference"], measure)
+            panel.set(xscale="log", yscale="log" if measure.better == "lower" else "linear")
+            panel.set(title=plain(arm["label"]), xlabel="score evaluations per sample (NFE)")
+            _tick_at_evaluations(panel, arm)
+        row[0].set_ylabel(plain(measure.heading(results["distance"])))
+        row[-1].legend(frameon=False, fontsize=8)
     return figure
 
 
 def quality_against_w(results: dict[str, Any]) -> Figure:
-    """Accuracy, precision and recall of each sampler against the weight of its guidance: a row a measure, a column an arm."""
-    arms, names = results["arms"], ("accuracy", "precision", "recall")
-    figure = _sheet(1.5 + 3.0 * len(arms), 6.6)
-    panels = figure.subplots(len(names), len(arms), squeeze=False, sharex=True, sharey="row")
-    for column, arm in enumerate(arms):
-        panels[0, column].set_title(_plain(arm["label"]), fontsize=10)
-        panels[-1, column].set_xlabel("guidance weight w")
-        for i, row in enumerate(arm["samplers"]):
-            points = sorted((p for p in row["sweep"] if "w" in p), key=lambda p: p["w"])
-            for panel, name in zip(panels[:, column], names, strict=True):
-                shown = [(p["w"], p[name]["mean"], p[name]["std"]) for p in points if name in p]
-                if shown:
-                    colour, marker = COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]
-                    options = {"color": colour, "marker": marker, "markersize": 4, "linewidth": 1.4, "capsize": 2}
-                    panel.errorbar(*zip(*shown, strict=True), label=_plain(row["label"]), **options)
-    for panel, name in zip(panels[:, 0], names, strict=True):
-        panel.set_ylabel(name)
-    for panel in panels.flat:
-        panel.grid(alpha=0.25)
-        panel.spines[["top", "right"]].set_visible(False)
+    """Samplers against the weight of their guidance: a row a measure, a column an arm."""
+    arms, measures = results["arms"], plotted("w")
+    size = 1.5 + 3.0 * len(arms), 2.2 * len(measures)
+    figure, panels = panel_grid(len(measures), len(arms), *size, sharex=True, sharey="row")
+    for row, measure in zip(panels, measures, strict=True):
+        for panel, arm in zip(row, arms, strict=True):
+            for i, sampler in enumerate(arm["samplers"]):
+                points = sorted((p for p in sampler["sweep"] if "w" in p), key=lambda p: p["w"])
+                _curve(panel, i, sampler["label"], "w", measure, points, markersize=4)
+        row[0].set_ylabel(plain(measure.heading(results["distance"])))
+    for column, arm in zip(panels.T, arms, strict=True):
+        column[0].set_title(plain(arm["label"]), fontsize=10)
+        column[-1].set_xlabel("guidance weight w")
     panels[0, -1].legend(frameon=False, fontsize=8)
     return figure
 
 
+def _curve(panel: Axes, i: int, label: str, x: str, measure: Measure, points: list[dict[str, Any]], markersize: float) -> None:
+    """The measure of the points that have it, with its spread over seeds."""
+    points = [p for p in points if measure.name in p]
+    if points:
+        mean, std = ([measure.times * p[measure.name][part] for p in points] for part in ("mean", "std"))
+        panel.errorbar(
+            [p[x] for p in points],
+            mean,
+            std,
+            label=plain(label),
+            color=colour(i),
+            marker=marker(i),
+            markersize=markersize,
+            linewidth=1.4,
+            capsize=2,
+        )
+
+
+def _baseline(panel: Axes, real: dict[str, Any], measure: Measure) -> None:
+    """The measure of real images as a line, if they have it."""
+    if measure.name in real:
+        options: dict[str, Any] = {"color": "#555", "linestyle": "--", "linewidth": 1}
+        panel.axhline(measure.times * real[measure.name]["mean"], label=plain(f"real {real['of']} images"), **options)
+
+
+def _tick_at_evaluations(panel: Axes, arm: dict[str, Any]) -> None:
+    """Ticks at the numbers of evaluations, as far apart as can be read."""
+    ticks = sorted({round(p["nfe"]) for row in arm["samplers"] for p in [*row["sweep"], row]})
+    spaced = [t for i, t in enumerate(ticks) if not i or t > 1.3 * ticks[i - 1]]
+    panel.set_xticks(spaced, [str(t) for t in spaced])
+    panel.minorticks_off()
+
+
 def loss_against_log_snr(results: dict[str, Any]) -> Figure:
     """The held-out error of eps_hat against the noise level, all arms on one axis."""
-    figure, (panel,) = _figure(1, 6.4, 3.6)
+    figure, (panel,) = panel_row(1, 6.4, 3.6)
     for i, arm in enumerate(results["arms"]):
         curve = arm["loss_by_log_snr"]
         x, y, error = (np.array(curve[k]) for k in ("log_snr", "loss", "std_error"))
-        panel.plot(
-            x, y, color=COLOURS[i % len(COLOURS)], marker=MARKERS[i % len(MARKERS)], markersize=3, label=_plain(arm["label"])
-        )
-        panel.fill_between(x, y - 2 * error, y + 2 * error, color=COLOURS[i % len(COLOURS)], alpha=0.15, linewidth=0)
-    panel.set(xlabel="log-SNR  λ = log α²/σ²   (noise ← → data)", ylabel="E |ε − ε̂|² / D, held-out", ylim=(0, None))
+        panel.plot(x, y, color=colour(i), marker=marker(i), markersize=3, label=plain(arm["label"]))
+        panel.fill_between(x, y - 2 * error, y + 2 * error, color=colour(i), alpha=0.15, linewidth=0)
+    panel.set(xlabel=LOG_SNR, ylabel="E |ε − ε̂|² / D, held-out", ylim=(0, None))
     panel.legend(frameon=False)
     return figure
 
 
-def accuracy_against_log_snr(found: dict[str, Any], title: str) -> Figure:
-    """The share of held-out examples that a classifier tells right against the noise level, and the largest class as a line."""
-    figure, (panel,) = _figure(1, 6.4, 3.6)
-    panel.plot(found["log_snr"], found["accuracy"], color=COLOURS[0], marker=MARKERS[0], markersize=3, label=_plain(title))
-    panel.axhline(found["largest_class"], color="#555", linestyle="--", linewidth=1, label="the largest class, always")
-    panel.set(xlabel="log-SNR  λ = log α²/σ²   (noise ← → data)", ylabel="told right, held-out", ylim=(0, 1.02))
+def accuracy_against_log_snr(results: dict[str, Any], title: str) -> Figure:
+    """The share of held-out examples that a classifier gets right against the noise level, and the largest class as a line."""
+    figure, (panel,) = panel_row(1, 6.4, 3.6)
+    panel.plot(results["log_snr"], results["accuracy"], color=colour(0), marker=marker(0), markersize=3, label=plain(title))
+    panel.axhline(results["largest_class"], color="#555", linestyle="--", linewidth=1, label="the largest class, always")
+    panel.set(xlabel=LOG_SNR, ylabel="told right, held-out", ylim=(0, 1.02))
     panel.legend(frameon=False)
     return figure
 
 
 def training_curves(results: dict[str, Any]) -> Figure:
     """The training loss, faint as logged and solid as a running median of nine rows."""
-    figure, (panel,) = _figure(1, 6.4, 3.6)
+    figure, (panel,) = panel_row(1, 6.4, 3.6)
     for i, arm in enumerate(results["arms"]):
         step, loss = (np.array(arm["curve"][k]) for k in ("step", "loss"))
         smooth = [np.median(loss[max(0, j - 4) : j + 5]) for j in range(len(loss))]
-        panel.plot(step, loss, color=COLOURS[i % len(COLOURS)], alpha=0.25, linewidth=1)
-        panel.plot(step, smooth, color=COLOURS[i % len(COLOURS)], label=_plain(arm["label"]))
+        panel.plot(step, loss, color=colour(i), alpha=0.25, linewidth=1)
+        panel.plot(step, smooth, color=colour(i), label=plain(arm["label"]))
     panel.set(xlabel="step", ylabel="training loss", yscale="log")
     panel.legend(frameon=False)
     return figure
-
-
-def sample_sheet(grids: dict[str, dict[str, np.ndarray]], real: np.ndarray, labels: dict[str, str]) -> Figure:
-    """Rows of arms, columns of samplers, each the first 36 samples from the same latents; real held-out ones at the right."""
-    samplers = list(next(iter(grids.values())))
-    columns = len(samplers) + 1
-    figure = _sheet(2.3 * columns, 2.45 * len(grids))
-    axes = figure.subplots(len(grids), columns, squeeze=False)
-    for row, (arm, by_sampler) in enumerate(grids.items()):
-        for column, events in enumerate([*by_sampler.values(), real]):
-            panel = axes[row, column]
-            _show(panel, events[:36] if events.ndim > 2 else events, 6)
-            if row == 0:
-                panel.set_title([*(s.replace("_", " ") for s in samplers), "real, held out"][column], fontsize=10)
-        axes[row, 0].set_ylabel(_plain(labels[arm]), fontsize=10)
-    return figure
-
-
-def process_strip(process: dict[str, np.ndarray], labels: dict[str, str]) -> Figure:
-    """The reverse process from noise (left) to data: an arm a row, four samples in each frame."""
-    frames = len(next(iter(process.values())))
-    figure = _sheet(1.05 * frames, 1.2 * len(process))
-    axes = figure.subplots(len(process), frames, squeeze=False)
-    for row, (arm, snapshots) in enumerate(process.items()):
-        for panel, events in zip(axes[row], snapshots, strict=True):
-            _show(panel, events[:4] if events.ndim > 2 else events, 2)
-        axes[row, 0].set_ylabel(_plain(labels[arm]), fontsize=8)
-    return figure
-
-
-def process_gif(process: dict[str, np.ndarray], path: Path) -> None:
-    """The reverse process of every arm side by side, the last frame held."""
-    frames = [
-        _beside([picture(events[:16] if events.ndim > 2 else events, 4, 6).convert("L") for events in at_time])
-        for at_time in zip(*process.values(), strict=True)
-    ]
-    durations = [140] * (len(frames) - 1) + [2000]
-    frames[0].save(path, save_all=True, append_images=frames[1:], duration=durations, loop=0)
-
-
-def _beside(images: Sequence[Image.Image], gap: int = 24) -> Image.Image:
-    sheet = Image.new("L", (sum(i.width for i in images) + gap * (len(images) - 1), images[0].height), 255)
-    left = 0
-    for image in images:
-        sheet.paste(image, (left, 0))
-        left += image.width + gap
-    return sheet

@@ -1,4 +1,4 @@
 """`demo`: a local page to play with a trained run.
 
-By NiceGUI: a page is Python, and all that the browser loads comes from this machine, which tests/test_page.py holds it to.
+NiceGUI makes the page: it is Python, and everything that the browser loads comes from this machine, as test_page.py checks.
 """

@@ -1,4 +1,4 @@
-"""Where the page is served: a port of this machine, for this machine, unless more is asked for."""
+"""The address of the page: a port of this machine, for this machine alone unless `anyone` may come."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 def opened(host: str, port: int, anyone: bool) -> socket.socket:
     """A socket that listens on (host, port); port 0: any that is free.
 
-    ConfigError where the host is none, or lets others in and `anyone` is not said, or the port is taken, with the nearest free.
+    ConfigError if there is no such host, if it lets others in without `anyone`, or if the port is taken: it names a free one.
     """
     if not 0 <= port < 2**16:
         raise ConfigError(f"--port={port}: ports are 1 to 65535; 0 takes any that is free")
     try:
-        family, *_, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        family, *_, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
     except (OSError, UnicodeError) as error:
         raise ConfigError(f"--host={host} --port={port}: no such address ({error}); take --host=127.0.0.1") from error
-    if not ipaddress.ip_address(address := str(where[0])).is_loopback:
+    if not ipaddress.ip_address(address := str(place[0])).is_loopback:
         if not anyone:
             raise ConfigError(
                 [
@@ -43,7 +43,7 @@ def opened(host: str, port: int, anyone: bool) -> socket.socket:
 
 
 def _bound(family: int, address: str, port: int) -> socket.socket | OSError:
-    """A listening socket, or why there is none."""
+    """A listening socket, or the error that prevents it."""
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:

@@ -11,7 +11,7 @@ from experiments.page.sheet import source
 
 
 class Brush(Element, component="brush.js"):
-    """The image as it is shown, and `unknown` [H, W, 1]: where it was painted over."""
+    """The image on the page, and `unknown` [H, W, 1]: true where it was painted over."""
 
     def __init__(self, height: int, width: int):
         super().__init__()
@@ -20,21 +20,21 @@ class Brush(Element, component="brush.js"):
         self.on("stroke", self._stroke)
 
     def show(self, image: Image.Image) -> None:
-        """Another image, of which all is known."""
+        """Shows another image, all of it known."""
         self.props["src"] = source(image)
         self.clear_paint()
 
     def clear_paint(self) -> None:
-        """All of the image is known again."""
+        """Makes all of the image known again."""
         self.unknown[:] = False
         self.run_method("clear")
 
     def resize(self, radius: float) -> None:
-        """A brush of another radius, in pixels of the image."""
+        """Gives the brush another radius, in pixels of the image."""
         self.props["radius"] = min(max(float(radius), 0.1), 64.0)
 
     def _stroke(self, event: GenericEventArguments) -> None:
-        """The numbers of the pixels that a stroke has marked, row by row, of whoever sends them: what is none is left out."""
+        """Marks the pixels of a stroke, numbered row by row. Anybody can send them: numbers of no pixel are left out."""
         cells = event.args if isinstance(event.args, list) else []
         size = self.unknown.size
         self.unknown.flat[[cell for cell in cells[:size] if type(cell) is int and 0 <= cell < size]] = True

@@ -1,4 +1,4 @@
-"""What is asked for: the sampler, its steps and noise, how many samples, from which seed, of which label."""
+"""The choices of the page: the sampler, its steps and noise, the number of samples, their seed and their label."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from nicegui import ui
 from pydantic import ValidationError
 
 from experiments.config.messages import described
-from experiments.page.process import STEPS, Request, Reverse
+from experiments.page.process import LiveProcess
+from experiments.page.program import STEPS
+from experiments.page.request import Request
 from experiments.runtime.errors import ConfigError
 
 NUMBERS = (1, 4, 9, 16)
@@ -17,12 +19,12 @@ POINTS = (100, 400, 1000)
 
 
 class Controls:
-    """The column of choices. What comes back from it came over a wire: `request` judges it."""
+    """The column of choices. Their values come over a wire: `request` checks them."""
 
-    def __init__(self, reverse: Reverse):
-        self._reverse, config = reverse, reverse.experiment.config
+    def __init__(self, process: LiveProcess):
+        self._process, config = process, process.experiment.config
         names = {name: name.replace("_", " ") for name in config.samplers}
-        self._sampler = ui.select(names, value=config.sample.sampler, label="sampler", on_change=self._chosen)
+        self._sampler = ui.select(names, value=config.sample.sampler, label="sampler", on_change=self._reset)
         self._about = ui.label().classes("quiet")
         self._steps = number("steps", 1, 1, STEPS)
         with ui.row(wrap=False).classes("pair"):
@@ -37,26 +39,26 @@ class Controls:
             n = NUMBERS if config.data.levels else POINTS
             self._n = ui.toggle(list(n), value=n[-1]).props("unelevated dense no-caps spread").classes("wide")
         self._label, self._w = None, None
-        if classes := reverse.experiment.classes:
-            none = {-1: "none"} if reverse.experiment.has_unconditional else {}
+        if classes := process.experiment.classes:
+            none = {-1: "none"} if process.experiment.has_unconditional else {}
             self._label = ui.select(none | {y: str(y) for y in range(classes)}, value=-1 if none else 0, label="label")
             with ui.column().classes("slide") as weight:
                 self._w = slider("weight of the label, w", 1.0, 0.0, 8.0, 0.1)
             weight.set_visibility(bool(none))
-        self._chosen()
+        self._reset()
 
-    def _chosen(self) -> None:
-        """What the config says of the sampler, until it is changed here."""
-        sampler = self._reverse.experiment.config.samplers[self._sampler.value]
+    def _reset(self) -> None:
+        """Sets the choices of a sampler to what the config says."""
+        sampler = self._process.experiment.config.samplers[self._sampler.value]
         parts = [sampler.corrector and sampler.corrector.name, sampler.step.name, sampler.denoise and "denoise"]
         self._about.text = " + ".join(filter(None, parts)) + f" on {sampler.grid.name}"
         self._steps.value = min(sampler.n, STEPS)
-        eta = self._reverse.eta(self._sampler.value)
+        eta = self._process.eta(self._sampler.value)
         self._noise.set_visibility(eta is not None)
         self._eta.value = min(eta or 0.0, 1.0)
 
     def request(self, **more: Any) -> Request:
-        """All choices, and `more`. ConfigError, in a sentence, where one is out of its range."""
+        """All choices, and `more`. ConfigError, in a sentence, if one is out of its range."""
         labelled = self._label is not None and self._label.value != -1
         try:
             return Request.model_validate(
@@ -65,7 +67,7 @@ class Controls:
                     "steps": whole(self._steps.value),
                     "n": self._n.value,
                     "seed": whole(self._seed.value),
-                    "eta": None if self._reverse.eta(self._sampler.value) is None else self._eta.value,
+                    "eta": None if self._process.eta(self._sampler.value) is None else self._eta.value,
                     "label": self._label.value if labelled and self._label else None,
                     "w": self._w.value if labelled and self._w else 1.0,
                 }
@@ -76,20 +78,20 @@ class Controls:
 
 
 def number(label: str, value: int, low: int, high: int) -> ui.number:
-    """A whole number."""
+    """A field for a whole number."""
     return ui.number(label, value=value, min=low, max=high, step=1, format="%d").props("dense")
 
 
 def slider(label: str, value: float, low: float, high: float, step: float) -> ui.slider:
-    """A number that is dragged, and shown above."""
+    """A slider, with its value above."""
     with ui.row(wrap=False).classes("said"):
         ui.label(label).classes("quiet")
-        shown = ui.label().classes("quiet")
-    made = ui.slider(min=low, max=high, step=step, value=value).props("dense")
-    shown.bind_text_from(made, "value", lambda value: f"{value:g}")
-    return made
+        reading = ui.label().classes("quiet")
+    bar = ui.slider(min=low, max=high, step=step, value=value).props("dense")
+    reading.bind_text_from(bar, "value", lambda value: f"{value:g}")
+    return bar
 
 
 def whole(value: Any) -> Any:
-    """8.0, as a browser has it, as 8; anything else as it is, for a `Request` to refuse."""
+    """The whole number 8 for a browser's 8.0; anything else as it is, for a `Request` to refuse."""
     return int(value) if isinstance(value, float) and value.is_integer() else value

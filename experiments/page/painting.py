@@ -1,4 +1,4 @@
-"""The image to paint on: which it is, what of it is known, and how it is filled in."""
+"""The image to paint on: its choice, its known part, and the button that fills in the rest."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Callable
 import numpy as np
 from nicegui import ui
 
-from experiments.data.pictures import sheet
 from experiments.data.scaler import Scaler
 from experiments.page.brush import Brush
 from experiments.page.controls import number, slider, whole
-from experiments.page.process import Known
+from experiments.page.request import KnownPart
+from experiments.page.sheet import sheet
 from experiments.runtime.errors import ConfigError
 
 
@@ -46,14 +46,14 @@ class Painting:
 
     @property
     def repeats(self) -> int:
-        """Of `samplers.resample`."""
+        """The `repeats` of `samplers.resample`."""
         return whole(self._repeats.value)
 
-    def known(self) -> Known:
-        """What was not painted over. ConfigError where nothing was."""
+    def known_part(self) -> KnownPart:
+        """The pixels that were not painted over. ConfigError if nothing was."""
         if not self._brush.unknown.any():
             raise ConfigError("nothing is painted over: drag the mouse over the image, then inpaint")
-        return Known(self._levels, ~self._brush.unknown)
+        return KnownPart(self._levels, ~self._brush.unknown)
 
     def _show(self, levels: np.ndarray) -> None:
         self._levels = levels

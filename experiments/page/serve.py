@@ -1,4 +1,4 @@
-"""The server of the page, from a trained run to its end by a signal."""
+"""The server of the page. A signal ends it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from experiments.build.experiment import Experiment
 from experiments.build.state import State
 from experiments.build.summary import network_size
 from experiments.page.address import LOOPBACK
-from experiments.page.process import Reverse
+from experiments.page.process import LiveProcess
 from experiments.page.tab import Tab
 from experiments.runtime.errors import ConfigError
 from experiments.runtime.progress import say
@@ -30,9 +30,9 @@ d="M0 0h8v8H0z"/><path fill="#fff" d="M3 1h2v1h1v4H5v1H3V6H2V2h1zm0 1v4h2V2z"/><
 
 
 class Own:
-    """An ASGI app for its own page alone: what another site's page asks for, by its own name or by ours, is refused.
+    """An ASGI app for its own page alone: it refuses requests of another site's page, by its own name or by ours.
 
-    `hosts`: the names that this machine is asked by; none: any.
+    `hosts`: the names of this machine that requests may use; none: any.
     """
 
     def __init__(self, app: ASGIApp, hosts: tuple[str, ...]):
@@ -53,7 +53,7 @@ class Own:
 
 
 def serve(experiment: Experiment, state: State, held_out: np.ndarray, run: Path, listener: socket.socket, anyone: bool) -> None:
-    """Serves the page of a run until a signal comes. ConfigError where its data are neither images nor points in the plane.
+    """Serves the page of a run until a signal comes. ConfigError if its data are neither images nor points in the plane.
 
     `held_out` [M, *event]: levels to paint on; there may be none. `anyone`: the socket is not for this machine alone.
     """
@@ -63,18 +63,18 @@ def serve(experiment: Experiment, state: State, held_out: np.ndarray, run: Path,
     subtitle = (
         f"{config.sde.name} · {config.net.name}, {network_size(experiment):,} parameters · step {int(state.step):,} · {run}"
     )
-    reverse, worker = Reverse(experiment, state.ema), ThreadPoolExecutor(1, "sampling")
+    process, worker = LiveProcess(experiment, state.ema), ThreadPoolExecutor(1, "sampling")
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     address, port = listener.getsockname()[:2]
-    shown = f"[{address}]" if ":" in address else address
-    app.add_middleware(Own, hosts=() if anyone else (*LOOPBACK, shown))
-    ui.page("/", title=config.title)(lambda: Tab(reverse, held_out, (config.title, subtitle), worker))
+    host = f"[{address}]" if ":" in address else address
+    app.add_middleware(Own, hosts=() if anyone else (*LOOPBACK, host))
+    ui.page("/", title=config.title)(lambda: Tab(process, held_out, (config.title, subtitle), worker))
     ui.run_with(app, favicon=ICON, tailwind=False, show_welcome_message=False)
-    # In a thread beside: signals stay experiments.runtime.signals's, whose words and exit code are those of every command.
+    # The server has its own thread: signals stay with experiments.runtime.signals, as in every command.
     server = uvicorn.Server(uvicorn.Config(app, loop="asyncio", log_level="error", timeout_graceful_shutdown=1))
     thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()
-    say(f"demo: http://{shown}:{port} (Ctrl-C ends it)")
+    say(f"demo: http://{host}:{port} (Ctrl-C ends it)")
     try:
         while thread.is_alive() and not stop.asked:
             thread.join(0.1)

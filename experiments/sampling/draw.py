@@ -1,4 +1,4 @@
-"""Samples from a sampler's config: one compiled program for all its settings, and the same image i whatever the batch."""
+"""Samples of a sampler of the config: one compiled program for all its settings, and the same image i whatever the batch."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from experiments.runtime.errors import NumericsError
 from experiments.runtime.files import replacing
 
 
-class Drawn(NamedTuple):
-    """`levels` [n, *event] (points: the points), `nfe` [n] score evaluations, wall time without compiling.
+class Samples(NamedTuple):
+    """Samples as `levels` [n, *event] (points: the points), `nfe` [n] score evaluations, and wall time without compiling.
 
-    `finite` [n]: whether x was, all the way. Where it was not, the levels mean nothing, `moves` [n] went well before, and
-    `gave_up` [n] tells whether an adaptive solver ran out of steps.
+    `finite` [n]: x was finite all the way. If it was not, the levels mean nothing, and `moves` [n] went well before.
+    `gave_up` [n]: an adaptive solver ran out of steps.
     """
 
     levels: np.ndarray
@@ -36,10 +36,10 @@ class Drawn(NamedTuple):
     gave_up: np.ndarray
 
 
-def drawing(sampler: BoundSampler) -> Callable[..., Drawn]:
-    """draw(params, seed, n, steps, **swept) -> Drawn: n samples of `steps` steps, sample i from its own fold of the seed.
+def drawing(sampler: BoundSampler) -> Callable[..., Samples]:
+    """draw(params, seed, n, steps, **swept) -> Samples: n samples of `steps` steps, sample i from its own fold of the seed.
 
-    Where there are labels, that of sample i is as `sample.label` says.
+    If the network has classes, `sample.label` says the label of sample i.
     """
     experiment, config = sampler.experiment, sampler.config
 
@@ -55,9 +55,9 @@ def drawing(sampler: BoundSampler) -> Callable[..., Drawn]:
     batch = experiment.config.evaluate.batch  # one batch size, one program
     compiled = False
 
-    def draw(params: Any, seed: int, n: int, steps: int, **swept: float) -> Drawn:
+    def draw(params: Any, seed: int, n: int, steps: int, **swept: float) -> Samples:
         nonlocal compiled
-        # Grids of every length are padded to the longest: a step of length zero costs nothing, a compile costs seconds.
+        # Grids are padded to the longest: a step of length zero costs nothing, a compile costs seconds.
         grid = jnp.pad(sampler.grid(steps), (0, longest - steps), mode="edge")
         outside = config.step.options | (config.guidance.options if config.guidance else {})
         options = {k: jnp.asarray(swept.get(k, outside.get(k))) for k in config.sweep if k != "n"}
@@ -69,28 +69,28 @@ def drawing(sampler: BoundSampler) -> Callable[..., Drawn]:
             compiled = True
         began = time.monotonic()
         levels, finite, nfe, moves, gave_up = devices.in_batches(run, params, rows, batch, grid, options)
-        return Drawn(levels, finite, nfe, time.monotonic() - began, moves, gave_up)
+        return Samples(levels, finite, nfe, time.monotonic() - began, moves, gave_up)
 
     return draw
 
 
-def unsound(drawn: Drawn, grid: jax.Array) -> str | None:
-    """What is wrong with samples that were drawn along `grid`, in a sentence; None where all are finite."""
-    bad = ~drawn.finite
+def unsound(samples: Samples, grid: jax.Array) -> str | None:
+    """Says in a sentence what is wrong with samples drawn along `grid`; None if all are finite."""
+    bad = ~samples.finite
     if not bad.any():
         return None
-    steps, move = len(grid) - 1, int(drawn.moves[bad].min()) + 1
-    where = f"step {move}/{steps}, t={float(grid[move]):.3g}" if move <= steps else f"the last denoising, after {steps} steps"
-    spent = f"; in {drawn.gave_up.sum()} the solver ran out of its max_steps" if drawn.gave_up.any() else ""
-    return f"non-finite at {where}, {bad.sum()} of {len(bad)} samples{spent}"
+    steps, move = len(grid) - 1, int(samples.moves[bad].min()) + 1
+    place = f"step {move}/{steps}, t={float(grid[move]):.3g}" if move <= steps else f"the last denoising, after {steps} steps"
+    spent = f"; in {samples.gave_up.sum()} the solver ran out of its max_steps" if samples.gave_up.any() else ""
+    return f"non-finite at {place}, {bad.sum()} of {len(bad)} samples{spent}"
 
 
-def save_images(drawn: Drawn, experiment: Experiment, path: Path) -> None:
-    """The samples of `sample.sampler` as one picture. NumericsError, and no picture, when one of them is not finite."""
-    if why := unsound(drawn, sample_sampler(experiment).grid()):
+def save_images(samples: Samples, experiment: Experiment, path: Path) -> None:
+    """Saves the samples of `sample.sampler` as one picture. NumericsError, and no picture, if one of them is not finite."""
+    if why := unsound(samples, sample_sampler(experiment).grid()):
         label = experiment.config.sample.sampler
         remedy = f"more steps (--config.samplers.{label}.n), or an earlier checkpoint (python -m experiments ckpt rollback)"
         raise NumericsError([f"{why}; no picture is written to {path}", f"try another --config.sample.sampler, {remedy}"])
     if jax.process_index() == 0:
-        with replacing(path) as part:  # a half of it would never be drawn again
-            picture(np.asarray(experiment.scaler.display(drawn.levels))).save(part)
+        with replacing(path) as part:  # half a picture would never be drawn again
+            picture(np.asarray(experiment.scaler.display(samples.levels))).save(part)

@@ -1,4 +1,4 @@
-"""edit: other versions of held-out examples by a trained run, as a picture and as JSON that says how they came about."""
+"""Edits of held-out examples by a trained run."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from experiments.runtime import devices
 from experiments.runtime.errors import ConfigError, NumericsError
 
 
-def chosen(experiment: Experiment, test: np.ndarray) -> Edit:
-    """The edit of the config on this run; ConfigError where it does not apply to it."""
+def configured_edit(experiment: Experiment, test: np.ndarray) -> Edit:
+    """The edit of the config on this run; ConfigError if it does not apply to it."""
     config, problems = experiment.config.edit, []
     edit = attempt(problems, "edit.by", lambda: _edit(experiment))
     if edit and (experiment.config.sample.label is None or edit.pairs):
@@ -70,7 +70,7 @@ def _least_time(sampler: BoundSampler) -> float | None:
 
 
 class Edited(NamedTuple):
-    """Of every example: `x` of the frames, and what they took, in `seconds` with compiling."""
+    """The frames `x` of every example, their score evaluations `nfe`, and the `seconds` of all, with compiling."""
 
     x: np.ndarray
     nfe: np.ndarray
@@ -78,7 +78,7 @@ class Edited(NamedTuple):
 
 
 def labels(experiment: Experiment, edit: Edit, data: Dataset) -> np.ndarray | None:
-    """Of each row, as `sample.label` says: the one that is asked for, or each example's own; none of pairs, which have two."""
+    """The label of each row, as `sample.label` says: one for all, or each example's own. Pairs have two, and so none."""
     config = experiment.config
     classes, label, rows = sample_sampler(experiment).classes, config.sample.label, config.edit.rows
     if not classes or label is None or (label == "each" and edit.pairs):
@@ -86,8 +86,8 @@ def labels(experiment: Experiment, edit: Edit, data: Dataset) -> np.ndarray | No
     return data.held_out(rows, classes).y if label == "each" else np.full(rows, label, np.int32)
 
 
-def edited(experiment: Experiment, params: Any, edit: Edit, data: Dataset) -> Edited:
-    """The frames of the first held-out examples. NumericsError where one is not finite."""
+def edit_examples(experiment: Experiment, params: Any, edit: Edit, data: Dataset) -> Edited:
+    """The frames of the first held-out examples. NumericsError if one is not finite."""
     config, scaler, test = experiment.config, experiment.scaler, data.test
     sampler, rows = sample_sampler(experiment), config.edit.rows
 
@@ -99,12 +99,12 @@ def edited(experiment: Experiment, params: Any, edit: Edit, data: Dataset) -> Ed
 
     keys = jax.vmap(jax.random.fold_in, (None, 0))(stream(config.sample.seed, Purpose.EDIT), jnp.arange(rows))
     others = test[rows : 2 * rows] if edit.pairs else test[:rows]
-    # As many examples at once as their frames are no more than evaluate.batch, in equal shares of the devices.
+    # At most evaluate.batch frames at once, in equal shares of the devices.
     count, frames = jax.device_count(), len(edit.lines) * len(edit.columns)
     at_once = count * min(-(-rows // count), max(1, config.evaluate.batch // (frames * count)))
     began = time.monotonic()
-    told = keys, jnp.asarray(test[:rows]), jnp.asarray(others), labels(experiment, edit, data)
-    x, nfe, gave_up = devices.in_batches(devices.mapped(one), params, told, at_once)
+    inputs = keys, jnp.asarray(test[:rows]), jnp.asarray(others), labels(experiment, edit, data)
+    x, nfe, gave_up = devices.in_batches(devices.mapped(one), params, inputs, at_once)
     finite = np.isfinite(x).reshape(*x.shape[:3], -1).all(-1)
     if not finite.all():
         line, column = np.argwhere(~finite.all(0))[0]

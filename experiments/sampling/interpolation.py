@@ -1,4 +1,4 @@
-"""interpolate: between held-out examples, on the arc between their latents, and as DDPM does from part of the way to noise."""
+"""Interpolations of held-out examples: on the arc between their latents, and as DDPM does, from part of the way to noise."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ from experiments.runtime.errors import ConfigError, NumericsError
 from samplers import decode, encode, interpolate, slerp
 
 
-def interpolated(experiment: Experiment, params: Any, test: np.ndarray) -> dict[str, np.ndarray]:
+def interpolate_examples(experiment: Experiment, params: Any, test: np.ndarray) -> dict[str, np.ndarray]:
     """Frames [pairs, frames, *event] as levels between examples i and pairs + i, at even weights, by their kind.
 
-    By the flow, at evaluate.tolerance; and from t on, by the step and on the grid of sample.sampler. Their ends, w = 0 and 1,
-    are the examples themselves, encoded and decoded, or noised and denoised. NumericsError where a frame is not finite.
+    One kind is by the flow, at evaluate.tolerance; the other from t on, by the step and on the grid of sample.sampler. Their
+    ends, w = 0 and 1, are the examples themselves, encoded and decoded, or noised and denoised. ConfigError if the config
+    asks for more than there is; NumericsError if a frame is not finite.
     """
     config, scaler, sde = experiment.config.interpolate, experiment.scaler, experiment.sde
     label = experiment.config.sample.sampler
@@ -32,8 +33,8 @@ def interpolated(experiment: Experiment, params: Any, test: np.ndarray) -> dict[
         problems.append(f"interpolate.pairs = {config.pairs}: {len(test)} held-out examples make {len(test) // 2}")
     if config.t <= whole[-1]:
         problems.append(f"interpolate.t = {config.t:g}: the grid of samplers.{label} ends at {whole[-1]:.3g}; start above it")
-    asked = experiment.config.sample.label
-    y = asked if isinstance(asked, int) and sampler.classes else None  # two examples have no one label
+    wanted = experiment.config.sample.label
+    y = wanted if isinstance(wanted, int) and sampler.classes else None  # two examples have no one label
     attempt(problems, "interpolate", lambda: sampler.step(params, y))
     if problems:
         raise ConfigError(problems)
@@ -44,7 +45,7 @@ def interpolated(experiment: Experiment, params: Any, test: np.ndarray) -> dict[
         key, *levels = row
         score = experiment.conditional(params, y)
         x_a, x_b = (scaler.place(k, 0.5) for k in levels)
-        # The density is not asked for; `key` makes it cheap.
+        # Nobody needs the density; `key` makes it cheap.
         latent_a, latent_b = (encode(sde, score, x, key=key, **tolerance).latent for x in (x_a, x_b))
         by_flow = lambda w: decode(sde, score, slerp(latent_a, latent_b, w, sde.prior_mean), **tolerance)
         reverse = sampler.reverse(params, y)

@@ -17,10 +17,10 @@ from samplers import ancestral, solve
 def reverse_process(
     experiment: Experiment, params: Any, key: jax.Array, snapshots: int = 12, n: int = 8
 ) -> tuple[np.ndarray, int]:
-    """Ancestral sampling seen at even steps, noise first, as pictures [snapshots, n, *event] on the scale of the data.
+    """Ancestral sampling at even steps, noise first, as pictures [snapshots, n, *event] on the scale of the data.
 
-    x_t is shown over sqrt(alpha^2 + sigma^2), since a VE process starts at sigma_max. And how many of the n samples are not
-    finite: then there are no pictures, [snapshots, 0, *event].
+    x_t is shown over sqrt(alpha^2 + sigma^2), since a VE process starts at sigma_max. The second value counts the samples
+    that are not finite: if there are any, there are no pictures, [snapshots, 0, *event].
     """
     sampler = sample_sampler(experiment)
     grid = sampler.grid()
@@ -33,13 +33,13 @@ def reverse_process(
         learned = experiment.variance(params, y) if sampler.config.sde is None else {}
         solution = solve(step_key, ancestral(sde, score, **learned), x_1, grid)
         path = jnp.concatenate([x_1[None], solution.path])
-        shown = jnp.round(jnp.linspace(0, sampler.config.n, snapshots)).astype(int)
-        scale = jax.vmap(lambda t: jnp.hypot(sde.alpha(t), sde.sigma(t)))(grid[shown])
-        frames = jax.vmap(lambda x, s: experiment.scaler.decode(x / s))(path[shown], jnp.maximum(scale, 1.0))
+        steps = jnp.round(jnp.linspace(0, sampler.config.n, snapshots)).astype(int)
+        scale = jax.vmap(lambda t: jnp.hypot(sde.alpha(t), sde.sigma(t)))(grid[steps])
+        frames = jax.vmap(lambda x, s: experiment.scaler.decode(x / s))(path[steps], jnp.maximum(scale, 1.0))
         return frames, solution.finite == sampler.config.n
 
     n = -(-n // jax.device_count()) * jax.device_count()
     rows = jax.random.split(key, n), sampler.labels(n)
     frames, finite = devices.in_batches(devices.mapped(one), params, rows, n)
-    shown = frames if finite.all() else frames[:0]
-    return np.swapaxes(np.asarray(experiment.scaler.display(shown)), 0, 1), int((~finite).sum())
+    sound = frames if finite.all() else frames[:0]
+    return np.swapaxes(np.asarray(experiment.scaler.display(sound)), 0, 1), int((~finite).sum())

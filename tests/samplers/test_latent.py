@@ -18,7 +18,7 @@ from experiments.commands.matrix import Nonlinear
 from experiments.config.reading import read_config
 from experiments.config.schema import Config
 from experiments.runtime.errors import ConfigError
-from experiments.sampling.interpolation import interpolated
+from experiments.sampling.interpolation import interpolate_examples
 from samplers import (
     ancestral,
     decode,
@@ -235,7 +235,7 @@ def test_pairs_and_times_that_there_are_not_are_refused():
     tree = read_config(MOONS, ["--config.interpolate.pairs=6", "--config.interpolate.t=1e-4"])
     experiment = build(Config.model_validate(tree), (2,))
     with pytest.raises(ConfigError) as error:
-        interpolated(experiment, (), np.zeros((9, 2), np.float32))
+        interpolate_examples(experiment, (), np.zeros((9, 2), np.float32))
     few, late = str(error.value).splitlines()
     assert few == "interpolate.pairs = 6: 9 held-out examples make 4"
     assert late.startswith("interpolate.t = 0.0001: the grid of samplers.ancestral ends at")

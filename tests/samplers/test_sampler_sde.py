@@ -105,7 +105,7 @@ def test_a_round_trip_asks_for_no_less_noise_than_was_trained(t_min):
     trained = 0.99 * (t_min or made(sampler(fine)).sde.t_min)
     experiment = exact(sampler(fine), *by, least=trained)
     test = np.asarray(jax.vmap(DATA.sample)(jax.random.split(jax.random.key(0), 8)))
-    result = editing.edited(experiment, {}, editing.chosen(experiment, test), held_out(test))
+    result = editing.edit_examples(experiment, {}, editing.configured_edit(experiment, test), held_out(test))
     np.testing.assert_allclose(result.x[:, 0, 2], test, atol=0.02)
 
 

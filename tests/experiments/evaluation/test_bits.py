@@ -16,7 +16,7 @@ from experiments.config.schema import Config
 from experiments.data.dataset import Batch, Dataset
 from experiments.data.scaler import Scaler
 from experiments.evaluation.dequantize import UNIFORM, fit, logit_normal, variational
-from experiments.evaluation.likelihood import bits_of, bits_per_dim, held_out, mean_and_error, measure
+from experiments.evaluation.likelihood import bits_of, bits_per_dim, held_out, mean_and_error, measure_bits
 from samplers import log_prob
 from sde_lib import VPSDE
 
@@ -139,7 +139,7 @@ TEST = np.random.default_rng(0).integers(0, 4, (11, 2, 2, 1), np.uint8)
 
 @pytest.fixture(scope="module")
 def in_eights(experiment):
-    return measure(experiment("evaluate.batch=8"), (), Batch(TEST))
+    return measure_bits(experiment("evaluate.batch=8"), (), Batch(TEST))
 
 
 @pytest.mark.slow
@@ -148,7 +148,7 @@ def test_every_example_counts_once_whatever_the_batch(experiment, in_eights):
 
     To what the solver makes of float32's rounding, which depends on the batch.
     """
-    in_sixteens = measure(experiment("evaluate.batch=16"), (), Batch(TEST))
+    in_sixteens = measure_bits(experiment("evaluate.batch=16"), (), Batch(TEST))
     assert np.diff(np.sort(in_eights.flow)).min() > 3e-3
     for name in ("flow", "bound"):
         assert getattr(in_eights, name).shape == (11,)
@@ -194,7 +194,7 @@ def test_a_number_of_examples_or_all(asked):
 def test_bits_from_where_the_network_was_trained(experiment):
     """evaluate.t_min = 0.3 leaves out what is below: the flow gives the density at t = 0.3, and the bound begins there."""
     made = experiment("evaluate.t_min=0.3")
-    early, whole = (measure(m, (), Batch(TEST[:2])) for m in (made, experiment()))
+    early, whole = (measure_bits(m, (), Batch(TEST[:2])) for m in (made, experiment()))
     assert np.abs(early.flow - whole.flow).min() > 1e-2
     assert np.abs(early.bound - whole.bound).min() > 1e-3
     x, pixel_score = made.scaler.place(jnp.asarray(TEST[0]), 0.5), made.score(())

@@ -13,8 +13,11 @@ from published import draw, relative_error
 from experiments.config.reading import read_config
 from experiments.config.schema import Config
 from experiments.data.dataset import Dataset
-from experiments.evaluation import distances, inception, reference
+from experiments.evaluation import distances, inception, statistics
 from experiments.evaluation.features import feature_space
+from experiments.evaluation.measures import applicable, measure_images
+from experiments.evaluation.reference import Reference
+from experiments.evaluation.statistics_files import stored_statistics
 from experiments.main import main
 from experiments.runtime.errors import ConfigError
 
@@ -176,18 +179,20 @@ def test_inception_score_of_certain_and_even_classes_is_their_number():
     assert distances.inception_score(np.zeros((100, 5)))[0] == pytest.approx(1, rel=1e-12)
 
 
-PROTOCOL = reference.Protocol("inception-2015-12-05 0123", "uint8", (8, 8, 1), 17, "abcd", "test")
+PROTOCOL = statistics.Protocol("inception-2015-12-05 0123", "uint8", (8, 8, 1), 17, "abcd", "test")
 
 
 def test_unlike_protocols_do_not_compare():
     """Whatever differs is named; the number of images may."""
     a, b = statistics_of(50), statistics_of(60, seed=1)
-    assert reference.frechet(reference.statistics(a, PROTOCOL), reference.statistics(b, PROTOCOL)) == pytest.approx(
+    assert statistics.frechet(statistics.statistics(a, PROTOCOL), statistics.statistics(b, PROTOCOL)) == pytest.approx(
         distances.frechet_distance(a, b), rel=1e-9
     )
     for field, other in (("extractor", "inception-2015-12-05 4567"), ("input", "float"), ("levels", 256), ("split", "train")):
         with pytest.raises(ConfigError, match=f"do not compare(.|\n)*{field}: .*{other}"):
-            reference.frechet(reference.statistics(a, PROTOCOL), reference.statistics(b, PROTOCOL._replace(**{field: other})))
+            statistics.frechet(
+                statistics.statistics(a, PROTOCOL), statistics.statistics(b, PROTOCOL._replace(**{field: other}))
+            )
 
 
 def test_statistics_are_kept_by_what_made_them(tmp_path, capsys):
@@ -195,11 +200,11 @@ def test_statistics_are_kept_by_what_made_them(tmp_path, capsys):
     images, made = pixels(30, 8, 8, 1), []
 
     def kept(images=images, protocol=PROTOCOL):
-        return reference.kept(
+        return stored_statistics(
             tmp_path,
             images,
             protocol,
-            lambda: made.append(1) or reference.statistics(images.reshape(len(images), -1), protocol),
+            lambda: made.append(1) or statistics.statistics(images.reshape(len(images), -1), protocol),
         )
 
     first, again = kept(), kept()
@@ -219,9 +224,9 @@ def test_statistics_are_kept_by_what_made_them(tmp_path, capsys):
 
 
 def test_only_so_many_features_are_held(monkeypatch):
-    monkeypatch.setattr(reference, "FEW", 20)
+    monkeypatch.setattr(statistics, "FEW", 20)
     features = statistics_of(50)
-    made = reference.statistics(features, PROTOCOL)
+    made = statistics.statistics(features, PROTOCOL)
     assert made.n == 50
     assert len(made.features) == 20
     assert len({row.tobytes() for row in made.features} & {row.tobytes() for row in features}) == 20
@@ -264,20 +269,20 @@ def test_a_set_held_against_itself(weights, capsys, tmp_path, monkeypatch):
     data, others = digits()
     settings = config(inception=weights, n=24)
     space = feature_space(settings, data)
-    real = reference.yardstick(settings, data, space, tmp_path)
+    reference = Reference.of(settings, data, space, tmp_path)
     said = " ".join(capsys.readouterr().out.split())
     assert "FID of 24 samples, fewer than 10,000, is biased up" in said
     assert "FID against 40 real images, fewer than 10,000, is biased up" in said
-    itself, other = real.measure(data.test, 17), real.measure(others, 17)
-    assert list(itself) == real.measures
+    itself, other = measure_images(reference, data.test, 17), measure_images(reference, others, 17)
+    assert list(itself) == [measure.name for measure in applicable(space)]
     assert itself["frechet"] == pytest.approx(0, abs=1e-3 * other["frechet"])
     assert itself["kid"] < 0
     assert (itself["precision"], itself["recall"]) == (1, 1)
     assert 1 <= other["inception_score"] < 1008
     with pytest.raises(ConfigError, match="levels: 9 and 17"):
-        real.measure(data.test, 9)
-    again = reference.yardstick(settings, data, space._replace(embed=None), tmp_path)
-    np.testing.assert_array_equal(again.real.cov, real.real.cov)
+        measure_images(reference, data.test, 9)
+    again = Reference.of(settings, data, space._replace(embed=None), tmp_path)
+    np.testing.assert_array_equal(again.real.cov, reference.real.cov)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from experiments.data.pictures import picture
-from experiments.evaluation.report import _mean_error, _number, _spread
+from experiments.evaluation.formats import mean_error, mean_std, number
 from experiments.runtime.files import write_json
 
 
@@ -23,19 +23,19 @@ def test_each_image_is_in_its_place():
     ("value", "text"), [(1234.5, "1,234"), (12.345, "12.3"), (0.98765, "0.988"), (0.0, "0"), (float("nan"), "—"), (None, "—")]
 )
 def test_numbers_have_three_digits(value, text):
-    assert _number(value) == text
+    assert number(value) == text
 
 
 def test_a_spread_has_the_precision_of_its_mean():
-    assert _spread({"mean": 2.345, "std": 0.4567, "values": [1, 2]}) == "2.35 ± 0.46"
-    assert _spread({"mean": float("nan"), "std": float("nan"), "values": []}) == "— (not finite)"
+    assert mean_std({"mean": 2.345, "std": 0.4567, "values": [1, 2]}) == "2.35 ± 0.46"
+    assert mean_std({"mean": float("nan"), "std": float("nan"), "values": []}) == "— (not finite)"
 
 
 def test_a_mean_comes_with_its_standard_error_or_with_what_failed():
     nan = float("nan")
-    assert _mean_error({"mean": 2.34567, "std_error": 0.0123, "non_finite": 0}) == "2.346 ± 0.012"
-    assert _mean_error({"mean": 2.34567, "std_error": nan, "non_finite": 0}) == "2.346"
-    assert _mean_error({"mean": nan, "std_error": nan, "non_finite": 3}) == "— (3 not finite)"
+    assert mean_error({"mean": 2.34567, "std_error": 0.0123, "non_finite": 0}) == "2.346 ± 0.012"
+    assert mean_error({"mean": 2.34567, "std_error": nan, "non_finite": 0}) == "2.346"
+    assert mean_error({"mean": nan, "std_error": nan, "non_finite": 3}) == "— (3 not finite)"
 
 
 def test_json_has_null_for_nan(tmp_path):

@@ -25,10 +25,11 @@ from experiments.config.reading import read_config
 from experiments.config.schema import Config
 from experiments.config.tiny import tiny
 from experiments.data.dataset import load
-from experiments.data.pictures import GAP
 from experiments.data.sources import open_sources
 from experiments.main import main
-from experiments.page.process import Request, Reverse
+from experiments.page.process import LiveProcess
+from experiments.page.request import Request
+from experiments.page.sheet import GAP
 from experiments.randomness import Purpose, stream
 from experiments.runs.resume import trained
 from experiments.runtime.errors import ConfigError, NumericsError
@@ -376,7 +377,7 @@ def test_a_label_is_classifier_free_guidance():
     """The same points as the library's loop draws under the guided score, for more than one label and weight."""
     experiment, params = labelled("--config.train.label_dropout=0.1")
     name, sampler = "ancestral", experiment.config.samplers["ancestral"]
-    reverse = Reverse(experiment, params)
+    process = LiveProcess(experiment, params)
     score = lambda y: lambda x, t: experiment.model.apply(params, x, t, y)
 
     @jax.jit
@@ -388,34 +389,32 @@ def test_a_label_is_classifier_free_guidance():
 
     ended = {}
     for label, w in ((None, 1.0), (0, 2.0), (2, 2.0), (2, 3.0)):
-        *_, last = reverse.frames(Request(sampler=name, steps=10, n=8, seed=5, label=label, w=w))
+        *_, last = process.frames(Request(sampler=name, steps=10, n=8, seed=5, label=label, w=w))
         wanted = jax.vmap(one, (0, None, None))(jnp.arange(8), label or 0, w if label is not None else 0.0)  # w = 0: no label
         ended[label, w] = last.samples
         np.testing.assert_allclose(last.samples, wanted, rtol=2e-4, atol=2e-4)
     assert all(np.abs(a - b).max() > 1e-2 for k, a in ended.items() for j, b in ended.items() if k != j)
     with pytest.raises(ConfigError, match="the network has 3 classes"):
-        next(reverse.frames(Request(sampler=name, steps=10, n=8, seed=5, label=3)))
+        next(process.frames(Request(sampler=name, steps=10, n=8, seed=5, label=3)))
     with pytest.raises(ConfigError, match="there is no sampler"):
-        next(reverse.frames(Request(sampler="../x", steps=10, n=8, seed=5)))
+        next(process.frames(Request(sampler="../x", steps=10, n=8, seed=5)))
 
 
 def test_a_network_that_was_always_told_the_label_is():
     """It samples by the label alone, whatever the weight, and is refused without one."""
     experiment, params = labelled()
-    drawn = [
-        list(Reverse(experiment, params).frames(Request(sampler="ancestral", steps=10, n=8, seed=5, label=2, w=w)))[-1].samples
-        for w in (1.0, 3.0)
-    ]
+    of = lambda w: Request(sampler="ancestral", steps=10, n=8, seed=5, label=2, w=w)
+    drawn = [list(LiveProcess(experiment, params).frames(of(w)))[-1].samples for w in (1.0, 3.0)]
     np.testing.assert_array_equal(*drawn)
     with pytest.raises(ConfigError, match="no score without a label"):
-        next(Reverse(experiment, params).frames(Request(sampler="ancestral", steps=10, n=8, seed=5)))
+        next(LiveProcess(experiment, params).frames(Request(sampler="ancestral", steps=10, n=8, seed=5)))
 
 
 def test_what_is_not_finite_is_said_with_its_step():
     experiment, params = labelled("--config.train.label_dropout=0.1")
     broken = jax.tree.map(lambda leaf: leaf * jnp.inf, params)
-    frames = Reverse(experiment, broken).frames(Request(sampler="ancestral", steps=10, n=8, seed=5))
-    assert next(frames).done == 0
+    frames = LiveProcess(experiment, broken).frames(Request(sampler="ancestral", steps=10, n=8, seed=5))
+    assert next(frames).step == 0
     with pytest.raises(NumericsError, match=r"non-finite at step 1/10, t=.*8 of 8 samples; try more steps"):
         next(frames)
 

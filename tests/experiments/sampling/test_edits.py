@@ -40,8 +40,8 @@ def draws(n):
 def numbers(*overrides):
     """The frames, and the edit's own numbers, under the exact score."""
     experiment, test = exact(*overrides)
-    made = editing.chosen(experiment, test)
-    result = editing.edited(experiment, {}, made, held_out(test))
+    made = editing.configured_edit(experiment, test)
+    result = editing.edit_examples(experiment, {}, made, held_out(test))
     return result, made.measure(result.x, test[: experiment.config.edit.rows])
 
 
@@ -129,7 +129,7 @@ def test_what_does_not_apply_is_refused_with_what_does(overrides, says):
 def judged(*overrides):
     """All that is judged before a checkpoint is read, for 40 held-out points."""
     make_plan(read_config("configs/toy2d/moons.py", list(overrides)[:1]), opening=False)
-    editing.chosen(experiment_of(*overrides), np.zeros((40, 2), np.float32))
+    editing.configured_edit(experiment_of(*overrides), np.zeros((40, 2), np.float32))
 
 
 def no_edit(setting) -> int:
@@ -158,7 +158,7 @@ def test_a_frame_that_is_not_finite_is_an_error_and_no_picture(tmp_path):
     experiment, test = exact()
     broken = experiment._replace(model=experiment.model._replace(apply=lambda params, x, t, y=None, key=None: x * jnp.nan))
     with pytest.raises(NumericsError, match=r"48 of 64 frames are not finite, first 'edit 1'(.|\n)*no picture"):
-        editing.edited(broken, {}, editing.chosen(broken, test), held_out(test))
+        editing.edit_examples(broken, {}, editing.configured_edit(broken, test), held_out(test))
 
 
 @pytest.mark.parametrize("sde", ["VPSDE", pytest.param("VESDE", marks=pytest.mark.slow)])

@@ -27,8 +27,8 @@ def told(score_of, test, by, *overrides, shape=(2,)):
     score = score_of(experiment.sde)
     model = ScoreModel(lambda key, x: {}, lambda params, x, t, y=None, key=None: score(x, t, y), lambda *a, **k: None)
     experiment, test = experiment._replace(model=model), np.asarray(test)
-    made = editing.chosen(experiment, test)
-    result = editing.edited(experiment, {}, made, held_out(test))
+    made = editing.configured_edit(experiment, test)
+    result = editing.edit_examples(experiment, {}, made, held_out(test))
     return made.columns, result.x[:, 0], result.nfe[:, 0], made.measure(result.x, test)
 
 
@@ -258,7 +258,7 @@ def test_what_does_not_apply_is_refused_with_what_does(shape, by, says):
 def refused(by, shape, *overrides):
     by = f"--config.edit.by={by}"
     make_plan(read_config("configs/toy2d/moons.py", [by]), opening=False)
-    editing.chosen(experiment_of(by, *overrides, shape=shape), np.zeros((40, *shape), np.float32))
+    editing.configured_edit(experiment_of(by, *overrides, shape=shape), np.zeros((40, *shape), np.float32))
 
 
 CLASSES = "--config.net.classes=2"

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
-from runs import DIGITS, MOONS
+from runs import DIGITS, MOONS, ROOT, in_root  # noqa: F401
 
 from experiments.build.build import build
 from experiments.build.optimizer import make_optimizer
@@ -80,7 +80,7 @@ CENTRES = np.array([[1.0, 0.0], [-1.0, 1.0]], np.float32)
 def of_two_classes():
     """An MLP trained on two points in the plane, each a class of its own: the experiment and its parameters."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(reading.__file__.rpartition("/experiments/")[0])
+        patch.chdir(ROOT)
         more = "--config.net.classes=2", "--config.net.width=64", "--config.train.learning_rate=3e-3"
         experiment = made(MOONS, (2,), *more, "--config.train.decay=constant", "--config.sample.sampler=ancestral")
     optimizer = make_optimizer(experiment.config.train)
@@ -242,7 +242,7 @@ def classifiers(tmp_path_factory):
     """Runs of a classifier of ten classes, and of one of the first three."""
     runs = {n: tmp_path_factory.mktemp(f"of_{n}") for n in (10, 3)}
     with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(reading.__file__.rpartition("/experiments/")[0])
+        patch.chdir(ROOT)
         for n, folder in runs.items():
             net = f"{{'name': 'Classifier', 'classes': {n}, 'width': 8, 'multipliers': (1,), 'blocks': 1}}"
             few = "--config.train.steps=2", "--config.train.warm_up=1", f"--config.data.only={tuple(range(n))}"

@@ -26,11 +26,11 @@ from experiments.config.tiny import tiny
 from experiments.data.dataset import load
 from experiments.data.pictures import first_shown
 from experiments.data.sources import open_sources
-from experiments.evaluation import report
 from experiments.evaluation.features import feature_space
-from experiments.evaluation.protocol import summary
-from experiments.evaluation.reference import yardstick
-from experiments.evaluation.results import evaluate, reference
+from experiments.evaluation.reference import Reference
+from experiments.evaluation.report import write_report
+from experiments.evaluation.report_data import report_data
+from experiments.evaluation.results import baseline, evaluate
 from experiments.main import main
 from experiments.runtime.errors import NumericsError
 from experiments.sampling.draw import drawing, save_images, unsound
@@ -352,16 +352,16 @@ def test_a_report_counts_what_is_not_finite_and_draws_none_of_it(tmp_path, netwo
     for name, above in networks.items():
         experiment, data = digits(above)
         config = experiment.config
-        real = yardstick(config, data, feature_space(config, data), tmp_path)
-        measured, pictures[name] = evaluate(experiment, {}, data, real)
+        reference = Reference.of(config, data, feature_space(config, data), tmp_path)
+        measured, pictures[name] = evaluate(experiment, {}, data, reference)
         untrained = {"parameters": 0, "train_seconds": 0.0, "steps_per_second": 0.0, "final_loss": np.nan}
         arms.append({"name": name, "label": name, "changes": {}, "curve": {"step": [], "loss": []}} | untrained | measured)
-    results = summary(config, arms, data, real, reference(config, data, real), "", 0.0)
+    results = report_data(config, arms, data, reference, baseline(config, data, reference), "", 0.0)
     stale = [tmp_path / "samples" / "never_ancestral.png", tmp_path / "reverse_process.gif"]
     stale[0].parent.mkdir()
     for path in stale:
         path.write_bytes(b"of an earlier report")
-    report.write(tmp_path, results, pictures, first_shown(experiment.scaler, data.test))
+    write_report(tmp_path, results, pictures, first_shown(experiment.scaler, data.test))
 
     written, html = json.loads((tmp_path / "report.json").read_text()), (tmp_path / "report.html").read_text()
     rows = {arm["name"]: {row["name"]: row for row in arm["samplers"]} for arm in written["arms"]}

@@ -26,7 +26,10 @@ from source_files import FILES
 
 from experiments.config.schema import Data
 from experiments.data.sources import open_sources
-from experiments.evaluation import inception, reference, report
+from experiments.evaluation import inception
+from experiments.evaluation.report import write_report
+from experiments.evaluation.statistics import Protocol, statistics
+from experiments.evaluation.statistics_files import stored_statistics
 from experiments.main import main
 from experiments.runtime.errors import ConfigError, DataError, StorageError, UserError
 from experiments.runtime.failures import lines
@@ -378,7 +381,7 @@ def test_no_module_is_imported_at_a_dataset_s_word(tmp_path, monkeypatch, mark):
 
 # Statistics
 
-PROTOCOL = reference.Protocol("inception-2015-12-05 0123", "uint8", (2, 2, 1), 17, "abcd", "test")
+PROTOCOL = Protocol("inception-2015-12-05 0123", "uint8", (2, 2, 1), 17, "abcd", "test")
 
 
 def packed(mu=(4,), cov=(4, 4), features=(30, 4), fill=1.0):
@@ -404,8 +407,8 @@ STATISTICS = {
 def test_no_kept_statistics_harm(name, tmp_path, mark):
     """They are made anew, whatever stands in their place under a right hash."""
     images = np.arange(120, dtype=np.uint8).reshape(30, 2, 2, 1)
-    make = lambda: reference.statistics(images.reshape(30, 4).astype(float), PROTOCOL)
-    whole = reference.kept(tmp_path, images, PROTOCOL, make)
+    make = lambda: statistics(images.reshape(30, 4).astype(float), PROTOCOL)
+    whole = stored_statistics(tmp_path, images, PROTOCOL, make)
     (path,) = tmp_path.glob("*.npz")
     if name in STATISTICS:
         content = STATISTICS[name](mark)
@@ -415,7 +418,7 @@ def test_no_kept_statistics_harm(name, tmp_path, mark):
         path.with_suffix(".json").write_bytes(TEXTS[name]())
     made = []
     with bounded(mark):
-        again = reference.kept(tmp_path, images, PROTOCOL, lambda: made.append(1) or make())
+        again = stored_statistics(tmp_path, images, PROTOCOL, lambda: made.append(1) or make())
     assert made
     np.testing.assert_array_equal(again.mu, whole.mu)
 
@@ -468,7 +471,7 @@ def page(folder, text):
     """The report of these results, whose pictures are drawn too."""
     events = np.zeros((16, 2), np.float32)
     pictures = {"run": {"grids": {"ancestral": events}, "process": np.zeros((3, 16, 2), np.float32)}}
-    return report.write(folder, results(text), pictures, events).read_text()
+    return write_report(folder, results(text), pictures, events).read_text()
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,182 @@
+"""The measures of a set of images: report, protocol and plots iterate over the table `MEASURES`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from experiments.config.schema import Config
+from experiments.evaluation import distances
+from experiments.evaluation.features import FeatureSpace
+from experiments.evaluation.reference import Reference
+from experiments.evaluation.statistics import FEW, frechet, statistics
+from experiments.runtime.errors import StorageError
+
+
+class Comparison:
+    """Images [n, *event] of so many levels held against a reference; `labels` [n] are the classes that they were drawn for.
+
+    Beside the images it holds their features, once, and moments in blocks: of 50,000 images 0.4 GB of Inception's 2048 in
+    float32, and their 1008 logits; of the pixels of CIFAR-10 0.6 GB.
+    """
+
+    def __init__(self, reference: Reference, images: np.ndarray, levels: int, labels: np.ndarray | None = None):
+        self.reference, self.labels, real = reference, labels, reference.real
+        self.features = reference.space.embed(images)
+        if self.features.shape[1:] != real.mu.shape:
+            raise StorageError(
+                f"the statistics of real images are of {len(real.mu)} features, and these have {self.features.shape[1]}: "
+                "remove the files they were kept in, or take another evaluate.statistics"
+            )
+        self.fake = statistics(self.features, real.protocol._replace(levels=levels, shape=images.shape[1:]))
+
+    @cached_property
+    def precision_recall(self) -> tuple[float, float]:
+        """Both at once, from one table of distances."""
+        return distances.precision_recall(self.fake.features, self.reference.real.features, self.reference.neighbours)
+
+
+class Measure(NamedTuple):
+    """A number of a set of images, and how the report shows it.
+
+    `name` is its key in report.json; `of` computes it. `label` heads its column and its axis; "{distance}" in it stands for
+    the name of the Fréchet distance in the feature space. Table and plots show it `times` as large.
+    `protocol` returns a heading and a sentence on how it came about; measures may share one.
+    It exists in the feature spaces that `applies` accepts, and if `of_labels`, only for images drawn for a label.
+    `against` lists the plots that show it: over score evaluations ("nfe"), over the guidance weight ("w").
+    """
+
+    name: str
+    label: str
+    better: Literal["lower", "higher"]
+    of: Callable[[Comparison], float]
+    protocol: Callable[[Config, Reference], tuple[str, str]] | None = None
+    applies: Callable[[FeatureSpace], bool] = lambda space: True
+    of_labels: bool = False
+    times: float = 1
+    against: tuple[Literal["nfe", "w"], ...] = ("nfe", "w")
+
+    def heading(self, distance: str) -> str:
+        """The label, for a feature space whose Fréchet distance is called `distance`."""
+        return self.label.format(distance=distance)
+
+
+def _frechet_protocol(config: Config, reference: Reference) -> tuple[str, str]:
+    """How the Fréchet distance came about; for FID, everything that its number depends on."""
+    gaussians = "between Gaussians fitted to the features (squared 2-Wasserstein); biased up by small n, alike for all rows"
+    if not reference.space.logits:
+        return "Fréchet distance", gaussians
+    e, real, data = config.evaluate, reference.real, config.data
+    split = {"test": f"held-out ({data.test})", "train": f"training ({data.train})"}[e.real]
+    return "FID", (
+        f"n = {e.n:,} samples of each seed, {', '.join(str(s) for s in range(e.seeds))}: their mean, not the least; "
+        f"against all {real.n:,} real images of {data.name}, {split}, data hash {real.protocol.data}; extractor "
+        f"{real.protocol.extractor}; input {real.protocol.input}; {gaussians}"
+    )
+
+
+def _precision_recall_protocol(config: Config, reference: Reference) -> tuple[str, str]:
+    neighbours = config.evaluate.neighbours
+    return "precision, recall", f"share within the other's {neighbours}-nearest-neighbour balls, of at most {FEW:,} of each"
+
+
+def _accuracy(comparison: Comparison) -> float:
+    classify = comparison.reference.space.classify
+    assert classify is not None
+    return float((classify(comparison.features) == comparison.labels).mean())
+
+
+def _inception_score(comparison: Comparison) -> float:
+    logits = comparison.reference.space.logits
+    assert logits is not None
+    return distances.inception_score(logits(comparison.features))[0]
+
+
+has_logits = lambda space: space.logits is not None
+
+MEASURES = (
+    Measure(
+        "frechet",
+        "{distance}",
+        "lower",
+        of=lambda c: frechet(c.fake, c.reference.real),
+        protocol=_frechet_protocol,
+        against=("nfe",),
+    ),
+    Measure(
+        "kid",
+        "KID × 10³",
+        "lower",
+        of=lambda c: distances.kernel_distance(c.features, c.reference.real.features)[0],
+        protocol=lambda config, reference: (
+            "KID",
+            "unbiased squared MMD under (x y/2048 + 1)^3, the mean over 100 subsets of 1,000 of each, or all of the fewer",
+        ),
+        applies=has_logits,
+        times=1000,
+        against=(),
+    ),
+    Measure(
+        "inception_score",
+        "Inception score",
+        "higher",
+        of=_inception_score,
+        protocol=lambda config, reference: (
+            "Inception score",
+            "mean over 10 splits of a seed's samples; of logits without bias",
+        ),
+        applies=has_logits,
+        against=(),
+    ),
+    Measure(
+        "precision",
+        "precision",
+        "higher",
+        of=lambda c: c.precision_recall[0],
+        protocol=_precision_recall_protocol,
+        against=("w",),
+    ),
+    Measure(
+        "recall",
+        "recall",
+        "higher",
+        of=lambda c: c.precision_recall[1],
+        protocol=_precision_recall_protocol,
+        against=("w",),
+    ),
+    Measure(
+        "accuracy",
+        "accuracy",
+        "higher",
+        of=_accuracy,
+        applies=lambda space: space.classify is not None,
+        of_labels=True,
+        against=("w",),
+    ),
+)
+"""In the order of the report's columns. The first ranks the samplers of an arm."""
+
+
+def applicable(space: FeatureSpace, labelled: bool = False) -> list[Measure]:
+    """The measures of images with labels or without, in this feature space."""
+    return [m for m in MEASURES if m.applies(space) and (labelled or not m.of_labels)]
+
+
+def measure_images(reference: Reference, images: np.ndarray, levels: int, labels: np.ndarray | None = None) -> dict[str, float]:
+    """Every applicable measure of the images, by its name. ConfigError if the real ones are of other levels."""
+    comparison = Comparison(reference, images, levels, labels)
+    return {m.name: m.of(comparison) for m in applicable(reference.space, labels is not None)}
+
+
+def measured(results: dict[str, Any]) -> list[Measure]:
+    """The measures that some row of a report has."""
+    names = {name for arm in results["arms"] for row in arm["samplers"] for name in row}
+    return [m for m in MEASURES if m.name in names]
+
+
+def plotted(against: Literal["nfe", "w"]) -> list[Measure]:
+    """The measures that a plot shows; first those of labels, which guidance is meant to raise."""
+    return sorted((m for m in MEASURES if against in m.against), key=lambda m: not m.of_labels)

@@ -1,0 +1,57 @@
+"""Sheets of samples beside each other: the first of every sampler, and the reverse process as a strip and as a GIF."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from experiments.data.canvas import blank_figure, plain
+from experiments.data.pictures import as_image, picture, show_events, tiled
+
+if TYPE_CHECKING:  # a second to import: only where something is plotted
+    from matplotlib.figure import Figure
+
+
+def first_samples(grids: dict[str, dict[str, np.ndarray]], real: np.ndarray, labels: dict[str, str]) -> Figure:
+    """Rows of arms, columns of samplers, each the first 36 samples from the same latents; real held-out ones at the right."""
+    samplers = list(next(iter(grids.values())))
+    columns = len(samplers) + 1
+    figure = blank_figure(2.3 * columns, 2.45 * len(grids))
+    axes = figure.subplots(len(grids), columns, squeeze=False)
+    for row, (arm, by_sampler) in enumerate(grids.items()):
+        for column, events in enumerate([*by_sampler.values(), real]):
+            panel = axes[row, column]
+            show_events(panel, _first(events, 36), 6)
+            if row == 0:
+                panel.set_title([*(s.replace("_", " ") for s in samplers), "real, held out"][column], fontsize=10)
+        axes[row, 0].set_ylabel(plain(labels[arm]), fontsize=10)
+    return figure
+
+
+def process_strip(process: dict[str, np.ndarray], labels: dict[str, str]) -> Figure:
+    """The reverse process from noise (left) to data: an arm a row, four samples in each frame."""
+    frames = len(next(iter(process.values())))
+    figure = blank_figure(1.05 * frames, 1.2 * len(process))
+    axes = figure.subplots(len(process), frames, squeeze=False)
+    for row, (arm, snapshots) in enumerate(process.items()):
+        for panel, events in zip(axes[row], snapshots, strict=True):
+            show_events(panel, _first(events, 4), 2)
+        axes[row, 0].set_ylabel(plain(labels[arm]), fontsize=8)
+    return figure
+
+
+def process_gif(process: dict[str, np.ndarray], path: Path) -> None:
+    """Writes the reverse process of every arm side by side, the last frame held."""
+    frames = []
+    for snapshots in zip(*process.values(), strict=True):
+        arms = [np.asarray(picture(_first(events, 16), 4, 6).convert("L"))[..., None] for events in snapshots]
+        frames.append(as_image(tiled(np.stack(arms), len(arms), gap=24, fill=255)))
+    durations = [140] * (len(frames) - 1) + [2000]
+    frames[0].save(path, save_all=True, append_images=frames[1:], duration=durations, loop=0)
+
+
+def _first(events: np.ndarray, n: int) -> np.ndarray:
+    """The first n images, or all points."""
+    return events[:n] if events.ndim > 2 else events

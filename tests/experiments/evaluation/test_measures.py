@@ -1,0 +1,112 @@
+"""The table of measures: one more entry is a column, a line of the protocol, a key of report.json and a row of the plots."""
+
+import json
+
+import numpy as np
+import pytest
+from runs import MOONS, in_root  # noqa: F401
+
+from experiments.config.reading import read_config
+from experiments.config.schema import Config
+from experiments.data.dataset import load
+from experiments.data.sources import open_sources
+from experiments.evaluation import measures, plots
+from experiments.evaluation.features import feature_space
+from experiments.evaluation.formats import mean_std, number
+from experiments.evaluation.measures import MEASURES, Measure, applicable, measure_images
+from experiments.evaluation.reference import Reference
+from experiments.evaluation.report import write_report
+from experiments.evaluation.report_data import report_data
+from experiments.evaluation.results import baseline, spread
+
+SHIFT = Measure(
+    "shift",
+    "shift of the mean × 10",
+    "lower",
+    of=lambda comparison: float(np.linalg.norm(comparison.fake.mu - comparison.reference.real.mu)),
+    protocol=lambda config, reference: ("shift", f"|mean of samples - mean of {reference.real.n} real ones|"),
+    times=10,
+)
+
+
+@pytest.fixture
+def moons(tmp_path):
+    """Config, data, and the held-out moons as the reference."""
+    overrides = ["--config.evaluate.n=64", "--config.evaluate.seeds=2", "--config.evaluate.features=pixels"]
+    config = Config.model_validate(read_config(MOONS, overrides))
+    data = load(open_sources(config.data), config.data, config.seed)
+    return config, data, Reference.of(config, data, feature_space(config, data), tmp_path)
+
+
+def arm(reference, data):
+    """An arm with one sampler, whose samples at 4 and at 8 evaluations are real points moved by 0.3 and 0.1."""
+
+    def setting(nfe, shift):
+        sets = [data.train_examples()[64 * seed :][:64] + np.float32([shift, 0]) for seed in range(2)]
+        names = [measure.name for measure in applicable(reference.space)]
+        by_seed = [measure_images(reference, points, 0) for points in sets]
+        return {"nfe": nfe, "seconds": 1.0, "non_finite": 0, "unsound": [], **spread(by_seed, names)}
+
+    row = {"name": "flow", "label": "flow", **setting(8.0, 0.1), "sweep": [setting(4.0, 0.3), {"w": 2.0} | setting(8.0, 0.1)]}
+    size = {"parameters": 3, "train_seconds": 1.0, "steps_per_second": 1.0, "final_loss": 1.0}
+    curves = {
+        "curve": {"step": [1, 2], "loss": [1.0, 0.5]},
+        "loss_by_log_snr": {"log_snr": [0.0, 1.0], "loss": [1.0, 1.0], "std_error": [0.1, 0.1]},
+    }
+    rest = {"name": "run", "label": "run", "changes": {}, "bits_per_dim": None, "process_non_finite": 0}
+    return {"samplers": [row], **size, **curves, **rest}
+
+
+def results(moons):
+    config, data, reference = moons
+    return report_data(config, [arm(reference, data)], data, reference, baseline(config, data, reference), "", 0.0)
+
+
+def test_one_more_measure_is_everywhere(moons, monkeypatch, tmp_path):
+    """It is appended to the table, and nothing else of the product changes."""
+    monkeypatch.setattr(measures, "MEASURES", (*MEASURES, SHIFT))
+    content, data = results(moons), moons[1]
+    events = data.test[:16]
+    pictures = {"run": {"grids": {"flow": events}, "process": np.stack([events] * 3)}}
+    page = write_report(tmp_path, content, pictures, events).read_text()
+
+    written = json.loads((tmp_path / "report.json").read_text())
+    row, real = written["arms"][0]["samplers"][0], written["reference"]
+    assert row["shift"]["mean"] == pytest.approx(0.1, abs=0.1)
+    assert len(row["shift"]["values"]) == 2
+    assert real["shift"]["mean"] < row["sweep"][0]["shift"]["mean"]
+    assert ["shift", f"|mean of samples - mean of {len(data.test)} real ones|"] in written["protocol"]
+    assert "shift of the mean × 10 ↓" in page
+    assert mean_std(row["shift"], times=10) in page
+    assert f"<td>|mean of samples - mean of {len(data.test)} real ones|</td>" in page
+
+    figure = plots.quality_against_nfe(content)
+    frechet, shift = figure.axes
+    assert [panel.get_ylabel() for panel in (frechet, shift)] == ["Fréchet distance", "shift of the mean × 10"]
+    curve, line = shift.containers[0].lines[0], shift.lines[-1]
+    assert list(curve.get_xdata()) == [4, 8]
+    assert list(curve.get_ydata()) == pytest.approx([10 * p["shift"]["mean"] for p in (row["sweep"][0], row)])
+    assert list(line.get_ydata()) == pytest.approx(2 * [10 * real["shift"]["mean"]])
+    guided = plots.quality_against_w(content).axes
+    assert [panel.get_ylabel() for panel in guided] == ["accuracy", "precision", "recall", "shift of the mean × 10"]
+    assert list(guided[-1].containers[0].lines[0].get_ydata()) == pytest.approx([10 * row["shift"]["mean"]])
+
+
+@pytest.mark.parametrize(("better", "chosen"), [("lower", "near"), ("higher", "far")])
+def test_the_first_measure_ranks_the_samplers(moons, monkeypatch, tmp_path, better, chosen):
+    """The best of an arm is the lowest or the highest, as the measure says, and is marked in its column."""
+    monkeypatch.setattr(measures, "MEASURES", (SHIFT._replace(better=better), *MEASURES))
+    content, events = results(moons), moons[1].test[:16]
+    (only,) = content["arms"]
+    row = only["samplers"][0]
+    spreads = {"near": 0.5, "far": 2.0}
+    only["samplers"] = [row | {"name": n, "label": n, "shift": row["shift"] | {"mean": m}} for n, m in spreads.items()]
+    pictures = {"run": {"grids": dict.fromkeys(spreads, events), "process": np.stack([events] * 3)}}
+    page = write_report(tmp_path, content, pictures, events).read_text()
+    assert f"run is best with {chosen}, at a shift of the mean × 10 of {number(10 * spreads[chosen])}" in page
+    assert page.count('class="n best"') == 1
+    assert f'class="n best">{number(10 * spreads[chosen])}' in page
+
+
+def test_names_are_unique():
+    assert len({measure.name for measure in MEASURES}) == len(MEASURES)
