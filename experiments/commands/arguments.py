@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from experiments.runtime.startup import RESTARTED
 from experiments.weights.published.layouts import EXPORTS, LAYOUTS, OURS
 
 
@@ -48,6 +49,9 @@ def parser() -> argparse.ArgumentParser:
             help="one of several processes: as the cluster says (Slurm, TPU), or process I of N with its coordinator",
         )
         _add_cache(command)
+        if name in RESTARTED:
+            text = "do not start again, once, for the memory that XLA:CPU is fast with"
+            command.add_argument("--no-restart", action="store_true", help=text)
         if name in ("train", "compare"):
             text = "a key, or the beginning of several, that a run may go on with otherwise than it began; may be repeated"
             command.add_argument("--allow-change", action="append", default=[], metavar="KEY", help=text)

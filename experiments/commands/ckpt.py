@@ -11,7 +11,7 @@ from experiments.runs.checkpoint import Checkpoints, saved_steps
 from experiments.runs.folder import pictures_after
 from experiments.runs.record import read
 from experiments.runtime.errors import ConfigError, StorageError
-from experiments.runtime.lock import sole
+from experiments.runtime.lock import exclusive
 from experiments.runtime.progress import say
 
 
@@ -47,7 +47,7 @@ def checkpoints(arguments: argparse.Namespace) -> None:
     if arguments.action == "rollback":
         if arguments.step is None:
             raise ConfigError("ckpt rollback: say to which of its checkpoints, --step=N")
-        with sole(run):
+        with exclusive(run):
             go_back(run, arguments.step)
         return
     with Checkpoints(run / "checkpoints", record.id, writing=False) as there:

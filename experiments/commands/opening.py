@@ -35,7 +35,7 @@ from experiments.runs.resume import fork, trained
 from experiments.runtime import processes
 from experiments.runtime.compile_cache import keep_compiled
 from experiments.runtime.errors import ConfigError, DataError, StorageError
-from experiments.runtime.lock import sole
+from experiments.runtime.lock import exclusive
 from experiments.runtime.progress import say, warned
 from experiments.weights import native
 
@@ -89,7 +89,7 @@ def run(arguments: argparse.Namespace, overrides: list[str], line: str) -> None:
             raise ConfigError(f"--fork={target} is --workdir itself: name a new folder")
         folders = {"": target.absolute()} if target else folders
         own = [] if target else [workdir]
-        held.enter_context(sole(*own, *(folder for folder in folders.values() if folder not in own)))
+        held.enter_context(exclusive(*own, *(folder for folder in folders.values() if folder not in own)))
         for name, experiment in built.items():
             refuse_changes(folders[name], experiment.config, digest, allowed)
         records = {

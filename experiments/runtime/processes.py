@@ -10,7 +10,6 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from experiments.runtime.errors import ConfigError, StorageError
-from experiments.runtime.failures import ending
 from experiments.runtime.signals import stop
 
 PATIENCE = 30
@@ -23,7 +22,6 @@ def join(words: str) -> None:
     The death of any of them is the end of all, within `PATIENCE`.
     """
     jax.config.update("jax_enable_preemption_service", False)  # which would take SIGTERM from us
-    ending.prepare(f"--distributed={words}")
     try:
         place = {}
         if words != "auto":
