@@ -121,6 +121,8 @@ def judge(tree: dict[str, Any], arms: dict[str, dict[str, Any]], opening: bool =
         if not found:
             raise DataError(lines) from error
         found += lines
+    except ConfigError as error:
+        found += str(error).splitlines()
     if found:
         raise ConfigError(found)
     return sources

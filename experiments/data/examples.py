@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -40,6 +41,8 @@ def example(source: Any, i: int, origin: str, levels: int, shape: tuple[int, ...
     name = f"example {i} of {origin}"
     try:
         item = source[i]  # TFDS decodes here
+        if not isinstance(item, Mapping):
+            raise DataError(f"it is a {type(item).__name__}, not a dictionary of `image` and perhaps `label`")
         if "image" not in item:
             raise DataError(f"it has no `image` but {', '.join(item)}")
         image = item["image"]
