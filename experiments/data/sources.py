@@ -88,7 +88,9 @@ def _imported(name: str) -> Callable[..., Any]:
     except ImportError as error:
         raise ConfigError(f"data.name: cannot import {shown(name)}: {error}; is its folder on PYTHONPATH?") from error
     except Exception as error:  # it is the user's code
-        raise ConfigError(f"data.name: cannot import {shown(name)}: {type(error).__name__}: {printable(error)[:200]}") from error
+        raise ConfigError(
+            f"data.name: cannot import {shown(name)}: {type(error).__name__}: {printable(error)[:200]}"
+        ) from error
     functions = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
     if attribute not in functions:
         raise ConfigError(f"data.name: {path} has no function {attribute}{nearest(attribute, functions)}")

@@ -18,12 +18,12 @@ class LostError(StorageError):
 
 
 def explained(error: BaseException) -> UserError | None:
-    """Returns the error in our words if its cause is the machine: a disk, its memory, another process. None: it is a fault of ours."""
-    words = " ".join(str(error).split())
+    """Returns the error in our words if the machine is its cause: a disk, memory, another process. None: the fault is ours."""
+    message = " ".join(str(error).split())
     if isinstance(error, OSError) and error.errno is not None:
         return StorageError(f"{error.filename or 'the workdir'}: {error.strerror}; what was saved before is whole")
-    if isinstance(error, MemoryError) or (isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" in words):
-        size = re.search(r"[\d.]+ ?[KMGT]?i?B|\d+ bytes", words)
+    if isinstance(error, MemoryError) or (isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" in message):
+        size = re.search(r"[\d.]+ ?[KMGT]?i?B|\d+ bytes", message)
         return NumericsError(
             [
                 f"out of memory on {jax.device_count()} {jax.devices()[0].device_kind}"
@@ -34,7 +34,9 @@ def explained(error: BaseException) -> UserError | None:
             ]
         )
     if jax.process_count() > 1 and isinstance(error, jax.errors.JaxRuntimeError):
-        return LostError([f"process {jax.process_index()} of {jax.process_count()} lost another one: {words[:160]}", supervisor.AGAIN])
+        return LostError(
+            [f"process {jax.process_index()} of {jax.process_count()} lost another one: {message[:160]}", supervisor.AGAIN]
+        )
     return None
 
 
