@@ -34,7 +34,7 @@ from experiments.weights import layout as layouts
 from experiments.weights import native
 from experiments.weights.layout import Layout
 from experiments.weights.published import diffusers
-from experiments.weights.published.checkpoint import chosen
+from experiments.weights.published.checkpoint import select_params
 from experiments.weights.published.layouts import EXPORTS, KINDS, LAYOUTS, OURS
 from experiments.weights.tensors import read_safetensors, read_tensors
 
@@ -55,15 +55,15 @@ def import_run(
     _agree(source, own, layout, weights, file)
     layout = layout or own
     if layout == "native":
-        ours = native.read(source)
+        ours = native.read_weights(source)
         experiment = with_base(experiment_of(override_free_keys(ours.config, overrides, str(source)), ours.shape), out)
-        params = native.fitted(_like(experiment), ours.tensors, str(source))
+        params = native.fit(_like(experiment), ours.tensors, str(source))
         _finish(out, experiment, params, source, ours.step, ours.data)
     elif layout == "diffusers":
-        theirs = diffusers.read(source, KINDS)
+        theirs = diffusers.read_folder(source, KINDS)
         experiment = experiment_of(_tree(file, overrides, theirs.sections, source), theirs.shape)
         places = _places((theirs.net,), theirs.layout, layout, experiment)
-        _finish(out, experiment, layouts.read(_like(experiment), places, theirs.tensors, str(source)), source)
+        _finish(out, experiment, layouts.from_published(_like(experiment), places, theirs.tensors, str(source)), source)
     elif layout is None or file is None:
         options = {"--layout=" + "|".join(LAYOUTS): layout, "--config=FILE": file}
         missing = " and ".join(option for option, value in options.items() if value is None)
@@ -74,8 +74,8 @@ def import_run(
         experiment = experiment_of(read_config(file, overrides, {"tiny": tiny}), None)
         published = LAYOUTS[layout]
         places = _places(published.nets, published.layout, layout, experiment)
-        tensors = published.prepare(chosen(read_tensors(source), places, weights or "ema", source))
-        _finish(out, experiment, layouts.read(_like(experiment), places, tensors, str(source)), source)
+        tensors = published.prepare(select_params(read_tensors(source), places, weights or "ema", source))
+        _finish(out, experiment, layouts.from_published(_like(experiment), places, tensors, str(source)), source)
 
 
 def _agree(source: Path, own: str | None, layout: str | None, weights: str | None, file: str | None) -> None:
@@ -97,8 +97,8 @@ def _places(nets: tuple[type[Any], ...], layout: Callable[[Any], Layout], name: 
 
 
 def _finish(out: Path, experiment: Experiment, params: Any, source: Path, step: int = 0, data: str | None = None) -> None:
-    params = native.sound(_like(experiment), params, str(source))
-    native.write(out, experiment.config, params, experiment.shape, step, data)
+    params = native.require_finite(_like(experiment), params, str(source))
+    native.write_weights(out, experiment.config, params, experiment.shape, step, data)
     size = sum(a.size for a in jax.tree.leaves(params))
     say(f"{out}: {size} parameters; go on with sample, evaluate or train --config={out}/config.json --workdir={out}")
 
@@ -116,7 +116,7 @@ def export_run(run: Path, out: Path, layout: str, overrides: list[str]) -> None:
     tree = override_free_keys(stored(run / "config.json"), overrides, str(run))
     if wrong := schema_problems(tree):
         raise ConfigError([f"{run / 'config.json'} is no config of a run:", *wrong])
-    kept = native.read(run) if (run / native.FILE).is_file() else None
+    kept = native.read_weights(run) if (run / native.FILE).is_file() else None
     if kept is not None and imported(run):
         shape, digest = kept.shape, kept.data
     else:
@@ -134,7 +134,7 @@ def export_run(run: Path, out: Path, layout: str, overrides: list[str]) -> None:
         experiment = experiment._replace(config=experiment.config.model_copy(update={"lora": None}))
     params = jax.tree.map(np.asarray, params)
     if layout in OURS:
-        native.write(out, experiment.config, params, shape, step, digest)
+        native.write_weights(out, experiment.config, params, shape, step, digest)
     else:
         EXPORTS[layout](out, experiment.config, network(experiment), params, shape)
     say(f"{out}: the averaged parameters of {run} at step {step}, as {layout}")
@@ -143,7 +143,7 @@ def export_run(run: Path, out: Path, layout: str, overrides: list[str]) -> None:
 def told(source: Path) -> str | None:
     """Whose the source is, where that can be told from what it is."""
     if source.is_dir():
-        return "native" if (source / native.FILE).is_file() else "diffusers" if diffusers.found(source) else None
+        return "native" if (source / native.FILE).is_file() else "diffusers" if diffusers.holds_model(source) else None
     with source.open("rb") as file:
         is_safetensors = file.read(9)[8:] == b"{"
     return "native" if is_safetensors and read_safetensors(source)[1].get("format") == native.FORMAT else None

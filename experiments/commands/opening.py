@@ -53,7 +53,7 @@ def run(arguments: argparse.Namespace, overrides: list[str], line: str) -> None:
         )
     # Of its data, sampling needs no more than the shape, which weights from elsewhere say.
     weights = workdir / native.FILE
-    shape = native.read(weights).shape if command in ("sample", "demo") and weights.is_file() else None
+    shape = native.read_weights(weights).shape if command in ("sample", "demo") and weights.is_file() else None
     sources = judge(tree, arms, opening=shape is None)
     base = Config.model_validate(tree)
     data = load(sources, base.data, base.seed) if sources else None

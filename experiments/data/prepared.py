@@ -135,10 +135,11 @@ def _missing(name: str, folder: Path, others: Sequence[str]) -> list[str]:
     names = [*others, *tfds.list_builders(with_community_datasets=False)]
     there = sorted(p.name for p in folder.glob("*") if p.is_dir()) if folder.is_dir() else []
     close = [] if name in names else difflib.get_close_matches(name, names, n=1)
+    others = ", ".join([*others, "my_pkg.my_module:source"])
     begun = [str(path) for path in sorted((folder / name.split(":")[0]).glob("*")) if path.is_dir()][:3]
     return [
         f"no prepared dataset {name!r} in {folder}" + (f" (did you mean {close[0]}?)" if close else ""),
-        f"that folder holds {', '.join(there) or 'nothing'}; data.name may also be {', '.join(others)}, my_pkg.my_module:my_source",
+        f"that folder holds {', '.join(there) or 'nothing'}; data.name may also be {others}",
         *([f"{', '.join(begun)} was prepared in part only, or is another version: if in part, delete it"] if begun else []),
         f"to prepare it: {_prepare(name, folder)}",
     ]

@@ -142,7 +142,7 @@ def _of_labels(source: Any, config: Data, split: str) -> Subset:
 
 
 def npz(config: Data) -> Sources:
-    """The files data_dir/`train`.npz and data_dir/`test`.npz, each with `image` [N, H, W(, C)] of uint8 and perhaps `label` [N]."""
+    """The files data_dir/`train`.npz and `test`.npz of uint8 `image` [N, H, W] or [N, H, W, C] and perhaps `label` [N]."""
     return Sources(*(_npz(Path(config.data_dir) / f"{split}.npz") for split in (config.train, config.test)))
 
 

@@ -72,8 +72,8 @@ def pmapped(
     """Compiles `step(state, batch, *frozen) -> result` for all devices: batch [k, B, ...] is split over B, the rest replicated.
 
     `state` and `result` (by default like the state) may be other trees of shardings; `frozen` arrays lie where they are. If all
-    is replicated, this is the program of jax.pmap with a pmean of the gradients, which jax now writes as jit over shardings; the
-    noise drawn inside does not depend on the number of devices. The state is donated.
+    is replicated, this is the program of jax.pmap with a pmean of the gradients, which jax now writes as jit over shardings.
+    Noise drawn inside does not depend on the number of devices. The state is donated.
     """
     state = state or replicated()
     there = jax.tree.map(lambda a: a.sharding, frozen)

@@ -23,7 +23,7 @@ _watcher = threading.Thread()
 def within(seconds: float, what: str) -> Iterator[None]:
     """Ends the process if the block takes longer than `seconds`, with every thread's stack, a line with `what`, and code 3.
 
-    It costs a microsecond and is exact to half a second. It does not see a reader that holds the interpreter's lock as it hangs.
+    It costs a microsecond and is exact to half a second. It is blind to a reader that holds the interpreter's lock.
     """
     if not _watcher.is_alive():
         _watch()

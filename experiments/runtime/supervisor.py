@@ -64,7 +64,8 @@ def follow() -> bool:
     global _parent
     if LINK not in os.environ:
         return False
-    pid, descriptor = _parent = tuple(map(int, os.environ.pop(LINK).split(",")))
+    pid, descriptor = map(int, os.environ.pop(LINK).split(","))
+    _parent = pid, descriptor
     os.set_inheritable(descriptor, False)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
