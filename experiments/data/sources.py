@@ -1,4 +1,4 @@
-"""Sources of examples: each opens the training and the held-out examples that a config asks for, decoded by nobody yet.
+"""Sources of examples. Each opens the training and the held-out examples that a config asks for, and decodes none.
 
 A source is a function of the config's section `data`. `SOURCES` are ours; a user's is "my_pkg.my_module:my_source":
 

@@ -83,4 +83,5 @@ def started() -> int:
 def report(code: int) -> None:
     """Tells the parent with what code this process is ending, in case that jaxlib aborts it before it has."""
     if _parent:
-        os.write(_parent[1], bytes([code]))
+        with suppress(OSError):
+            os.write(_parent[1], bytes([code]))
