@@ -21,7 +21,7 @@ SMALL = 2**12
 
 @cache
 def _mesh() -> Mesh:
-    # By process, where jax.make_mesh may follow a TPU's torus: the rows of a batch that a process reads are then its devices'.
+    # Sorted by process, so that a process reads the rows of its own devices; jax.make_mesh may follow a TPU's torus.
     devices = sorted(jax.devices(), key=lambda device: (device.process_index, device.id))
     # Auto: explicit axes would refuse a gather by index.
     return Mesh(np.array(devices), ("data",), axis_types=(AxisType.Auto,))
