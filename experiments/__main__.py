@@ -1,15 +1,19 @@
 """python -m experiments"""
 
-import os
 import sys
 
-from experiments.runtime.startup import make_fast
+from experiments.runtime import startup, supervisor
 
 if __name__ == "__main__":
-    make_fast()
-    # Where processes end with the first that dies, jaxlib says so in a page of each; runtime/failures.py has a line.
-    if any(word.startswith("--distributed") for word in sys.argv):
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "4")
+    words = sys.argv[1:]
+    restart = words[:1] in [[command] for command in startup.RESTARTED] and "--no-restart" not in words
+    place = [word for word in words if word.startswith("--distributed")]
+    if supervisor.follow():
+        pass  # its parent has set the environment
+    elif place and sys.gettrace() is None:
+        sys.exit(supervisor.supervise(place[0], startup.flags() | (startup.memory() if restart else {})))
+    else:
+        startup.make_fast(restart)
     from experiments.runtime.signals import listen
 
     listen()  # from before the seconds that importing jax takes

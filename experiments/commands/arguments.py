@@ -61,3 +61,9 @@ def allow_change(parser: argparse.ArgumentParser) -> None:
     """Adds --allow-change."""
     text = "a config key, or a prefix of keys, that may differ from the run's own; repeatable"
     parser.add_argument("--allow-change", action="append", default=[], metavar="KEY", help=text)
+
+
+def no_restart(parser: argparse.ArgumentParser) -> None:
+    """Adds --no-restart, which `__main__` reads before anything is imported."""
+    text = "do not start again, once, for the memory that XLA:CPU is fast with"
+    parser.add_argument("--no-restart", action="store_true", help=text)

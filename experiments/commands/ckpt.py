@@ -13,7 +13,7 @@ from experiments.runs.checkpoint import Checkpoints, saved_steps
 from experiments.runs.folder import Folder
 from experiments.runs.record import read
 from experiments.runtime.errors import ConfigError, StorageError
-from experiments.runtime.lock import sole
+from experiments.runtime.lock import exclusive
 from experiments.runtime.progress import say
 
 
@@ -39,7 +39,7 @@ def run(call: Call) -> None:
     elif options.step is None:
         raise ConfigError("ckpt rollback: say to which of its checkpoints, --step=N")
     else:
-        with sole(options.run):
+        with exclusive(options.run):
             roll_back(options.run, options.step)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from experiments.commands.arguments import Call, allow_change, compile_cache, config, distributed, workdir
+from experiments.commands.arguments import Call, allow_change, compile_cache, config, distributed, no_restart, workdir
 from experiments.commands.opening import open_arms
 from experiments.data.pictures import first_shown
 from experiments.evaluation.features import feature_space
@@ -17,7 +17,7 @@ from experiments.runtime.progress import say
 from experiments.training.loop import train
 
 HELP = "train and evaluate every arm of a config, in one report"
-ARGUMENTS = (config, workdir, distributed, compile_cache, allow_change)
+ARGUMENTS = (config, workdir, distributed, compile_cache, no_restart, allow_change)
 
 
 def run(call: Call) -> None:

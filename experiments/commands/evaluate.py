@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from experiments.build.state import State
-from experiments.commands.arguments import Call, compile_cache, config, distributed, workdir
+from experiments.commands.arguments import Call, compile_cache, config, distributed, no_restart, workdir
 from experiments.commands.opening import Opened, open_run
 from experiments.config.parts import classifies
 from experiments.data.pictures import first_shown
@@ -20,7 +20,7 @@ from experiments.runtime.files import replacing, write_json
 from experiments.runtime.progress import say
 
 HELP = "measure a trained run and write its report"
-ARGUMENTS = (config, workdir, distributed, compile_cache)
+ARGUMENTS = (config, workdir, distributed, compile_cache, no_restart)
 
 
 def run(call: Call) -> None:

@@ -58,7 +58,7 @@ def export_run(run: Path, out: Path, layout: str, overrides: list[str]) -> None:
     config, problems = parse(tree)
     if config is None:
         raise ConfigError([f"{Folder(run).config} is no config of a run:", *problems])
-    weights = native.read(run) if Folder(run).weights.is_file() else None
+    weights = native.read_weights(run) if Folder(run).weights.is_file() else None
     if weights is not None and imported(run):
         shape, digest = weights.shape, weights.data
     else:
@@ -75,7 +75,7 @@ def export_run(run: Path, out: Path, layout: str, overrides: list[str]) -> None:
         experiment = experiment._replace(config=experiment.config.model_copy(update={"lora": None}))
     params = jax.tree.map(np.asarray, params)
     if layout in OURS:
-        native.write(out, experiment.config, params, shape, step, digest)
+        native.write_weights(out, experiment.config, params, shape, step, digest)
     else:
         EXPORTS[layout](out, experiment.config, network(experiment), params, shape)
     say(f"{out}: the averaged parameters of {run} at step {step}, as {layout}")

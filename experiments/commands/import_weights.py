@@ -24,7 +24,7 @@ from experiments.weights import layout as layouts
 from experiments.weights import native
 from experiments.weights.layout import Layout
 from experiments.weights.published import diffusers
-from experiments.weights.published.checkpoint import chosen
+from experiments.weights.published.checkpoint import select_params
 from experiments.weights.published.layouts import KINDS, LAYOUTS
 from experiments.weights.tensors import read_safetensors, read_tensors
 
@@ -65,15 +65,15 @@ def import_run(
     _agree(source, own, layout, weights, file)
     layout = layout or own
     if layout == "native":
-        ours = native.read(source)
+        ours = native.read_weights(source)
         experiment = with_base(experiment_of(override_free_keys(ours.config, overrides, str(source)), ours.shape), out)
-        params = native.fitted(_like(experiment), ours.tensors, str(source))
+        params = native.fit(_like(experiment), ours.tensors, str(source))
         _finish(out, experiment, params, source, ours.step, ours.data)
     elif layout == "diffusers":
-        theirs = diffusers.read(source, KINDS)
+        theirs = diffusers.read_folder(source, KINDS)
         experiment = experiment_of(_tree(file, overrides, theirs.sections, source), theirs.shape)
         places = _places((theirs.net,), theirs.layout, layout, experiment)
-        _finish(out, experiment, layouts.read(_like(experiment), places, theirs.tensors, str(source)), source)
+        _finish(out, experiment, layouts.from_published(_like(experiment), places, theirs.tensors, str(source)), source)
     elif layout is None or file is None:
         options = {"--layout=" + "|".join(LAYOUTS): layout, "--config=FILE": file}
         missing = " and ".join(option for option, value in options.items() if value is None)
@@ -84,8 +84,8 @@ def import_run(
         experiment = experiment_of(read_config(file, overrides, {"tiny": tiny}), None)
         published = LAYOUTS[layout]
         places = _places(published.nets, published.layout, layout, experiment)
-        tensors = published.prepare(chosen(read_tensors(source), places, weights or "ema", source))
-        _finish(out, experiment, layouts.read(_like(experiment), places, tensors, str(source)), source)
+        tensors = published.prepare(select_params(read_tensors(source), places, weights or "ema", source))
+        _finish(out, experiment, layouts.from_published(_like(experiment), places, tensors, str(source)), source)
 
 
 def _agree(source: Path, own: str | None, layout: str | None, weights: str | None, file: str | None) -> None:
@@ -111,8 +111,8 @@ def _places(nets: tuple[type[Any], ...], layout: Callable[[Any], Layout], name: 
 
 
 def _finish(out: Path, experiment: Experiment, params: Any, source: Path, step: int = 0, data: str | None = None) -> None:
-    params = native.sound(_like(experiment), params, str(source))
-    native.write(out, experiment.config, params, experiment.shape, step, data)
+    params = native.require_finite(_like(experiment), params, str(source))
+    native.write_weights(out, experiment.config, params, experiment.shape, step, data)
     size = sum(a.size for a in jax.tree.leaves(params))
     say(f"{out}: {size} parameters; go on with sample, evaluate or train --config={out}/config.json --workdir={out}")
 
@@ -120,7 +120,7 @@ def _finish(out: Path, experiment: Experiment, params: Any, source: Path, step: 
 def form_of(source: Path) -> str | None:
     """Returns "native" or "diffusers" if the source shows that itself, else None."""
     if source.is_dir():
-        return "native" if (source / native.FILE).is_file() else "diffusers" if diffusers.found(source) else None
+        return "native" if (source / native.FILE).is_file() else "diffusers" if diffusers.holds_model(source) else None
     with source.open("rb") as file:
         is_safetensors = file.read(9)[8:] == b"{"
     return "native" if is_safetensors and read_safetensors(source)[1].get("format") == native.FORMAT else None

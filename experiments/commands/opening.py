@@ -28,7 +28,7 @@ from experiments.runs.record import RunRecord, refuse_changes, session
 from experiments.runtime import processes
 from experiments.runtime.compile_cache import keep_compiled
 from experiments.runtime.errors import ConfigError, DataError, StorageError
-from experiments.runtime.lock import sole
+from experiments.runtime.lock import exclusive
 from experiments.runtime.progress import warned
 from experiments.weights import native
 
@@ -76,7 +76,7 @@ class Opened(NamedTuple):
         digest = self.data.digest if self.data else ""
         own = [self.workdir] if self.plan.changes else []
         with ExitStack() as stack:
-            stack.enter_context(sole(*own, *(folder for folder in folders.values() if folder not in own)))
+            stack.enter_context(exclusive(*own, *(folder for folder in folders.values() if folder not in own)))
             for name, experiment in self.experiments.items():
                 self.refuse_changes(folders[name], experiment, digest)
             yield {
@@ -116,7 +116,7 @@ def open_run(
     workdir = workdir.absolute()
     tree = read_config(file, call.overrides, {"tiny": tiny})
     weights = Folder(workdir).weights
-    shape = native.read(weights).shape if not needs_data and weights.is_file() else None
+    shape = native.read_weights(weights).shape if not needs_data and weights.is_file() else None
     plan = make_plan(tree, opening=shape is None)
     if plan.changes:
         raise ConfigError(f"{file} compares {', '.join(plan.changes)}: use compare, or a config without arms")
@@ -151,6 +151,8 @@ def make_plan(tree: dict[str, Any], opening: bool = True) -> Plan:
         if not problems:
             raise DataError(lines) from error
         problems += lines
+    except ConfigError as error:  # of a source of the user's
+        problems += str(error).splitlines()
     if problems or base is None:
         raise ConfigError(problems)
     arms = {name: config for name, (config, _) in parsed.items() if config} or {"": base}

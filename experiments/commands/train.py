@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from experiments.commands.arguments import Call, allow_change, compile_cache, config, distributed, folder, workdir
+from experiments.commands.arguments import Call, allow_change, compile_cache, config, distributed, folder, no_restart, workdir
 from experiments.commands.opening import open_run
 from experiments.runs.resume import fork
 from experiments.runtime.errors import ConfigError
@@ -19,7 +19,7 @@ def add_fork(parser: argparse.ArgumentParser) -> None:
 
 
 HELP = "train one experiment, or go on with it"
-ARGUMENTS = (config, workdir, distributed, compile_cache, allow_change, add_fork)
+ARGUMENTS = (config, workdir, distributed, compile_cache, no_restart, allow_change, add_fork)
 
 
 def run(call: Call) -> None:

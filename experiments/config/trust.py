@@ -23,6 +23,14 @@ CODE = rf"(arms\..+\.)?(parameterization|{_parts(Config)}|samplers\..+\.({_parts
 """The keys whose values name what is called."""
 
 
+DATA_NAME = r"(arms\..+\.)?data\.name"
+OWN_SOURCE = r"[^\W\d][\w.]*:[^\W\d]\w*"
+"""A value of data.name that is a user's function, "my_pkg.my_module:my_source": what follows the colon is a Python name.
+
+"mnist:3.0.1" is a version of a prepared data set, which is no code.
+"""
+
+
 WRITTEN = "evaluate.statistics"
 """The key of a folder that is written to."""
 
@@ -37,7 +45,8 @@ def trusted(tree: dict[str, Any], overrides: list[str], origin: str) -> dict[str
     def reaches_out(key: str, value: str) -> bool:
         # A key too long for a search that goes back over it is nobody's.
         called = ":" in value and (len(key) > 1000 or re.fullmatch(CODE, key, re.DOTALL))
-        return bool(called or (key == WRITTEN and value))
+        opened = re.fullmatch(OWN_SOURCE, value) and re.fullmatch(DATA_NAME, key, re.DOTALL)
+        return bool(called or opened or (key == WRITTEN and value))
 
     found = {key: value for key, value in flat(tree).items() if isinstance(value, str) and reaches_out(key, value)}
     foreign = {key: value for key, value in found.items() if value not in told}

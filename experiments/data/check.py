@@ -1,4 +1,4 @@
-"""data check: every example is decoded once, and every one that cannot be used is named."""
+"""data check decodes every example once, and names each that cannot be used."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from experiments.runtime.files import write_text
 from experiments.runtime.progress import progress, say
 
 
-class Seen(NamedTuple):
-    """What the check keeps of an example: `pixels` is a hash of the event, `flat` that it has one value throughout."""
+class Facts(NamedTuple):
+    """The facts of an example that the check compares: `pixels` is a hash of the event; `flat`: it has one value throughout."""
 
     name: str
     shape: tuple[int, ...]
@@ -30,13 +30,13 @@ class Seen(NamedTuple):
     flat: bool
 
     @property
-    def known(self) -> bool:
-        """Whether it has a class."""
+    def classed(self) -> bool:
+        """The example has a class."""
         return isinstance(self.label, int | np.integer)
 
 
 class Report(NamedTuple):
-    """Readable examples by split, by shape and by kind of file; what cannot be used; what can, and looks wrong."""
+    """The readable examples by split, by shape and by kind of file; those that cannot be used; warnings about the others."""
 
     train: int
     test: int
@@ -47,22 +47,22 @@ class Report(NamedTuple):
 
 
 def check(sources: Sources, config: Data, listing: Path | None = None) -> Report:
-    """Decodes everything and says what is there. DataError if anything cannot be used; all of it is named in `listing`."""
-    seen: list[list[Seen]] = []
+    """Decodes all examples and prints what there is. DataError if one cannot be used; `listing` then names all of these."""
+    facts: list[list[Facts]] = []
     bad: list[Bad] = []
     for source, split in zip(sources, (config.train, config.test), strict=True):
         origin, good = config.origin(split), []
-        see = lambda i, source=source, origin=origin: _seen(source, i, origin, config.levels)
+        look = lambda i, source=source, origin=origin: _facts(source, i, origin, config.levels)
         with progress(f"data check: {printable(split)}", len(source)) as show:
-            for i, one in enumerate(in_order(see, range(len(source)), origin)):
+            for i, one in enumerate(in_order(look, range(len(source)), origin)):
                 if isinstance(one, Bad):
                     bad.append(one)
                 else:
                     good.append(one)
                 show(i + 1, f"{len(bad)} bad")
         say(f"{printable(origin)}: {len(good)} readable examples{_classes(good)}")
-        seen.append(good)
-    train, test = seen
+        facts.append(good)
+    train, test = facts
     shapes, kinds = (Counter(getattr(one, what) for one in train + test) for what in ("shape", "kind"))
     say("shapes: " + ", ".join(f"{shape} {n}" for shape, n in shapes.most_common(5)))
     say("kinds: " + ", ".join(f"{name} {n}" for name, n in kinds.most_common(8)))
@@ -79,14 +79,14 @@ def check(sources: Sources, config: Data, listing: Path | None = None) -> Report
     return Report(len(train), len(test), shapes, kinds, bad, warnings)
 
 
-def _seen(source: Any, i: int, origin: str, levels: int) -> Seen | Bad:
-    found = example(source, i, origin, levels)
-    if isinstance(found, Bad):
-        return found
-    event, label = found
-    image = source[i]["image"] if isinstance(source, list) else None  # what a list holds costs nothing, a prepared set decodes
+def _facts(source: Any, i: int, origin: str, levels: int) -> Facts | Bad:
+    decoded = example(source, i, origin, levels)
+    if isinstance(decoded, Bad):
+        return decoded
+    event, label = decoded
+    image = source[i]["image"] if isinstance(source, list) else None  # any other source would decode again
     file = image if isinstance(image, Path) else None
-    return Seen(
+    return Facts(
         printable(file) if file else f"example {i} of {origin}",
         event.shape,
         kind(file) if file else str(event.dtype),
@@ -96,69 +96,71 @@ def _seen(source: Any, i: int, origin: str, levels: int) -> Seen | Bad:
     )
 
 
-def _classes(seen: list[Seen]) -> str:
-    counts = Counter(int(one.label) for one in seen if one.known).values()
+def _classes(facts: list[Facts]) -> str:
+    counts = Counter(int(one.label) for one in facts if one.classed).values()
     return f", {len(counts)} classes of {min(counts)} to {max(counts)}" if counts else ""
 
 
-def _repeated(train: list[Seen], test: list[Seen]) -> list[str]:
-    """Examples that are there twice: in both splits, in training, in two classes; and images of one colour."""
+def _repeated(train: list[Facts], test: list[Facts]) -> list[str]:
+    """Warns of examples that occur twice: in both splits, in training, in two classes; and of images of one colour."""
     first = {one.pixels: one for one in reversed(train)}
     leaked = [(one, first[one.pixels]) for one in test if one.pixels in first]
     twice = [(one, first[one.pixels]) for one in train if first[one.pixels] is not one]
-    astray = [(a, b) for a, b in twice + leaked if a.known and b.known and a.label != b.label]
+    astray = [(a, b) for a, b in twice + leaked if a.classed and b.classed and a.label != b.label]
     flat = [(one, one) for one in train + test if one.flat and len(one.shape) == 3]
-    found = [
+    groups = [
         (leaked, f"of {len(test)} held-out examples are in training too"),
         (twice, "training examples repeat an earlier one"),
         (astray, "of the repeated ones have another class than the first"),
         (flat, "images are of one colour throughout"),
     ]
-    return [f"{len(pairs)} {words}: {_named(pairs)}" for pairs, words in found if pairs]
+    return [f"{len(pairs)} {words}: {_named(pairs)}" for pairs, words in groups if pairs]
 
 
-def _unclassed(seen: list[Seen], split: str) -> list[str]:
-    """Labels of a split that do not count."""
-    without, lines = [one for one in seen if not one.known], []
-    if without and any(one.label is not None for one in seen):
+def _unclassed(facts: list[Facts], split: str) -> list[str]:
+    """Warns of labels of a split that do not count."""
+    without, lines = [one for one in facts if not one.classed], []
+    if without and any(one.label is not None for one in facts):
         lines = [f"{len(without)} examples of {split} have no class ({without[0].name}), so all go without"]
-    if negative := [one for one in seen if one.known and one.label < 0]:
+    if negative := [one for one in facts if one.classed and one.label < 0]:
         lines.append(f"{len(negative)} examples of {split} have a negative class ({negative[0].name})")
     return lines
 
 
-def _uncovered(train: list[Seen], test: list[Seen]) -> list[str]:
-    """Classes that one would expect in training."""
-    known, held_out = ({int(one.label) for one in split if one.known} for split in (train, test))
-    lines = (
-        [f"classes {sorted(held_out - known)[:5]} are held out, and none is in training"] if known and held_out - known else []
-    )
-    if known and (absent := sorted(set(range(min(max(known), 10**5))) - known)):
-        lines.append(f"classes {absent[:5]} of 0 to {max(known)} have no training example")
+def _uncovered(train: list[Facts], test: list[Facts]) -> list[str]:
+    """Warns of classes that training lacks."""
+    trained, held_out = ({int(one.label) for one in split if one.classed} for split in (train, test))
+    if not trained:
+        return []
+    lines = []
+    if new := sorted(held_out - trained):
+        lines.append(f"classes {new[:5]} are held out, and none is in training")
+    if absent := sorted(set(range(min(max(trained), 10**5))) - trained):
+        lines.append(f"classes {absent[:5]} of 0 to {max(trained)} have no training example")
     return lines
 
 
-def _named(pairs: list[tuple[Seen, Seen]]) -> str:
+def _named(pairs: list[tuple[Facts, Facts]]) -> str:
     names = [one.name if one is other else f"{one.name} = {other.name}" for one, other in pairs[:2]]
     return ", ".join(names) + (", ..." if len(pairs) > 2 else "")
 
 
 def _complaint(bad: list[Bad], total: int, listing: Path | None) -> list[str]:
-    """At most five lines: the commonest reasons with a name each, and where all names are."""
+    """Returns at most five lines: the commonest reasons with a name each, and the file with all names."""
     groups: dict[str, list[Bad]] = defaultdict(list)
     for one in bad:
         groups[re.sub(r"\d+", "#", one.why)].append(one)
-    ordered = sorted(groups.values(), key=len, reverse=True)
+    commonest = sorted(groups.values(), key=len, reverse=True)
     if listing:
         lines = []
-        for group in ordered:
+        for group in commonest:
             lines += [f"{len(group)} of {total}: {group[0].why}", *(f"  {one}" for one in group), ""]
         try:
             listing.parent.mkdir(parents=True, exist_ok=True)
             write_text(listing, "\n".join(lines))
         except OSError as error:
             raise StorageError(f"{len(bad)} bad examples cannot be listed in {listing}: {error.strerror}") from error
-    shown = [f"{len(group)} times: {group[0]}" if len(group) > 1 else str(group[0]) for group in ordered[:3]]
-    rest = f", {len(ordered) - 3} more reasons" if len(ordered) > 3 else ""
+    reasons = [f"{len(group)} times: {group[0]}" if len(group) > 1 else str(group[0]) for group in commonest[:3]]
+    rest = f", {len(commonest) - 3} more reasons" if len(commonest) > 3 else ""
     where = f"all by name in {listing}{rest}" if listing else f"mend or remove them{rest}"
-    return [f"{len(bad)} of {total} examples cannot be used:", *shown, where]
+    return [f"{len(bad)} of {total} examples cannot be used:", *reasons, where]

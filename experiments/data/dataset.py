@@ -1,4 +1,4 @@
-"""Examples by number: Grain's threads decode them, in an order that is a pure function of (seed, step)."""
+"""Training examples in an order that is a pure function of (seed, step), and the held-out examples."""
 
 from __future__ import annotations
 
@@ -9,34 +9,34 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from experiments.config.schema import Data
-from experiments.data.decoded import Decoded, _integers
+from experiments.data.decoded import Decoded, integers
 from experiments.data.sources import Sources
 from experiments.runtime.errors import DataError
 
 
-def classed(labels: Any, classes: int, origin: str) -> np.ndarray:
-    """Labels as int32, each one of 0 ... classes - 1. DataError where some are not, or there are none."""
-    found = _integers([] if labels is None else labels)
-    if found is None or not len(found):
+def class_labels(labels: Any, classes: int, origin: str) -> np.ndarray:
+    """Returns the labels as int32, each from 0 to classes - 1. DataError if one is not, or if there are none."""
+    numbers = integers([] if labels is None else labels)
+    if numbers is None or not len(numbers):
         raise DataError(f"data: {origin} has examples without a label, and net.classes = {classes} learns from labels")
-    if not 0 <= found.min() <= found.max() < classes:
-        span = f"labels from {found.min()} to {found.max()}"
+    if not 0 <= numbers.min() <= numbers.max() < classes:
+        span = f"labels from {numbers.min()} to {numbers.max()}"
         raise DataError(f"data: {origin} has {span}, and those of net.classes = {classes} are from 0 to {classes - 1}")
-    return found.astype(np.int32)
+    return numbers.astype(np.int32)
 
 
 class Batch(NamedTuple):
-    """Examples as `levels` [B, *event] (points: the points), and their labels `y` [B], where they are asked for."""
+    """Examples as grey `levels` [B, *event] (or points), and their labels `y` [B] if a network of classes wants them."""
 
     levels: Any
     y: Any = None
 
 
-class Records:
-    """Training examples in the order of `experiments.data.dataset`, a new permutation each epoch.
+class ExampleStream:
+    """Training examples by the number of a step: a new permutation each epoch.
 
-    Those that fit `resident_mib` are decoded once and kept, as `resident` [n, *event]; the others are decoded as they are asked
-    for, in the same order.
+    If all fit `resident_mib` they are decoded once and kept, as `resident` [n, *event]; else each batch is decoded when it is
+    read, in the same order.
     """
 
     def __init__(self, decoded: Decoded, seed: int, resident_mib: int):
@@ -50,71 +50,72 @@ class Records:
         return len(self._decoded if self.resident is None else self.resident)
 
     def indices(self, step: int, size: int, process: int = 0, processes: int = 1) -> np.ndarray:
-        """This process's share of batch `step`, which is the examples step size ... (step + 1) size - 1 of the order."""
+        """Returns this process's share of batch `step`: the examples step size ... (step + 1) size - 1 of the order."""
         share = size // processes
         first = (step * processes + process) * share
         return self._places[ordered(np.arange(first, first + share), len(self._decoded), self._seed)]
 
     def batch(self, step: int, size: int, process: int = 0, processes: int = 1, classes: int = 0) -> Batch:
-        """The size / processes examples at `indices`; with their labels, of so many `classes`, where there are classes."""
+        """Returns the size / processes examples at `indices`, with their labels if `classes` > 0."""
         rows = self.indices(step, size, process, processes)
         if self.resident is not None:
             return Batch(self.resident[rows], self.labels_of(classes)[rows] if classes else None)
         levels, labels = self._decoded.read(rows.tolist())
-        return Batch(levels, classed(labels, classes, self._origin) if classes else None)
+        return Batch(levels, class_labels(labels, classes, self._origin) if classes else None)
 
     def labels_of(self, classes: int) -> np.ndarray:
-        """The labels of all that is resident. DataError where they are not of so many classes."""
-        return classed(self.labels, classes, self._origin)
+        """Returns the labels of all resident examples. DataError if one is not below `classes`."""
+        return class_labels(self.labels, classes, self._origin)
 
 
 class Dataset(NamedTuple):
     """Examples as grey levels (uint8), or points (float32).
 
-    `shape`: of one event; `train`: by batch; `test` [M, *shape]: all that is held out; integer labels, where there are any and
-    the examples are resident; `digest` of the held-out examples and as many training ones, or all that are resident.
+    `shape` is one event's. `train` has the batches, `test` [M, *shape] all held-out examples. The labels are integers; they are
+    None if some are missing or the examples are not resident. `digest` is a hash of the held-out examples and of the training
+    ones: of all if they are resident, else of as many.
     """
 
     shape: tuple[int, ...]
-    train: Records
+    train: ExampleStream
     test: np.ndarray
     train_labels: np.ndarray | None
     test_labels: np.ndarray | None
     digest: str
 
     def check_labels(self, classes: int) -> None:
-        """DataError where the labels that are known are not of so many classes, if there are classes."""
+        """Raises DataError if `classes` > 0 and a label that was read is not below it."""
         if classes:
             self.held_out(0, classes)
             if self.train.resident is not None:
                 self.train.labels_of(classes)
 
     def held_out(self, n: int, classes: int = 0) -> Batch:
-        """The first n held-out examples, with their labels, of so many `classes`, where there are classes."""
-        return Batch(self.test[:n], classed(self.test_labels, classes, "the held-out data")[:n] if classes else None)
+        """Returns the first n held-out examples, with their labels if `classes` > 0."""
+        return Batch(self.test[:n], class_labels(self.test_labels, classes, "the held-out data")[:n] if classes else None)
 
     def train_examples(self, most: int = 50_000) -> np.ndarray:
-        """The training examples in their own order, at most `most` of them."""
+        """Returns the training examples in their own order, at most `most` of them."""
         if self.train.resident is None:
             raise DataError("these training examples do not fit data.resident_mib, and this needs them at once")
         return self.train.resident[:most]
 
 
 def load(sources: Sources, config: Data, seed: int) -> Dataset:
-    """The examples of opened sources, decoded. DataError names those that cannot be."""
+    """Decodes the examples of sources that are open. DataError names those that cannot be decoded."""
     decoded = lambda source, split, shape=(): Decoded(source, config.levels, config.origin(split), shape, config.on_bad)
-    train = Records(decoded(sources.train, config.train), seed, config.resident_mib)
-    seen = train.resident if train.resident is not None else train.batch(0, min(len(train), len(sources.test))).levels
-    shape = seen.shape[1:]
+    train = ExampleStream(decoded(sources.train, config.train), seed, config.resident_mib)
+    sample = train.resident if train.resident is not None else train.batch(0, min(len(train), len(sources.test))).levels
+    shape = sample.shape[1:]
     test, test_labels, _ = decoded(sources.test, config.test, shape).everything()
-    digest = sha256(seen.tobytes() + test.tobytes())
+    digest = sha256(sample.tobytes() + test.tobytes())
     if train.resident is None and config.on_bad == "skip":
-        digest.update(b"skip")  # what will be left out is not known yet
+        digest.update(b"skip")  # later batches may leave out others
     return Dataset(shape, train, test, train.labels, test_labels, digest.hexdigest()[:16])
 
 
 def ordered(places: np.ndarray, n: int, seed: int) -> np.ndarray:
-    """Which of n examples stand at these places of the endless order, place e n + i being the i-th of epoch e."""
+    """Returns the rows of n examples at these places of the endless order: place e n + i is the i-th of epoch e."""
     epochs, within = np.divmod(places, n)
     rows = np.empty_like(places)
     for epoch in np.unique(epochs):
@@ -124,5 +125,5 @@ def ordered(places: np.ndarray, n: int, seed: int) -> np.ndarray:
 
 @lru_cache(maxsize=2)
 def _epoch(n: int, seed: int, epoch: int) -> np.ndarray:
-    """By numpy's legacy generator, whose stream is frozen, so that a run goes on in its order under any numpy."""
+    """Draws a permutation by numpy's legacy generator, whose stream is frozen: a run keeps its order under any numpy."""
     return np.random.RandomState([seed, epoch]).permutation(n)

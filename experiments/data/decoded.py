@@ -1,4 +1,4 @@
-"""Examples, decoded by several threads and kept."""
+"""Decoded examples: several threads decode, and what cannot be decoded is named or replaced."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from experiments.runtime.errors import DataError
 from experiments.runtime.limits import fits, within
 from experiments.runtime.progress import say
 
-PATIENCE = 300.0  # seconds without an example, after which whoever reads them hangs
-
+PATIENCE = 300.0
+"""Seconds without an example after which its reader counts as hanging."""
 
 T = TypeVar("T")
 
 
 def in_order(f: Callable[[int], T], rows: Sequence[int], origin: str) -> Iterator[T]:
-    """f of each row, in the order of `rows`, by Grain's threads. Exits where nothing comes for `PATIENCE` seconds."""
+    """Yields f(row) in the order of `rows`, by Grain's threads. The process exits if none comes for `PATIENCE` seconds."""
     # Chunks, because a hand-over between threads costs Grain more than decoding a small image.
     chunks = grain.MapDataset.source(rows).map(f).batch(16, batch_fn=list)
     chunks = iter(chunks.to_iter_dataset(grain.ReadOptions(num_threads=4, prefetch_buffer_size=16)))
@@ -33,10 +33,10 @@ def in_order(f: Callable[[int], T], rows: Sequence[int], origin: str) -> Iterato
 
 
 class Decoded:
-    """A source's examples as events of one shape: most of the first three's that can be decoded, unless `shape` is given.
+    """A source's examples as events of one shape: `shape`, or else the commonest of the first three good examples.
 
-    `origin` names the source in errors. Nothing is kept: every read decodes. With `on_bad` = "fail" an example that cannot be
-    used is an error; with "skip" the next good one stands in for it, up to one in a thousand examples (or a single one).
+    `origin` names the source in errors. Every read decodes anew. If `on_bad` is "fail", an example that cannot be used is an
+    error. If it is "skip", the next good one takes its place, for at most one in a thousand examples (or a single one).
     """
 
     def __init__(self, source: Any, levels: int, origin: str, shape: tuple[int, ...] = (), on_bad: str = "fail"):
@@ -47,8 +47,8 @@ class Decoded:
         first, bad = [], []
         for i in range(min(self._n, 100)):
             with within(PATIENCE, f"reading {origin}"):
-                found = self._example(i)
-            (bad if isinstance(found, Bad) else first).append(found)
+                decoded = self._example(i)
+            (bad if isinstance(decoded, Bad) else first).append(decoded)
             if len(first) == 3:
                 break
         if not first:
@@ -63,13 +63,13 @@ class Decoded:
         return self._n
 
     def read(self, rows: Sequence[int]) -> tuple[np.ndarray, list[Any]]:
-        """Events [n, *event] and labels [n] of these rows. DataError names those that cannot be used."""
+        """Returns events [n, *event] and labels [n] of these rows. DataError names those that cannot be used."""
         events, labels, bad = np.empty((len(rows), *self._shape), self._dtype), [None] * len(rows), {}
-        for place, found in enumerate(in_order(self._example, rows, self.origin)):
-            if isinstance(found, Bad):
-                bad[place] = found
+        for place, decoded in enumerate(in_order(self._example, rows, self.origin)):
+            if isinstance(decoded, Bad):
+                bad[place] = decoded
             else:
-                events[place], labels[place] = found
+                events[place], labels[place] = decoded
         if bad:
             self._leave_out({rows[place]: why for place, why in bad.items()})
             stand_ins = self.read([(rows[place] + 1) % self._n for place in bad])
@@ -78,25 +78,25 @@ class Decoded:
         return events, labels
 
     def everything(self) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
-        """All events that can be used, their labels if all are integers, and where every row or its stand-in is among them."""
+        """Returns all good events, their labels if all are integers, and each row's place (or its stand-in's) among them."""
         fits(self.nbytes, f"{self.origin}, decoded,")
         events, labels = self.read(range(self._n))
         good = np.array([i not in self.bad for i in range(self._n)])
         if self.bad:
-            events, labels = events[good], [label for label, kept in zip(labels, good, strict=True) if kept]
-        return events, _integers(labels), (np.cumsum(good) - good) % good.sum()
+            events, labels = events[good], [label for label, fine in zip(labels, good, strict=True) if fine]
+        return events, integers(labels), (np.cumsum(good) - good) % good.sum()
 
     def _leave_out(self, bad: dict[int, Bad]) -> None:
-        said = len(self.bad)
+        before = len(self.bad)
         self.bad |= bad
         first, n = [str(why) for why in self.bad.values()][:3], f"{len(self.bad)} of {self._n} examples of {self.origin}"
         if len(self.bad) > self._spare:
             limit = f", and data.on_bad = skip leaves out {self._spare} at most" if self._spare else ""
             raise DataError([f"{n} cannot be used{limit}:", *first, "all are named by: python -m experiments data check"])
-        if said < len(self.bad) and said < 3:
+        if before < len(self.bad) and before < 3:
             say("\n".join([f"left out, as data.on_bad = skip says: {n}", *first]))
 
 
-def _integers(labels: Sequence[Any]) -> np.ndarray | None:
-    """The labels as an array, if all are integers."""
+def integers(labels: Sequence[Any]) -> np.ndarray | None:
+    """Returns the labels as an array if all are integers, else None."""
     return np.array(labels, int) if all(isinstance(label, int | np.integer) for label in labels) else None

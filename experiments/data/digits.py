@@ -30,7 +30,7 @@ class Digits(tfds.core.GeneratorBasedBuilder):
         )
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Iterator[tuple[int, dict[str, Any]]]]:
-        # The later rows come from other writers, so the held-out ones are drawn from all over.
+        # The later rows come from other writers, so held-out ones are from all over.
         order = np.random.default_rng(0).permutation(1797)
         return {"train": self._generate_examples(order[:1297]), "test": self._generate_examples(order[1297:])}
 

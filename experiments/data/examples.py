@@ -1,9 +1,10 @@
-"""One example: an item of a source as an event, or why it cannot be one."""
+"""One example of a source as an event, or the reason why it cannot be one."""
 
 from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,7 +14,6 @@ from PIL import Image, UnidentifiedImageError
 
 from experiments.runtime.errors import DataError, printable
 
-# EXIF's orientations, and what shows each upright.
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -23,10 +23,11 @@ TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+"""EXIF's orientations, with the operation that turns each upright."""
 
 
 class Bad(NamedTuple):
-    """An example that cannot be used: its file, or its number and source, and why."""
+    """An example that cannot be used: its file, or its number and source, and the reason."""
 
     name: str
     why: str
@@ -36,10 +37,15 @@ class Bad(NamedTuple):
 
 
 def example(source: Any, i: int, origin: str, levels: int, shape: tuple[int, ...] = ()) -> tuple[np.ndarray, Any] | Bad:
-    """(event, label or None) of example `i` of `source`, which errors call `origin`; with a `shape`, of that shape only."""
+    """Returns (event, label or None) of example `i`, or `Bad`: also if its shape is not `shape`, if that is given.
+
+    Errors call the source `origin`.
+    """
     name = f"example {i} of {origin}"
     try:
         item = source[i]  # TFDS decodes here
+        if not isinstance(item, Mapping):
+            raise DataError(f"it is a {type(item).__name__}, not a dictionary of `image` and perhaps `label`")
         if "image" not in item:
             raise DataError(f"it has no `image` but {', '.join(item)}")
         image = item["image"]
@@ -56,7 +62,7 @@ def example(source: Any, i: int, origin: str, levels: int, shape: tuple[int, ...
 
 
 def kind(path: Path) -> str:
-    """A readable image's format and mode, and what reading it leaves away."""
+    """Returns a readable image's format and mode, and what is lost in reading it."""
     with Image.open(path) as image:
         alpha = ", alpha dropped" if image.has_transparency_data else ""
         return f"{image.format} {image.mode}{alpha}" + (", first frame" if getattr(image, "is_animated", False) else "")
@@ -64,7 +70,7 @@ def kind(path: Path) -> str:
 
 @cache
 def _levels(levels: int) -> np.ndarray:
-    """The level of each of a pixel's 256 values: round(p (levels - 1) / 255)."""
+    """Returns the level of each of a pixel's 256 values: round(p (levels - 1) / 255)."""
     return np.round(np.arange(256) * ((levels - 1) / 255)).astype(np.uint8)
 
 
@@ -77,7 +83,7 @@ def _point(x: Any) -> np.ndarray:
 
 
 def _pixels(image: Any) -> np.ndarray:
-    """uint8 [H, W, C] of a file or an array; 16 bits are scaled to 8, not clipped."""
+    """Returns uint8 [H, W, C] of a file or an array; 16 bits are scaled to 8, not clipped."""
     pixels = _opened(image) if isinstance(image, Path) else np.asarray(image)
     if pixels.dtype == np.uint16:
         pixels = np.round(pixels * (255 / 65535)).astype(np.uint8)
@@ -89,7 +95,7 @@ def _pixels(image: Any) -> np.ndarray:
 
 
 def _opened(path: Path) -> np.ndarray:
-    """[H, W] or [H, W, 3], upright, of a file's first frame. Palette and CMYK are converted.
+    """Returns [H, W] or [H, W, 3], upright, of a file's first frame. Palette and CMYK are converted.
 
     Alpha is dropped: a transparent pixel has the colour that is stored beneath.
     """
@@ -103,14 +109,14 @@ def _opened(path: Path) -> np.ndarray:
     except UnidentifiedImageError as error:
         raise DataError("Pillow cannot identify it as an image" + ("" if status.st_size else ": it is empty")) from error
     with image:
-        if Image.MAX_IMAGE_PIXELS and image.width * image.height > Image.MAX_IMAGE_PIXELS:  # where Pillow only warns
+        if Image.MAX_IMAGE_PIXELS and image.width * image.height > Image.MAX_IMAGE_PIXELS:  # Pillow only warns of it
             raise DataError(f"{image.width} x {image.height} pixels are more than Image.MAX_IMAGE_PIXELS")
         bits = getattr(image, "tag_v2", {}).get(258, 8)  # TIFF's BitsPerSample
         if image.mode.startswith("I;16") and bits not in (8, 16, (16,)):
             raise DataError(f"pixels of {bits} bits have no known scale: convert the file to 8 or 16 bits")
         if image.mode in ("I", "F"):
             raise DataError("32-bit pixels have no known scale: convert the file to 8 or 16 bits")
-        image.load()  # here, for what Pillow reads to find EXIF it would not complain of a second time
+        image.load()  # before EXIF: Pillow complains of damage only the first time that it reads it
         turn = TURNS.get(_orientation(image))
         upright = image.transpose(turn) if turn is not None else image
         if upright.mode.startswith("I;16"):

@@ -1,4 +1,4 @@
-"""Datasets that TFDS has written to disk, opened as they are: whole, and without the network."""
+"""Datasets that TFDS has written to disk. They are opened whole or refused, without the network."""
 
 from __future__ import annotations
 
@@ -16,30 +16,41 @@ from experiments.runtime.errors import DataError, printable
 from experiments.runtime.limits import within
 
 
-def prepared(config: Data, others: Sequence[str]) -> list[Any]:
-    """The training and the held-out examples of a TFDS dataset that is on disk; ours, `digits`, is written at first use.
+def digits(config: Data) -> list[Any]:
+    """Returns the training and the held-out examples of scikit-learn's digits, a TFDS dataset that is written at first use."""
+    return _splits(_written_digits(_folder(config)), config, "the next run writes it again")
 
-    Never touches the network. DataError says how to prepare what is not there (`others`: what data.name may be besides), or not
+
+def prepared(config: Data, others: Sequence[str]) -> list[Any]:
+    """Returns the training and the held-out examples of a TFDS dataset that is on disk.
+
+    Never touches the network. DataError says how to prepare what is not there (`others`: what else data.name may be), or not
     whole.
     """
-    from tensorflow_datasets.core import constants, read_only_builder  # seconds to import: only where it is used
+    from tensorflow_datasets.core import read_only_builder  # seconds to import
 
-    folder = Path(config.data_dir or constants.DATA_DIR).expanduser()
-    builder: Any
-    if config.name == "digits":
-        builder, again = _written_digits(folder), "the next run writes it again"
-    else:
-        try:
-            with _importing_nothing():
-                builder = read_only_builder.builder_from_files(config.name, data_dir=folder)
-        except DataError:
-            raise
-        except Exception as error:  # TFDS raises several, all of which mean that it is not there
-            raise DataError(_missing(config.name, folder, others)) from error
-        again = f"prepare it again: {_prepare(config.name, folder)}"
+    folder = _folder(config)
+    try:
+        with _importing_nothing():
+            builder = read_only_builder.builder_from_files(config.name, data_dir=folder)
+    except DataError:
+        raise
+    except Exception as error:  # TFDS raises several, all of which mean that it is not there
+        raise DataError(_missing(config.name, folder, others)) from error
+    return _splits(builder, config, f"prepare it again: {_prepare(config.name, folder)}")
+
+
+def _folder(config: Data) -> Path:
+    from tensorflow_datasets.core import constants
+
+    return Path(config.data_dir or constants.DATA_DIR).expanduser()
+
+
+def _splits(builder: Any, config: Data, again: str) -> list[Any]:
+    """Returns both splits, of which every record is there; `again` says how to make the data anew."""
     try:
         for split in (config.train, config.test):
-            _whole(builder, split, again)
+            _check_whole(builder, split, again)
         return [builder.as_data_source(split=split) for split in (config.train, config.test)]
     except (NotImplementedError, ImportError) as error:
         kind = builder.info.file_format.value
@@ -53,26 +64,26 @@ def prepared(config: Data, others: Sequence[str]) -> list[Any]:
 
 @contextmanager
 def _importing_nothing() -> Iterator[None]:
-    """Inside, a dataset's features are TFDS's own or of modules that are imported: its files could name any, to be run."""
+    """Keeps a dataset's files from importing code: their features are TFDS's own, or of modules that are imported already."""
     from tensorflow_datasets.core.features.feature import FeatureConnector
 
     find, theirs = FeatureConnector.cls_from_name, vars(FeatureConnector)["cls_from_name"]  # bound, and to be put back
 
-    def found(python_class_name: str) -> Any:
+    def imported_class(python_class_name: str) -> Any:
         module = python_class_name.rpartition(".")[0]
         if module not in sys.modules and not python_class_name.startswith("tensorflow_datasets."):
-            told = f"the data's features.json names {python_class_name[:200]}, which would run"
-            raise DataError(f"{told}: if you trust it, import {module[:200]} in the config file")
+            foreign = f"the data's features.json names {python_class_name[:200]}, which would run"
+            raise DataError(f"{foreign}: if you trust it, import {module[:200]} in the config file")
         return find(python_class_name)
 
-    FeatureConnector.cls_from_name = found  # whatever a file names comes by here; TFDS has no argument for it
+    FeatureConnector.cls_from_name = imported_class  # whatever a file names comes by here; TFDS has no argument for it
     try:
         yield
     finally:
         FeatureConnector.cls_from_name = theirs
 
 
-def _whole(builder: Any, split: str, again: str) -> None:
+def _check_whole(builder: Any, split: str, again: str) -> None:
     """DataError unless every file of a split is there, to its last record."""
     from array_record.python.array_record_module import ArrayRecordReader
 
@@ -121,13 +132,14 @@ def _prepare(name: str, folder: Path) -> str:
 def _missing(name: str, folder: Path, others: Sequence[str]) -> list[str]:
     import tensorflow_datasets as tfds
 
-    known = [*others, *tfds.list_builders(with_community_datasets=False)]
+    names = [*others, *tfds.list_builders(with_community_datasets=False)]
     there = sorted(p.name for p in folder.glob("*") if p.is_dir()) if folder.is_dir() else []
-    close = [] if name in known else difflib.get_close_matches(name, known, n=1)
+    close = [] if name in names else difflib.get_close_matches(name, names, n=1)
+    others = ", ".join([*others, "my_pkg.my_module:source"])
     begun = [str(path) for path in sorted((folder / name.split(":")[0]).glob("*")) if path.is_dir()][:3]
     return [
         f"no prepared dataset {name!r} in {folder}" + (f" (did you mean {close[0]}?)" if close else ""),
-        f"that folder holds {', '.join(there) or 'nothing'}; data.name may also be {', '.join(others)}",
+        f"that folder holds {', '.join(there) or 'nothing'}; data.name may also be {others}",
         *([f"{', '.join(begun)} was prepared in part only, or is another version: if in part, delete it"] if begun else []),
         f"to prepare it: {_prepare(name, folder)}",
     ]

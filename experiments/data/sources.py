@@ -1,34 +1,57 @@
-"""Where examples come from: each source is a random-access sequence of {"image", "label"?}, decoded by nobody yet."""
+"""Sources of examples. Each opens the training and the held-out examples that a config asks for, and decodes none.
+
+A source is a function of the config's section `data`. `SOURCES` are ours; a user's is "my_pkg.my_module:my_source":
+
+    def my_source(config: Data) -> Sources:
+        images, labels = np.load(config.data_dir + "/images.npy"), np.load(config.data_dir + "/labels.npy")
+        examples = [{"image": image, "label": int(label)} for image, label in zip(images, labels)]
+        return Sources(train=examples[1000:], test=examples[:1000])
+
+`Sources` says what the two must be able to do.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 from zipfile import ZipFile
 
 import numpy as np
 
+from experiments.config.messages import nearest, shown
 from experiments.config.schema import Data
-from experiments.data.prepared import prepared
-from experiments.data.toys import TOYS
-from experiments.runtime.errors import DataError, printable
+from experiments.config.trust import OWN_SOURCE
+from experiments.data.prepared import digits, prepared
+from experiments.data.toys import TOYS, Points
+from experiments.runtime.errors import ConfigError, DataError, UserError, printable
 from experiments.runtime.limits import fits, within
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
-NAMES = ("digits", "folder", "npz", *TOYS)
 
 
 class Sources(NamedTuple):
-    """The training and the held-out examples, each random-access."""
+    """The training and the held-out examples: two sequences with `len(examples)` and `examples[i]`, as lists have them.
+
+    An example is a dictionary. `image` is an array, uint8 or uint16 [H, W] or [H, W, C], or the `Path` of an image file; with
+    data.levels = 0 it is a point, float32 [D]. `label`, if there is one, is an integer from 0 on. All examples have one shape.
+
+    examples[i] is the same at every call and in every process, and several threads call it at once. Each example that it raises
+    an error for is named to the user. Resuming, `data check` and the hash of the data rely on no more than this.
+    """
 
     train: Any
     test: Any
 
 
-class Chosen:
-    """The examples of a source that `rows` number."""
+Source = Callable[[Data], Sources]
+
+
+class Subset:
+    """The examples of a source at `rows`."""
 
     def __init__(self, source: Any, rows: Sequence[int]):
         self._source, self._rows = source, rows
@@ -41,18 +64,63 @@ class Chosen:
 
 
 def open_sources(config: Data) -> Sources:
-    """The sources that `config.name` stands for, and of them the examples whose label is among `config.only`, if that says any.
+    """Returns the examples that `config.name` stands for; of these only the labels in `config.only`, if that is not empty.
 
-    DataError says what is missing and where it was looked for.
+    ConfigError if there is no such function of a user's. DataError says what else is missing and where it was looked for.
     """
-    sources = _opened(config)
+    sources = find_source(config.name)(config)
     if not config.only:
         return sources
     return Sources(*(_of_labels(s, config, split) for s, split in zip(sources, (config.train, config.test), strict=True)))
 
 
-def _of_labels(source: Any, config: Data, split: str) -> Chosen:
-    """Each example is read once, for its label; one that cannot be read stays, for whoever decodes it to name."""
+def find_source(name: str) -> Source:
+    """Returns one of `SOURCES`, the user's function that "my_pkg.my_module:my_source" names, or TFDS for any other name."""
+    if re.fullmatch(OWN_SOURCE, name):
+        return _checked(name, _imported(name))
+    return SOURCES.get(name, lambda config: Sources(*prepared(config, list(SOURCES))))
+
+
+def _imported(name: str) -> Callable[..., Any]:
+    path, _, attribute = name.partition(":")
+    try:
+        module = import_module(path)
+    except ImportError as error:
+        raise ConfigError(f"data.name: cannot import {shown(name)}: {error}; is its folder on PYTHONPATH?") from error
+    except Exception as error:  # it is the user's code
+        raise ConfigError(
+            f"data.name: cannot import {shown(name)}: {type(error).__name__}: {printable(error)[:200]}"
+        ) from error
+    functions = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
+    if attribute not in functions:
+        raise ConfigError(f"data.name: {path} has no function {attribute}{nearest(attribute, functions)}")
+    return getattr(module, attribute)
+
+
+def _checked(name: str, function: Callable[..., Any]) -> Source:
+    """A user's function, with an error for anything but `Sources`."""
+
+    def source(config: Data) -> Sources:
+        try:
+            sources = function(config)
+        except UserError:
+            raise
+        except Exception as error:
+            raise DataError(f"{name} raised {type(error).__name__}: {printable(error)[:200]}") from error
+        contract = "a source returns experiments.data.sources.Sources(train, test)"
+        if not isinstance(sources, Sources):
+            raise DataError(f"{name} returned a {type(sources).__name__}: {contract}")
+        for split, examples in zip(Sources._fields, sources, strict=True):
+            if not (hasattr(examples, "__len__") and hasattr(examples, "__getitem__")):
+                kind = type(examples).__name__
+                raise DataError(f"{name} returned a {kind} as {split}, which has no len() or no [i]: take a list, say")
+        return sources
+
+    return source
+
+
+def _of_labels(source: Any, config: Data, split: str) -> Subset:
+    """Reads each example once, for its label. One that cannot be read stays: decoding names it."""
     rows, labels = [], set()
     for i in range(len(source)):
         try:
@@ -64,28 +132,21 @@ def _of_labels(source: Any, config: Data, split: str) -> Chosen:
             labels.add(label)
         if label in config.only:
             rows.append(i)
-    asked = f"data.only = {config.only}"
+    only = f"data.only = {config.only}"
     if not any(isinstance(label, int | np.integer) for label in labels):
-        raise DataError(f"{asked}: the examples of {config.name} {split} have no labels; leave it out")
+        raise DataError(f"{only}: the examples of {config.name} {split} have no labels; leave it out")
     if not rows:
         there = ", ".join(map(str, sorted(labels - {None}, key=str)[:20]))
-        raise DataError(f"{asked}: no example of {config.name} {split} has such a label; there are {there}")
-    return Chosen(source, rows)
+        raise DataError(f"{only}: no example of {config.name} {split} has such a label; there are {there}")
+    return Subset(source, rows)
 
 
-def _opened(config: Data) -> Sources:
-    if config.name in TOYS:
-        toy = TOYS[config.name]
-        return Sources(*([{"image": x} for x in toy(n, seed).astype(np.float32)] for n, seed in ((20_000, 1), (2_000, 2))))
-    if config.name == "npz":
-        return Sources(*(_npz(Path(config.data_dir) / f"{split}.npz") for split in (config.train, config.test)))
-    if config.name == "folder":
-        return _folder(Path(config.data_dir), config.train, config.test)
-    return Sources(*prepared(config, NAMES))
+def npz(config: Data) -> Sources:
+    """The files data_dir/`train`.npz and `test`.npz of uint8 `image` [N, H, W] or [N, H, W, C] and perhaps `label` [N]."""
+    return Sources(*(_npz(Path(config.data_dir) / f"{split}.npz") for split in (config.train, config.test)))
 
 
 def _npz(path: Path) -> Sequence[dict[str, Any]]:
-    """`image` [N, H, W] or [N, H, W, C] of uint8, and perhaps `label` [N]."""
     if not path.is_file():
         there = ", ".join(sorted(p.name for p in path.parent.glob("*.npz"))[:5]) or "no .npz file"
         raise DataError(f"no file {path}; its folder holds {there}: set --config.data.data_dir, data.train and data.test")
@@ -109,7 +170,7 @@ def _npz(path: Path) -> Sequence[dict[str, Any]]:
 
 
 def _array(file: ZipFile, key: str, name: str) -> np.ndarray:
-    """An array of an .npz file, after its header: what that claims has to be there, without pickles, and to fit the memory."""
+    """Returns an array of an .npz file if what its header claims is there, holds no pickles and fits the memory."""
     member = file.getinfo(f"{key}.npy")
     with file.open(member) as start:
         if (version := np.lib.format.read_magic(start)) != (1, 0):  # later ones are for records, with headers of any length
@@ -125,18 +186,23 @@ def _array(file: ZipFile, key: str, name: str) -> np.ndarray:
         return np.lib.format.read_array(content, allow_pickle=False)
 
 
-def _folder(root: Path, train: str, test: str) -> Sources:
-    """`root`/`train` and `root`/`test` if they exist, else every tenth file of `root` is held out. A subfolder is a class."""
+def folder(config: Data) -> Sources:
+    """The images in data_dir/`train` and data_dir/`test` if both exist; else every tenth one in data_dir is held out.
+
+    A subfolder is a class.
+    """
+    root = Path(config.data_dir)
     if not root.is_dir():
         raise DataError(f"no folder {printable(root)}: set --config.data.data_dir to a folder of images")
-    if (root / train).is_dir() and (root / test).is_dir():
-        return Sources(*_labelled({split: _paths(split) for split in (root / train, root / test)}))
+    splits = [root / config.train, root / config.test]
+    if all(split.is_dir() for split in splits):
+        return Sources(*_labelled({split: _paths(split) for split in splits}))
     (files,) = _labelled({root: _paths(root)})
     return Sources([f for i, f in enumerate(files) if i % 10], files[::10])
 
 
 def _paths(root: Path) -> list[Path]:
-    """The images under `root` by their suffixes, sorted; a folder of such a name is among them, to be complained of."""
+    """Returns the images under `root` by their suffixes, sorted; a folder of such a name is among them, and fails to decode."""
 
     def unreadable(error: OSError) -> None:
         raise DataError(f"the folder {printable(error.filename)} cannot be read: {error.strerror}")
@@ -144,10 +210,10 @@ def _paths(root: Path) -> list[Path]:
     paths, walk = [], os.walk(root, onerror=unreadable)
     while True:
         with within(300, f"listing {printable(root)}"):
-            folder, folders, files = next(walk, (None, [], []))
-        if folder is None:
+            place, folders, files = next(walk, (None, [], []))
+        if place is None:
             break
-        paths += [Path(folder, name) for name in folders + files if os.path.splitext(name)[1].lower() in SUFFIXES]
+        paths += [Path(place, name) for name in folders + files if os.path.splitext(name)[1].lower() in SUFFIXES]
     if not paths:
         raise DataError(f"{printable(root)} holds no image ({', '.join(SUFFIXES)})")
     return sorted(paths)
@@ -155,7 +221,22 @@ def _paths(root: Path) -> list[Path]:
 
 def _labelled(paths: dict[Path, list[Path]]) -> list[list[dict[str, Any]]]:
     """The images under each root, numbered by the place of their folder's name among all such names."""
-    names = sorted({path.parent.name for root, found in paths.items() for path in found if path.parent != root})
+    names = sorted({path.parent.name for root, images in paths.items() for path in images if path.parent != root})
     number = {name: i for i, name in enumerate(names)}
     label = lambda path, root: {"label": number[path.parent.name]} if path.parent != root else {}
-    return [[{"image": path} | label(path, root) for path in found] for root, found in paths.items()]
+    return [[{"image": path} | label(path, root) for path in images] for root, images in paths.items()]
+
+
+def _toy(points: Callable[[int, int], Points]) -> Source:
+    """20,000 training and 2,000 held-out points."""
+    draw = lambda n, seed: [{"image": x} for x in points(n, seed).astype(np.float32)]
+    return lambda config: Sources(draw(20_000, 1), draw(2_000, 2))
+
+
+SOURCES: dict[str, Source] = {
+    "digits": lambda config: Sources(*digits(config)),
+    "folder": folder,
+    "npz": npz,
+    **{name: _toy(points) for name, points in TOYS.items()},
+}
+"""Our own sources by data.name. Any other name is one of a data set that TFDS has prepared."""

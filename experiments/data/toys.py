@@ -1,4 +1,4 @@
-"""Points in the plane: the toys that a score can be looked at on."""
+"""Toys: points in the plane, on which a score can be seen."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ STD = 0.1
 
 def two_moons(n: int, seed: int) -> Points:
     """Two half circles, centred, of about unit scale."""
-    from sklearn.datasets import make_moons  # seconds to import: only where it is used
+    from sklearn.datasets import make_moons  # seconds to import, so only here
 
     return make_moons(n, noise=0.05, random_state=seed)[0] - np.array([0.5, 0.25])
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 import socket
 import subprocess
@@ -22,7 +21,7 @@ from experiments.config.changes import changed_keys
 from experiments.config.schema import Config
 from experiments.runs.checkpoint import saved_steps
 from experiments.runs.folder import Folder
-from experiments.runtime import processes
+from experiments.runtime import processes, supervisor
 from experiments.runtime.circumstances import _now, _packages, flags
 from experiments.runtime.errors import ConfigError, StorageError, UserError
 from experiments.runtime.files import sweep, write_text
@@ -169,7 +168,7 @@ def session(run: Path, config: Config, data: str, command: str, training: bool) 
             record = RunRecord(run, {"format": FORMAT, "id": uuid4().hex, "data": data, "configs": {}, "sessions": []})
         for earlier in record.content["sessions"]:
             if earlier.get("status") == "running":
-                earlier["status"] = "ended without a word"
+                earlier["status"] = "lost"
         record.content["data"] = data or record.content.get("data")
         record.content["configs"][config.digest()] = config.model_dump()
         packages = _packages()
@@ -212,7 +211,7 @@ def _circumstances(run: Path, config: Config, command: str) -> dict[str, Any]:
         "config": config.digest(),
         "started": _now(),
         "host": socket.gethostname(),
-        "pid": os.getpid(),
+        "pid": supervisor.started(),
         "devices": f"{jax.device_count()} {jax.devices()[0].device_kind}",
         "processes": jax.process_count(),
         "platform": f"{platform.platform()}, Python {platform.python_version()}",

@@ -52,8 +52,8 @@ def from_weights(experiment: Experiment, state: State, workdir: Path) -> State:
     if not (Folder(workdir).weights).exists():
         return state
     origin = str(Folder(workdir).weights)
-    tensors = native.read(workdir).tensors
-    params = native.sound(state.params, native.fitted(state.params, tensors, origin), origin)
+    tensors = native.read_weights(workdir).tensors
+    params = native.require_finite(state.params, native.fit(state.params, tensors, origin), origin)
     place = lambda: devices.put(params, placement(experiment.config, state).params)
     return state._replace(step=devices.put(np.int32(0), devices.replicated()), params=place(), ema=place())
 

@@ -1,4 +1,4 @@
-"""The circumstances of a result: versions, machine, time."""
+"""The circumstances of a result: versions of packages, time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from importlib.metadata import distributions, version
 
 
 def versions() -> str:
-    """Of what numbers depend on."""
+    """Returns the versions of the packages that results depend on."""
     return ", ".join(f"{p} {version(p)}" for p in ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "diffrax", "numpy"))
 
 
@@ -20,7 +20,7 @@ def flags() -> dict[str, str]:
 
 @cache
 def _packages() -> list[str]:
-    """What is installed: a second to list, and the same for every arm."""
+    """Returns what is installed. It takes a second to list, and is the same for every arm."""
     return sorted(f"{d.name}=={d.version}" for d in distributions())
 
 

@@ -1,4 +1,4 @@
-"""What a run compiles is kept in the user's own cache, where its next start and its other arms find it."""
+"""The user's own cache of compiled programs, in which a run's next start and its other arms find them."""
 
 from __future__ import annotations
 
@@ -12,35 +12,36 @@ import jax
 from experiments.runtime.progress import say
 
 
-def keep_compiled(so: bool = True) -> None:
-    """Unless it is not to be `so`: in $XDG_CACHE_HOME/onesde/xla, since it is run as it is read; or where JAX was told to.
+def keep_compiled(keep: bool = True) -> None:
+    """Keeps what jax compiles in $XDG_CACHE_HOME/onesde/xla, or in JAX_COMPILATION_CACHE_DIR; nothing if `keep` is False.
 
-    JAX neither writes an entry at once nor ever again: one that a kill has cut off would be compiled anew, with a warning, at
-    every start. So what is damaged of those written since the last start is removed first.
+    The folder is the user's own, because a program that is read from it is run. JAX does not write an entry in one piece, and
+    never writes it again: it would compile an entry that a kill has cut off at every start, with a warning. So the damaged ones
+    among those written since the last start are removed first.
     """
-    if not so:
+    if not keep:
         jax.config.update("jax_enable_compilation_cache", False)
-    if not so or os.environ.get("JAX_COMPILATION_CACHE_DIR"):
+    if not keep or os.environ.get("JAX_COMPILATION_CACHE_DIR"):
         return
     folder = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "onesde" / "xla"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         remove_damaged(folder)
     except OSError as error:
-        say(f"warning: what is compiled is not kept: {error.filename or folder}: {error.strerror}")
+        say(f"warning: compiled programs are not kept: {error.filename or folder}: {error.strerror}")
         return
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 
 def remove_damaged(folder: Path) -> None:
-    """Removes the entries that do not unpack, of those that were written since this was last asked.
+    """Removes the entries that do not unpack among those written since the last call.
 
-    One that another process is writing may go too; that costs a compile.
+    It may remove one that another process is writing. That costs a compile.
     """
     mark = folder / "checked"
     since = mark.stat().st_mtime_ns if mark.exists() else 0
-    (new := folder / f"checked.{os.getpid()}").touch()  # before the list is made: what is written meanwhile is newer
+    (new := folder / f"checked.{os.getpid()}").touch()  # before the list, so that an entry written meanwhile is newer
     for entry in folder.glob("*-cache"):
         with suppress(FileNotFoundError):  # another process removes it
             if entry.stat().st_mtime_ns >= since and not _unpacks(entry.read_bytes()):
@@ -49,7 +50,7 @@ def remove_damaged(folder: Path) -> None:
 
 
 def _unpacks(content: bytes) -> bool:
-    """Whether it is whole, by zlib's checksum. Of zstd, JAX's where it is installed, all passes."""
+    """Returns whether an entry is whole, by zlib's checksum. All of zstd, which JAX takes if it is installed, passes."""
     if content.startswith(b"\x28\xb5\x2f\xfd"):
         return True
     try:

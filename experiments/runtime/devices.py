@@ -1,4 +1,4 @@
-"""Devices: one mesh over every device of every host, with one axis, `data`."""
+"""One mesh over every device of every host, with one axis, `data`."""
 
 from __future__ import annotations
 
@@ -16,31 +16,32 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from experiments.runtime.processes import asking, stop_if_asked
 
 SMALL = 2**12
-"""Numbers below which an array is not worth a gather of its own: biases, scales of norms, counts."""
+"""The fewest numbers of an array that is worth a gather of its own: biases, scales of norms and counts have fewer."""
 
 
 @cache
 def _mesh() -> Mesh:
-    # By process, where jax.make_mesh may follow a TPU's torus: the rows of a batch that a process reads are then its devices'.
+    # Sorted by process, so that a process reads the rows of its own devices; jax.make_mesh may follow a TPU's torus.
     devices = sorted(jax.devices(), key=lambda device: (device.process_index, device.id))
     # Auto: explicit axes would refuse a gather by index.
     return Mesh(np.array(devices), ("data",), axis_types=(AxisType.Auto,))
 
 
 def replicated() -> NamedSharding:
-    """The whole array on every device."""
+    """Returns the sharding of an array that is whole on every device."""
     return NamedSharding(_mesh(), PartitionSpec())
 
 
 def over_data(axis: int = 0) -> NamedSharding:
-    """Axis `axis` split over the devices."""
+    """Returns the sharding of an array whose axis `axis` is split over the devices."""
     return NamedSharding(_mesh(), PartitionSpec(*[None] * axis, "data"))
 
 
 def sharded(tree: Any) -> Any:
-    """For each array of a tree (or its shape) a sharding that leaves every device its share: FSDP, or ZeRO's third stage.
+    """Returns a sharding for each array of a tree (or its shape), by which every device has a share: FSDP, ZeRO's third stage.
 
-    Its largest axis of those that the number of devices divides is split; what is `SMALL`, or has no such axis, stays whole.
+    The number of devices must divide the axis that is split: the largest such axis. An array without one, or with fewer numbers
+    than `SMALL`, stays whole.
     """
 
     def share(array: Any) -> NamedSharding:
@@ -52,27 +53,27 @@ def sharded(tree: Any) -> Any:
     return jax.tree.map(share, tree)
 
 
-def put(tree: Any, where: Any) -> Any:
-    """The arrays of a tree, the same in every process, on the devices that `where` says.
+def put(tree: Any, shardings: Any) -> Any:
+    """Returns the arrays of a tree, which are the same in every process, on devices by these shardings.
 
-    By way of the host: of an array on one device jax.device_put (0.10.2) makes a broken one where each process has one device.
+    They go by way of the host: jax.device_put (0.10.2) breaks an array on one device if each process has one device.
     """
-    return jax.device_put(jax.tree.map(np.asarray, tree), where)
+    return jax.device_put(jax.tree.map(np.asarray, tree), shardings)
 
 
 def whole(tree: Any) -> Any:
-    """Inside jit: every array of the tree on every device, gathered where it is a share."""
+    """Gathers every array of the tree on every device, inside jit."""
     return jax.lax.with_sharding_constraint(tree, replicated())
 
 
 def pmapped(
     step: Callable[..., Any], state: Any = None, result: Any = None, frozen: tuple[Any, ...] = ()
 ) -> Callable[..., Any]:
-    """jit of `step(state, batch, *frozen) -> result` on every device: batch [k, B, ...] split over B, all else replicated.
+    """Compiles `step(state, batch, *frozen) -> result` for all devices: batch [k, B, ...] is split over B, the rest replicated.
 
-    `state` and `result` (by default as the state) may say otherwise, as trees of shardings; what is `frozen` lies where it is.
-    Replicated, this is the program of jax.pmap with a pmean of the gradients, which jax now writes as jit over shardings; the
-    noise drawn inside is that of one device, whatever their number. The state is donated.
+    `state` and `result` (by default like the state) may be other trees of shardings; `frozen` arrays lie where they are. If all
+    is replicated, this is the program of jax.pmap with a pmean of the gradients, which jax now writes as jit over shardings.
+    Noise drawn inside does not depend on the number of devices. The state is donated.
     """
     state = state or replicated()
     there = jax.tree.map(lambda a: a.sharding, frozen)
@@ -80,10 +81,10 @@ def pmapped(
 
 
 def mapped(function: Callable[..., Any]) -> Callable[..., Any]:
-    """jit of `function(params, row, *rest)`, vmapped over rows [n, ...] (any tree), rows and results split over devices.
+    """Compiles `function(params, row, *rest)`, vmapped over rows [n, ...] (any tree); rows and results are split over devices.
 
-    Parameters that are shares are gathered once a call. The axis of the rows is called "batch", for a function that must know
-    its fellows.
+    Parameters of which a device has a share are gathered once a call. The axis of the rows is called "batch", for a function
+    that reduces over the others.
     """
 
     def run(params: Any, rows: Any, *rest: Any) -> Any:
@@ -94,14 +95,14 @@ def mapped(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def in_batches(function: Callable[..., Any], params: Any, rows: Any, batch: int, *rest: Any) -> Any:
-    """A `mapped` function over rows [n, ...] in batches of one size, the last padded: results [n, ...] on this host.
+    """Calls a `mapped` function on rows [n, ...] in batches of one size, the last padded; results [n, ...] are on this host.
 
-    One batch is fetched as the next is computed, and beside them the results alone are held. Between batches it can be
-    interrupted: by a signal to any process, in all of them.
+    It fetches one batch while it computes the next, and holds only the results beside them. A signal to any process interrupts
+    it in all of them, between two batches.
     """
     n = len(jax.tree.leaves(rows)[0])
     batches = np.resize(np.arange(n), (-(-n // batch), batch))  # the last wraps around
-    asked, in_flight = asking(), deque()
+    stop_asked, in_flight = asking(), deque()
     results: Any = None
 
     def fetch() -> None:
@@ -113,21 +114,26 @@ def in_batches(function: Callable[..., Any], params: Any, rows: Any, batch: int,
         for result, of_part in zip(jax.tree.leaves(results), jax.tree.leaves(part), strict=True):
             result[at : at + batch] = of_part[: n - at]
 
-    for at, chosen in zip(range(0, n, batch), batches, strict=True):
-        stop_if_asked(asked)
-        in_flight.append((at, function(params, jax.tree.map(itemgetter(chosen), rows), *rest)))
+    for at, rows_of_batch in zip(range(0, n, batch), batches, strict=True):
+        stop_if_asked(stop_asked)
+        in_flight.append((at, function(params, jax.tree.map(itemgetter(rows_of_batch), rows), *rest)))
         if len(in_flight) > 1:
             fetch()
     fetch()
     return results
 
 
+def rounded_up(n: int) -> int:
+    """Returns the least multiple of the number of devices that is at least n."""
+    return -(-n // jax.device_count()) * jax.device_count()
+
+
 def split(rows: Any, axis: int = 0) -> Any:
-    """This process's rows of global arrays (any tree), split over the devices along `axis`."""
+    """Returns global arrays, split over the devices along `axis`, of which `rows` (any tree) are this process's part."""
     return jax.tree.map(lambda a: jax.make_array_from_process_local_data(over_data(axis), np.asarray(a)), rows)
 
 
 def gather(array: jax.Array | np.ndarray) -> np.ndarray:
-    """The whole array on this host."""
+    """Returns the whole array on this host."""
     here = isinstance(array, np.ndarray) or array.is_fully_addressable
     return np.asarray(array if here else multihost_utils.process_allgather(array, tiled=True))

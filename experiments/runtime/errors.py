@@ -1,4 +1,4 @@
-"""Errors that a user can cause: a few lines that say what, where and the fix, and an exit code."""
+"""Errors that a user can cause. Each has a few lines that say what, where and the fix, and an exit code."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from collections.abc import Sequence
 
 
 def printable(text: object) -> str:
-    """On one line, in any encoding that has its letters: line ends, control characters and undecodable bytes are escaped."""
+    """Returns the text on one line, with line ends, control characters and undecodable bytes escaped."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
 
 
 def brief(error: BaseException) -> str:
-    """Its kind and the beginning of what it says: Orbax and TensorStore say a page."""
+    """Returns an error's type and the beginning of its message: Orbax and TensorStore write a page."""
     return f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
 
 
 class UserError(Exception):
-    """One message, or one line per problem."""
+    """An error with one message, or with one line per problem."""
 
     exit_code = 1
 

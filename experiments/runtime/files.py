@@ -16,9 +16,9 @@ PART = ".part-"
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yields a path to write to, which takes the place of `path` when the block ends, and is gone when it fails."""
+    """Yields a path to write to. It replaces `path` if the block ends well, and is removed if it fails."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    # One for each thread; with the suffix, by which Pillow knows the format.
+    # Each thread has its own. Pillow knows the format by the suffix.
     part = path.with_name(f"{PART}{os.getpid()}-{threading.get_ident()}-{path.name}")
     try:
         yield part
@@ -28,13 +28,13 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """`text` as the file's whole content."""
+    """Makes `text` the file's whole content."""
     with replacing(path) as part:
         part.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, tree: Any) -> None:
-    """`tree` as the file's whole content, with null for every number that is not finite: JSON has no nan."""
+    """Makes `tree` the file's whole content, with null for every number that is not finite: JSON has no nan."""
     write_text(path, json.dumps(_without_nan(tree), indent=1, allow_nan=False, ensure_ascii=False))
 
 
@@ -47,6 +47,6 @@ def _without_nan(tree: Any) -> Any:
 
 
 def sweep(folder: Path) -> None:
-    """Removes what a killed process left half written."""
+    """Removes the files that a killed process left half written."""
     for part in folder.rglob(f"{PART}*"):
         part.unlink(missing_ok=True)

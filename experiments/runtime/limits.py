@@ -1,4 +1,4 @@
-"""A limit on waiting: what hangs (a network disk, say) ends the program with its stacks shown, instead of never."""
+"""Limits on waiting and on memory. If a network disk hangs, say, the program ends and shows its stacks, instead of never."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from experiments.runtime.errors import DataError
 
 TICK = 0.5
 
-_waits: dict[object, tuple[list[float], float, str]] = {}  # seconds waited so far, the limit, for what
+_waits: dict[object, tuple[list[float], float, str]] = {}  # seconds waited so far, their limit, what for
 _starting = threading.Lock()
 _watcher = threading.Thread()
 
 
 @contextmanager
 def within(seconds: float, what: str) -> Iterator[None]:
-    """What is done inside has `seconds`, to half a second; else every thread's stack, a line that says `what`, and exit 3.
+    """Ends the process if the block takes longer than `seconds`, with every thread's stack, a line with `what`, and code 3.
 
-    It costs a microsecond. A reader that holds the interpreter's lock as it hangs is not seen.
+    It costs a microsecond and is exact to half a second. It is blind to a reader that holds the interpreter's lock.
     """
     if not _watcher.is_alive():
         _watch()
@@ -44,7 +44,7 @@ def _watch() -> None:
 
 
 def _count() -> None:
-    # Ticks of its own, not a clock: a process that was stopped (Ctrl-Z, Slurm) and goes on has not waited meanwhile.
+    # It counts ticks, not the clock: a process that was stopped (Ctrl-Z, Slurm) and goes on has not waited meanwhile.
     while True:
         time.sleep(TICK)
         for waited, seconds, what in list(_waits.values()):
@@ -55,19 +55,19 @@ def _count() -> None:
 
 def _end(seconds: float, what: str) -> None:
     faulthandler.dump_traceback(file=2, all_threads=True)
-    fix = "see that its disk or network answers, then start again: the same command goes on from the last checkpoint"
-    os.write(2, f"{what}: nothing came for {seconds:g} s; {fix}\n".encode())
+    remedy = "see that its disk or network answers, then start again: the same command goes on from the last checkpoint"
+    os.write(2, f"{what}: nothing came for {seconds:g} s; {remedy}\n".encode())
     os._exit(DataError.exit_code)  # a thread that hangs would keep any other exit waiting
 
 
 def fits(nbytes: int, what: str) -> None:
-    """DataError if `nbytes` are more than is free."""
+    """Raises DataError if `nbytes` are more than is free."""
     if nbytes > (free := available()):
         raise DataError(f"{what} takes {nbytes / 2**30:.3g} GiB of memory, and {free / 2**30:.3g} GiB are free")
 
 
 def available() -> int:
-    """Bytes free on this machine, and in this process's container where Linux says so (cgroup v2)."""
+    """Returns the bytes free on this machine, and in this process's container if Linux knows its limit (cgroup v2)."""
     limit, used = (Path(f"/sys/fs/cgroup/memory.{name}") for name in ("max", "current"))
     try:
         contained = int(limit.read_text()) - int(used.read_text())

@@ -1,4 +1,4 @@
-"""What several processes of one run agree on."""
+"""The processes of one run, and what they agree on."""
 
 from __future__ import annotations
 
@@ -10,57 +10,55 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from experiments.runtime.errors import ConfigError, StorageError
-from experiments.runtime.failures import ending
 from experiments.runtime.signals import stop
 
 PATIENCE = 30
-"""Seconds until a process that says nothing is taken for dead."""
+"""Seconds after which a process that sends nothing counts as dead."""
 
 
-def join(words: str) -> None:
-    """Makes this process one of several: as the cluster says ("auto"), or process I of N ("HOST:PORT,N,I").
+def join(place: str) -> None:
+    """Makes this process one of several: by the cluster's own variables ("auto"), or as process I of N ("HOST:PORT,N,I").
 
-    The death of any of them is the end of all, within `PATIENCE`.
+    The death of any of them ends all, within `PATIENCE`.
     """
     jax.config.update("jax_enable_preemption_service", False)  # which would take SIGTERM from us
-    ending.prepare(f"--distributed={words}")
     try:
-        place = {}
-        if words != "auto":
-            coordinator, n, i = words.split(",")
-            place = {"coordinator_address": coordinator, "num_processes": int(n), "process_id": int(i)}
-        jax.distributed.initialize(**place, heartbeat_timeout_seconds=PATIENCE, shutdown_timeout_seconds=PATIENCE)
+        options = {}
+        if place != "auto":
+            coordinator, n, i = place.split(",")
+            options = {"coordinator_address": coordinator, "num_processes": int(n), "process_id": int(i)}
+        jax.distributed.initialize(**options, heartbeat_timeout_seconds=PATIENCE, shutdown_timeout_seconds=PATIENCE)
     except ValueError as error:
-        raise ConfigError(f"--distributed={words}: write auto or HOST:PORT,N,I, as in localhost:1234,2,0 ({error})") from error
+        raise ConfigError(f"--distributed={place}: write auto or HOST:PORT,N,I, as in localhost:1234,2,0 ({error})") from error
     except RuntimeError as error:
-        raise StorageError(f"--distributed={words}: {' '.join(str(error).split())[:200]}") from error
+        raise StorageError(f"--distributed={place}: {' '.join(str(error).split())[:200]}") from error
 
 
 def first() -> bool:
-    """Whether this process is the one that writes files."""
+    """Returns whether this process is the one that writes files."""
     return jax.process_index() == 0
 
 
-def everywhere(so: bool) -> bool:
-    """Whether it is so in every process; all of them must ask."""
-    return so if jax.process_count() == 1 else bool(multihost_utils.process_allgather(np.array(so)).all())
+def everywhere(here: bool) -> bool:
+    """Returns whether it is true in every process. All of them must call this."""
+    return here if jax.process_count() == 1 else bool(multihost_utils.process_allgather(np.array(here)).all())
 
 
 def stop_asked() -> bool:
-    """Whether any process was asked to stop; all of them must ask."""
+    """Returns whether any process was asked to stop. All of them must call this."""
     return not everywhere(not stop.asked)
 
 
 def asking(every: float = 0.5) -> Callable[[], bool]:
-    """`stop_asked` for a loop that all processes go through alike: they confer about every so many seconds.
+    """Returns `stop_asked` for a loop that all processes run alike: they confer about once in `every` seconds.
 
-    An exchange waits for what the devices are at, so one in every round would keep them waiting for the host. Each time they
-    settle on the number of rounds until the next, at most twice as many as the last.
+    An exchange waits for the devices, so that one in every round would keep them waiting for the host. At each exchange they
+    agree on the number of rounds until the next: at most twice as many as the last.
     """
     rounds = left = 1
     since = time.monotonic()
 
-    def asked() -> bool:
+    def stop_asked_now() -> bool:
         nonlocal rounds, left, since
         if jax.process_count() == 1:
             return stop.asked
@@ -69,16 +67,16 @@ def asking(every: float = 0.5) -> Callable[[], bool]:
             return False
         now = time.monotonic()
         wanted = max(1, min(2 * rounds, int(every * rounds / max(now - since, 1e-6))))
-        told = multihost_utils.process_allgather(np.array([stop.asked, wanted]))
-        rounds = left = int(told[:, 1].min())
+        votes = multihost_utils.process_allgather(np.array([stop.asked, wanted]))
+        rounds = left = int(votes[:, 1].min())
         since = now
-        return bool(told[:, 0].any())
+        return bool(votes[:, 0].any())
 
-    return asked
+    return stop_asked_now
 
 
-def stop_if_asked(asked: Callable[[], bool] = stop_asked) -> None:
-    """Raises Interrupted if any process was asked to stop, in all of them: one that goes on alone waits for the others."""
-    if asked():
+def stop_if_asked(question: Callable[[], bool] = stop_asked) -> None:
+    """Raises Interrupted in all processes if any was asked to stop: one that went on alone would wait for the others."""
+    if question():
         stop.asked = True
         stop.check()

@@ -1,4 +1,4 @@
-"""Signals as a question that long work asks at its own safe points, and an end for work that does not ask in time."""
+"""Signals set a flag that long work reads at its own safe points. Work that does not read it in time is ended."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from contextlib import contextmanager, suppress
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 GRACE = 7.0
-"""Seconds from a signal to the end of what does not ask: a compile, or a call of a long sampler."""
+"""Seconds from a signal to the end of work that does not read the flag: a compile, or a call of a long sampler."""
 ECHO = 0.5
-"""Seconds within which a second signal is the first once more, as where a launcher sends it on to a group that had it."""
+"""Seconds within which a second signal counts as the first: a launcher may send one on to a group that has had it."""
 TICK = 0.1
 
 
 class Interrupted(Exception):
-    """Asked to stop; the state is saved and the same command goes on. Exit code 75."""
+    """The user asked to stop; the state is saved, and the same command goes on. Exit code 75."""
 
     exit_code = 75
 
 
 class Stop:
-    """Whether a signal has come: `asked`. No end is made in the middle, where it would lose work:
+    """The flag `asked`: a signal has come. Two more keep the process from an end that would lose work.
 
-    while `unsaved` is set, steps are done that no checkpoint holds; while `writing()`, one is on its way to the disk.
+    While `unsaved` is set, no checkpoint holds the newest steps; while `writing()` is true, one is on its way to the disk.
     """
 
     def __init__(self) -> None:
@@ -47,7 +47,7 @@ stop = Stop()
 
 @contextmanager
 def last_words(speak: Callable[[str], object]) -> Iterator[None]:
-    """`speak(why)` is called, in a thread beside, should the process be ended in the middle of what is inside."""
+    """Calls `speak(why)`, in another thread, if the process is ended in the middle of the block."""
     stop.last_words.append(speak)
     try:
         yield
@@ -56,9 +56,9 @@ def last_words(speak: Callable[[str], object]) -> Iterator[None]:
 
 
 def listen(grace: float = GRACE) -> None:
-    """From here on a signal sets `stop.asked`; a second one ends the process at once, and so does `grace` without an answer.
+    """Makes a signal set `stop.asked`. A second one ends the process at once; `grace` seconds without an answer end it too.
 
-    A thread waits for signals, since Python's own handlers would first wait for XLA to come back.
+    A thread waits for signals, because Python's own handlers would first wait for XLA to come back.
     """
     reader, writer = socket.socketpair()
     writer.setblocking(False)
@@ -69,7 +69,7 @@ def listen(grace: float = GRACE) -> None:
 
 
 def _watch(reader: socket.socket, writer: socket.socket, grace: float) -> None:
-    """Waits for a first signal, then for a second or for `grace` to pass. `writer` is only held, or it would be closed."""
+    """Waits for a first signal, then for a second or for `grace` to pass. Holding `writer` keeps it open."""
     reader.recv(1)
     stop.asked, began = True, time.monotonic()
     reader.settimeout(TICK)
@@ -86,12 +86,12 @@ def _watch(reader: socket.socket, writer: socket.socket, grace: float) -> None:
 
 def _end(why: str) -> None:
     def speak() -> None:
-        for words in reversed(stop.last_words):
+        for last in reversed(stop.last_words):
             with suppress(Exception):
-                words(why)
+                last(why)
 
     speaker = threading.Thread(target=speak, daemon=True)
     speaker.start()
-    speaker.join(1.0)  # a disk that hangs does not keep it
+    speaker.join(1.0)  # and no longer, if a disk hangs
     os.write(2, f"{why}; what was saved is whole, and the same command goes on from there\n".encode())
     os._exit(Interrupted.exit_code)

@@ -1,40 +1,70 @@
-"""What XLA:CPU is fast with: the flags that are read as jax starts, and the memory that a process starts with."""
+"""The environment that XLA:CPU is fast with: flags that jax reads as it starts, and memory that a process starts with.
+
+Nothing here imports jax, which would be too late for both.
+"""
 
 import os
 import platform
 import sys
-from importlib.metadata import version
+from importlib.metadata import entry_points, version
+from importlib.util import find_spec
+from pathlib import Path
+
+RESTARTED = ("train", "evaluate", "compare")
+"""The commands that run long enough to start again for memory."""
+DEVICES = Path("/dev")
+DEVICE_FILES = ("nvidia[0-9]*", "nvidiactl", "dxg", "kfd", "accel*", "accel/*", "vfio/[0-9]*", "dri/renderD*")
+"""The files there of GPUs (NVIDIA, also under WSL; AMD; Intel) and of TPUs."""
 
 
-def make_fast() -> None:
-    """To be called before anything else; it may start the command again."""
-    _lasting_memory()
-    _fast_flags()
+def make_fast(restart: bool = True) -> None:
+    """Sets what XLA:CPU is fast with, before jax is imported; with `restart` it may start this program once more."""
+    os.environ.update(flags())
+    if restart and (wishes := memory()):
+        name = sys.argv[1] if sys.argv[1:] else Path(sys.argv[0]).stem
+        how = "restarting once with GLIBC_TUNABLES for XLA:CPU's memory (--no-restart to leave that out)"
+        print(f"{name}: {how}", file=sys.stderr, flush=True)
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], os.environ | wishes)
 
 
-def _fast_flags() -> None:
-    """Sets XLA's flags, unless the user did.
+def on_cpu() -> bool:
+    """Returns whether jax will compute on the CPU.
+
+    JAX_PLATFORMS decides if it is set. Otherwise jax takes an accelerator if it has a plugin for one and finds the device. Here
+    any plugin and any device file count, whether or not they fit each other: on such a machine nothing is set.
+    """
+    if platforms := os.environ.get("JAX_PLATFORMS") or os.environ.get("JAX_PLATFORM_NAME"):
+        return platforms.split(",")[0].strip().lower() == "cpu"
+    return not (any(any(DEVICES.glob(name)) for name in DEVICE_FILES) and _has_plugin())
+
+
+def _has_plugin() -> bool:
+    modules = any(find_spec(name) is not None for name in ("jax_plugins", "libtpu"))
+    return modules or "PJRT_NAMES_AND_LIBRARY_PATHS" in os.environ or bool(entry_points(group="jax_plugins"))
+
+
+def flags() -> dict[str, str]:
+    """XLA's flags for the CPU, unless the user set XLA_FLAGS.
 
     Its library convolutions leave cores idle, and its library sums are slow in backward passes: without them a training step
     on 8x8 at width 32 takes 1.6 times less on two cores. jaxlib aborts on flags that it does not know, so they are set only for
     the versions that accept them; the gain was measured on 0.10.
     """
-    if "XLA_FLAGS" not in os.environ and version("jaxlib").startswith(("0.10.", "0.11.")):
-        left_out = ("INDIVIDUAL_CONVOLUTION", "REDUCE")
-        os.environ["XLA_FLAGS"] = "--xla_cpu_experimental_ynn_fusion_type=" + ",".join(
-            f"-LIBRARY_FUSION_TYPE_{part}" for part in left_out
-        )
+    if "XLA_FLAGS" in os.environ or not version("jaxlib").startswith(("0.10.", "0.11.")) or not on_cpu():
+        return {}
+    left_out = (f"-LIBRARY_FUSION_TYPE_{part}" for part in ("INDIVIDUAL_CONVOLUTION", "REDUCE"))
+    return {"XLA_FLAGS": "--xla_cpu_experimental_ynn_fusion_type=" + ",".join(left_out)}
 
 
-def _lasting_memory() -> None:
-    """Starts this command again where malloc keeps what it has, in pages of 2 MB, on Linux, unless the user said how it should.
+def memory() -> dict[str, str]:
+    """The tunables by which malloc keeps its memory, in pages of 2 MB, unless the user set some; Linux with glibc only.
 
     XLA:CPU allocates what a call needs anew each time, and gives it back: pages of 4 kB that the kernel clears again take a
-    third of a training step on 8x8. glibc reads such wishes as a process starts, and never later.
+    third of a training step on 8x8. glibc reads them as a process starts, and never later. Under a debugger there are none, for
+    it would not follow.
     """
-    wishes = {"hugetlb": 1, "mmap_max": 0, "trim_threshold": 2**34}
-    said = os.environ.get("GLIBC_TUNABLES", "")
-    if "glibc.malloc" in said or platform.libc_ver()[0] != "glibc" or sys.gettrace() is not None:
-        return
-    os.environ["GLIBC_TUNABLES"] = ":".join([*filter(None, [said]), *(f"glibc.malloc.{key}={n}" for key, n in wishes.items())])
-    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+    own = os.environ.get("GLIBC_TUNABLES", "")
+    if "glibc.malloc" in own or platform.libc_ver()[0] != "glibc" or sys.gettrace() is not None or not on_cpu():
+        return {}
+    tunables = {"hugetlb": 1, "mmap_max": 0, "trim_threshold": 2**34}
+    return {"GLIBC_TUNABLES": ":".join([*filter(None, [own]), *(f"glibc.malloc.{key}={n}" for key, n in tunables.items())])}

@@ -1,1 +1,1 @@
-"""Weights that others published, in and out of our networks."""
+"""Weights that others published, read into our networks and written from them."""

@@ -1,4 +1,4 @@
-"""A layout says where each of our parameters stands in a published file; reading and writing follow from it."""
+"""A layout names the place of each of our parameters in a published file; reading and writing follow from it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LEAVES = {
     "table": ("weight", "embedding"),
     "frequencies": ("weight", "W"),
 }
-"""What others call our leaves; any other leaf has one name."""
+"""The names that others have for our leaves. Any other leaf has one name."""
 
 
 class Part(NamedTuple):
@@ -31,10 +31,10 @@ class Part(NamedTuple):
 
 
 class Layout(NamedTuple):
-    """`places`: of our modules, as "down.0.1.block.conv1", or single parameters, as "positions", in a published file.
+    """The `places` of our modules ("down.0.1.block.conv1") or single parameters ("positions") in a published file.
 
-    `ignored`: a regular expression for published tensors that are no parameters of ours; `copies`: for those that repeat what
-    another holds, which the expression's replacement names.
+    `ignored` is a regular expression for published tensors that are no parameters of ours. `copies` is one for those that
+    repeat another tensor, and the replacement that names that one.
     """
 
     places: Mapping[str, str | Part]
@@ -49,10 +49,10 @@ class _Slot(NamedTuple):
     order: Sequence[int] | None
 
 
-def read(like: Any, layout: Layout, tensors: Tensors, origin: str) -> Any:
-    """The published tensors as a tree like `like` (arrays or their shapes).
+def from_published(like: Any, layout: Layout, tensors: Tensors, origin: str) -> Any:
+    """Returns the published tensors as a tree like `like` (arrays or their shapes).
 
-    StorageError names each parameter without a tensor, each tensor of another shape, and each tensor that nothing asks for.
+    StorageError names each parameter without a tensor, each tensor of another shape, and each tensor without a parameter.
     """
     problems, leaves, used = [], {}, set()
     for slot in _slots(like, layout, tensors):
@@ -76,10 +76,10 @@ def read(like: Any, layout: Layout, tensors: Tensors, origin: str) -> Any:
     return _unflat(leaves)
 
 
-def write(params: Any, layout: Layout, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
-    """Our parameters as the published tensors of these `shapes`, but for the ignored: `read` backwards.
+def to_published(params: Any, layout: Layout, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
+    """Returns our parameters as the published tensors of these `shapes`, without the ignored: `from_published` backwards.
 
-    StorageError names what stays unwritten.
+    StorageError names the tensors that no parameter fills.
     """
     wanted = {name: shape for name, shape in shapes.items() if not re.search(f"{layout.ignored}|{layout.copies[0]}", name)}
     values, written = flat(params), {name: np.full(shape, np.nan, np.float32) for name, shape in wanted.items()}
@@ -108,7 +108,7 @@ def _unflat(leaves: Mapping[str, Any]) -> dict[Any, Any]:
 
 
 def _slots(like: Any, layout: Layout, theirs: Tensors) -> list[_Slot]:
-    """One for each of our parameters."""
+    """Returns one slot for each of our parameters."""
     slots = []
     for path, leaf in flat(like).items():
         module, _, name = path.rpartition(".")
@@ -116,11 +116,11 @@ def _slots(like: Any, layout: Layout, theirs: Tensors) -> list[_Slot]:
         if place is None:
             slots.append(_Slot(path, leaf.shape, "(none in the layout)", None))
             continue
-        found, order = (place.name, place.order) if isinstance(place, Part) else (place, None)
+        tensor, order = (place.name, place.order) if isinstance(place, Part) else (place, None)
         if path not in layout.places:
-            candidates = [f"{found}.{each}" for each in LEAVES.get(name, (name,))]
-            found = next((each for each in candidates if each in theirs), candidates[0])
-        slots.append(_Slot(path, leaf.shape, found, order))
+            candidates = [f"{tensor}.{each}" for each in LEAVES.get(name, (name,))]
+            tensor = next((each for each in candidates if each in theirs), candidates[0])
+        slots.append(_Slot(path, leaf.shape, tensor, order))
     return slots
 
 
@@ -132,7 +132,7 @@ def _ours(tensor: np.ndarray, slot: _Slot) -> np.ndarray:
 
 
 def _outputs_last(tensor: np.ndarray, slot: _Slot) -> np.ndarray:
-    """A view of the tensor with the axes of our kernel: torch's weights [O, I, ...] become [..., I, O]."""
+    """Returns a view of the tensor with the axes of our kernel: torch's weights [O, I, ...] become [..., I, O]."""
     if slot.ours.endswith("kernel") and slot.theirs.endswith("weight"):
         return np.moveaxis(tensor, (0, 1), (-1, -2)) if tensor.ndim > 1 else tensor
     return tensor

@@ -1,7 +1,7 @@
-"""Our own form of a trained network: its averaged parameters by their dotted paths, and its whole config, as one file of data.
+"""Our own form of a trained network: one file of data with its averaged parameters by their dotted paths and its whole config.
 
-weights.safetensors carries the config in its metadata, and config.json beside it says the same to a reader. Where the config
-has `lora` the parameters are adapters, whose base is known by its digest.
+weights.safetensors has the config in its metadata; config.json beside it repeats that for a reader. If the config has `lora`,
+the parameters are adapters, and the config has the digest of their base.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from experiments.weights.tensors import LARGEST, LONGEST, MOST, read_safetensors
 FILE = "weights.safetensors"
 FORMAT = "onesde 1"
 PATHS = ("data.data_dir", "evaluate.inception", "evaluate.statistics", "lora.run")
-"""Keys of folders and files of whoever wrote the config: a reader has others, and opens none on a file's word."""
+"""Keys of the writer's own folders and files. A reader has others, and opens none because a file says so."""
 
 
 class Native(NamedTuple):
-    """`config` as a tree; `shape` of an event; `tensors` by dotted path, after `step` steps on the data of that digest."""
+    """A file's `config` as a tree, `shape` of an event, `tensors` by dotted path, `step` and the digest of its `data`."""
 
     config: dict[str, Any]
     shape: tuple[int, ...]
@@ -41,18 +41,20 @@ class Native(NamedTuple):
     data: str | None
 
 
-def write(folder: Path, config: Config, params: Any, shape: tuple[int, ...], step: int = 0, data: str | None = None) -> None:
-    """The folder's weights.safetensors and config.json; the weights are there whole, or not at all."""
-    said = {"config": config.model_dump(), "shape": shape, "step": step, "data": data, "version": version("onesde")}
-    metadata = {"format": FORMAT} | {key: json.dumps(value) for key, value in said.items()}
+def write_weights(
+    folder: Path, config: Config, params: Any, shape: tuple[int, ...], step: int = 0, data: str | None = None
+) -> None:
+    """Writes the folder's weights.safetensors and config.json. The weights are there whole, or not at all."""
+    facts = {"config": config.model_dump(), "shape": shape, "step": step, "data": data, "version": version("onesde")}
+    metadata = {"format": FORMAT} | {key: json.dumps(value) for key, value in facts.items()}
     with replacing(folder / FILE) as part:
-        # In C order: safetensors writes another order's bytes under the same shape.
+        # In C order, because safetensors writes the bytes of another order under the same shape.
         part.write_bytes(save({path: np.array(value, np.float32, order="C") for path, value in flat(params).items()}, metadata))
-    write_text(folder / "config.json", json.dumps(said["config"], indent=2))
+    write_text(folder / "config.json", json.dumps(facts["config"], indent=2))
 
 
-def read(path: Path) -> Native:
-    """What `write` wrote, from its folder or its file. StorageError says what is not as it was written."""
+def read_weights(path: Path) -> Native:
+    """Reads what `write_weights` wrote, from its folder or its file. StorageError says what is wrong with it."""
     path = path / FILE if path.is_dir() else path
     tensors, metadata = read_safetensors(path)
     if metadata.get("format") != FORMAT:
@@ -71,14 +73,14 @@ def read(path: Path) -> Native:
 
 
 def _without(tree: Any, keys: tuple[str, ...], prefix: str = "") -> Any:
-    """The tree without those dotted keys."""
+    """Returns the tree without those dotted keys."""
     if not isinstance(tree, dict):
         return tree
     return {k: _without(below, keys, f"{prefix}{k}.") for k, below in tree.items() if f"{prefix}{k}" not in keys}
 
 
 def _problems(config: dict[str, Any], shape: Any, step: Any, data: Any, tensors: int) -> list[str]:
-    """What is wrong with the rest of the metadata, and what of the config would fill the memory or take for ever."""
+    """Returns what is wrong with the rest of the metadata, and the counts in the config that would take all memory or time."""
     counts = {key: n for key, n in flat(config).items() if key.startswith(("sde.", "net.", "times.", "conditioning."))}
     right = {
         f"shape = {shape!r}": all(type(side) is int and side > 0 for side in shape) and math.prod(shape) <= LARGEST,
@@ -88,16 +90,16 @@ def _problems(config: dict[str, Any], shape: Any, step: Any, data: Any, tensors:
     # Each layer has a tensor: no more are made than the file can fill.
     most = {key: tensors if key in ("net.depth", "net.blocks") else MOST for key in counts}
     large = [f"{key} = {n}: it is at most {most[key]}" for key, n in counts.items() if type(n) is int and n > most[key]]
-    return large + [said[:300] for said, fine in right.items() if not fine]
+    return large + [fact[:300] for fact, fine in right.items() if not fine]
 
 
-def fitted(like: Any, tensors: layouts.Tensors, origin: str) -> Any:
-    """The tensors as a tree like `like`. StorageError names each that does not fit."""
-    return layouts.read(like, Layout({path: path for path in flat(like)}), tensors, origin)
+def fit(like: Any, tensors: layouts.Tensors, origin: str) -> Any:
+    """Returns the tensors as a tree like `like`. StorageError names each that does not fit."""
+    return layouts.from_published(like, Layout({path: path for path in flat(like)}), tensors, origin)
 
 
-def sound(like: Any, params: Any, origin: str) -> Any:
-    """The parameters in the dtypes of `like`. StorageError names those that are not finite."""
+def require_finite(like: Any, params: Any, origin: str) -> Any:
+    """Returns the parameters in the dtypes of `like`. StorageError names those that are not finite."""
     if bad := [path for path, value in flat(params).items() if not np.isfinite(np.asarray(value, np.float32)).all()]:
         raise StorageError([f"{origin}: {len(bad)} of its tensors are not finite:", *bad])
     return jax.tree.map(lambda wanted, value: np.asarray(value, wanted.dtype), like, params)

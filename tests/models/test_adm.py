@@ -11,7 +11,7 @@ from flax import nnx
 from published import HERE, draw, outputs_of, relative_error
 from slow import one_in
 
-from experiments.weights.layout import read, write
+from experiments.weights.layout import from_published, to_published
 from experiments.weights.published import adm as bridge
 from models import functional
 from models.layers.noise import EMBEDDINGS
@@ -43,7 +43,7 @@ def loaded(case, build):
     net = nnx.eval_shape(lambda: build(x.shape[1:], rngs=nnx.Rngs(0)))
     layout = bridge.openai(net, "new" if case == "guided" else "legacy")
     like = jax.eval_shape(functional(build).init, jax.random.key(0), x[0])
-    return read(like, layout, tensors, case), tensors, layout, (x, c, y)
+    return from_published(like, layout, tensors, case), tensors, layout, (x, c, y)
 
 
 @one_in(2)
@@ -61,7 +61,7 @@ def test_it_computes_what_the_published_code_does(case):
 @pytest.mark.parametrize("case", CASES)
 def test_writing_is_reading_backwards(case):
     params, tensors, layout, _ = loaded(case, CASES[case])
-    written = write(params, layout, SHAPES[case]["shapes"])
+    written = to_published(params, layout, SHAPES[case]["shapes"])
     assert written.keys() == tensors.keys()
     assert all(np.array_equal(written[name], tensors[name]) for name in tensors)
 

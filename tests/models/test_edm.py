@@ -11,7 +11,7 @@ from flax import nnx
 from published import HERE, draw, outputs_of, relative_error
 from slow import one_in
 
-from experiments.weights.layout import read, write
+from experiments.weights.layout import from_published, to_published
 from experiments.weights.published import edm as bridge
 from models import functional
 from models.networks import adm, edm_unet
@@ -43,7 +43,7 @@ def loaded(case):
     else:
         layout = bridge.song(net)
     like = jax.eval_shape(functional(CASES[case]).init, jax.random.key(0), x[0])
-    return read(like, layout, tensors, case), tensors, layout, (x, c, y)
+    return from_published(like, layout, tensors, case), tensors, layout, (x, c, y)
 
 
 @one_in(2)
@@ -62,7 +62,7 @@ def test_it_computes_what_the_published_code_does(case):
 def test_writing_is_reading_backwards(case):
     """But for the weights of augmentation labels, which have no parameter of ours."""
     params, tensors, layout, _ = loaded(case)
-    written = write(params, layout, {name: tensor.shape for name, tensor in tensors.items()})
+    written = to_published(params, layout, {name: tensor.shape for name, tensor in tensors.items()})
     ours = {name for name in tensors if "map_augment" not in name}
     assert ours <= written.keys()
     assert all(np.array_equal(written[name], tensors[name]) for name in ours)

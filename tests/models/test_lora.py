@@ -258,7 +258,7 @@ def written(folder, width):
     """A network of that width with drawn parameters, as `export` writes it."""
     experiment = built(folder.parent, f"--config.net.width={width}")
     shapes = jax.eval_shape(experiment.initial, jax.random.key(0))
-    native.write(folder, experiment.config, jax.tree.map(np.asarray, drawn(shapes, 0)), SHAPE)
+    native.write_weights(folder, experiment.config, jax.tree.map(np.asarray, drawn(shapes, 0)), SHAPE)
 
 
 def built(folder, *more):
@@ -272,7 +272,7 @@ def there(folder):
 def tensors(command, source, out, *more):
     """What a folder holds that is exported, or imported."""
     assert main([command, str(source), str(out), *more]) == 0
-    return native.read(out).tensors
+    return native.read_weights(out).tensors
 
 
 def test_a_run_of_adapters_holds_nothing_else(runs):
@@ -311,7 +311,7 @@ def test_what_is_exported_is_the_base_and_as_much_more_as_is_asked(runs, here):
         np.testing.assert_array_equal(none[name], W)
         np.testing.assert_allclose(half[name], (W + whole[name]) / 2, rtol=1e-5, atol=1e-6)
         assert np.array_equal(whole[name], W) != name.endswith("kernel")
-    assert native.read(here / "at1.0").config["lora"] is None
+    assert native.read_weights(here / "at1.0").config["lora"] is None
     imported = tensors("import", here / "at1.0", here / "plain")
     assert all(np.array_equal(imported[name], value) for name, value in whole.items())
 
@@ -321,7 +321,7 @@ def test_adapters_go_and_come_back_by_themselves(runs, here, capsys):
     """A file without the base's tensors or its folder, which whoever imports it names; what it is merged to is the same."""
     low = tensors("export", runs / "adapters", here / "sent", "--layout=lora")
     assert {name.rpartition(".")[2] for name in low} == {"A", "B"}
-    assert "run" not in native.read(here / "sent").config["lora"]
+    assert "run" not in native.read_weights(here / "sent").config["lora"]
     assert main(["import", str(here / "sent"), str(here / "here")]) == 2
     assert "--config.lora.run=RUN" in capsys.readouterr().err
     back = tensors("import", here / "sent", here / "here", f"--config.lora.run={runs / 'base'}")

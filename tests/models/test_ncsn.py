@@ -10,7 +10,7 @@ import pytest
 from flax import nnx
 from published import HERE, draw, outputs_of, relative_error
 
-from experiments.weights.layout import flat, read, write
+from experiments.weights.layout import flat, from_published, to_published
 from experiments.weights.published.ncsn import ncsn
 from models.functional import functional
 from models.networks.ncsn import NCSN
@@ -40,7 +40,7 @@ def loaded(name, **options):
     build = partial(build, record["x"].shape[1:], width=width, **options)
     graph, state = nnx.split(nnx.eval_shape(lambda: build(rngs=nnx.Rngs(0))))
     like, layout = nnx.to_pure_dict(state), ncsn(nnx.merge(graph, state))
-    params = jax.tree.map(jnp.asarray, read(like, layout, draw(facts["shapes"]), name))
+    params = jax.tree.map(jnp.asarray, from_published(like, layout, draw(facts["shapes"]), name))
     nnx.replace_by_pure_dict(state, params)
     return nnx.merge(graph, state), params, facts, record
 
@@ -60,7 +60,7 @@ def test_every_block_computes_what_theirs_does(name):
 def test_the_layout_writes_what_it_read(name):
     net, params, facts, _ = loaded(name)
     tensors = draw(facts["shapes"])
-    written = write(params, ncsn(net), facts["shapes"])
+    written = to_published(params, ncsn(net), facts["shapes"])
     for key in tensors.keys() - {"sigmas"}:
         np.testing.assert_array_equal(written[key], tensors[key])
 

@@ -12,7 +12,7 @@ from published import HERE, draw, outputs_of, relative_error
 from slow import one_in
 
 from experiments.runtime.errors import StorageError
-from experiments.weights.layout import read, write
+from experiments.weights.layout import from_published, to_published
 from experiments.weights.published import score_sde
 from models.functional import functional
 from models.layers.fir import Resample, downsample, upsample
@@ -61,7 +61,7 @@ def published(family, variant, code="torch"):
     layout = score_sde.pytorch(net)
     if code == "flax":
         layout, tensors = score_sde.flax(net), score_sde.kernels(tensors)
-    return functional(build), layout, read(parameters(net), layout, tensors, variant), tensors
+    return functional(build), layout, from_published(parameters(net), layout, tensors, variant), tensors
 
 
 def given(family, variant):
@@ -97,7 +97,7 @@ def test_computes_what_is_published_in_flax(family, variant):
 @pytest.mark.parametrize("code", ["torch", "flax"])
 def test_writes_what_it_reads(family, variant, code):
     _, layout, params, tensors = published(family, variant, code)
-    written = write(params, layout, {name: tensor.shape for name, tensor in tensors.items()})
+    written = to_published(params, layout, {name: tensor.shape for name, tensor in tensors.items()})
     assert written.keys() == tensors.keys()
     assert all(np.array_equal(written[name], tensor) for name, tensor in tensors.items())
 
@@ -105,11 +105,11 @@ def test_writes_what_it_reads(family, variant, code):
 def test_another_network_is_no_place_for_their_weights():
     """Ho et al.'s DDPM has more attention. The buffer of sigmas is no parameter."""
     _, layout, params, tensors = published("score_sde_ddpm", "ddpm")
-    read(params, layout, tensors | {"sigmas": np.ones(10)}, "theirs")
+    from_published(params, layout, tensors | {"sigmas": np.ones(10)}, "theirs")
     ho = partial(SONG_DDPM, attention_up="block", **options("score_sde_ddpm", "ddpm"))
     net = built(ho)
     with pytest.raises(StorageError, match="does not fit"):
-        read(parameters(net), score_sde.pytorch(net), tensors, "theirs")
+        from_published(parameters(net), score_sde.pytorch(net), tensors, "theirs")
 
 
 @pytest.mark.parametrize(
@@ -265,8 +265,8 @@ def test_is_diffusers():
     skips = {"progressive": "output_skip", "progressive_input": "input_skip", "embedding": "fourier"}
     net = partial(SMALL, width=32, multipliers=(1, 1, 2), **skips)
     layout = diffusers_ncsnpp.layout(built(net))
-    params = read(parameters(built(net)), layout, tensors, "diffusers")
-    written = write(params, layout, {name: tensor.shape for name, tensor in tensors.items()})
+    params = from_published(parameters(built(net)), layout, tensors, "diffusers")
+    written = to_published(params, layout, {name: tensor.shape for name, tensor in tensors.items()})
     assert all(np.array_equal(written[name], tensor) for name, tensor in tensors.items())
     sigmas = np.array([0.6, 3.0], np.float32)
     with torch.no_grad():

@@ -11,7 +11,7 @@ from flax import nnx
 from published import HERE, draw, outputs_of, relative_error
 from slow import one_in
 
-from experiments.weights.layout import flat, read, write
+from experiments.weights.layout import flat, from_published, to_published
 from experiments.weights.published import transformers
 from models.functional import functional
 from models.layers.transformer import unpatchify
@@ -51,7 +51,7 @@ def published(name):
     build, layout, shapes = RUNS[name]
     net, like = shapes_of(build)
     tensors = draw(shapes)
-    return functional(build), layout(net), read(like, layout(net), tensors, name), tensors
+    return functional(build), layout(net), from_published(like, layout(net), tensors, name), tensors
 
 
 def given(name):
@@ -76,7 +76,7 @@ def test_computes_what_is_published(name):
 @pytest.mark.parametrize("name", RUNS)
 def test_writes_what_it_reads(name):
     _, layout, params, tensors = published(name)
-    written = write(params, layout, {key: tensor.shape for key, tensor in tensors.items()})
+    written = to_published(params, layout, {key: tensor.shape for key, tensor in tensors.items()})
     assert written.keys() == tensors.keys()
     assert all(np.array_equal(written[key], tensor) for key, tensor in tensors.items())
 
@@ -85,7 +85,7 @@ def test_positions_are_the_published_pos_embed():
     """Which is no parameter of ours, and none that trains of theirs."""
     np.testing.assert_allclose(positions(4, 4, 32), GIVEN["dit"]["pos_embed"][0], atol=1e-6)
     _, layout, params, tensors = published("dit")
-    again = read(params, layout, tensors | {"pos_embed": GIVEN["dit"]["pos_embed"]}, "with positions")
+    again = from_published(params, layout, tensors | {"pos_embed": GIVEN["dit"]["pos_embed"]}, "with positions")
     assert all(map(np.array_equal, jax.tree.leaves(again), jax.tree.leaves(params)))
 
 
@@ -109,7 +109,7 @@ def test_dit_is_diffusers():
         emitted = theirs(*(torch.from_numpy(a.copy()) for a in (np.moveaxis(x, -1, 1), t, y))).sample.numpy()
 
     net, like = shapes_of(SMALL_DIT)
-    params = read(like, transformers.dit_diffusers(net), tensors, "diffusers")
+    params = from_published(like, transformers.dit_diffusers(net), tensors, "diffusers")
     out = functional(SMALL_DIT).apply(params, jnp.array(x), jnp.array(t, jnp.float32), jnp.array(y), None)
     assert relative_error(out, np.moveaxis(emitted, 1, -1)) < 1e-5
 

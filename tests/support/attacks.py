@@ -201,6 +201,8 @@ CONFIGS = {
     "parameterization": ("parameterization", "text"),
     "step": ("samplers.ancestral.step", "table"),
     "arm": ("arms.a.sde", "table"),
+    "data": ("data.name", "text"),
+    "data_of_an_arm": ("arms.a.data.name", "text"),
     "sampler": ("samplers", {ESCAPES: {}}),
     "folder": ("samplers", {"../../x": {}}),
     "backtracking": ("arms", {"samplers." * 2000: "a:b"}),

@@ -1,4 +1,4 @@
-"""Where improved-diffusion and guided-diffusion keep the parameters of `models.ADM`."""
+"""The layout of improved-diffusion's and guided-diffusion's files, of `models.ADM`."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from models.networks.adm import ADM, Resize
 
 
 def openai(net: ADM, order: Literal["legacy", "new"] = "legacy") -> Layout:
-    """The layout of `openai/guided-diffusion`'s UNetModel, and of improved-diffusion's, which is an earlier state of it.
+    """Returns the layout of `openai/guided-diffusion`'s UNetModel, and of improved-diffusion's, an earlier state of it.
 
-    `order` of the fused q, k, v: each head's three side by side ("legacy": improved-diffusion's, and every published network of
-    guided-diffusion's but where `use_new_attention_order` is set), or all of q, of k and of v ("new").
+    `order` is that of the fused q, k, v: each head's three side by side ("legacy": improved-diffusion's, and guided-diffusion's
+    published networks unless `use_new_attention_order` is set), or all of q, of k and of v ("new").
     """
     places: dict[str, str | Part] = {
         "dense1": "time_embed.0",
@@ -38,7 +38,7 @@ def openai(net: ADM, order: Literal["legacy", "new"] = "legacy") -> Layout:
         places.update({f"{ours}.norm": f"{theirs}.norm", f"{ours}.out": f"{theirs}.proj_out"})
 
     def level(module: Level, ours: str, theirs: str) -> int:
-        """The number of modules there."""
+        """Adds a level's places; returns the number of its modules."""
         block(f"{ours}.block", f"{theirs}.0")
         if module.attention is None:
             return 1

@@ -1,7 +1,7 @@
-"""diffusers' folders of a UNet2DModel: what is common to those that we can read, each `Kind` of which has a file of its own.
+"""diffusers' folders of a UNet2DModel: what those that we can read have in common. Each `FolderKind` has a file of its own.
 
-A folder is config.json and its weights, at its root or in unet/, and scheduler_config.json, at its root or in scheduler/. Each
-field of the two files has the values of ours, and any other is refused.
+A folder has config.json and weights, at its root or in unet/, and scheduler_config.json, at its root or in scheduler/. The
+fields of the two files may have the values that ours can have; any other is refused.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ Millionth = Annotated[float, Field(ge=1e-6, le=1e-6)]
 
 
 class Fields(BaseModel):
-    """The fields of a file of theirs, of which each value that we can honour is allowed and no other."""
+    """The fields of a file of theirs, with the values that we can honour and no others."""
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, frozen=True)
 
 
 class UNet(Fields):
-    """What every kind asks alike of UNet2DModel."""
+    """The fields of UNet2DModel that every kind reads alike."""
 
     sample_size: Count | tuple[Count, Count]
     in_channels: Count
@@ -88,15 +88,15 @@ UNET_DEFAULTS = {
     "num_class_embeds": None,
     "num_train_timesteps": None,
 }
-"""What UNet2DModel takes for a field that its config.json leaves out."""
+"""UNet2DModel's values for the fields that its config.json leaves out."""
 
 
-class Kind(NamedTuple):
-    """A kind of folder, told by its scheduler's class.
+class FolderKind(NamedTuple):
+    """A kind of folder, which has one of these `schedulers`.
 
-    `unet` and `scheduler`: their fields. `net`: our network, with the `options(unet)` beside those of width and depth.
-    `alike(unet, net)`: whether each field that is named says what our network then has. `sections(scheduler)`: of our config,
-    by dotted keys. `layout(net)`: where its tensors stand.
+    `unet` and `scheduler` are the fields of its files. `net` is our network, and `options(unet)` its options beside width and
+    depth. `alike(unet, net)` says of fields by name whether our network agrees with them. `sections(scheduler)` are sections of
+    our config by dotted keys. `layout(net)` has the places of the tensors.
     """
 
     schedulers: tuple[str, ...]
@@ -110,7 +110,7 @@ class Kind(NamedTuple):
 
 
 class Source(NamedTuple):
-    """What a folder says: sections of our config by dotted keys, the shape of an image, its tensors, their places."""
+    """A folder's content: sections of our config by dotted keys, the shape of an image, tensors, and the layout of a net."""
 
     sections: dict[str, Any]
     shape: tuple[int, ...]
@@ -119,27 +119,27 @@ class Source(NamedTuple):
     layout: Callable[[Any], Layout]
 
 
-def found(folder: Path) -> bool:
-    """Whether the folder holds a model of diffusers."""
+def holds_model(folder: Path) -> bool:
+    """Returns whether the folder holds a model of diffusers."""
     return (folder / "model_index.json").is_file() or any(
         (folder / where / "config.json").is_file() and any((folder / where / name).is_file() for name in WEIGHTS)
         for where in ("", "unet")
     )
 
 
-def read(folder: Path, kinds: Sequence[Kind]) -> Source:
-    """A folder's model. StorageError names each field and its value that none of ours has an equal of."""
+def read_folder(folder: Path, kinds: Sequence[FolderKind]) -> Source:
+    """Returns a folder's model. StorageError names each field with a value that ours cannot have."""
     root = folder / "unet" if (folder / "unet").is_dir() else folder
     schedules = [path for where in ("scheduler", "") if (path := folder / where / "scheduler_config.json").is_file()]
     if not schedules:
         raise StorageError(f"{folder} has no scheduler_config.json, which says what noise the network was trained on")
     schedule, model = schedules[0], root / "config.json"
-    name, scheduler_says = _said(schedule)
+    name, scheduler_says = _content(schedule)
     kind = next((kind for kind in kinds if name in kind.schedulers), None)
     if kind is None:
-        known = " or ".join(name for kind in kinds for name in kind.schedulers)
-        raise _refusal(schedule, [f"_class_name = {name!r}: it must be {known}"])
-    name, unet_says = _said(model)
+        names = " or ".join(name for kind in kinds for name in kind.schedulers)
+        raise _refusal(schedule, [f"_class_name = {name!r}: it must be {names}"])
+    name, unet_says = _content(model)
     if name != "UNet2DModel":
         raise _refusal(model, [f"_class_name = {name!r}: it must be UNet2DModel"])
     scheduler, unet = _fields(kind.scheduler, schedule, scheduler_says), _fields(kind.unet, model, UNET_DEFAULTS | unet_says)
@@ -164,27 +164,27 @@ RULES = {
     r"middle1\.attention": r"mid_block.attentions.0",
     r"middle2": r"mid_block.resnets.1",
 }
-"""Our modules and blocks in every kind, and what they are called there."""
+"""The names of our modules and blocks there, the same in every kind."""
 PARTS = {
     **{"noise": "time_emb_proj", "skip": "conv_shortcut"},
     **{"norm": "group_norm", "q": "to_q", "k": "to_k", "v": "to_v", "out": "to_out.0"},
 }
-"""What the parts of a block are called there, if not as here."""
+"""The names of a block's parts there, if they differ from ours."""
 
 
 def places(net: nnx.Module, rules: Mapping[str, str]) -> dict[str, str]:
-    """Where each module of ours stands by the last of the rules that says so, itself or with the block that it is a part of."""
-    found = {}
+    """Returns the place of each module of ours, by the last rule for it or for the block that it is a part of."""
+    names = {}
     for ours in {path.rpartition(".")[0] for path in flat(nnx.to_pure_dict(nnx.state(net, nnx.Param)))}:
         for rule, theirs in rules.items():
             if match := re.fullmatch(rf"{rule}(?:\.(?P<part>\w+))?", ours):
                 part = match["part"]
-                found[ours] = match.expand(theirs) + (f".{PARTS.get(part, part)}" if part else "")
-    return found
+                names[ours] = match.expand(theirs) + (f".{PARTS.get(part, part)}" if part else "")
+    return names
 
 
-def _said(path: Path) -> tuple[Any, dict[str, Any]]:
-    """The class that a file configures, and the fields."""
+def _content(path: Path) -> tuple[Any, dict[str, Any]]:
+    """Returns the class that a file configures, and the fields."""
     try:
         if (length := path.stat().st_size) > LONGEST:
             raise ValueError(f"it has {length} bytes, and at most {LONGEST} are read")
@@ -195,11 +195,11 @@ def _said(path: Path) -> tuple[Any, dict[str, Any]]:
 
 
 def _fields(kind: type[Fields], path: Path, says: dict[str, Any]) -> Any:
-    """A file's fields as `kind`. StorageError names each that it does not allow."""
-    known = {name: value for name, value in says.items() if name in kind.model_fields}
-    problems = [f"{name} = {says[name]!r}: we know no such field" for name in says.keys() - known.keys()]
+    """Returns a file's fields as `kind`. StorageError names each that it does not allow."""
+    ours = {name: value for name, value in says.items() if name in kind.model_fields}
+    problems = [f"{name} = {says[name]!r}: we know no such field" for name in says.keys() - ours.keys()]
     try:
-        fields = kind.model_validate_json(json.dumps(known))
+        fields = kind.model_validate_json(json.dumps(ours))
     except ValidationError as error:
         fields, problems = None, [*described(error, kind), *sorted(problems)]
     if problems:
@@ -208,7 +208,7 @@ def _fields(kind: type[Fields], path: Path, says: dict[str, Any]) -> Any:
 
 
 def _agree(path: Path, unet: UNet, checks: Mapping[str, bool]) -> None:
-    """StorageError with each field that is not right."""
+    """Raises StorageError with each field that is not right."""
     if wrong := [f"{name} = {getattr(unet, name)!r}" for name, right in checks.items() if not right]:
         raise _refusal(path, wrong)
 
@@ -222,7 +222,7 @@ def _attends(blocks: tuple[str, ...]) -> list[bool]:
 
 
 def _even(unet: UNet) -> dict[str, bool]:
-    """Whether each field says what a U-Net of ours can have: one image in and out, widths in multiples, and one head."""
+    """Returns whether each field fits a U-Net of ours: one image in and out, widths in multiples, and one head."""
     width, *_ = channels = unet.block_out_channels
     down = _attends(unet.down_block_types)
     attending = {n for n, attends in zip(channels, down, strict=False) if attends} | {channels[-1]}
@@ -239,12 +239,12 @@ def _even(unet: UNet) -> dict[str, bool]:
 
 
 def _sides(unet: UNet) -> tuple[int, ...]:
-    """Of an image: its height and width."""
+    """Returns an image's height and width."""
     return unet.sample_size if isinstance(unet.sample_size, tuple) else (unet.sample_size,) * 2
 
 
 def _pyramid(unet: UNet, height: int) -> dict[str, Any]:
-    """The options of a U-Net's width and depth."""
+    """Returns the options of a U-Net's width and depth."""
     width, *_ = channels = unet.block_out_channels
     return {
         "width": width,
@@ -256,7 +256,7 @@ def _pyramid(unet: UNet, height: int) -> dict[str, Any]:
 
 
 def _renamed(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The tensors, those of attention from before diffusers 0.13 by their newer names."""
+    """Returns the tensors; those of attention from before diffusers 0.13 have their newer names."""
     newer = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
     rename = lambda match: f"{match[1]}.{newer[match[2]]}."
     return {re.sub(r"(attentions\.\d+)\.(query|key|value|proj_attn)\.", rename, name): t for name, t in tensors.items()}

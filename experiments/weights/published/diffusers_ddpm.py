@@ -16,7 +16,7 @@ from experiments.runtime.errors import StorageError
 from experiments.weights import layout as layouts
 from experiments.weights.layout import Layout, flat
 from experiments.weights.published import diffusers
-from experiments.weights.published.diffusers import RULES, UNET_DEFAULTS, WEIGHTS, Fields, Kind
+from experiments.weights.published.diffusers import RULES, UNET_DEFAULTS, WEIGHTS, Fields, FolderKind
 from experiments.weights.tensors import MOST
 from models.layers.norm import GroupNorm
 from models.networks.ddpm import DDPM
@@ -29,7 +29,7 @@ One = Annotated[float, Field(ge=1, le=1)]
 
 
 class UNet(diffusers.UNet):
-    """What of UNet2DModel is our DDPM."""
+    """The fields of a UNet2DModel that is our DDPM."""
 
     down_block_types: tuple[Literal["DownBlock2D", "AttnDownBlock2D"], ...]
     up_block_types: tuple[Literal["UpBlock2D", "AttnUpBlock2D"], ...]
@@ -45,7 +45,7 @@ class UNet(diffusers.UNet):
 
 
 class Scheduler(Fields):
-    """What of DDPMScheduler and DDIMScheduler is the model's; how they sample is a sampler's to say, and not taken over."""
+    """The fields of DDPMScheduler and DDIMScheduler that are the model's. How to sample is for a sampler to say."""
 
     num_train_timesteps: Annotated[int, Field(ge=2, le=MOST)] = 1000
     beta_start: Annotated[float, Field(gt=0, lt=1)] = 0.0001
@@ -68,17 +68,17 @@ class Scheduler(Fields):
 
 
 def options(unet: UNet) -> dict[str, Any]:
-    """Of the network, beside its width and depth."""
+    """Returns the network's options beside width and depth."""
     return {"attention_up": "block", "embedding": "positional"}
 
 
 def alike(unet: UNet, net: DDPM) -> dict[str, bool]:
-    """Ours has the groups that its widths say: 32 of 128 channels and of their multiples."""
+    """Returns whether the groups agree: ours are those of its widths, 32 of 128 channels and of their multiples."""
     return {"norm_num_groups": _groups(net) == {unet.norm_num_groups}}
 
 
 def sections(scheduler: Scheduler) -> dict[str, Any]:
-    """The noise of the schedule, and what the network predicts of it."""
+    """Returns the sections for the schedule's noise and for what the network predicts of it."""
     n = scheduler.num_train_timesteps
     betas = {"beta_1": scheduler.beta_start, "beta_n": scheduler.beta_end, "power": POWERS[scheduler.beta_schedule]}
     return {
@@ -92,7 +92,7 @@ def sections(scheduler: Scheduler) -> dict[str, Any]:
 
 
 def layout(net: nnx.Module) -> Layout:
-    """Where the parameters of our DDPM stand in UNet2DModel's tensors."""
+    """Returns the layout of UNet2DModel's tensors for our DDPM."""
     sampling = {
         r"shrink\.(\d+)": r"down_blocks.\1.downsamplers.0.conv",
         r"grow\.(\d+)": r"up_blocks.\1.upsamplers.0.conv",
@@ -100,11 +100,11 @@ def layout(net: nnx.Module) -> Layout:
     return Layout(diffusers.places(net, RULES | sampling | {"norm": "conv_norm_out", "last": "conv_out"}))
 
 
-KIND = Kind(("DDPMScheduler", "DDIMScheduler"), UNet, Scheduler, DDPM, options, alike, sections, layout)
+KIND = FolderKind(("DDPMScheduler", "DDIMScheduler"), UNet, Scheduler, DDPM, options, alike, sections, layout)
 
 
-def write(folder: Path, config: Config, net: nnx.Module, params: Any, shape: tuple[int, ...]) -> None:
-    """Our DDPM as a folder that diffusers' DDPMPipeline loads. StorageError says what diffusers has no equal of."""
+def write_folder(folder: Path, config: Config, net: nnx.Module, params: Any, shape: tuple[int, ...]) -> None:
+    """Writes our DDPM as a folder that diffusers' DDPMPipeline loads. StorageError says what diffusers has no equal of."""
     if not isinstance(net, DDPM):
         raise StorageError(f"diffusers' UNet2DModel is the network DDPM, not {config.net.name}: take --layout=native")
     table = {name: p.default for name, p in parameters(ddpm_table).items()} | config.sde.options
@@ -161,7 +161,7 @@ def write(folder: Path, config: Config, net: nnx.Module, params: Any, shape: tup
         "unet": ["diffusers", "UNet2DModel"],
         "scheduler": ["diffusers", "DDPMScheduler"],
     }
-    tensors = layouts.write(params, layout(net), _shapes(params, net))
+    tensors = layouts.to_published(params, layout(net), _shapes(params, net))
     for name, content in (("unet/config", unet), ("scheduler/scheduler_config", scheduler), ("model_index", index)):
         path = folder / f"{name}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -174,7 +174,7 @@ def _groups(net: nnx.Module) -> set[int]:
 
 
 def _shapes(params: Any, net: nnx.Module) -> dict[str, tuple[int, ...]]:
-    """The shapes of UNet2DModel's tensors: outputs, inputs, and the two sides of a convolution, which its shortcut is too."""
+    """Returns the shapes of UNet2DModel's tensors: outputs, inputs, and the two sides of a convolution, as its shortcut is."""
     places, shapes = layout(net).places, {}
     for path, value in flat(params).items():
         module, _, leaf = path.rpartition(".")

@@ -1,8 +1,8 @@
 """diffusers' folders of NCSN++ (google/ncsnpp-*): UNet2DModel of Skip blocks as our NCSN++ under the VE-SDE.
 
 They are the published networks of 256 x 256 images and larger: "fourier", progressive="output_skip" and
-progressive_input="input_skip". UNet2DModel takes the logarithm of sigma itself, and divides by sigma what it emits: that is the
-score, and what goes before it is sigma times it.
+progressive_input="input_skip". UNet2DModel takes the logarithm of sigma itself, and divides its output by sigma, which makes it
+the score. Our network emits sigma times the score.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pydantic import Field, ValidationInfo, field_validator
 from experiments.config.schema import Count, Positive
 from experiments.weights.layout import Layout
 from experiments.weights.published import diffusers
-from experiments.weights.published.diffusers import RULES, Fields, Kind
+from experiments.weights.published.diffusers import RULES, Fields, FolderKind
 from experiments.weights.tensors import MOST
 from models.networks.ncsnpp import NCSNpp
 
@@ -22,7 +22,7 @@ Three = Annotated[int, Field(ge=3, le=3)]
 
 
 class UNet(diffusers.UNet):
-    """What of UNet2DModel is our NCSN++."""
+    """The fields of a UNet2DModel that is our NCSN++."""
 
     in_channels: Three  # which the Skip blocks say
     out_channels: Three
@@ -40,7 +40,7 @@ class UNet(diffusers.UNet):
 
 
 class Scheduler(Fields):
-    """ScoreSdeVeScheduler: sigma(t) = sigma_min (sigma_max / sigma_min)^t, and how the published sampler goes down it."""
+    """The fields of ScoreSdeVeScheduler: sigma(t) = sigma_min (sigma_max / sigma_min)^t, and its sampler's settings."""
 
     num_train_timesteps: Annotated[int, Field(ge=2, le=MOST)] = 2000
     snr: Positive = 0.15
@@ -59,23 +59,26 @@ class Scheduler(Fields):
 
 
 def options(unet: UNet) -> dict[str, Any]:
-    """Of the network, beside its width and depth."""
+    """Returns the network's options beside width and depth."""
     skips = {"progressive": "output_skip", "progressive_input": "input_skip"}
     return {**skips, "embedding": "fourier", "centre_input": unet.center_input_sample}
 
 
 def alike(unet: UNet, net: NCSNpp) -> dict[str, bool]:
-    """Normalisation has our groups: in attention 32, as told in the middle and last, and elsewhere by the published rule."""
+    """Returns whether the groups agree: 32 in attention, the field's in the middle and last, elsewhere the published rule's."""
     attentions = [level.attention for levels in (*net.down, *net.up) for level in levels if level.attention is not None]
-    told = {net.middle2.norm1.groups, net.reads[-1].read.norm.groups}
+    groups = {net.middle2.norm1.groups, net.reads[-1].read.norm.groups}
     return {
         "block_out_channels": all(attention.norm.groups == 32 for attention in attentions),
-        "norm_num_groups": unet.norm_num_groups is None or told == {unet.norm_num_groups},
+        "norm_num_groups": unet.norm_num_groups is None or groups == {unet.norm_num_groups},
     }
 
 
 def sections(scheduler: Scheduler) -> dict[str, Any]:
-    """The VE-SDE on images in [0, 1], and its published sampler: Langevin and reverse diffusion at each noise level."""
+    """Returns the sections of the VE-SDE on images in [0, 1] and of its published sampler.
+
+    The sampler takes a step of Langevin and one of reverse diffusion at each noise level.
+    """
     corrector = {"name": "langevin", "snr": scheduler.snr, "n_steps": scheduler.correct_steps, "norm": "batch"}
     return {
         "sde": {"name": "VESDE", "sigma_min": scheduler.sigma_min, "sigma_max": scheduler.sigma_max},
@@ -95,7 +98,7 @@ def sections(scheduler: Scheduler) -> dict[str, Any]:
 
 
 def layout(net: NCSNpp) -> Layout:
-    """Where the parameters of our NCSN++ stand in UNet2DModel's tensors."""
+    """Returns the layout of UNet2DModel's tensors for our NCSN++."""
     last = len(net.reads) - 1
     rules = RULES | {
         r"embed": r"time_proj",
@@ -111,4 +114,4 @@ def layout(net: NCSNpp) -> Layout:
     return Layout(diffusers.places(net, rules), copies=(r"^time_proj\.W$", "time_proj.weight"))  # both are in older files
 
 
-KIND = Kind(("ScoreSdeVeScheduler",), UNet, Scheduler, NCSNpp, options, alike, sections, layout)
+KIND = FolderKind(("ScoreSdeVeScheduler",), UNet, Scheduler, NCSNpp, options, alike, sections, layout)

@@ -1,4 +1,4 @@
-"""Where NVlabs/edm keeps the parameters of `models.EDMUNet`, and of `models.ADM` as it trains it."""
+"""The layouts of NVlabs/edm's files, of `models.EDMUNet` and of `models.ADM` as it is trained there."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from experiments.weights.layout import Layout, Part
 from models.networks.adm import ADM
 from models.networks.edm_unet import EDMUNet
 
-# The filters are options of ours; the labels of augmentation are zero but in training.
 IGNORED = r"resample_filter$|^(model\.)?map_augment\."
+"""The filters are options of ours; the labels of augmentation are zero outside training."""
 
 
 def song(net: EDMUNet, prefix: str = "model.") -> Layout:
-    """The layout of SongUNet, which EDMPrecond keeps under `prefix`."""
+    """Returns the layout of SongUNet, which EDMPrecond keeps under `prefix`."""
     sides = [stage.height for stage in net.stages]
     places = _unet(net, prefix) | {"embed.frequencies": f"{prefix}map_noise.freqs"}
     for i, n in enumerate(sides[1:]):
@@ -27,20 +27,20 @@ def song(net: EDMUNet, prefix: str = "model.") -> Layout:
 
 
 def dhariwal(net: ADM, prefix: str = "model.") -> Layout:
-    """The layout of DhariwalUNet, which is an ADM of resample "block" and head_channels 64; its labels are to be `turned`."""
+    """Returns the layout of DhariwalUNet: an ADM with resample "block" and head_channels 64. Its labels go through `turned`."""
     places = _unet(net, prefix)
     places |= {"norm": f"{prefix}out_norm", "last": f"{prefix}out_conv", "labels": f"{prefix}map_label.weight"}
     return Layout(places, IGNORED)
 
 
 def turned(tensors: Mapping[str, np.ndarray], prefix: str = "model.") -> dict[str, np.ndarray]:
-    """The tensors with DhariwalUNet's label weights transposed: a vector for each label in a row, or the other way round."""
+    """Returns the tensors with DhariwalUNet's label weights transposed: a row for each label, or the other way round."""
     name = f"{prefix}map_label.weight"
     return {**tensors, name: tensors[name].T} if name in tensors else dict(tensors)
 
 
 def _unet(net: EDMUNet | ADM, prefix: str) -> dict[str, str | Part]:
-    """What the two have in common."""
+    """Returns the places that the two networks have in common."""
     side, lowest = net.stages[0].height, f"dec.{net.stages[-1].height}x{net.stages[-1].height}"
     places: dict[str, str | Part] = {
         "labels": f"{prefix}map_label",

@@ -25,7 +25,7 @@ from models.networks.uvit import UViT
 
 
 class Published(NamedTuple):
-    """The `layout` of files that do not say their network, for one of our `nets`; `prepare` goes before it over the tensors."""
+    """The `layout` of files that do not say their network, for one of our `nets`; `prepare` changes the tensors before it."""
 
     nets: tuple[type[Any], ...]
     layout: Callable[[Any], Layout]
@@ -54,5 +54,7 @@ OURS = ("native", "lora")
 """Forms of our own: the network, and its adapters alone."""
 
 
-EXPORTS: dict[str, Callable[[Path, Config, nnx.Module, Any, tuple[int, ...]], None]] = {"diffusers": diffusers_ddpm.write}
-"""By name, what writes a network for elsewhere: write(folder, config, net, params, shape)."""
+EXPORTS: dict[str, Callable[[Path, Config, nnx.Module, Any, tuple[int, ...]], None]] = {
+    "diffusers": diffusers_ddpm.write_folder
+}
+"""Functions that write a network for elsewhere, by name: write(folder, config, net, params, shape)."""

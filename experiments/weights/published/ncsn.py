@@ -1,4 +1,4 @@
-"""Where the files of ermongroup/ncsn and ermongroup/ncsnv2 keep the parameters of `models.NCSN` and `models.NCSNv2`."""
+"""The layout of ermongroup/ncsn's and ermongroup/ncsnv2's files, of `models.NCSN` and `models.NCSNv2`."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from models.networks.refinenet import ResidualUnits
 
 
 def ncsn(net: NCSN | NCSNv2) -> Layout:
-    """The layout of CondRefineNetDilated of the first repository; of NCSN, NCSNv2, NCSNv2Deeper and -Deepest of the second.
+    """Returns the layout of the first code's CondRefineNetDilated, and of the second's NCSN, NCSNv2, NCSNv2Deeper and -Deepest.
 
     It is also that of `ncsn`, `ncsnv2_64`, `ncsnv2_128` and `ncsnv2_256` of score_sde_pytorch, which are copies of these.
     """
     norm = ".embed" if isinstance(net, NCSN) else ""
     places = {"net.first": "begin_conv", "net.norm": f"normalizer{norm}", "net.last": "end_conv"}
-    # The stage that Deepest adds is called 31, both down and up.
+    # Deepest adds a stage, which is called 31 both down and up.
     n = len(net.stages)
     down = ("1", "2", "3", "31", "4", "5") if n == 6 else tuple(str(i + 1) for i in range(n))
     up = ("1", "2", "31", "3", "4", "5") if n == 6 else down

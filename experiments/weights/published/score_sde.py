@@ -1,7 +1,7 @@
-"""Where Song et al. (2021) keep the parameters of `models.NCSNpp`, and of `models.DDPM` as their `ddpm`, in both their codes.
+"""The layouts of the files of both codes of Song et al. (2021), of `models.NCSNpp` and of `models.DDPM`, their `ddpm`.
 
-score_sde_pytorch and score_sde make the same modules in the same order. In torch they are numbered through, as all_modules.0,
-all_modules.1, ...; in flax each class by itself, as Conv_0, ResnetBlockBigGANpp_0, Conv_1, ...
+score_sde_pytorch and score_sde make the same modules in the same order. torch counts them all, as all_modules.0, all_modules.1,
+...; flax counts each class by itself, as Conv_0, ResnetBlockBigGANpp_0, Conv_1, ...
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ ATTENTION = {"norm": "GroupNorm_0", "q": "NIN_0", "k": "NIN_1", "v": "NIN_2", "o
 
 
 def pytorch(net: NCSNpp | DDPM) -> Layout:
-    """The layout of score_sde_pytorch's state dict, without the prefix "module." of its checkpoints."""
+    """Returns the layout of score_sde_pytorch's state dict, without the prefix "module." of its checkpoints."""
     places = {}
     for i, (ours, kind, parts) in enumerate(_modules(net)):
         names = {"": "Conv"} if kind == "Combine" else parts
@@ -35,21 +35,21 @@ def pytorch(net: NCSNpp | DDPM) -> Layout:
 
 
 def flax(net: NCSNpp | DDPM) -> Layout:
-    """The layout of score_sde's tree of parameters, once `kernels` has been through it."""
-    places, made = {}, Counter()
+    """Returns the layout of score_sde's tree of parameters, after `kernels` has renamed some."""
+    places, counts = {}, Counter()
     for ours, kind, parts in _modules(net):
-        places |= {_dotted(ours, a): _dotted(f"{kind}_{made[kind]}", b) for a, b in parts.items()}
-        made[kind] += 1
+        places |= {_dotted(ours, a): _dotted(f"{kind}_{counts[kind]}", b) for a, b in parts.items()}
+        counts[kind] += 1
     return Layout(places)
 
 
 def kernels(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """score_sde's tensors with the `weight` of its Conv2d called `kernel`, which it is: [3, 3, I, O], and not torch's."""
+    """Returns score_sde's tensors with the `weight` of its Conv2d called `kernel`: it is [3, 3, I, O], unlike torch's."""
     return {re.sub(r"(Conv2d_0\.)weight$", r"\1kernel", name): tensor for name, tensor in tensors.items()}
 
 
 class _Module(NamedTuple):
-    """Our module `ours`, flax's class of theirs, and what theirs calls each part of it."""
+    """Our module `ours`, flax's class of theirs, and their name of each part of it."""
 
     ours: str
     kind: str
@@ -57,7 +57,7 @@ class _Module(NamedTuple):
 
 
 def _modules(net: NCSNpp | DDPM) -> Iterator[_Module]:
-    """Theirs, in the order in which they are made; those without parameters count too."""
+    """Yields their modules in the order of construction; those without parameters count too."""
     plus = isinstance(net, NCSNpp)
     biggan = plus and net.block == "biggan"
 

@@ -1,4 +1,4 @@
-"""Where the published transformers keep our parameters."""
+"""The layouts of the published transformers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from models.networks.uvit import UViT
 
 
 def dit(net: DiT) -> Layout:
-    """Peebles & Xie's (facebookresearch/DiT), whose `pos_embed` is computed here."""
+    """Returns the layout of Peebles & Xie's DiT (facebookresearch/DiT). Its `pos_embed` is computed here."""
     places: dict[str, str | Part] = {
         "first": "x_embedder.proj",
         "dense1": "t_embedder.mlp.0",
@@ -24,11 +24,11 @@ def dit(net: DiT) -> Layout:
 
 
 def dit_diffusers(net: DiT) -> Layout:
-    """Diffusers' DiTTransformer2DModel.
+    """Returns the layout of diffusers' DiTTransformer2DModel.
 
-    It keeps the embeddings of noise level and label once a block, which in its converted weights are copies: block 0's are
-    read, and others refused. Its own frequencies of the noise level are 10000^(-k/127), not the 10000^(-k/128) that the weights
-    were trained with.
+    It has embeddings of noise level and label in each block. In its converted weights they are copies: those of block 0 are
+    read, and others that differ are refused. Its frequencies of the noise level are 10000^(-k/127), but the weights were
+    trained with 10000^(-k/128).
     """
     embeddings = "transformer_blocks.0.norm1.emb"
     places: dict[str, str | Part] = {
@@ -52,10 +52,10 @@ def dit_diffusers(net: DiT) -> Layout:
 
 
 def uvit(net: UViT) -> Layout:
-    """Bao et al.'s (baofff/U-ViT).
+    """Returns the layout of Bao et al.'s U-ViT (baofff/U-ViT).
 
-    A table of n labels is read with classes = n - 1: its last row is no label where they trained with guidance (n = 1001), and
-    just the label n - 1 where they did not (n = 1000), where y must be given.
+    A table of n labels is read with classes = n - 1. Its last row stands for no label if they trained with guidance (n = 1001).
+    If they did not (n = 1000) it is the label n - 1, and a call must name y.
     """
     places: dict[str, str | Part] = {
         "first": "patch_embed.proj",
@@ -76,7 +76,7 @@ def uvit(net: UViT) -> Layout:
 
 
 def _attention_and_feed(ours: str, theirs: str, width: int) -> dict[str, str | Part]:
-    """timm's: q, k and v are thirds of one product."""
+    """Returns the places of timm's block, in which q, k and v are thirds of one product."""
     thirds = {each: range(i * width, (i + 1) * width) for i, each in enumerate("qkv")}
     return {
         **{f"{ours}.attention.{each}": Part(f"{theirs}.attn.qkv", order) for each, order in thirds.items()},

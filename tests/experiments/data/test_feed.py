@@ -18,10 +18,10 @@ pytestmark = pytest.mark.usefixtures("in_root")
 
 @pytest.mark.parametrize("where", ["device", "host", "disk"])
 def test_a_batch_is_the_same_wherever_the_examples_lie(tmp_path, where):
-    """Against `Records.batch`, over the end of an epoch and in a last call of fewer steps; split over the devices."""
+    """Against `ExampleStream.batch`, over the end of an epoch and in a last call of fewer steps; split over the devices."""
     images = np.random.default_rng(0).integers(0, 256, (40, 4, 4, 1), np.uint8)
     source = [{"image": image} for image in images]
-    records = dataset.Records(decoded.Decoded(source, 256, "numbers"), 5, 0 if where == "disk" else 4096)
+    records = dataset.ExampleStream(decoded.Decoded(source, 256, "numbers"), 5, 0 if where == "disk" else 4096)
     of = feed.calls(1, 9, 3)
     found = list(feed.feed(records, 16, of, on_device=where == "device"))
     assert [len(batches.levels) for batches in found] == [3, 3, 2]

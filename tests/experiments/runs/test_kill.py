@@ -163,7 +163,9 @@ class Running:
         return json.loads((self.run / "run.json").read_text())["sessions"][-1]["status"]
 
     def errors(self) -> str:
-        return self._err.read_text()
+        """Standard error, but for the line that the command starts again."""
+        lines = self._err.read_text().splitlines(keepends=True)
+        return "".join(line for line in lines if "restarting once with GLIBC_TUNABLES" not in line)
 
     def signalled(self, number: int) -> float:
         """Seconds that it takes to end after a signal; it ends with 75 and a line or two."""

@@ -38,7 +38,8 @@ def test_a_cache_that_a_kill_has_damaged_warns_of_nothing(tmp_path):
     ours = {key: value for key, value in os.environ.items() if not key.startswith("JAX_")} | {"XDG_CACHE_HOME": str(tmp_path)}
 
     def train(name: str, *more: str) -> None:
-        argv = ["train", f"--config={MOONS}", f"--workdir={tmp_path / name}", *TINY, "--config.train.steps=2", *more]
+        argv = ["train", "--no-restart", f"--config={MOONS}", f"--workdir={tmp_path / name}", *TINY, *more]
+        argv.append("--config.train.steps=2")
         ended = subprocess.run([sys.executable, "-m", "experiments", *argv], cwd=ROOT, env=ours, capture_output=True, text=True)
         assert (ended.returncode, ended.stderr) == (0, "")
 

@@ -15,7 +15,7 @@ from PIL import Image
 from runs import DIGITS, MOONS, TINY, metrics, run
 from source_files import ROOT
 
-from experiments.runtime.lock import sole
+from experiments.runtime.lock import exclusive
 
 pytestmark = pytest.mark.usefixtures("in_root")
 
@@ -229,7 +229,7 @@ def test_the_death_of_one_ends_the_other(tmp_path, victim, when):
 @pytest.mark.slow
 def test_what_stops_the_first_stops_the_second(tmp_path):
     """A folder in use and steps that are not finite: one exit code in both."""
-    with sole(tmp_path / "run"):
+    with exclusive(tmp_path / "run"):
         both = pair(tmp_path / "run", "--config.train.steps=8")
         assert codes(both) == [6, 6]
         assert f"in use by process {os.getpid()}" in errors(both[0])
@@ -243,12 +243,12 @@ RACE = """
 import sys
 from pathlib import Path
 from experiments.runtime.errors import BusyError
-from experiments.runtime.lock import sole
+from experiments.runtime.lock import exclusive
 folder = Path(sys.argv[1])
 print("ready", flush=True)
 sys.stdin.readline()
 try:
-    with sole(folder):
+    with exclusive(folder):
         print("won", flush=True)
         sys.stdin.readline()
 except BusyError:
@@ -270,8 +270,8 @@ def test_of_those_who_start_at_once_one_wins(tmp_path, capsys):
         for racer in racers:
             racer.kill()
             racer.wait()
-    with sole(tmp_path / "run"):
-        assert "ended without a word; taking over" in capsys.readouterr().out
+    with exclusive(tmp_path / "run"):
+        assert "exited without releasing the folder; taking over" in capsys.readouterr().out
     assert not (tmp_path / "run" / "LOCK").exists()
 
 

@@ -38,7 +38,7 @@ def source(n=40, labelled=True):
 
 
 def records(where, labelled=True):
-    return dataset.Records(decoded.Decoded(source(labelled=labelled), 256, "numbers"), 5, 0 if where == "disk" else 4096)
+    return dataset.ExampleStream(decoded.Decoded(source(labelled=labelled), 256, "numbers"), 5, 0 if where == "disk" else 4096)
 
 
 @pytest.mark.parametrize("where", ["device", "host", "disk"])

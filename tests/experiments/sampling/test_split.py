@@ -17,7 +17,7 @@ from experiments.build.sampler import BoundSampler
 from experiments.build.state import init_state
 from experiments.config.reading import read_config
 from experiments.config.schema import Config
-from experiments.data.dataset import Records
+from experiments.data.dataset import ExampleStream
 from experiments.data.decoded import Decoded
 from experiments.sampling.draw import drawing
 
@@ -86,11 +86,11 @@ def test_a_host_reads_its_own_rows_alone():
     parts, seen = [], []
     for process in range(4):
         source = Watched(200)
-        records = Records(Decoded(source, 256, "watched"), seed=7, resident_mib=0)
+        records = ExampleStream(Decoded(source, 256, "watched"), seed=7, resident_mib=0)
         source.read.clear()  # what was looked at for the shape
         parts.append(records.batch(5, 24, process, 4).levels[:, 0, 0, 0])
         assert sorted(source.read) == sorted(parts[-1])
         seen.append(len(source.read))
     assert seen == [6] * 4
-    whole = Records(Decoded(Watched(200), 256, "watched"), seed=7, resident_mib=0).batch(5, 24).levels[:, 0, 0, 0]
+    whole = ExampleStream(Decoded(Watched(200), 256, "watched"), seed=7, resident_mib=0).batch(5, 24).levels[:, 0, 0, 0]
     np.testing.assert_array_equal(np.concatenate(parts), whole)

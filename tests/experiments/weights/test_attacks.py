@@ -257,7 +257,7 @@ def test_the_name_of_a_tensor_is_only_a_name(sent, tmp_path, mark, capfd):
     refused(capfd, mark, "import", sent, tmp_path / "out", codes=(5,))
 
 
-@pytest.mark.parametrize("name", some(CONFIGS, "sde", "step", "backtracking", "unknown_keys"))
+@pytest.mark.parametrize("name", some(CONFIGS, "sde", "step", "data", "backtracking", "unknown_keys"))
 def test_no_config_harms(name, sent, tmp_path, mark, capfd):
     """Of a run, to each command that reads it; and among weights, where the folder to write to is not read."""
     edited(sent / "config.json", configured(name, mark))
@@ -277,6 +277,36 @@ def test_a_folder_that_would_be_written_to_is_named_again(sent, tmp_path, mark, 
     assert again in refused(capfd, mark, "evaluate", *there(sent), codes=(2,))
     assert not theirs.exists()
     assert main(["sample", *there(sent), again]) == 0
+
+
+OPENED = """
+from pathlib import Path
+
+from experiments.data.sources import Sources
+import numpy as np
+
+Path(__file__).with_name("fired").touch()
+points = lambda n, seed: [{"image": x} for x in np.random.default_rng(seed).normal(size=(n, 2)).astype(np.float32)]
+source = lambda config: Sources(points(100, 0), points(80, 1))
+"""
+
+
+def test_a_source_that_a_file_names_runs_for_nobody_else(sent, tmp_path, mark, capfd, monkeypatch):
+    """Whoever starts the command names it again; and it is not even imported until then."""
+    (tmp_path / "theirs.py").write_text(OPENED)
+    monkeypatch.syspath_prepend(tmp_path)
+    for key in ("data.name", "arms.a.data.name"):
+        edited(sent / "config.json", named(key, "theirs:source"))
+        data = ["data", "check", f"--config={sent}/config.json"]
+        for line in (["train", *there(sent)], ["sample", *there(sent)], ["export", sent, tmp_path / "out"], data):
+            assert f"--config.{key}=theirs:source" in refused(capfd, mark, *line, codes=(2,))
+        forged(sent, config=(sent / "config.json").read_text())
+        refused(capfd, mark, "import", sent, tmp_path / "out")
+        if key == "data.name":
+            own = "--config.data.name=theirs:source"
+            shutil.copytree(sent, tmp_path / "again")
+    assert main(["data", "check", f"--config={tmp_path}/again/config.json", own]) == 0
+    assert mark.exists()
 
 
 # Files of a run

@@ -34,7 +34,7 @@ from experiments.weights import layout as naming
 from experiments.weights import native, tensors
 from experiments.weights.layout import Layout, flat
 from experiments.weights.published import diffusers, diffusers_ddpm, layouts, transformers
-from experiments.weights.published.checkpoint import chosen
+from experiments.weights.published.checkpoint import select_params
 from experiments.weights.tensors import read_safetensors, read_tensors
 from models.layers.unet import ResidualBlock, SelfAttention
 from models.networks.ddpm import DDPM
@@ -163,22 +163,22 @@ def test_the_average_of_score_sde_takes_its_names_from_the_model():
     tensors = {f"model.{name}": value for name, value in model.items()} | shadow
     layout = Layout({"embed": "m.0", "dense1": "m.1"}, ignored="^sigmas$")
     here = Path(__file__)  # not safetensors
-    average = chosen(tensors, layout, "ema", here)
+    average = select_params(tensors, layout, "ema", here)
     assert {name: value.mean() for name, value in average.items()} == {"sigmas": 1, "m.0.W": 1, "m.1.weight": 5, "m.1.bias": 6}
-    assert chosen(tensors, layout, "raw", here)["m.1.bias"].mean() == 1
+    assert select_params(tensors, layout, "raw", here)["m.1.bias"].mean() == 1
     alone = {"m.1.weight": np.ones((2, 3))}
-    assert chosen(alone, layout, "ema", here) == alone
+    assert select_params(alone, layout, "ema", here) == alone
     with pytest.raises(StorageError, match="--weights=raw"):
-        chosen({f"model.{name}": value for name, value in model.items()}, layout, "ema", here)
+        select_params({f"model.{name}": value for name, value in model.items()}, layout, "ema", here)
     with pytest.raises(StorageError, match="2 shadow_params are not the 3 parameters"):
-        chosen(tensors | {"model.module.m.2.bias": np.ones(1)}, layout, "ema", here)
+        select_params(tensors | {"model.module.m.2.bias": np.ones(1)}, layout, "ema", here)
 
 
 def test_the_average_of_score_sde_s_flax_checkpoints():
     tensors = {"step": np.array(1), "params_ema.Conv_0.kernel": np.ones(1), "optimizer.target.Conv_0.kernel": np.zeros(1)}
     layout = Layout({"first": "Conv_0"})
-    assert chosen(tensors, layout, "ema", Path(__file__))["Conv_0.kernel"] == 1
-    assert chosen(tensors, layout, "raw", Path(__file__))["Conv_0.kernel"] == 0
+    assert select_params(tensors, layout, "ema", Path(__file__))["Conv_0.kernel"] == 1
+    assert select_params(tensors, layout, "raw", Path(__file__))["Conv_0.kernel"] == 0
 
 
 @pytest.mark.parametrize("weights", ["ema", "raw"])
@@ -192,7 +192,7 @@ def test_a_checkpoint_with_a_config_and_a_layout(ours, tmp_path, monkeypatch, we
     monkeypatch.setattr(import_weights, "read_config", lambda file, overrides, variants: ours[0].config.model_dump())
     line = ["import", str(tmp_path / "checkpoint_9"), str(tmp_path / "run"), "--layout=plain", "--config=ours.py"]
     assert main([*line, f"--weights={weights}"]) == 0
-    found = native.read(tmp_path / "run").tensors
+    found = native.read_weights(tmp_path / "run").tensors
     for path, value in leaves.items():
         np.testing.assert_array_equal(found[path], value + (weights == "raw"))
 
@@ -217,12 +217,12 @@ def ours():
     experiment = experiment_of(tree | sections, SHAPE)
     like = jax.eval_shape(experiment.model.init, jax.random.key(0), jnp.zeros(SHAPE))
     leaves = draw({path: leaf.shape for path, leaf in flat(like).items()})
-    return experiment, native.fitted(like, leaves, "drawn")
+    return experiment, native.fit(like, leaves, "drawn")
 
 
 @pytest.fixture
 def written(ours, tmp_path):
-    native.write(tmp_path / "ours", ours[0].config, ours[1], SHAPE, step=5, data="abc")
+    native.write_weights(tmp_path / "ours", ours[0].config, ours[1], SHAPE, step=5, data="abc")
     return tmp_path / "ours"
 
 
@@ -231,7 +231,7 @@ def test_native_is_what_was_written(ours, written, tmp_path):
     assert main(["import", str(written), str(tmp_path / "run")]) == 0
     assert main(["export", str(tmp_path / "run"), str(tmp_path / "again")]) == 0
     for folder in (written, tmp_path / "run", tmp_path / "again"):
-        found = native.read(folder)
+        found = native.read_weights(folder)
         assert Config.model_validate(found.config) == ours[0].config
         assert (found.shape, found.step, found.data) == (SHAPE, 5, "abc")
         assert found.tensors.keys() == flat(ours[1]).keys()
@@ -266,7 +266,7 @@ def test_a_run_from_weights_is_fine_tuned(ours, written, tmp_path):
     """Training starts at the weights: steps of 1e-6 leave them within 1e-5. Exporting takes the average of the newest state."""
     assert main(["train", *there(written)]) == 0
     assert main(["export", str(written), str(tmp_path / "tuned")]) == 0
-    tuned = native.read(tmp_path / "tuned")
+    tuned = native.read_weights(tmp_path / "tuned")
     assert tuned.step == 5 + 2
     assert tuned.data not in (None, "abc")  # digits, on which they were trained here
     apart = [np.abs(tuned.tensors[path] - value).max() for path, value in flat(ours[1]).items()]
@@ -275,7 +275,7 @@ def test_a_run_from_weights_is_fine_tuned(ours, written, tmp_path):
 
 @pytest.mark.slow
 def test_a_run_from_weights_is_evaluated(ours, tmp_path):
-    native.write(tmp_path, ours[0].config, ours[1], SHAPE)
+    native.write_weights(tmp_path, ours[0].config, ours[1], SHAPE)
     assert main(["evaluate", *there(tmp_path)]) == 0
     (arm,) = json.loads((tmp_path / "report.json").read_text())["arms"]
     assert np.isfinite(arm["bits_per_dim"]["mean"])
@@ -324,7 +324,7 @@ def test_metadata_that_would_harm_is_refused(written, capsys, said, changes):
     changed = {key: json.dumps(value) for key, value in (changes | {"config": config}).items()}
     save_file(tensors, written / native.FILE, metadata | changed)
     with pytest.raises(StorageError) as error:
-        native.read(written)
+        native.read_weights(written)
     assert said in str(error.value)
 
 
@@ -333,8 +333,8 @@ def test_no_path_comes_from_weights(ours, tmp_path):
     where = {"data": {"data_dir": "/x"}, "evaluate": {"statistics": "/x", "inception": "/x"}}
     tree = ours[0].config.model_dump()
     tree |= {key: tree[key] | paths for key, paths in where.items()}
-    native.write(tmp_path / "x", Config.model_validate(tree), ours[1], SHAPE)
-    assert Config.model_validate(native.read(tmp_path / "x").config) == ours[0].config
+    native.write_weights(tmp_path / "x", Config.model_validate(tree), ours[1], SHAPE)
+    assert Config.model_validate(native.read_weights(tmp_path / "x").config) == ours[0].config
 
 
 def test_what_weights_are_is_not_overridden(written, tmp_path, capsys):
@@ -345,7 +345,7 @@ def test_what_weights_are_is_not_overridden(written, tmp_path, capsys):
             assert change.partition("=")[0] in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
     assert main(["export", str(written), str(tmp_path / "out"), "--config.sample.seed=4"]) == 0
-    assert native.read(tmp_path / "out").config["sample"]["seed"] == 4
+    assert native.read_weights(tmp_path / "out").config["sample"]["seed"] == 4
 
 
 def test_weights_are_trained_further_as_one_likes(written, monkeypatch, capsys):
@@ -378,7 +378,7 @@ def test_a_network_with_labels_is_imported_and_sampled_by_class(tmp_path, capsys
     save_file(draw(shapes), tmp_path / "dit.safetensors")
     run = tmp_path / "run"
     assert main(["import", str(tmp_path / "dit.safetensors"), str(run), "--layout=dit", f"--config={config}"]) == 0
-    assert native.read(run).tensors["labels.table"].shape == (11, 8)
+    assert native.read_weights(run).tensors["labels.table"].shape == (11, 8)
     fast = "--config.samplers.fast.n=2", "--config.sample.sampler=fast"
     pictures = []
     for label in (3, 4):
@@ -398,9 +398,9 @@ def test_copies_of_a_tensor_are_what_is_read():
     layout = Layout({"dense": "blocks.0.emb"}, copies=(r"^blocks\.\d+\.emb\.", "blocks.0.emb."))
     like = {"dense": {"bias": jax.ShapeDtypeStruct((2,), jnp.float32)}}
     tensors = {"blocks.0.emb.bias": np.ones(2), "blocks.1.emb.bias": np.ones(2)}
-    assert naming.read(like, layout, tensors, "x")["dense"]["bias"].sum() == 2
+    assert naming.from_published(like, layout, tensors, "x")["dense"]["bias"].sum() == 2
     with pytest.raises(StorageError, match=r"blocks.1.emb.bias is no copy of blocks.0.emb.bias"):
-        naming.read(like, layout, tensors | {"blocks.1.emb.bias": np.zeros(2)}, "x")
+        naming.from_published(like, layout, tensors | {"blocks.1.emb.bias": np.zeros(2)}, "x")
 
 
 def test_a_folder_that_cannot_be_made(written, tmp_path, capsys, monkeypatch):
@@ -444,7 +444,7 @@ def test_every_misfit_is_named(written, tmp_path, capsys):
     assert len(err.splitlines()) == 5
     listed = (tmp_path / "run.problems.txt").read_text()
     assert str(tmp_path / "run.problems.txt") in err
-    tensors = native.read(written).tensors
+    tensors = native.read_weights(written).tensors
     fits = {"last.bias"}
     assert {path for path in tensors if f"{path} (" in listed} == tensors.keys() - fits
 
@@ -491,7 +491,7 @@ def unet():
     graph, state = nnx.split(net)
     like = nnx.to_pure_dict(state)
     tensors = draw(diffusers_ddpm._shapes(like, net))
-    params = naming.read(like, diffusers_ddpm.layout(net), tensors, "drawn")
+    params = naming.from_published(like, diffusers_ddpm.layout(net), tensors, "drawn")
     nnx.replace_by_pure_dict(state, jax.tree.map(jnp.asarray, params))
     return nnx.merge(graph, state), params, tensors
 
@@ -507,7 +507,7 @@ def folder(path, tensors, unet=None, scheduler=None, like=(UNET, SCHEDULER)):
 
 def test_writing_their_tensors_inverts_reading_them(unet):
     net, params, tensors = unet
-    again = naming.write(params, diffusers_ddpm.layout(net), {name: t.shape for name, t in tensors.items()})
+    again = naming.to_published(params, diffusers_ddpm.layout(net), {name: t.shape for name, t in tensors.items()})
     assert all((again[name] == tensors[name]).all() for name in tensors)
 
 
@@ -545,7 +545,7 @@ def test_a_folder_of_theirs_there_and_back(unet, tmp_path):
     file = tmp_path / "config.py"
     file.write_text(CONFIG)
     assert main(["import", str(source), str(tmp_path / "run"), f"--config={file}"]) == 0
-    config = native.read(tmp_path / "run").config
+    config = native.read_weights(tmp_path / "run").config
     assert config["sde"] == {"name": "ddpm_table", "n": 1000, "beta_1": 1e-4, "beta_n": 0.01, "power": 1.0}
     assert (config["parameterization"], config["conditioning"], config["scale_input"]) == (
         "v",
@@ -607,7 +607,7 @@ def test_a_folder_of_theirs_there_and_back(unet, tmp_path):
 def test_what_we_have_no_equal_of_is_named(tmp_path, unet_says, scheduler_says, said):
     """Each field of theirs that would change the network or the noise, with its value."""
     with pytest.raises(StorageError) as error:
-        diffusers.read(folder(tmp_path / "x", {"w": np.ones(1, np.float32)}, unet_says, scheduler_says), layouts.KINDS)
+        diffusers.read_folder(folder(tmp_path / "x", {"w": np.ones(1, np.float32)}, unet_says, scheduler_says), layouts.KINDS)
     assert said in str(error.value)
 
 
@@ -634,13 +634,13 @@ def test_what_our_ncsnpp_is_no_equal_of_is_named(tmp_path, unet_says, scheduler_
     """As for DDPM; its scheduler tells an NCSN++."""
     theirs = folder(tmp_path / "x", {"w": np.ones(1, np.float32)}, unet_says, scheduler_says, (SKIP_UNET, VE))
     with pytest.raises(StorageError) as error:
-        diffusers.read(theirs, layouts.KINDS)
+        diffusers.read_folder(theirs, layouts.KINDS)
     assert said in str(error.value)
 
 
 def test_what_a_folder_of_ncsnpp_says(tmp_path):
     """The VE-SDE, the network and the published sampler; with a config file, how it samples first and trains is the file's."""
-    theirs = diffusers.read(folder(tmp_path / "x", {"w": np.ones(1, np.float32)}, like=(SKIP_UNET, VE)), layouts.KINDS)
+    theirs = diffusers.read_folder(folder(tmp_path / "x", {"w": np.ones(1, np.float32)}, like=(SKIP_UNET, VE)), layouts.KINDS)
     assert theirs.shape == (8, 8, 3)
     options = {"progressive": "output_skip", "progressive_input": "input_skip", "embedding": "fourier", "centre_input": True}
     widths = {"width": 32, "multipliers": (1, 4), "blocks": 1, "attention": (4,), "dropout": 0.0}
@@ -670,10 +670,10 @@ def test_a_folder_of_ncsnpp_is_scored_as_by_diffusers_and_sampled(tmp_path):
     theirs.ScoreSdeVeScheduler(**options).save_pretrained(tmp_path / "theirs" / "scheduler")
     few = ["--config.samplers.published.n=2", "--config.sample.n=8", "--config.data.name=digits"]
     assert main(["import", str(tmp_path / "theirs"), str(tmp_path / "run"), *few]) == 0
-    found = native.read(tmp_path / "run")
+    found = native.read_weights(tmp_path / "run")
     experiment = experiment_of(found.config, found.shape)
     like = jax.eval_shape(experiment.model.init, jax.random.key(0), jnp.zeros(found.shape))
-    score = jax.jit(experiment.score(native.fitted(like, found.tensors, "imported")))
+    score = jax.jit(experiment.score(native.fit(like, found.tensors, "imported")))
     x = np.random.default_rng(0).uniform(size=found.shape).astype(np.float32)
     for t in (0.05, 0.4, 0.7, 1.0):
         sigma = np.array(experiment.sde.sigma(t), np.float32)
@@ -688,9 +688,9 @@ def test_their_tensors_that_do_not_fit_are_named(unet, tmp_path):
     net, params, tensors = unet
     wrong = tensors | {"conv_in.weight": np.ones((1, 1), np.float32), "extra.weight": np.ones(3, np.float32)}
     del wrong["conv_out.bias"]
-    theirs = diffusers.read(folder(tmp_path / "theirs", wrong), layouts.KINDS)
+    theirs = diffusers.read_folder(folder(tmp_path / "theirs", wrong), layouts.KINDS)
     with pytest.raises(StorageError) as error:
-        naming.read(params, theirs.layout(net), theirs.tensors, "theirs")
+        naming.from_published(params, theirs.layout(net), theirs.tensors, "theirs")
     said = ("conv_in.weight (1, 1)", "no tensor conv_out.bias", "tensor extra.weight (3,)")
     assert all(name in str(error.value) for name in said)
 
@@ -701,7 +701,7 @@ def test_what_diffusers_has_no_equal_of_is_not_exported(unet, tmp_path):
     tree = read_config("configs/digits/vp.py", ["--config.data.range=unit"])
     config = Config.model_validate(tree | {"net": {"name": "DDPM", **OPTIONS, "attention_up": "block"}})
     with pytest.raises(StorageError) as error:
-        diffusers_ddpm.write(tmp_path / "out", config, net, params, SHAPE)
+        diffusers_ddpm.write_folder(tmp_path / "out", config, net, params, SHAPE)
     assert all(need in str(error.value) for need in ("sde.name = ddpm_table", "data.range = symmetric"))
     assert "net.attention_up" not in str(error.value)
     assert not (tmp_path / "out").exists()
