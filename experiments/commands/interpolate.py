@@ -27,8 +27,8 @@ def run(call: Call) -> None:
     if processes.first():
         display = experiment.scaler.display
         ends = display(test[:pairs]), display(test[pairs : 2 * pairs])
-        shown = {kind: display(levels) for kind, levels in frames.items()}
-        figure = figures.interpolation(shown, ends, first_shown(experiment.scaler, test))
+        pictures = {kind: display(levels) for kind, levels in frames.items()}
+        figure = figures.interpolation(pictures, ends, first_shown(experiment.scaler, test))
         with replacing(path) as part:
             figure.savefig(part, bbox_inches="tight", pad_inches=0.1)
     say(f"{path}: {pairs} pairs of held-out examples")

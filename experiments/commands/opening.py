@@ -24,7 +24,7 @@ from experiments.data.sources import Sources, open_sources
 from experiments.runs.folder import Folder
 from experiments.runs.guides import with_guides
 from experiments.runs.lora_base import with_base
-from experiments.runs.record import Record, refuse_changes, session
+from experiments.runs.record import RunRecord, refuse_changes, session
 from experiments.runtime import processes
 from experiments.runtime.compile_cache import keep_compiled
 from experiments.runtime.errors import ConfigError, DataError, StorageError
@@ -51,7 +51,7 @@ class Plan(NamedTuple):
 
 
 class Opened(NamedTuple):
-    """What a command works on: the plan, the data, the experiment of each arm, and the folder."""
+    """The objects that a command works on: the plan, the data, the experiment of each arm, and the folder."""
 
     call: Call
     plan: Plan
@@ -71,7 +71,7 @@ class Opened(NamedTuple):
         return self.data
 
     @contextmanager
-    def held(self, folders: dict[str, Path], training: bool = True) -> Iterator[dict[str, Record]]:
+    def held(self, folders: dict[str, Path], training: bool = True) -> Iterator[dict[str, RunRecord]]:
         """Holds the folder of each arm alone, and records a session there. Raises ConfigError if a run would become another."""
         digest = self.data.digest if self.data else ""
         own = [self.workdir] if self.plan.changes else []

@@ -18,7 +18,7 @@ from experiments.data.feed import stacked
 from experiments.randomness import Purpose, stream
 from experiments.runs.checkpoint import Checkpoints
 from experiments.runs.folder import Folder
-from experiments.runs.record import Record, read
+from experiments.runs.record import RunRecord, read
 from experiments.runs.resume import state_shapes
 from experiments.runtime import devices
 from experiments.runtime.errors import ConfigError, StorageError
@@ -47,7 +47,7 @@ def run(call: Call) -> None:
     replay(opened.experiment, opened.dataset, opened.workdir, record, call.options.step)
 
 
-def replay(experiment: Experiment, data: Dataset, run: Path, record: Record, step: int) -> None:
+def replay(experiment: Experiment, data: Dataset, run: Path, record: RunRecord, step: int) -> None:
     """Goes from the newest checkpoint at or before `step` to that step, and says what was not finite in it and where.
 
     If train.steps_per_call is 1 it is the step of the run bit by bit; else a last call of fewer steps is another program.

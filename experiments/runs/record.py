@@ -23,7 +23,7 @@ from experiments.config.schema import Config
 from experiments.runs.checkpoint import saved_steps
 from experiments.runs.folder import Folder
 from experiments.runtime import processes
-from experiments.runtime.circumstances import _now, _packages
+from experiments.runtime.circumstances import _now, _packages, flags
 from experiments.runtime.errors import ConfigError, StorageError, UserError
 from experiments.runtime.files import sweep, write_text
 from experiments.runtime.signals import Interrupted, last_words
@@ -31,7 +31,7 @@ from experiments.runtime.signals import Interrupted, last_words
 FORMAT = 1
 
 
-class Record:
+class RunRecord:
     """The record of the run in a folder. Of several processes the first writes it."""
 
     def __init__(self, run: Path, content: dict[str, Any]):
@@ -94,12 +94,12 @@ class _Content(_Format):
 
     id: str
     data: str | None = None
-    reading: dict[str, dict[str, Any]]
+    configs: dict[str, dict[str, Any]]
     sessions: list[dict[str, Any]]
     saved: int | None = None
 
 
-def read(run: Path) -> Record | None:
+def read(run: Path) -> RunRecord | None:
     """The record of a folder, if it has one. StorageError for one that cannot be read, or that a later OneSDE wrote."""
     path = Folder(run).record
     if not path.exists():
@@ -114,7 +114,7 @@ def read(run: Path) -> Record | None:
         raise StorageError(f"{path} cannot be read ({' '.join(str(error).split())[:80]}): mend it from a copy") from error
     if version > FORMAT:
         raise StorageError(f"{path} is of format {version}, and this OneSDE knows {FORMAT}: upgrade")
-    return Record(run, content)
+    return RunRecord(run, content)
 
 
 def differences(run: Path, config: Config, data: str, allowed: list[str]) -> list[str]:
@@ -157,7 +157,7 @@ def refuse_changes(run: Path, config: Config, data: str, allowed: list[str]) -> 
 
 
 @contextmanager
-def session(run: Path, config: Config, data: str, command: str, training: bool) -> Iterator[Record]:
+def session(run: Path, config: Config, data: str, command: str, training: bool) -> Iterator[RunRecord]:
     """The run's record, with a session that ends as the block does; config.json is that of the last training."""
     if processes.first():
         run.mkdir(parents=True, exist_ok=True)
@@ -166,7 +166,7 @@ def session(run: Path, config: Config, data: str, command: str, training: bool) 
         if record is None and saved_steps(Folder(run).checkpoints):
             raise StorageError(f"{run} holds checkpoints and no run.json: put it back, or take another --workdir")
         if record is None:
-            record = Record(run, {"format": FORMAT, "id": uuid4().hex, "data": data, "configs": {}, "sessions": []})
+            record = RunRecord(run, {"format": FORMAT, "id": uuid4().hex, "data": data, "configs": {}, "sessions": []})
         for earlier in record.content["sessions"]:
             if earlier.get("status") == "running":
                 earlier["status"] = "ended without a word"
@@ -216,8 +216,7 @@ def _circumstances(run: Path, config: Config, command: str) -> dict[str, Any]:
         "devices": f"{jax.device_count()} {jax.devices()[0].device_kind}",
         "processes": jax.process_count(),
         "platform": f"{platform.platform()}, Python {platform.python_version()}",
-        "xla_flags": os.environ.get("XLA_FLAGS", ""),
-        "glibc_tunables": os.environ.get("GLIBC_TUNABLES", ""),
+        **flags(),
         "git": _source(run),
     }
 

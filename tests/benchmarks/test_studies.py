@@ -15,7 +15,7 @@ from experiments.config.parts import STEP
 from experiments.config.reading import read_config
 from experiments.config.schema import Config
 from experiments.runtime.errors import ConfigError
-from experiments.training.step import draw, example_loss
+from experiments.training.step import example_loss, step_noise
 
 
 @pytest.mark.parametrize("sde", [pytest.param("VPSDE", marks=pytest.mark.slow), "SubVPSDE"])
@@ -31,7 +31,7 @@ def test_both_draws_estimate_one_loss_and_importance_with_less_variance(sde):
     params = built["importance"].model.init(jax.random.key(0), np.zeros(data.shape))
     reweighted = variance(built, params, data, 10_000)
     for name, experiment in built.items():
-        drawn = draw(experiment, jax.random.key(1), None, jnp.int32(0), 10_000)
+        drawn = step_noise(experiment, jax.random.key(1), None, jnp.int32(0), 10_000)
         loss = jax.vmap(example_loss(experiment), (None, 0, 0, 0))
         terms = drawn.inverse_density * loss(params, drawn.keys, data.train.batch(0, 10_000), drawn.t)
         assert reweighted[name]["mean"] == pytest.approx(float(terms.mean()), rel=0.03)

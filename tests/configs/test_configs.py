@@ -1,4 +1,4 @@
-"""Every shipped config: what it says of itself, and the same experiment shrunk, built and trained for two steps."""
+"""Every shipped config names its command and its cost, and the same experiment, shrunk, is built and trains for two steps."""
 
 import re
 import runpy
@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from runs import frozen_shapes
+from small_experiments import frozen_shapes
 
 from experiments.build.build import build
 from experiments.build.optimizer import make_optimizer
@@ -81,6 +81,11 @@ def test_a_recipe_says_what_it_costs_and_what_to_expect(path):
     text = path.read_text().split('"""')[1]
     assert re.search(r"^Cost: .*(.|\n)*TFLOP a step", text, re.MULTILINE)
     assert re.search(r"^Published: .{20}", text, re.MULTILINE)
+
+
+def test_the_table_of_recipes_names_each_of_them():
+    table = (ROOT / "configs/cifar10/base.py").read_text().partition("Any of them")[0]
+    assert sorted(re.findall(r"\b(?:ddpm|ncsn|vdm)\w*", table)) == [path.stem for path in RECIPES]
 
 
 @recipe

@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from sdes import KIN
+from slow import slow_for
 
 import samplers
 from experiments.commands import matrix
@@ -76,6 +78,7 @@ def test_the_cells_run(sde):
             assert all(np.isfinite(a).all() for a in jax.tree.leaves(value)), (cell, name)
 
 
+@slow_for(*KIN)
 @pytest.mark.parametrize("cell", [walk(sde)[-1 - i] for i, sde in enumerate(SDES)], ids="-".join)
 def test_some_cells_run(cell):
     """A sample of `test_the_cells_run`, on every run of the suite."""

@@ -6,7 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from runs import DISCRETE, MOONS, ONE_SAMPLER, TINY, UNWEIGHTED, in_root, made, points, run  # noqa: F401
+from runs import MOONS, TINY, run
+from slow import one_in
+from small_experiments import DISCRETE, ONE_SAMPLER, UNWEIGHTED, clusters, small_experiment
 
 import losses
 from experiments.build.experiment import Experiment
@@ -19,7 +21,10 @@ from experiments.runs.checkpoint import Checkpoints
 from experiments.runtime import devices
 from experiments.training.step import make_step
 
+pytestmark = pytest.mark.usefixtures("in_root")
 
+
+@one_in(2)
 @pytest.mark.parametrize(
     "overrides",
     [
@@ -36,11 +41,11 @@ from experiments.training.step import make_step
 )
 def test_training_lowers_the_loss(overrides):
     """The same draws of t and noise, before and after a hundred steps."""
-    experiment = made(*(o if o.startswith("-") else f"--config.{o}" for o in overrides))
+    experiment = small_experiment(*(o if o.startswith("-") else f"--config.{o}" for o in overrides))
     optimizer = make_optimizer(experiment.config.train)
     state = init_state(experiment, optimizer, jax.random.key(0))
     state = jax.device_put(state, jax.devices()[0])  # one program, one device
-    x_0 = points(256)
+    x_0 = clusters(256)
 
     @jax.jit
     def mean_loss(params):
@@ -57,10 +62,10 @@ def test_training_lowers_the_loss(overrides):
 
 def test_a_draw_that_learns_resumes_to_the_last_bit(tmp_path):
     """4 steps, a checkpoint and 4 more are 8: parameters, averages, the optimizer's moments, and what loss_aware remembers."""
-    experiment = made("--config.times=loss_aware", "--config.times.n_bins=8")
+    experiment = small_experiment("--config.times=loss_aware", "--config.times.n_bins=8")
     optimizer = make_optimizer(experiment.config.train)
     advance = devices.pmapped(make_step(experiment, optimizer, jax.random.key(5)))
-    batches = devices.split(Batch(np.broadcast_to(points(64), (4, 64, 2))), axis=1)
+    batches = devices.split(Batch(np.broadcast_to(clusters(64), (4, 64, 2))), axis=1)
     begin = lambda seed: init_state(experiment, optimizer, jax.random.key(seed))
     with Checkpoints(tmp_path, "a run") as checkpoints:
         checkpoints.save(4, advance(begin(0), batches))
@@ -81,9 +86,9 @@ def value(experiment: Experiment, loss=None) -> float:
 
 
 def test_the_options_of_a_weight_reach_the_loss():
-    sigma2 = value(made("--config.weight=sigma2"))
-    assert value(made("--config.weight=min_snr", "--config.weight.gamma=1e30")) == sigma2
-    strict = made("--config.weight=min_snr", "--config.weight.gamma=1e-3")
+    sigma2 = value(small_experiment("--config.weight=sigma2"))
+    assert value(small_experiment("--config.weight=min_snr", "--config.weight.gamma=1e30")) == sigma2
+    strict = small_experiment("--config.weight=min_snr", "--config.weight.gamma=1e-3")
     weight = partial(losses.min_snr, gamma=1e-3)
     assert value(strict) == value(strict, lambda e, params: losses.dsm(e.sde, e.score(params), weight)) < sigma2
 
@@ -92,22 +97,22 @@ def test_the_options_of_a_weight_reach_the_loss():
 def test_the_bound_takes_its_times_and_its_width_from_the_config(data, width):
     overrides = (DISCRETE, UNWEIGHTED, *(f"--config.data.{o}" for o in data))
     given = {"n": 10, "t_min": 0.1, "width": width}
-    vlb = made("--config.objective=vlb", *overrides)
+    vlb = small_experiment("--config.objective=vlb", *overrides)
     assert value(vlb) == value(vlb, lambda e, params: losses.vlb(e.sde, e.score(params), **given))
-    hybrid = made("--config.objective={'name': 'hybrid', 'lambda_vlb': 0.5}", *overrides)
+    hybrid = small_experiment("--config.objective={'name': 'hybrid', 'lambda_vlb': 0.5}", *overrides)
     both = lambda e, params: losses.hybrid(e.sde, partial(e.model.with_variance, params), lambda_vlb=0.5, **given)
     assert value(hybrid) == value(hybrid, both)
 
 
 def test_the_weight_takes_the_network_s_sigma_data():
-    edm = made("--config.weight=edm", "--config.sigma_data=0.7")
+    edm = small_experiment("--config.weight=edm", "--config.sigma_data=0.7")
     weight = partial(losses.edm, sigma_data=0.7)
     assert value(edm) == value(edm, lambda e, params: losses.dsm(e.sde, e.score(params), weight))
 
 
 def test_ancestral_sampling_takes_the_learned_variance_unless_told():
     """At first v = 1/2, as the last layer is zero."""
-    experiment = made("--config.objective=hybrid", DISCRETE, UNWEIGHTED)
+    experiment = small_experiment("--config.objective=hybrid", DISCRETE, UNWEIGHTED)
     params = experiment.model.init(jax.random.key(0), jnp.zeros(2))
     sampler = experiment.config.samplers["ancestral"]
     moved = lambda **swept: (
@@ -133,6 +138,7 @@ AT_ZERO = "the score is infinite at t = 0, where sigma = 0"
 SWEEP = "--config.samplers.ancestral={'step': {'name': 'deis', 'reach': 0.4}, 'grid': 'uniform_grid', 'n': 2, 'sweep': %s}"
 
 
+@one_in(2)
 @pytest.mark.parametrize(
     ("overrides", "says"),
     [
@@ -195,12 +201,12 @@ def test_what_does_not_fit_is_refused(tmp_path, capsys, overrides, says):
 
 @pytest.mark.parametrize("step", ["ancestral", "ddim", "deis", "dpmpp_2m", "euler_maruyama", "edm_heun"])
 def test_steps_that_need_no_score_at_the_end_go_to_zero(step):
-    made(sampled(step, "uniform_grid"), "--config.sample.sampler=e")
+    small_experiment(sampled(step, "uniform_grid"), "--config.sample.sampler=e")
 
 
 def test_an_sde_without_alpha_and_sigma_is_refused(tmp_path, capsys):
     """By each part that needs them, whatever the options."""
-    overrides = "--config.sde=test_sde_lib:Nonlinear", "--config.times.t_min=0.01", ONE_SAMPLER
+    overrides = "--config.sde=experiments.commands.matrix:Nonlinear", "--config.times.t_min=0.01", ONE_SAMPLER
     assert main(["train", f"--config={MOONS}", f"--workdir={tmp_path}", *TINY, *overrides]) == 2
     error = capsys.readouterr().err
     assert "ancestral needs alpha(t) and sigma(t), and Nonlinear is not a LinearSDE; euler_maruyama serves any SDE" in error

@@ -9,6 +9,8 @@ import pytest
 from cubature import expectation
 from oracle import GAUSSIAN, MIXTURE
 from scipy.special import log_ndtr
+from sdes import KIN
+from slow import slow_for
 
 from experiments.commands.matrix import Nonlinear
 from losses import continuous_bound, diffusion_term, elbo, hybrid, prior_term, reconstruction_term, vlb
@@ -30,6 +32,7 @@ def v(x, t):
     return jnp.array([0.2, 1.0])
 
 
+@slow_for(*KIN)
 def test_diffusion_term_is_a_gaussian_divergence(sde):
     """KL(q(x_s | x_t, x_0) || N(mean of q(x_s | x_t, x_0_hat), std_transition^v std_posterior^(1 - v)))."""
     t, s, score = 0.6, 0.5, MIXTURE.score(sde)
@@ -87,6 +90,7 @@ def wrong_by(sde, x_0, d):
     return lambda x, t: -((x - sde.alpha(t) * x_0) / sde.sigma(t) + d) / sde.sigma(t)
 
 
+@slow_for(*KIN)
 def test_vlb_averages_to_elbo(sde):
     """The mean of the loss over i = 1..n, plus prior/D, is the bound in nats per dimension."""
     n, score = 6, wrong_by(sde, X_0, jnp.array([0.3, -0.2]))
@@ -130,6 +134,7 @@ def exact_bound(sde, t_min):
     return entropy + prior + 2 * kl(0, c * s / np.hypot(c, s), 0, s)
 
 
+@slow_for(*KIN)
 def test_bounds_reach_the_entropy(sde):
     """Under the exact score `continuous_bound` is the closed form, and `elbo` approaches it from above as 1/n, in the mean."""
     score, t_min = GAUSSIAN.score(sde), min(0.05, float(sde.time_at(0.0)))  # where data is left for the bound to tell

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from cubature import expectation, noise
 from oracle import GAUSSIAN
+from sdes import KIN
+from slow import slow_for
 
 import losses
 from experiments.commands.matrix import Nonlinear
@@ -104,6 +106,7 @@ def objectives(sde):
     return made
 
 
+@slow_for(*KIN)
 def test_the_exact_score_minimises_every_objective(sde):
     """d/d delta of the mean loss of s + delta h is 2 c delta E|h|^2: zero at the exact s, at every weight and estimator."""
     made, h = objectives(sde), bent(lambda x, t: jnp.zeros(2), 1.0)

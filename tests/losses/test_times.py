@@ -4,7 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from sdes import SDES
+from sdes import KIN, SDES
+from slow import slow_for
 
 from experiments.commands.matrix import Nonlinear
 from losses import discrete, importance, likelihood, log_normal, logit_normal, loss_aware, uniform
@@ -41,6 +42,7 @@ def draw(name, sde, n):
     return drawn
 
 
+@slow_for(*KIN)
 @pytest.mark.parametrize(("name", "which"), PAIRS)
 def test_weights_are_unbiased(name, which):
     """E[h(t) / p(t)] = int h dt, for smooth h: low-discrepancy draws make this sharp at one key."""

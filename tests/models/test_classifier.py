@@ -9,13 +9,17 @@ import pytest
 from every import traced
 from labelled import LABELLED, log_prob_y
 from oracle import MIXTURE
-from runs import DIGITS, in_root  # noqa: F401
+from runs import DIGITS
+from sdes import KIN
+from slow import slow_for
 
 import models
 from experiments.commands.matrix import Nonlinear
 from experiments.main import main
 from losses import cross_entropy
 from sde_lib import VPSDE
+
+pytestmark = pytest.mark.usefixtures("in_root")
 
 
 @jax.jit
@@ -42,6 +46,7 @@ def slopes(sde, t):
     return tuple(jax.vmap(partial(slope, w=w))(keys) for w in (1.0, 0.5))
 
 
+@slow_for(*KIN)
 def test_the_loss_is_least_at_the_posterior(sde):
     """Its expected slope is 0 at the exact p(y | x_t), to 5 standard errors, and not at a flatter one."""
     t = sde.time_at(jnp.float32(1.0))

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from runs import DIGITS, TINY, content, in_root, seal  # noqa: F401
+from runs import DIGITS, TINY, content, seal
 from user_parts import Net
 
 import models
@@ -30,6 +30,8 @@ from experiments.weights import native
 from experiments.weights.layout import flat
 from models.functional import functional
 from sde_lib import VPSDE
+
+pytestmark = pytest.mark.usefixtures("in_root")
 
 QUICKLY = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 UNET = {"width": 8, "multipliers": (1, 2), "blocks": 1, "attention": (2,)}

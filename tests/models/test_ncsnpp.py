@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from flax import nnx
 from published import HERE, draw, outputs_of, relative_error
+from slow import one_in
 
 from experiments.runtime.errors import StorageError
 from experiments.weights.layout import read, write
@@ -69,6 +70,7 @@ def given(family, variant):
     return jnp.array(GIVEN[family]["x"]), jnp.log(GIVEN[family]["sigmas"]) if fourier else jnp.array(GIVEN[family]["labels"])
 
 
+@one_in(2)
 @every_run
 def test_computes_what_is_published(family, variant):
     """Every block, of the first image, and the end, in float32."""
@@ -90,6 +92,7 @@ def test_computes_what_is_published_in_flax(family, variant):
     assert relative_error(out, GIVEN[family][f"{variant}.flax_out"]) < 1e-5
 
 
+@one_in(2)
 @every_run
 @pytest.mark.parametrize("code", ["torch", "flax"])
 def test_writes_what_it_reads(family, variant, code):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from flax import nnx
 from published import HERE, draw, outputs_of, relative_error
+from slow import one_in
 
 from experiments.weights.layout import flat, read, write
 from experiments.weights.published import transformers
@@ -59,6 +60,7 @@ def given(name):
     return jnp.array(recorded["x"]), jnp.array(recorded["t"]), jnp.array(recorded["y"]) if "y" in recorded else None
 
 
+@one_in(2)
 @pytest.mark.parametrize("name", RUNS)
 def test_computes_what_is_published(name):
     """Every block and the end, in float32."""
@@ -70,6 +72,7 @@ def test_computes_what_is_published(name):
     assert relative_error(out, GIVEN[name]["out"]) < 1e-5
 
 
+@one_in(2)
 @pytest.mark.parametrize("name", RUNS)
 def test_writes_what_it_reads(name):
     _, layout, params, tensors = published(name)

@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from sdes import KIN
+from slow import one_in, slow_for
 
 from samplers import (
     ancestral,
@@ -82,6 +84,8 @@ def smooth(sde, name):
     return not (isinstance(sde, TableVPSDE) and name == "heun")
 
 
+@slow_for(*KIN)
+@one_in(2)
 @pytest.mark.parametrize("name", FLOW)
 def test_order_along_the_flow(sde, name):
     """The error from t = 1 to SNR 10 falls at least as n^-order."""
@@ -98,6 +102,7 @@ def test_order_along_the_flow(sde, name):
     assert slope(errors, ns) > order - 0.25, errors
 
 
+@slow_for(*KIN, "VESDE", "Straight")
 @pytest.mark.parametrize("name", NOISY)
 def test_weak_order(sde, name, monkeypatch):
     """Mean and variance of what a sampler returns, exactly: x_s is affine in x_1 and in every z, so the Jacobian tells all."""

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from every import traced
 from oracle import Normal
-from sdes import SDES
+from sdes import KIN, SDES
+from slow import slow_for
 
 from experiments.commands.matrix import Nonlinear
 from samplers import (
@@ -93,6 +94,7 @@ def grid(sde):
     return log_snr_grid(sde, 60, max(sde.t_min, 1e-3))
 
 
+@slow_for(*KIN)
 def test_pi_gdm_samples_are_the_posterior_s_of_isotropic_data(sde):
     """Mean and covariance to 4.5 standard errors, and 0.01 for the solver and for what of the data is left at t = 1."""
     x = np.asarray(draws(traced(sde), ISOTROPIC.mean, ISOTROPIC.covariance, A, Y, NOISE, grid(sde))[0])
@@ -102,6 +104,7 @@ def test_pi_gdm_samples_are_the_posterior_s_of_isotropic_data(sde):
     np.testing.assert_allclose(np.cov(x.T), exact.covariance, atol=4.5 * variance.max() * np.sqrt(2 / N) + 0.001)
 
 
+@slow_for(*KIN)
 def test_posterior_of_correlated_data(sde):
     """Errors of the mean, in deviations of the posterior, and of the covariance over its size; DPS is at a zeta that suits."""
     exact = CORRELATED.given(ONE, SEEN, OFTEN)

@@ -9,7 +9,9 @@ import pytest
 from every import traced
 from oracle import GAUSSIAN, MIXTURE, Mixture
 from PIL import Image
-from runs import MOONS, in_root, run  # noqa: F401
+from runs import MOONS, run
+from sdes import KIN
+from slow import slow_for
 
 from experiments.build.build import build
 from experiments.commands.matrix import Nonlinear
@@ -33,7 +35,10 @@ from samplers import (
 from samplers.step import stateless
 from sde_lib import VESDE, VPSDE, TableVPSDE, fast_random
 
+pytestmark = pytest.mark.usefixtures("in_root")
 
+
+@slow_for(*KIN)
 def test_decode_inverts_encode(sde):
     """From data of a mixture to t = 1 and back, at its exact score."""
     score = MIXTURE.score(sde)
@@ -197,6 +202,7 @@ def translated_into_itself(sde, xs):
     return jax.vmap(lambda x: translate(sde, score, score, x, t_min=1e-3, rtol=1e-5, atol=1e-5))(xs)
 
 
+@slow_for(*KIN)
 def test_a_translation_into_the_same_law_is_the_identity(sde):
     xs = jax.vmap(MIXTURE.sample)(jax.random.split(jax.random.key(0), 8))
     got = translated_into_itself(traced(sde), xs)

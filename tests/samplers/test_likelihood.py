@@ -5,6 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from oracle import MIXTURE
+from sdes import KIN
+from slow import slow_for
 
 from samplers import encode, log_prob
 from sde_lib import VPSDE, TableVPSDE
@@ -16,6 +18,7 @@ def exact(x):
     return float(MIXTURE.log_prob(SDE, x, SDE.t_min))
 
 
+@slow_for(*KIN)
 def test_log_prob_is_the_density(sde):
     """log p_{t_min}(x) of the exact score, once the prior's own error at the latent is taken out."""
     t_min = max(sde.t_min, 1e-3)

@@ -5,11 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from edited_runs import DATA, held_out
-from runs import (
-    DISCRETE,
-    UNWEIGHTED,
-    in_root,  # noqa: F401
-)
+from small_experiments import DISCRETE, UNWEIGHTED
 
 from experiments.build.build import build
 from experiments.build.sampler import BoundSampler
@@ -21,6 +17,8 @@ from experiments.sampling import editing
 from experiments.sampling.draw import drawing
 from models import ScoreModel
 from samplers import solve
+
+pytestmark = pytest.mark.usefixtures("in_root")
 
 EDM, VE, SUB_VP = {"name": "EDMSDE"}, {"name": "VESDE"}, {"name": "SubVPSDE"}
 GRID = {"name": "log_snr_grid", "log_snr_max": 9.0}

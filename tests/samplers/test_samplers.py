@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from every import traced
 from oracle import GAUSSIAN, MIXTURE
+from sdes import KIN
+from slow import one_in, slow_for
 
 from experiments.commands.matrix import Nonlinear
 from samplers import (
@@ -92,6 +94,8 @@ def truth():
     return np.array([0, 0, covariance[0, 0], covariance[1, 1], covariance[0, 1], MIXTURE.weights[1]]), features(data).std(1)
 
 
+@slow_for(*KIN, "Straight")
+@one_in(2)
 @pytest.mark.parametrize("name", PREDICTORS)
 def test_samplers_recover_a_mixture(sde, name):
     """Mean, covariance and weights to 4.5 standard errors, and 0.02 for the sampler's own bias."""
@@ -261,6 +265,7 @@ def counted(sde):
     return score, calls
 
 
+@one_in(2)
 @pytest.mark.parametrize("name", PREDICTORS)
 def test_nfe_is_the_true_number_of_evaluations(name):
     """With the last denoising; and to sigma_s = 0, where the solvers of two evaluations take one."""

@@ -3,7 +3,6 @@
 import jax.numpy as jnp
 import pytest
 from oracle import Mixture
-from runs import in_root, run  # noqa: F401
 
 from experiments.build.build import build
 from experiments.config.reading import read_config

@@ -9,11 +9,14 @@ import jax
 import numpy as np
 import pytest
 from PIL import Image
-from runs import DIGITS, ROOT, in_root, metrics, run  # noqa: F401
+from runs import DIGITS, metrics, run
+from source_files import ROOT
 
 from experiments.config.reading import read_config
 from experiments.config.schema import Config
 from experiments.main import main
+
+pytestmark = pytest.mark.usefixtures("in_root")
 
 
 @pytest.mark.slow

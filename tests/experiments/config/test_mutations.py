@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from runs import frozen_shapes
+from small_experiments import frozen_shapes
 
 from experiments.build.optimizer import make_optimizer
 from experiments.build.sampler import BoundSampler

@@ -3,7 +3,8 @@
 import jax
 import numpy as np
 import pytest
-from runs import in_root, made, points, run, seal  # noqa: F401
+from runs import run, seal
+from small_experiments import clusters, small_experiment
 
 from experiments.build.optimizer import make_optimizer
 from experiments.build.state import init_state, named
@@ -11,6 +12,8 @@ from experiments.data import dataset, decoded, feed
 from experiments.randomness import Purpose, stream
 from experiments.runtime import devices
 from experiments.training.step import make_step
+
+pytestmark = pytest.mark.usefixtures("in_root")
 
 
 @pytest.mark.parametrize("where", ["device", "host", "disk"])
@@ -43,7 +46,7 @@ def test_a_run_is_the_same_wherever_the_examples_lie(tmp_path, monkeypatch):
 
 def after(batch, *overrides, steps=3):
     """The state after a few steps on one batch."""
-    experiment = made(*overrides)
+    experiment = small_experiment(*overrides)
     optimizer = make_optimizer(experiment.config.train)
     advance = devices.pmapped(make_step(experiment, optimizer, stream(0, Purpose.STEP)))
     state = init_state(experiment, optimizer, jax.random.key(0))
@@ -65,7 +68,7 @@ KINDS = {
 @pytest.mark.parametrize("kind", [pytest.param(k, marks=() if k == "loss_aware" else pytest.mark.slow) for k in KINDS])
 def test_a_batch_in_parts_is_the_batch(kind):
     """Parameters, average, moments, what the draw of t has learned, and the sums of the log: to the order of sums."""
-    batch = points(64)
+    batch = clusters(64)
     whole, parts = (named(after(batch, *KINDS[kind], f"--config.train.accumulate={k}")) for k in (1, 4))
     for name, leaf in whole.items():
         np.testing.assert_allclose(parts[name], leaf, rtol=2e-4, atol=2e-6, err_msg=name)
@@ -73,7 +76,7 @@ def test_a_batch_in_parts_is_the_batch(kind):
 
 def test_a_part_that_is_not_finite_makes_the_step_one():
     """Nothing is changed but the counts, whichever part it is in."""
-    batch = points(64).at[37].set(np.nan)
+    batch = clusters(64).at[37].set(np.nan)
     state = after(batch, "--config.train.accumulate=8", steps=2)
     assert (state.step, state.tally.skipped, state.tally.n) == (2, 2, 0)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state))

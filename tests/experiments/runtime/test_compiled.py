@@ -7,7 +7,8 @@ import zlib
 from pathlib import Path
 
 import pytest
-from runs import MOONS, ROOT, TINY
+from runs import MOONS, TINY
+from source_files import ROOT
 
 from experiments.runtime.compile_cache import remove_damaged
 

@@ -12,9 +12,12 @@ import time
 import numpy as np
 import pytest
 from PIL import Image
-from runs import DIGITS, MOONS, ROOT, TINY, in_root, metrics, run  # noqa: F401
+from runs import DIGITS, MOONS, TINY, metrics, run
+from source_files import ROOT
 
 from experiments.runtime.lock import sole
+
+pytestmark = pytest.mark.usefixtures("in_root")
 
 ONE_SAMPLER = "--config.samplers={'ancestral': {'step': 'ancestral', 'grid': 'uniform_grid', 'n': 4}}"
 CLIFF = "--config.weight={'name': 'user_parts:cliff', 'edge': 0.501}"
@@ -232,7 +235,7 @@ def test_what_stops_the_first_stops_the_second(tmp_path):
         assert f"in use by process {os.getpid()}" in errors(both[0])
     both = pair(tmp_path / "run", "--config.train.steps=60", "--config.train.bad_steps=3", CLIFF)
     assert codes(both) == [4, 4]
-    assert all("3 steps on end were not finite" in errors(process) for process in both)
+    assert all("3 steps in a row were not finite" in errors(process) for process in both)
     assert json.loads((tmp_path / "run" / "nan_report.json").read_text())["batch"] == 64
 
 

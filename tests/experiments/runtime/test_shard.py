@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import pytest
 from PIL import Image
-from runs import DIGITS, MOONS, TINY, in_root, run  # noqa: F401
+from runs import DIGITS, MOONS, TINY, run
 
 from experiments.build.build import build
 from experiments.build.optimizer import make_optimizer
@@ -19,6 +19,8 @@ from experiments.data.dataset import Batch
 from experiments.randomness import Purpose, stream
 from experiments.runtime import devices
 from experiments.training.step import make_step
+
+pytestmark = pytest.mark.usefixtures("in_root")
 
 SHARD = "--config.train.shard=True"
 ONE_SAMPLER = "--config.samplers={'ancestral': {'step': 'ancestral', 'grid': 'uniform_grid', 'n': 4}}"

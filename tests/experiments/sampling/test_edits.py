@@ -9,7 +9,7 @@ import pytest
 from edited_runs import DATA, DIGITS, digits, edited, experiment_of, held_out  # noqa: F401
 from oracle import Mixture
 from PIL import Image
-from runs import in_root, run  # noqa: F401
+from runs import run
 
 from experiments import edits
 from experiments.commands.opening import make_plan
@@ -20,6 +20,8 @@ from experiments.runtime.errors import ConfigError, NumericsError
 from experiments.sampling import editing, figures
 from models import ScoreModel
 from samplers import solve
+
+pytestmark = pytest.mark.usefixtures("in_root")
 
 
 def exact(*overrides):
@@ -111,10 +113,10 @@ def test_a_label_names_the_files_and_options_stand_in_the_protocol(points):
         (["--config.edit.by={'name': 'progressive', 'frames': 42}"], "frames = 42: the grid of samplers.ancestral has 41"),
         (["--config.edit.by=shared", "--config.sample.sampler=ode"], "samplers.ode draws no noise, so that all samples of one"),
         (["--config.edit.by=shared", "--config.sample.sampler=ode"], "take --config.sample.sampler=ancestral"),
-        (["--config.edit.by={'name': 'shared', 'draws': 1}"], "draws = 1: to be compared they are two or more"),
+        (["--config.edit.by={'name': 'shared', 'draws': 1}"], "draws = 1: a comparison takes two or more"),
         (["--config.edit.rows=41"], "edit.rows = 41: 40 held-out examples make 40"),
         (["--config.edit.by=between", "--config.edit.rows=21"], "edit.rows = 21: 40 held-out examples make 20"),
-        (["--config.edit.by=test_edits:no_edit"], "no_edit makes a int, not a Edit"),
+        ([f"--config.edit.by={__name__}:no_edit"], "no_edit makes a int, not a Edit"),
         (["--config.edit.file=a/b"], "edit.file = 'a/b': value error, it names files"),
     ],
 )
@@ -146,7 +148,7 @@ def test_a_refusal_comes_before_the_checkpoint_and_leaves_nothing(tmp_path, caps
 
 def test_a_stored_config_that_names_foreign_code_as_its_edit_is_not_run(tmp_path, capsys):
     tree = experiment_of().config.model_dump()
-    tree["edit"]["by"] = {"name": "test_edits:no_edit"}
+    tree["edit"]["by"] = {"name": f"{__name__}:no_edit"}
     (tmp_path / "config.json").write_text(json.dumps(tree))
     assert edited(tmp_path) == 2
     assert "code that is not OneSDE's" in capsys.readouterr().err
@@ -253,7 +255,7 @@ def elsewhere(setting: Setting) -> Edit:
 
 def test_a_user_s_edit_samples_by_what_it_makes_of_the_score():
     """Of mean and deviation as the other score has them, the last denoising included."""
-    result, _ = numbers("--config.edit.by=test_edits:elsewhere", "--config.edit.rows=512")
+    result, _ = numbers(f"--config.edit.by={__name__}:elsewhere", "--config.edit.rows=512")
     x = result.x[:, 0, 0]
     np.testing.assert_allclose(x.mean(0), ELSEWHERE.means[0], atol=4.5 * 0.3 / np.sqrt(512) + 0.01)
     np.testing.assert_allclose(x.std(0), 0.3, rtol=0.15)

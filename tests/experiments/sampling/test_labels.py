@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
-from runs import DIGITS, MOONS, in_root  # noqa: F401
+from runs import DIGITS, MOONS
 
 from experiments.build.build import build
 from experiments.build.optimizer import make_optimizer
@@ -20,6 +20,8 @@ from experiments.data import dataset, decoded, feed
 from experiments.main import main
 from experiments.runtime.errors import DataError
 from experiments.training.step import example_loss, make_step
+
+pytestmark = pytest.mark.usefixtures("in_root")
 
 CLASSES = 7
 TINY = [

@@ -7,7 +7,8 @@ import sys
 import jax
 import numpy as np
 import pytest
-from runs import DIGITS, MOONS, ROOT, TINY, in_root  # noqa: F401
+from runs import DIGITS, MOONS, TINY
+from source_files import ROOT
 
 from experiments.build.build import build
 from experiments.build.experiment import Experiment
@@ -19,6 +20,8 @@ from experiments.config.schema import Config
 from experiments.data.dataset import Records
 from experiments.data.decoded import Decoded
 from experiments.sampling.draw import drawing
+
+pytestmark = pytest.mark.usefixtures("in_root")
 
 NETWORK = "--config.net={'name': 'DDPM', 'width': 16, 'multipliers': (1, 2), 'blocks': 1, 'attention': ()}"
 ONE_SAMPLER = "--config.samplers={'ancestral': {'step': 'ancestral', 'grid': 'uniform_grid', 'n': 3}}"

@@ -11,7 +11,8 @@ import pytest
 from flax import linen
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sdes import Straight
+from sdes import KIN, Straight
+from slow import one_in, slow_for
 
 import losses
 import samplers
@@ -81,6 +82,7 @@ def solutions(name):
     return jax.tree.map(lambda *parts: jnp.concatenate(parts), *alone)
 
 
+@one_in(2)
 @pytest.mark.parametrize("name", STEPS)
 def test_every_sampler_under_every_network_ends_and_knows(name):
     """The flag is the first state of the path that is not finite; nan and inf are seen at once, a sound score never."""
@@ -229,6 +231,7 @@ def everything(sde, t):
     return jax.vmap(partial(schedules, sde))(t), {name: drawn(make) for name, make in DRAWS.items()}
 
 
+@slow_for(*KIN)
 @pytest.mark.parametrize("name", SPACES)
 @settings(max_examples=15, deadline=None, derandomize=True)
 @given(data=st.data())
@@ -281,7 +284,7 @@ def digits(above, sampler="ancestral"):
     """Digits whose network is nan above that, with one sampler."""
     tree = read_config("configs/digits/vp.py:tiny", [], {"tiny": tiny})
     cheap = tree["evaluate"] | {"probes": 1, "bound_times": 0}
-    net = {"name": "test_finite:Sometimes", "above": above}
+    net = {"name": f"{__name__}:Sometimes", "above": above}
     one = {"samplers": {sampler: tree["samplers"][sampler]}, "sample": tree["sample"] | {"sampler": sampler}}
     return experiment_of("configs/digits/vp.py:tiny", net=net, evaluate=cheap, **one)
 
@@ -334,7 +337,7 @@ def test_a_bad_picture_ends_no_training_but_it_ends_sample(tmp_path, capsys):
     """A step that overflows: train warns and is done, sample exits with 4, and neither writes a picture."""
     common = [f"--workdir={tmp_path}", "--config=configs/toy2d/moons.py", "--config.train.steps=4", "--config.net.width=16"]
     common += ["--config.train.batch=64", "--config.train.warm_up=2", "--config.train.sample_every=4", "--config.sample.n=16"]
-    common += ["--config.train.steps_per_call=1", "--config.samplers.ancestral.step=test_finite:overflowing"]
+    common += ["--config.train.steps_per_call=1", f"--config.samplers.ancestral.step={__name__}:overflowing"]
     assert main(["train", *common]) == 0
     assert "no picture of step 4: non-finite at step 2/100, t=0.9" in capsys.readouterr().out
     assert main(["sample", *common]) == 4

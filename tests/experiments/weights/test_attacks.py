@@ -21,6 +21,7 @@ import pytest
 from attacks import CONFIGS, ESCAPES, SENTENCES, TEXTS, WEIGHTS, configured, edited, named
 from runs import MOONS, TINY
 from safetensors.numpy import save_file
+from slow import one_in
 from source_files import FILES
 
 from experiments.config.schema import Data
@@ -151,6 +152,7 @@ TORCH = [name for name in WEIGHTS if name.startswith(("torch", "pickle", "zip"))
 """Those that go to torch, in a process of its own."""
 
 
+@one_in(2)
 @pytest.mark.parametrize("name", some(WEIGHTS, *(set(WEIGHTS) - set(TORCH)), "torch_zip", "torch_bomb"))
 def test_no_file_of_weights_harms(name, tmp_path, mark):
     """Read as tensors, and as what FID's network is read from."""
