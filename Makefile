@@ -1,7 +1,8 @@
 PYTHON ?= python3
 BIN = .venv/bin
+PIP = $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-all bridge-test bench lint lock clean
+.PHONY: demo test test-all bridge-test bench bench-all lint lock clean
 
 demo: .venv/installed  ## DDPM against NCSN on real digits: runs/demo/report.html
 	$(BIN)/python -m experiments compare --config=configs/digits/ddpm_vs_ncsn.py --workdir=runs/demo
@@ -13,11 +14,14 @@ test-all: .venv/installed lint
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 bridge-test: .venv/installed  ## torch, diffusers and torch-fidelity, for the tests that skip without them
-	$(BIN)/pip install --quiet --disable-pip-version-check -c requirements.lock -e .[bridge-test]
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps torch-fidelity==0.4.0
+	$(PIP) -c requirements.lock -e .[bridge-test]
+	$(PIP) --no-deps torch-fidelity==0.4.0
 
-bench: .venv/installed  ## steps of training and sampling, and samplers, beside those of diffusers and plain PyTorch: runs/bench
-	$(BIN)/pip install --quiet --disable-pip-version-check -c requirements.lock -e .[bench]
+bench: .venv/bench  ## a step of training, of sampling and of a sampler beside diffusers' and PyTorch's, minutes: runs/bench
+	$(BIN)/python -m benchmarks.steps --out runs/bench --case "digits, width 32"
+	$(BIN)/python -m benchmarks.overhead --out runs/bench --only ddim
+
+bench-all: .venv/bench  ## every network and sampler of these
 	$(BIN)/python -m benchmarks.steps --out runs/bench
 	$(BIN)/python -m benchmarks.overhead --out runs/bench
 
@@ -28,12 +32,19 @@ lint: .venv/installed
 
 .venv/installed: setup.py requirements.lock
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.lock
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -e .
+	$(PIP) -r requirements.lock
+	$(PIP) --no-deps -e .
+	touch $@
+
+# k-diffusion without what it depends on: setup.py says why.
+.venv/bench: .venv/installed
+	$(PIP) -c requirements.lock -e .[bench]
+	$(PIP) --no-deps k-diffusion==0.1.1.post1
 	touch $@
 
 lock:  ## pins every package for every Python that jax supports
-	$(BIN)/pip install --quiet uv
+	$(PYTHON) -m venv .venv
+	$(PIP) uv
 	$(BIN)/uv pip compile --universal --python-version 3.11 --extra dev --no-emit-index-url --no-header setup.py -o requirements.lock
 
 clean:

@@ -14,7 +14,7 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.11",
-    # Several top-level packages: setuptools refuses to discover them unless it is told which.
+    # Several top-level packages: setuptools refuses to discover them without their names.
     packages=find_packages(include=["sde_lib*", "models*", "losses*", "samplers*", "configs*", "experiments*"]),
     package_data={"experiments.evaluation": ["*.jinja"], "experiments.page": ["*.js", "*.css"]},
     install_requires=[
@@ -24,7 +24,7 @@ setup(
         "orbax-checkpoint>=0.12,<1",
         "ml-collections>=1.0,<2",
         "tensorflow-datasets>=4.9.9,<5",
-        "importlib_resources>=6",  # tensorflow-datasets needs it and does not say so
+        "importlib_resources>=6",  # tensorflow-datasets imports it and does not declare it
         "array_record>=0.8",
         "grain>=0.2.15,<0.3",
         "annotated-types>=0.6",
@@ -51,12 +51,20 @@ setup(
         "tpu": ["jax[tpu]>=0.10,<0.12"],
         "torch": ["torch>=2.8"],
         "bridge-test": ["diffusers==0.42.1", "torch==2.13.0"],
-        "bench": ["diffusers>=0.35", "k-diffusion>=0.1.1", "torch>=2.8"],
+        # k-diffusion itself is no part of it: through clean-fid and dctorch it asks for numpy < 2. The Makefile adds it without
+        # what it depends on; the last three are what its samplers import.
+        "bench": ["diffusers>=0.35", "torch>=2.8", "torchdiffeq>=0.2.5", "torchsde>=0.2.6", "torchvision>=0.23"],
         "page": PAGE,
         "dev": [
             *PAGE,
-            *("pytest>=8", "pytest-xdist>=3", "hypothesis>=6", "beartype>=0.20", "ruff>=0.14", "pyright>=1.1.400"),
+            "pytest>=8",
+            "pytest-xdist>=3",
+            "hypothesis>=6",
+            "beartype>=0.20",
+            "ruff>=0.14",
+            "pyright>=1.1.400",
             "playwright>=1.60",
+            "uv>=0.9",
         ],
     },
 )

@@ -3,8 +3,8 @@
 python -m benchmarks.gallery --runs=runs/gallery --out=docs [--mnist=FOLDER]
 
 Each picture is made by the command that stands beside it, on runs that are trained here first: half an hour on two cores for
-the digits, and an hour more for MNIST, of which FOLDER has mnist_train.npz and mnist_test.npz. What there is in --runs is not
-made again.
+the digits, and an hour more for MNIST, if FOLDER has mnist_train.npz and mnist_test.npz. What --runs already has is not made
+again.
 """
 
 from __future__ import annotations
@@ -39,33 +39,33 @@ class Entry(NamedTuple):
 
 
 def of(command: str, run: str, *overrides: str) -> list[str]:
-    """A command on a trained run, by the config in it."""
+    """Returns a command on a trained run, by its own config."""
     return [command, f"--config={run}/config.json", f"--workdir={run}", *overrides]
 
 
 def edit(title: str, words: str, run: str, by: str, *overrides: str, file: str = "", **options: object) -> Entry:
-    """An edit of held-out examples, without their labels unless the overrides say so."""
-    told = [f"--config.edit.by.{key}={value}" for key, value in {"name": by, **options}.items()]
+    """Returns an edit of held-out examples, without their labels unless the overrides say so."""
+    by_options = [f"--config.edit.by.{key}={value}" for key, value in {"name": by, **options}.items()]
     named = [f"--config.edit.file={file}"] if file else []
     overrides = overrides or ("--config.sample.label=None", *PLAIN)
     return Entry(
-        title, words, of("edit", run, *told, *named, "--config.edit.rows=6", *overrides), f"{run}/edits/{file or by}.png"
+        title, words, of("edit", run, *by_options, *named, "--config.edit.rows=6", *overrides), f"{run}/edits/{file or by}.png"
     )
 
 
-def drawn(title: str, words: str, run: str, seed: int, *overrides: str, n: int = 40) -> Entry:
-    """Samples by the fast sampler, classes in turn; the seed names the picture."""
-    asked = f"--config.sample.n={n}", f"--config.sample.seed={seed}", "--config.sample.sampler=fast"
-    return Entry(title, words, of("sample", run, *asked, *overrides), f"{run}/samples/fast_seed{seed}.png")
+def sample(title: str, words: str, run: str, seed: int, *overrides: str, n: int = 40) -> Entry:
+    """Returns samples by the fast sampler, the classes in turn; the seed names the picture."""
+    options = f"--config.sample.n={n}", f"--config.sample.seed={seed}", "--config.sample.sampler=fast"
+    return Entry(title, words, of("sample", run, *options, *overrides), f"{run}/samples/fast_seed{seed}.png")
 
 
 def guided(by: str, **options: object) -> str:
-    """The override that guides the fast sampler."""
+    """Returns the override that guides the fast sampler."""
     return f"--config.samplers.fast.guidance={ {'name': by, **options} }"
 
 
 def training(runs: str) -> list[list[str]]:
-    """The commands that make the runs, in their order."""
+    """Returns the commands that make the runs, in their order."""
     vp = f"--config={runs}/digits/ddpm/config.json"
     plain = "--config=configs/digits/vp.py"
     coloured = ("--config.data.name=npz", f"--config.data.data_dir={runs}/coloured_data", "--config.data.levels=256")
@@ -82,39 +82,39 @@ def training(runs: str) -> list[list[str]]:
 
 
 def entries(runs: str) -> list[Entry]:
-    """The gallery of the digits."""
+    """Returns the gallery of the digits."""
     vp, ve, subvp = (f"{runs}/digits/{arm}" for arm in ("ddpm", "ncsn", "subvp"))
     repaint = "RePaint: each step ten times, so that what is filled in learns of what is known."
     return [
-        drawn(
+        sample(
             "Classes",
             "One VP network of labels, its own law (w = 1): forty samples, the classes in turn.",
             vp,
             1,
             guided("classifier_free", w=1.0),
         ),
-        drawn(
+        sample(
             "",
             "Forty others at w = 3: classifier-free guidance overstates the class.",
             vp,
             2,
             guided("classifier_free", w=3.0),
         ),
-        drawn("", "The VE network at w = 3.", ve, 2, guided("classifier_free", w=3.0)),
+        sample("", "The VE network at w = 3.", ve, 2, guided("classifier_free", w=3.0)),
         Entry(
             "Guidance and its weight",
             "Accuracy by an independent classifier, precision and recall against w, everywhere and on an interval of noises.",
             ["compare", f"--config={DIGITS}", f"--workdir={runs}/digits"],
             f"{runs}/digits/guidance.png",
         ),
-        drawn(
+        sample(
             "",
             "By a classifier of noisy digits instead (w = 2), of the score without labels.",
             vp,
             3,
             guided("classifier", run=f"{runs}/classifier_vp", w=2.0),
         ),
-        drawn(
+        sample(
             "",
             "The same on VE, with a classifier trained there.",
             ve,
@@ -127,7 +127,7 @@ def entries(runs: str) -> list[Entry]:
             ["evaluate", "--config=configs/digits/classifier.py", f"--workdir={runs}/classifier_vp"],
             f"{runs}/classifier_vp/classifier.png",
         ),
-        drawn(
+        sample(
             "",
             "Auto-guidance by a network of half the width and a quarter of the training (w = 2).",
             vp,
@@ -171,14 +171,14 @@ def entries(runs: str) -> list[Entry]:
             file="as_8",
             label=8,
         ),
-        drawn(
+        sample(
             "Another SDE",
             "The VP network, sampled on EDM's.",
             vp,
             5,
             "--config.samplers.fast.sde={'name': 'EDMSDE', 'sigma_max': 150.0, 'sigma_min': 0.01}",
         ),
-        drawn(
+        sample(
             "",
             "The VE network, sampled on a VP-SDE of as little noise.",
             ve,
@@ -197,17 +197,17 @@ def entries(runs: str) -> list[Entry]:
             ],
             f"{runs}/vp/samples/fast_seed0.png",
         ),
-        drawn("", "The same latents with adapters of 121 kB, trained on the threes.", f"{runs}/threes", 0, n=24),
-        drawn("", "At half their scale.", f"{runs}/threes", 1, "--config.lora.scale=0.5", n=24),
+        sample("", "The same latents with adapters of 121 kB, trained on the threes.", f"{runs}/threes", 0, n=24),
+        sample("", "At half their scale.", f"{runs}/threes", 1, "--config.lora.scale=0.5", n=24),
     ]
 
 
 def of_mnist(runs: str) -> list[Entry]:
-    """The gallery of MNIST."""
+    """Returns the gallery of MNIST."""
     vp, ve = f"{runs}/mnist/ddpm", f"{runs}/mnist/ncsn"
     return [
-        drawn("MNIST", "A small VP network at w = 2.", vp, 1, guided("classifier_free", w=2.0)),
-        drawn("", "The VE network at w = 2.", ve, 1, guided("classifier_free", w=2.0)),
+        sample("MNIST", "A small VP network at w = 2.", vp, 1, guided("classifier_free", w=2.0)),
+        sample("", "The VE network at w = 2.", ve, 1, guided("classifier_free", w=2.0)),
         Entry(
             "",
             "Quality against w.",
@@ -231,7 +231,7 @@ def of_mnist(runs: str) -> list[Entry]:
 
 
 def colour(folder: Path) -> None:
-    """The digits in colours of their own: DATA/train.npz and test.npz."""
+    """Writes the digits, each in a colour of its own: train.npz and test.npz in `folder`."""
     values, labels = load_digits(return_X_y=True)
     hues = np.random.default_rng(0).random(len(values))
     tints = np.array([colorsys.hsv_to_rgb(hue, 0.8, 1.0) for hue in hues])
@@ -242,20 +242,20 @@ def colour(folder: Path) -> None:
 
 
 def run(command: list[str]) -> None:
-    """A command of `python -m experiments`, in this process; ends where it fails."""
+    """Runs a command of `python -m experiments` in this process; exits if it fails."""
     say("python -m experiments " + " ".join(command))
     if code := experiments(command):
         sys.exit(code)
 
 
 def words_of(command: list[str], runs: str) -> str:
-    """A command as a shell takes it, with the runs' folder as it is by default."""
+    """Returns a command as a shell takes it, with the default folder of runs."""
     quoted = [word if all(c not in word for c in " '{(") else '"' + word + '"' for word in command]
     return " ".join(["python -m experiments", *quoted]).replace(runs, "runs/gallery")
 
 
-def page(found: list[Entry], runs: str) -> str:
-    """docs/gallery.md."""
+def page(gallery: list[Entry], runs: str) -> str:
+    """Returns docs/gallery.md."""
     lines = [
         "# What a trained score is good for",
         "",
@@ -266,7 +266,7 @@ def page(found: list[Entry], runs: str) -> str:
         "",
         "![A page to play with](page.png)",
     ]
-    for i, entry in enumerate(found):
+    for i, entry in enumerate(gallery):
         lines += ["", f"## {entry.title}"] if entry.title else []
         lines += [
             "",
@@ -282,28 +282,29 @@ def page(found: list[Entry], runs: str) -> str:
 
 
 def main() -> None:
+    """Trains the runs, makes the pictures, and writes gallery.md."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", default="runs/gallery", metavar="DIR", help="where the runs are, or will be")
     parser.add_argument("--out", type=Path, default=Path("docs"), metavar="DIR", help="where gallery.md and gallery/ go")
-    parser.add_argument("--mnist", metavar="FOLDER", help="of mnist_train.npz and mnist_test.npz")
-    told = parser.parse_args()
-    runs, found = told.runs, entries(told.runs)
+    parser.add_argument("--mnist", metavar="FOLDER", help="the folder of mnist_train.npz and mnist_test.npz")
+    arguments = parser.parse_args()
+    runs, gallery = arguments.runs, entries(arguments.runs)
     colour(Path(runs, "coloured_data"))
     makers = training(runs)
-    if told.mnist:
-        data = f"--config.data.data_dir={told.mnist}"
+    if arguments.mnist:
+        data = f"--config.data.data_dir={arguments.mnist}"
         makers.append(["compare", "--config=configs/mnist/conditional.py", f"--workdir={runs}/mnist", data])
-        found += of_mnist(runs)
+        gallery += of_mnist(runs)
     for command in makers:
         workdir = next(word.partition("=")[2] for word in command if word.startswith("--workdir="))
-        if command[0] == "train" or not Path(workdir, "report.html").exists():  # a run that is trained says so
+        if command[0] == "train" or not Path(workdir, "report.html").exists():  # train skips a trained run itself
             run(command)
-    (told.out / "gallery").mkdir(parents=True, exist_ok=True)
-    for i, entry in enumerate(found):
+    (arguments.out / "gallery").mkdir(parents=True, exist_ok=True)
+    for i, entry in enumerate(gallery):
         if not Path(entry.picture).exists():
             run(entry.command)
-        shutil.copy(entry.picture, told.out / "gallery" / f"{i:02d}.png")
-    write_text(told.out / "gallery.md", page(found, runs))
+        shutil.copy(entry.picture, arguments.out / "gallery" / f"{i:02d}.png")
+    write_text(arguments.out / "gallery.md", page(gallery, runs))
 
 
 if __name__ == "__main__":

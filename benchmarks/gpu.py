@@ -6,16 +6,15 @@ A training step is the product's (`experiments.training.step.make_step`), a samp
 `ddim`. PyTorch's network has the same layers and as many parameters (`benchmarks.peers.torch_ddpmpp`), torch.compile,
 channels_last, bfloat16 by autocast, fused Adam and averages by foreach; it has its images as floats, where ours reads levels
 and flips them. Without torch ours is measured alone, and `--only` leaves the memory to one of them. Each turn is `QUEUED`
-steps in a row and a wait for
-the last, so that the host runs ahead as it does in training; seconds are medians over turns, one contender after another. What
-does not fit in memory is said to.
+steps in a row and a wait for the last, so that the host runs ahead as it does in training; seconds are medians over turns, one
+contender after another. A step that does not fit in memory is reported as such.
 
 Utilisation = FLOP of an image x images/s / the rate of a chain of bfloat16 products of 8192 x 8192, measured in the same run;
 FLOP of an image are counted by `benchmarks.scale` in the loss as lowered for a TPU: 60.9 GFLOP, where PyTorch's count is 65.2
 with the taps that fall on padding.
 
 `--profile` writes a trace to OUT/trace and prints the operations that take longest. `--dry-run` runs all of it small on any
-backend (width 32, batch 8, two resolutions of one block; two minutes on one CPU core): that it runs is all its figures say.
+backend (width 32, batch 8, two resolutions of one block; two minutes on one CPU core): its figures show only that it runs.
 """
 
 from __future__ import annotations
@@ -33,8 +32,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from benchmarks import layers
-from benchmarks.common import trace
+from benchmarks.common import layers, trace
 from benchmarks.common.machine import circumstances
 from benchmarks.common.ours import ours
 from benchmarks.common.turns import Contender, turns
@@ -48,7 +46,7 @@ SMALL = {"width": 32, "multipliers": (1, 2), "blocks": 1}
 
 
 def tree_of(batch: int, dry: bool) -> ConfigDict:
-    """The recipe, or its network small."""
+    """Returns the recipe, or in a dry run a small one."""
     tree = ddpmpp_continuous_vp.get_config()
     tree.compute, tree.train.batch = "bfloat16", batch
     if dry:
@@ -57,7 +55,7 @@ def tree_of(batch: int, dry: bool) -> ConfigDict:
 
 
 def torch_s(batch: int, dry: bool) -> tuple[dict[str, Contender], int]:
-    """PyTorch's steps; of a dry run torch.compile traces, and compiles nothing."""
+    """Returns PyTorch's steps; in a dry run torch.compile traces, and compiles nothing."""
     import torch
 
     from benchmarks.peers.theirs import theirs
@@ -66,7 +64,7 @@ def torch_s(batch: int, dry: bool) -> tuple[dict[str, Contender], int]:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.backends.cudnn.benchmark = True
     torch.set_float32_matmul_precision("high")
-    torch.cuda.empty_cache()  # of a smaller batch
+    torch.cuda.empty_cache()  # frees that of a smaller batch
     torch.compiler.reset()
     net = DDPMpp(SHAPE, **(SMALL if dry else {})).to(device)
     compiled = lambda net: torch.compile(net, backend="eager" if dry else "inductor", dynamic=False)
@@ -77,7 +75,7 @@ MAKERS = {"ours": lambda batch, dry: ours(tree_of(batch, dry), SHAPE), "torch": 
 
 
 def started(make: Callable[..., Any], batch: int, dry: bool) -> tuple[dict[str, Contender], int] | None:
-    """What `make` makes, once each of its steps has been compiled and run; None where memory ended."""
+    """Returns make(batch, dry) after each of its steps has run once; None if memory ran out."""
     try:
         steps, parameters = make(batch, dry)
         for step in steps.values():
@@ -93,34 +91,34 @@ def started(make: Callable[..., Any], batch: int, dry: bool) -> tuple[dict[str, 
 def measured(
     batch: int, makers: dict[str, Callable[..., Any]], flop: dict[str, float], peak: float, run: Any
 ) -> dict[str, Any]:
-    """Seconds, images/s and utilisation of every contender whose steps fit, and the ratio to PyTorch's."""
+    """Returns seconds, images/s and utilisation of every contender whose steps fit, and the ratio to PyTorch's."""
     begun = {name: started(make, batch, run.dry_run) for name, make in makers.items()}
-    found: dict[str, Any] = {"batch": batch, "out of memory": [name for name, each in begun.items() if each is None]}
+    figures: dict[str, Any] = {"batch": batch, "out of memory": [name for name, each in begun.items() if each is None]}
     fits = {name: each for name, each in begun.items() if each}
-    found["parameters"] = {name: parameters for name, (_, parameters) in fits.items()}
-    if len(set(found["parameters"].values())) > 1:
-        raise AssertionError(f"the networks are not the same: {found['parameters']}")
+    figures["parameters"] = {name: parameters for name, (_, parameters) in fits.items()}
+    if len(set(figures["parameters"].values())) > 1:
+        raise AssertionError(f"the networks are not the same: {figures['parameters']}")
     for kind in flop:
         seconds = turns({name: steps[kind] for name, (steps, _) in fits.items()}, 2 if run.dry_run else QUEUED, run.rounds)
         rates = {name: batch / each for name, each in seconds.items()}
-        found[kind] = {
+        figures[kind] = {
             name: {"seconds": seconds[name], "images/s": rate, "utilisation": rate * flop[kind] / peak}
             for name, rate in rates.items()
         }
         if len(rates) > 1:
-            found[f"{kind} ratio"] = rates["ours"] / rates["torch"]
-    return found
+            figures[f"{kind} ratio"] = rates["ours"] / rates["torch"]
+    return figures
 
 
-def said(found: dict[str, Any]) -> str:
-    """A line for each figure of a batch."""
-    lines = [f"batch {found['batch']}: {name} is out of memory" for name in found["out of memory"]]
+def summary(figures: dict[str, Any]) -> str:
+    """Returns a line for each figure of a batch."""
+    lines = [f"batch {figures['batch']}: {name} is out of memory" for name in figures["out of memory"]]
     for kind in ("training", "sampling"):
-        for name, row in found[kind].items():
+        for name, row in figures[kind].items():
             rate = f"{1e3 * row['seconds']:.4g} ms, {row['images/s']:,.0f} images/s, utilisation {row['utilisation']:.1%}"
-            lines.append(f"batch {found['batch']}, {kind}, {name}: {rate}")
-        if f"{kind} ratio" in found:
-            lines.append(f"batch {found['batch']}, {kind}: {found[f'{kind} ratio']:.2f} times PyTorch's")
+            lines.append(f"batch {figures['batch']}, {kind}, {name}: {rate}")
+        if f"{kind} ratio" in figures:
+            lines.append(f"batch {figures['batch']}, {kind}: {figures[f'{kind} ratio']:.2f} times PyTorch's")
     return "\n".join(lines)
 
 
@@ -152,16 +150,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     write = lambda: (run.out / "gpu.json").write_text(json.dumps(results, indent=1))
     for batch in run.batches:
         results["batches"].append(measured(batch, makers, flop, peak, run))
-        print(said(results["batches"][-1]), flush=True)
+        print(summary(results["batches"][-1]), flush=True)
         write()
         if len(results["batches"][-1]["out of memory"]) == len(makers):
             break
     results["layers"] = layers.measured(run.batches[0], 32 if run.dry_run else 128, run.rounds)
-    print(layers.said(results["layers"]), flush=True)
+    print(layers.summary(results["layers"]), flush=True)
     if run.profile:
         steps, _ = MAKERS["ours"](run.batches[0], run.dry_run)
         results["longest"] = trace.longest(steps["training"], run.out / "trace")
-        print(trace.said(results["longest"]))
+        print(trace.summary(results["longest"]))
     write()
 
 

@@ -7,8 +7,7 @@ python -m benchmarks.importance --config=configs/mnist/objectives.py --name=MNIS
 Both draws estimate one integral, int g(t)^2 |score - grad log p|^2 dt, so that the arms `likelihood` and `importance` of the
 config differ by the noise of that estimate alone. A seed is a network, an order of the data and a stream of noise, the same in
 both arms. Bits/dim is the variational bound on held-out examples at the average of parameters, at the same noise and times at
-every step, seed and arm. The steps to a level count to the first look at or below it; the level is the worst of the uniform
-seeds at the end.
+every step, seed and arm. The steps to a level end at the first look at or below it; the level is the worst uniform seed's end.
 
 Each call adds NAME.json, and draws importance.png and importance.md of all that lie in the folder.
 """
@@ -32,16 +31,14 @@ from benchmarks.common.machine import circumstances
 from experiments.build.experiment import Experiment
 from experiments.build.optimizer import make_optimizer
 from experiments.build.state import State, Tally, init_state
-from experiments.commands.opening import built_arms, judge
-from experiments.config.arms import resolve_arms
+from experiments.commands.opening import Plan, build_arms, make_plan
 from experiments.config.reading import read_config
-from experiments.config.schema import Data
 from experiments.data.dataset import Batch, Dataset, load
 from experiments.evaluation.dequantize import UNIFORM
 from experiments.randomness import Purpose, stream
 from experiments.runtime.compile_cache import keep_compiled
 from experiments.runtime.startup import make_fast
-from experiments.training.step import draw, example_loss, make_step
+from experiments.training.step import example_loss, make_step, step_noise
 from losses import continuous_bound
 from sde_lib.base import Scalar
 
@@ -74,57 +71,57 @@ def bounding(experiment: Experiment, test: np.ndarray, times: int) -> Callable[[
 
 
 def trained(experiment: Experiment, step: Step, bound: Callable[[Any], Scalar], data: Dataset, seed: int, every: int) -> Any:
-    """(what one seed's training was, the state that it ended with)."""
+    """Returns one seed's training, in numbers, and the state that it ended with."""
     config, key = experiment.config.train, stream(seed, Purpose.STEP)
     state = init_state(experiment, make_optimizer(config), stream(seed, Purpose.INIT))
-    told, bits, began = [], [float(bound(state.ema))], time.monotonic()
+    log, bits, began = [], [float(bound(state.ema))], time.monotonic()
     for i in range(config.steps):
         state = step(key, state, data.train.batch(i, config.batch))
-        told.append((state.tally.loss, state.tally.grad_norm, state.tally.skipped))
+        log.append((state.tally.loss, state.tally.grad_norm, state.tally.skipped))
         if (i + 1) % every == 0:
             bits.append(float(bound(state.ema)))
-    losses, norms, skipped = np.array(told, dtype=float).T
+    losses, norms, skipped = np.array(log, dtype=float).T
     last = losses[len(losses) // 2 :]
-    found = {
+    results = {
         "seed": seed,
         "bits": bits,
         "losses": losses.tolist(),
         "gradient_norms": norms.tolist(),
         "skipped": int(skipped.sum()),
-        # Of neighbours, so that what the loss falls by does not count.
+        # Differences of neighbours leave out the fall of the loss.
         "variance_along": float(np.mean(np.diff(last) ** 2) / 2 / last.mean() ** 2),
         "seconds": time.monotonic() - began,
     }
-    return found, state
+    return results, state
 
 
 def variance(built: dict[str, Experiment], params: Any, data: Dataset, n: int) -> dict[str, dict[str, float]]:
-    """Of one example's loss(t)/p(t) at `params`, under each draw p; both moments from the same n draws of importance-sampled t:
+    """Returns mean and variance of one example's loss(t)/p(t) at `params` for each p, from n draws of importance-sampled t:
 
         E_p[(loss/p)^2] = E_q[loss^2/(p q)],    q the importance density.
 
-    Uniform t makes its variance at times that it hardly ever draws: of n of its own most sets would miss them.
+    Uniform t owes its variance to times that it hardly ever draws: most sets of n of its own would miss them.
     """
     experiment, batch = built["importance"], built["importance"].config.train.batch
     loss_of, key = jax.vmap(example_loss(experiment), (None, 0, 0, 0)), jax.random.key(0)
 
     @jax.jit
     def moments(params: Any, i: jax.Array, examples: Batch) -> dict[str, tuple[jax.Array, jax.Array]]:
-        drawn = draw(experiment, key, experiment.times.init(), i, batch)
-        loss = loss_of(params, drawn.keys, examples, drawn.t)
-        of_uniform = draw(built["likelihood"], key, None, i, batch).inverse_density  # one number at every t
-        mean = jnp.mean(loss * drawn.inverse_density)
-        inverse = {"likelihood": of_uniform, "importance": drawn.inverse_density}
-        return {name: (mean, jnp.mean(loss**2 * drawn.inverse_density * each)) for name, each in inverse.items()}
+        draws = step_noise(experiment, key, experiment.times.init(), i, batch)
+        loss = loss_of(params, draws.keys, examples, draws.t)
+        of_uniform = step_noise(built["likelihood"], key, None, i, batch).inverse_density  # one number at every t
+        mean = jnp.mean(loss * draws.inverse_density)
+        inverse = {"likelihood": of_uniform, "importance": draws.inverse_density}
+        return {name: (mean, jnp.mean(loss**2 * draws.inverse_density * each)) for name, each in inverse.items()}
 
-    told = [moments(params, jnp.int32(i), data.train.batch(i, batch)) for i in range(-(-n // batch))]
-    found = {name: np.array([each[name] for each in told], dtype=float).mean(0) for name in built}
-    return {name: {"mean": m, "variance": square - m**2} for name, (m, square) in found.items()}
+    batches = [moments(params, jnp.int32(i), data.train.batch(i, batch)) for i in range(-(-n // batch))]
+    results = {name: np.array([each[name] for each in batches], dtype=float).mean(0) for name in built}
+    return {name: {"mean": m, "variance": square - m**2} for name, (m, square) in results.items()}
 
 
-def compared(trees: dict[str, Any], data: list[Dataset], every: int, held_out: int, times: int, draws: int) -> dict[str, Any]:
-    """Both arms on one SDE: the curves of every seed, the variances, the steps to the level."""
-    built = built_arms({name: trees[name] for name in ARMS}, "train", data[0].shape)
+def compared(plan: Plan, data: list[Dataset], every: int, held_out: int, times: int, draws: int) -> dict[str, Any]:
+    """Returns both arms on one SDE: the curves of every seed, the variances, the steps to the level."""
+    built = build_arms({name: plan.arms[name] for name in ARMS}, data[0].shape, training=True)
     sde = built["importance"].config.sde.name
     bound = bounding(built["importance"], data[0].test[:held_out], times)
     steps = {name: stepping(experiment) for name, experiment in built.items()}
@@ -145,23 +142,23 @@ def compared(trees: dict[str, Any], data: list[Dataset], every: int, held_out: i
 
 
 def ratio(rows: dict[str, list[dict[str, Any]]], value: Callable[[dict[str, Any]], float]) -> list[float]:
-    """Of uniform to importance-sampled t, for each seed."""
+    """Returns uniform t's value over importance-sampled t's, for each seed."""
     return [value(a) / value(b) for a, b in zip(rows["likelihood"], rows["importance"], strict=True)]
 
 
 def uneven(values: list[float]) -> float:
-    """Standard deviation over mean, of the second half."""
+    """Returns standard deviation over mean, of the second half."""
     last = np.array(values[len(values) // 2 :])
     return float(last.std(ddof=1) / last.mean())
 
 
 def spread(values: list[Any], digits: str) -> str:
-    """Their mean and standard deviation."""
+    """Returns their mean ± standard deviation."""
     return f"{np.mean(values):{digits}} ± {np.std(values, ddof=1) if len(values) > 1 else 0:{digits}}"
 
 
-def table(found: dict[str, Any]) -> str:
-    """A row for every dataset and SDE."""
+def table(results: dict[str, Any]) -> str:
+    """Returns a row for every dataset and SDE."""
     head = (
         "data",
         "SDE",
@@ -176,7 +173,7 @@ def table(found: dict[str, Any]) -> str:
         "importance",
     )
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    for name, of_data in found.items():
+    for name, of_data in results.items():
         for sde, of_sde in of_data["sdes"].items():
             runs, fixed = of_sde["runs"], of_sde["fixed"]
             steps = {arm: [r["steps_to_level"] for r in runs[arm]] for arm in ARMS}
@@ -194,9 +191,9 @@ def table(found: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def plot(found: dict[str, Any], path: Path) -> None:
-    """For every dataset and SDE bits/dim against steps, each seed and their mean, and beneath it the loss of each step."""
-    panels = [(name, sde, of_sde) for name, of_data in found.items() for sde, of_sde in of_data["sdes"].items()]
+def plot(results: dict[str, Any], path: Path) -> None:
+    """Draws bits/dim against steps for every dataset and SDE, and the loss of each step beneath."""
+    panels = [(name, sde, of_sde) for name, of_data in results.items() for sde, of_sde in of_data["sdes"].items()]
     figure = Figure(figsize=(1 + 3.2 * len(panels), 5.6), layout="constrained", dpi=80)
     for (top, bottom), (name, sde, of_sde) in zip(figure.subplots(2, len(panels), squeeze=False).T, panels, strict=True):
         top.set(title=f"{name}, {sde}", xlabel="step")
@@ -219,7 +216,7 @@ def plot(found: dict[str, Any], path: Path) -> None:
 
 
 def protocol(line: argparse.Namespace, overrides: list[str], tree: dict[str, Any], data: Dataset) -> dict[str, Any]:
-    """What the numbers depend on."""
+    """Returns what the numbers depend on."""
     looked = f"{line.times} times of each of {line.held_out} held-out examples, every {line.every} steps"
     return {
         "config": line.config,
@@ -236,16 +233,17 @@ def protocol(line: argparse.Namespace, overrides: list[str], tree: dict[str, Any
 
 
 def main() -> None:
+    """Trains both arms on every SDE, and draws all that lies in OUT."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "--config", required=True, help="a file whose arms `likelihood` and `importance` differ by the draw of t"
     )
-    parser.add_argument("--name", required=True, help="of the data, in the table and the figure")
+    parser.add_argument("--name", required=True, help="the data's name in the table and the figure")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--sdes", nargs="+", default=["VPSDE", "SubVPSDE"])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--every", type=int, default=20, help="steps between two looks at bits/dim")
-    parser.add_argument("--held-out", type=int, default=256, help="examples whose bits/dim it is")
+    parser.add_argument("--held-out", type=int, default=256, help="examples that bits/dim are measured on")
     parser.add_argument("--times", type=int, default=16, help="times of the bound for each of them")
     parser.add_argument("--draws", type=int, default=8192, help="examples for the variance at fixed parameters")
     line, overrides = parser.parse_known_args()
@@ -254,17 +252,16 @@ def main() -> None:
     data, sdes = [], {}
     for sde in line.sdes:
         tree = read_config(line.config, [*overrides, f"--config.sde.name={sde}"])
-        trees = {name: arm for name, arm in resolve_arms(tree).items() if name in ARMS}
-        sources = judge(tree, trees)
-        assert sources is not None
-        data = data or [load(sources, Data.model_validate(tree["data"]), seed) for seed in range(line.seeds)]
-        sdes[sde] = compared(trees, data, line.every, line.held_out, line.times, line.draws)
+        plan = make_plan(tree)
+        assert plan.sources is not None
+        data = data or [load(plan.sources, plan.base.data, seed) for seed in range(line.seeds)]
+        sdes[sde] = compared(plan, data, line.every, line.held_out, line.times, line.draws)
         one = {"protocol": protocol(line, overrides, tree, data[0]), "sdes": sdes}
         (line.out / f"{line.name}.json").write_text(json.dumps(one))
-    found = {path.stem: json.loads(path.read_text()) for path in sorted(line.out.glob("*.json"))}
-    plot(found, line.out / "importance.png")
-    (line.out / "importance.md").write_text(table(found) + "\n")
-    print(table(found))
+    results = {path.stem: json.loads(path.read_text()) for path in sorted(line.out.glob("*.json"))}
+    plot(results, line.out / "importance.png")
+    (line.out / "importance.md").write_text(table(results) + "\n")
+    print(table(results))
 
 
 if __name__ == "__main__":

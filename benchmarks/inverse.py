@@ -2,12 +2,12 @@
 
 python -m benchmarks.inverse --out runs/inverse [--steps 50 200 1000] [--samples 512]
 
-The data are N(m, C), with the mean and covariance of scikit-learn's 8 x 8 digits in [-1, 1]: the law of x_t is known, so that
-no network errs, and so is that of x_0 given y. Samples are by `ancestral`, DDPM's step, which is theirs, on a log-SNR grid.
+The data are N(m, C), with the mean and covariance of scikit-learn's 8 x 8 digits in [-1, 1]: the laws of x_t and of x_0
+given y are exact, and no network errs. Samples are by `ancestral`, DDPM's step, which is theirs, on a log-SNR grid.
 
-The error of their mean is its distance in deviations of the posterior, (tr S)^(1/2); that of their covariance, its distance
-over |S|, both Frobenius. Beside them stand those of the exact posterior score by the same steps, which are the step's own, of
-as many exact samples, which are chance, and of the data without y. DPS is at the best of several zeta, at each number of steps
+The error of their mean is its distance in deviations of the posterior, (tr S)^(1/2); that of their covariance is its distance
+over |S|, both Frobenius. Beside them stand three others: the exact posterior score by the same steps (the step's own error), as
+many exact samples (chance), and the data without y. DPS is at the best of several zeta, at each number of steps
 its own, by the 2-Wasserstein distance of Gaussians; Pi-GDM at the variance of the data and at 1, the paper's: nothing chosen.
 """
 
@@ -15,11 +15,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import time
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,6 +26,7 @@ import numpy as np
 from scipy.linalg import sqrtm
 from sklearn.datasets import load_digits
 
+from benchmarks.common.machine import circumstances
 from samplers import ancestral, dps, log_snr_grid, pi_gdm, solve
 from sde_lib import VESDE, VPSDE, Score, SubVPSDE
 from sde_lib.base import SDE
@@ -55,25 +53,25 @@ class Gaussian(NamedTuple):
             -self.V @ (self.V.T @ (x - sde.alpha(t) * self.mean) / (sde.alpha(t) ** 2 * self.variances + sde.sigma(t) ** 2))
         )
 
-    def given(self, A: np.ndarray, y: np.ndarray) -> Gaussian:
-        """The law of x_0 given y: S = (C^-1 + A^T A/std^2)^-1, mean m + S A^T (y - A m)/std^2."""
+    def posterior(self, A: np.ndarray, y: np.ndarray) -> Gaussian:
+        """Returns the law of x_0 given y: S = (C^-1 + A^T A/std^2)^-1, mean m + S A^T (y - A m)/std^2."""
         values, W = np.linalg.eigh(self.V / self.variances @ self.V.T + A.T @ A / STD**2)
         return Gaussian(self.mean + W / values @ W.T @ A.T @ (y - A @ self.mean) / STD**2, W, 1 / values)
 
     def sample(self, rng: np.random.Generator, n: int) -> np.ndarray:
-        """n draws [n, d]."""
+        """Returns n draws [n, d]."""
         return self.mean + rng.standard_normal((n, len(self.mean))) * np.sqrt(self.variances) @ self.V.T
 
 
 def digits() -> Gaussian:
-    """Of all 1,797, with 1e-3 more variance in every direction, since some pixels are always black."""
+    """Returns the law of all 1,797, with 1e-3 more variance in every direction, since some pixels are always black."""
     x = load_digits(return_X_y=True)[0] / 8 - 1
     variances, V = np.linalg.eigh(np.cov(x.T) + 1e-3 * np.eye(64))
     return Gaussian(x.mean(0), V, variances)
 
 
 def matrix(measure: Callable[[jax.Array], jax.Array]) -> np.ndarray:
-    """A [m, 64] of what is measured of an image [8, 8]."""
+    """Returns A [m, 64] of a measurement of images [8, 8]."""
     return np.asarray(jax.vmap(lambda x: measure(x.reshape(8, 8)).ravel())(jnp.eye(64)), float).T
 
 
@@ -85,7 +83,7 @@ TASKS = {
 
 
 def errors(means: np.ndarray, covariance: np.ndarray, exact: list[Gaussian]) -> dict[str, float]:
-    """Of one mean for each y, root mean square, and the one covariance that they share."""
+    """Returns the errors of one mean for each y (root mean square) and of the covariance that they share."""
     S, root = exact[0].covariance, exact[0].V * np.sqrt(exact[0].variances) @ exact[0].V.T
     off = np.mean([np.sum((mean - of_y.mean) ** 2) for mean, of_y in zip(means, exact, strict=True)])
     bures = np.trace(S + covariance - 2 * np.real(sqrtm(root @ covariance @ root)))
@@ -97,7 +95,7 @@ def errors(means: np.ndarray, covariance: np.ndarray, exact: list[Gaussian]) -> 
 
 
 def of_samples(x: np.ndarray, exact: list[Gaussian]) -> dict[str, float]:
-    """Of samples [measurements, n, d]; what is not finite is an error without end."""
+    """Returns the errors of samples [measurements, n, d]; infinite if a number is not finite."""
     if not np.isfinite(x).all():
         return dict.fromkeys(("mean", "covariance", "wasserstein"), float("inf"))
     x = x.astype(float)
@@ -105,10 +103,10 @@ def of_samples(x: np.ndarray, exact: list[Gaussian]) -> dict[str, float]:
 
 
 def measured(data: Gaussian, A: np.ndarray, sde: SDE, steps: list[int], n: int) -> dict[str, Any]:
-    """The errors of every method at every number of steps, by one compiled program for each method."""
+    """Returns the errors of every method at every number of steps, by one compiled program for each method."""
     rng = np.random.default_rng(0)
     ys = data.sample(rng, MEASUREMENTS) @ A.T + STD * rng.standard_normal((MEASUREMENTS, len(A)))
-    exact = [data.given(A, y) for y in ys]
+    exact = [data.posterior(A, y) for y in ys]
     f32 = lambda tree: jax.tree.map(lambda a: jnp.asarray(a, jnp.float32), tree)
     score, means = f32(data).score(sde), f32(np.stack([of_y.mean for of_y in exact]))
     measure = lambda x: f32(A) @ x
@@ -131,7 +129,7 @@ def measured(data: Gaussian, A: np.ndarray, sde: SDE, steps: list[int], n: int) 
 
     runs, keys = {name: run(name) for name in make}, jax.random.split(jax.random.key(1), (MEASUREMENTS, n))
     own = float(np.sqrt(np.mean(data.variances)))
-    found: dict[str, Any] = {
+    results: dict[str, Any] = {
         "without y": errors(np.broadcast_to(data.mean, (MEASUREMENTS, 64)), data.covariance, exact),
         "exact samples": of_samples(np.stack([of_y.sample(rng, n) for of_y in exact]), exact),
         "steps": {},
@@ -140,21 +138,21 @@ def measured(data: Gaussian, A: np.ndarray, sde: SDE, steps: list[int], n: int) 
         times = log_snr_grid(sde, count, max(sde.t_min, T_MIN))
         grid = jnp.pad(times, (0, max(steps) - count), mode="edge")
         at = lambda name, option, grid=grid: of_samples(np.asarray(runs[name](keys, f32(ys), means, option, grid)), exact)
-        found["steps"][count] = {
+        results["steps"][count] = {
             "exact score": at("exact score", 0.0),
             "Pi-GDM, v of the data": at("Pi-GDM", own),
             "Pi-GDM, v = 1": at("Pi-GDM", 1.0),
             "DPS": {zeta: at("DPS", zeta) for zeta in ZETAS},
         }
-    return found
+    return results
 
 
-def table(found: dict[str, dict[str, Any]]) -> str:
-    """A row for every measurement, SDE and number of steps; the best zeta in brackets."""
+def table(results: dict[str, dict[str, Any]]) -> str:
+    """Returns a row for every measurement, SDE and number of steps; the best zeta in brackets."""
     head = ("y", "SDE", "steps", "exact score", "Pi-GDM, v of the data", "Pi-GDM, v = 1", "DPS", "exact samples", "without y")
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     cell = lambda error: f"{error['mean']:.2f}, {error['covariance']:.2f}"
-    for task, of_task in found.items():
+    for task, of_task in results.items():
         for sde, of_sde in of_task.items():
             for count, row in of_sde["steps"].items():
                 zeta, best = min(row["DPS"].items(), key=lambda pair: pair[1]["wasserstein"])
@@ -165,32 +163,31 @@ def table(found: dict[str, dict[str, Any]]) -> str:
 
 
 def main() -> None:
+    """Measures every task on every SDE, and writes inverse.json and inverse.md."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--steps", type=int, nargs="+", default=[50, 200, 1000])
     parser.add_argument("--samples", type=int, default=512, help=f"for each of {MEASUREMENTS} y")
     line = parser.parse_args()
     line.out.mkdir(parents=True, exist_ok=True)
-    data, found, began = digits(), {}, time.monotonic()
+    data, results, began = digits(), {}, time.monotonic()
     for task, A in TASKS.items():
-        found[task] = {}
+        results[task] = {}
         for name, sde in SDES.items():
-            found[task][name] = measured(data, A, sde, line.steps, line.samples)
+            results[task][name] = measured(data, A, sde, line.steps, line.samples)
             print(f"{task}, {name}: done at {time.monotonic() - began:.0f} s", flush=True)
-    affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     protocol = {
         "data": "Gaussian of the mean and covariance of scikit-learn's digits in [-1, 1], and 1e-3 I",
         "measurements": f"{MEASUREMENTS} y of draws of the data, std {STD}",
         "samples": f"{line.samples} for each y, the same noise for every method",
         "step": f"ancestral on log_snr_grid to t = {T_MIN} (VE: 0), divided by its alpha, float32",
         "zetas": ZETAS,
-        "device": f"{jax.devices()[0].device_kind}, {affinity} core(s), {platform.machine()}",
-        "versions": {name: version(name) for name in ("jax", "numpy", "scipy", "scikit-learn")},
+        **circumstances("numpy", "scipy", "scikit-learn"),
         "seconds": time.monotonic() - began,
     }
-    (line.out / "inverse.json").write_text(json.dumps({"protocol": protocol, "errors": found}, indent=1))
-    (line.out / "inverse.md").write_text(table(found) + "\n")
-    print(f"mean, covariance (zeta)\n{table(found)}")
+    (line.out / "inverse.json").write_text(json.dumps({"protocol": protocol, "errors": results}, indent=1))
+    (line.out / "inverse.md").write_text(table(results) + "\n")
+    print(f"mean, covariance (zeta)\n{table(results)}")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""What the loop around the training step costs, and what comes before the first step.
+"""The cost of the loop around the training step, and the seconds before the first step.
 
 python -m benchmarks.loop --out DIR [--rounds 5] [--start-up]
 
 Steps: `train`'s own loop (its batches, a row of its log every few steps) against as many calls of the compiled step alone on
-one batch that lies on the device, in turns in one process; the seconds of the loop are those of its log's rows but the first
-two of each turn. Medians over the turns. Checkpoints and pictures, which come every thousands of steps, are left out.
+one batch that lies on the device, in turns in one process. The loop's seconds are those of its log's rows but the first two of
+each turn; the figures are medians over turns. Checkpoints and pictures come every thousands of steps and are left out.
 
 Start-up: seconds from a process's start to the first row of its log, with an empty compile cache (cold) and again (warm), of
 the digits demo; and of DDPM++ on CIFAR-10 the seconds to trace and to compile its step, which is not run.
@@ -52,7 +52,7 @@ SHAPES = {"digits, width 16, batch 64": ((8, 8, 1), 50), "CIFAR-10 shape, width 
 
 
 def config_of(name: str, folder: Path, steps: int) -> Config:
-    """The recipe of the digits, or a narrow one of CIFAR-10, on random levels in `folder`."""
+    """Returns the recipe of the digits, or a narrow one of CIFAR-10, on random levels in `folder`."""
     digits = SHAPES[name][0][-1] == 1
     config = (vp if digits else ddpm_continuous_vp).get_config()
     config.data.update({"name": "npz", "data_dir": str(folder)})
@@ -66,7 +66,7 @@ def config_of(name: str, folder: Path, steps: int) -> Config:
 
 
 def random_levels(folder: Path, name: str) -> Path:
-    """As many examples as the data has, of its shape."""
+    """Writes as many random examples as the data has, of its shape, and returns the folder."""
     (shape, _), n = SHAPES[name], 1437 if name.startswith("digits") else 50_000
     for split, size in (("train", n), ("test", 64)):
         images = np.random.default_rng(size).integers(0, 256, (size, *shape), np.uint8)
@@ -75,14 +75,14 @@ def random_levels(folder: Path, name: str) -> Path:
 
 
 def in_loop(experiment: Experiment, data: Dataset, folder: Path) -> list[float]:
-    """Seconds a step of `train`, from each row of its log but the first two."""
+    """Returns seconds a step of `train`, from each row of its log but the first two."""
     with session(folder, experiment.config, data.digest, "benchmarks.loop", training=True) as record:
         train(experiment, data, folder, record)
     return [row["seconds"] / experiment.config.train.log_every for row in rows(folder / "metrics.jsonl")[2:]]
 
 
 def alone(experiment: Experiment, data: Dataset, n: int) -> list[float]:
-    """Seconds a step of the compiled step alone, from each row's worth of calls but the first two."""
+    """Returns seconds a step of the compiled step alone, from each row's worth of calls but the first two."""
     config = experiment.config.train
     every = config.log_every
     optimizer = make_optimizer(config)
@@ -100,8 +100,8 @@ def alone(experiment: Experiment, data: Dataset, n: int) -> list[float]:
 
 
 def steps(rounds: int, intervals: int) -> list[dict[str, Any]]:
-    """A row for each shape."""
-    found = []
+    """Returns a row for each shape."""
+    results = []
     for name, (shape, every) in SHAPES.items():
         n, times = every * (intervals + 2), {"loop": [], "step": []}
         with tempfile.TemporaryDirectory() as there:
@@ -113,16 +113,16 @@ def steps(rounds: int, intervals: int) -> list[dict[str, Any]]:
                 times["step"] += [alone(experiment, data, n)]
         by_turn = {key: [median(turn) for turn in turns] for key, turns in times.items()}
         loop, step = (median(by_turn[key]) for key in ("loop", "step"))
-        found.append({"shape": name, "ms_loop": loop * 1e3, "ms_step": step * 1e3, "outside": 1 - step / loop, **by_turn})
+        results.append({"shape": name, "ms_loop": loop * 1e3, "ms_step": step * 1e3, "outside": 1 - step / loop, **by_turn})
         print(
             f"{name}: {loop * 1e3:.2f} ms a step in the loop, {step * 1e3:.2f} ms alone, {1 - step / loop:.1%} outside",
             flush=True,
         )
-    return found
+    return results
 
 
 def to_first_step(config: str, command: str, cache: Path, *more: str) -> float:
-    """Seconds from a process's start to the first row of a log in its folder; then it is ended."""
+    """Returns the seconds from a process's start to the first row of a log in its folder, and kills it."""
     with tempfile.TemporaryDirectory() as there:
         argv = [sys.executable, "-m", "experiments", command, f"--config={config}", f"--workdir={there}/run"]
         env = os.environ | {"XDG_CACHE_HOME": str(cache)}
@@ -144,19 +144,20 @@ import json, sys, time
 began = time.perf_counter()
 import jax
 from configs.cifar10 import ddpmpp_continuous_vp
-from experiments import parallel
 from experiments.build.build import build
-from experiments.runtime.compile_cache import keep_compiled
+from experiments.build.optimizer import make_optimizer
+from experiments.config.schema import Config
 from experiments.randomness import Purpose, stream
 from experiments.runs.resume import state_shapes
-from experiments.config.schema import Config
-from experiments.training.step import make_optimizer, make_step
+from experiments.runtime import devices
+from experiments.runtime.compile_cache import keep_compiled
+from experiments.training.step import make_step
 keep_compiled()
 config = Config.model_validate(json.loads(ddpmpp_continuous_vp.get_config().to_json()), strict=False)
 experiment = build(config, (32, 32, 3))
 built = time.perf_counter()
 batch = jax.ShapeDtypeStruct((1, config.train.batch, 32, 32, 3), "uint8")
-step = parallel.pmapped(make_step(experiment, make_optimizer(config.train), stream(0, Purpose.STEP)))
+step = devices.pmapped(make_step(experiment, make_optimizer(config.train), stream(0, Purpose.STEP)))
 lowered = step.lower(state_shapes(experiment), batch)
 traced = time.perf_counter()
 lowered.compile()
@@ -165,27 +166,28 @@ print(json.dumps({"import_and_build": built - began, "trace": traced - built, "c
 
 
 def compile_seconds(cache: Path) -> dict[str, float]:
-    """Seconds to import and build, to trace and to compile (or load) the step of DDPM++ at full width, in a new process."""
+    """Returns the seconds to import and build, to trace and to compile (or load) DDPM++'s step, in a new process."""
     env = os.environ | {"XDG_CACHE_HOME": str(cache)}
     ended = subprocess.run([sys.executable, "-c", COMPILE], env=env, capture_output=True, text=True, check=True)
     return json.loads(ended.stdout.splitlines()[-1])
 
 
 def start_up() -> dict[str, Any]:
-    """Cold and warm."""
-    found: dict[str, Any] = {}
+    """Returns the seconds to the first step, with a cold compile cache and a warm one."""
+    results: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as cache:
         for name in ("cold", "warm", "warm again"):
-            found[f"demo, {name}"] = to_first_step("configs/digits/ddpm_vs_ncsn.py", "compare", Path(cache))
-            print(f"demo, {name}: {found[f'demo, {name}']:.1f} s to the first step", flush=True)
+            results[f"demo, {name}"] = to_first_step("configs/digits/ddpm_vs_ncsn.py", "compare", Path(cache))
+            print(f"demo, {name}: {results[f'demo, {name}']:.1f} s to the first step", flush=True)
     with tempfile.TemporaryDirectory() as cache:
         for name in ("cold", "warm"):
-            found[f"DDPM++, {name}"] = compile_seconds(Path(cache))
-            print(f"DDPM++, {name}: {found[f'DDPM++, {name}']}", flush=True)
-    return found
+            results[f"DDPM++, {name}"] = compile_seconds(Path(cache))
+            print(f"DDPM++, {name}: {results[f'DDPM++, {name}']}", flush=True)
+    return results
 
 
 def main() -> None:
+    """Measures the loop, or start-up, and writes loop.json or start_up.json."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="the folder that loop.json is written to")
     parser.add_argument("--rounds", type=int, default=5)
@@ -194,12 +196,12 @@ def main() -> None:
     words = parser.parse_args()
     console.quiet = True
     if words.start_up:
-        name, found = "start_up", start_up()
+        name, results = "start_up", start_up()
     else:
         keep_compiled()
-        name, found = "loop", steps(words.rounds, words.intervals)
+        name, results = "loop", steps(words.rounds, words.intervals)
     words.out.mkdir(parents=True, exist_ok=True)
-    (words.out / f"{name}.json").write_text(json.dumps({"machine": circumstances(), name: found}, indent=1))
+    (words.out / f"{name}.json").write_text(json.dumps({"machine": circumstances(), name: results}, indent=1))
 
 
 if __name__ == "__main__":

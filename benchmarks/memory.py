@@ -1,13 +1,13 @@
-"""Bytes: of a training step with remat and with its batch in parts, of NCSN++ at 256 x 256, and of drawing 50,000 images.
+"""Bytes of a training step with remat and with its batch in parts, of NCSN++ at 256 x 256, and of drawing 50,000 images.
 
 python -m benchmarks.memory --out DIR [--only kept steps sampling compiled]
 
-All tables have the same columns, of which each fills those that it measured. `state` is parameters, their average and Adam's
-moments. `kept` is what the forward pass hands to the backward pass beside the parameters, by the shapes of the traced program
-(jax.vjp's residuals), before any compiler: nothing is run, so it is of published networks, NCSN++ at 256 x 256 (score_sde's
-ve/celebahq_256_ncsnpp_continuous) among them. `temporary` is what the compiler has laid out for a step beside its arguments
-(the state and the batch), `peak` the most that was resident, with the libraries' own 0.4 GB or so. XLA:CPU orders a program for
-concurrency by default, which keeps what remat would have freed; `memory` is with
+All tables have the same columns; each fills those that it measured. `state` is parameters, their average and Adam's moments.
+`kept` is what the forward pass hands to the backward pass beside the parameters (jax.vjp's residuals), by the shapes of the
+traced program, before any compiler. Nothing is run for it, so that published networks can be measured, NCSN++ at 256 x 256
+(score_sde's ve/celebahq_256_ncsnpp_continuous) among them. `temporary` is what the compiler lays out for a step beside its
+arguments (the state and the batch), `peak` the most that was resident, with the libraries' own 0.4 GB or so. XLA:CPU orders a
+program for concurrency by default, which keeps what remat would have freed; `memory` is with
 --xla_cpu_enable_concurrency_optimized_scheduler=false. With --only compiled NCSN++ is compiled too, and not run, for its
 `temporary`: that takes many minutes of one core.
 """
@@ -39,14 +39,14 @@ COLUMNS = ("parameters", "state", "kept", "temporary", "images", "peak", "second
 
 
 def show(name: str, row: dict[str, Any]) -> None:
-    """A line of any table: MiB, millions of parameters, seconds; a dash for what was not measured."""
+    """Prints a line of any table: MiB, millions of parameters, seconds; a dash if not measured."""
     of = {"parameters": 1e6, "seconds": 1.0, "compile_seconds": 1.0}
     cells = (f"{row[key] / of.get(key, MIB):15,.1f}" if key in row else f"{'-':>15}" for key in COLUMNS)
     print(f"{name:40}", *cells, sep="", flush=True)
 
 
 def config_of(net: str, remat: bool, accumulate: int) -> Any:
-    """One of `NETS`, with its batch: the first two at CIFAR-10 shape."""
+    """Returns one of `NETS`, with its batch: the first two at CIFAR-10 shape."""
     from configs.cifar10 import ddpm_continuous_vp, ddpmpp_continuous_vp, ncsnpp_continuous_ve
     from experiments.config.schema import Config
 
@@ -64,7 +64,7 @@ def config_of(net: str, remat: bool, accumulate: int) -> Any:
 
 
 def kept_bytes(net: str, remat: bool, accumulate: int) -> dict[str, Any]:
-    """By the shapes alone: of the parameters, the state, and what the forward pass of one part of the batch keeps."""
+    """Returns the bytes of the state, and of what the forward pass of one part of the batch keeps, by the shapes alone."""
     import jax
     import jax.numpy as jnp
 
@@ -80,20 +80,20 @@ def kept_bytes(net: str, remat: bool, accumulate: int) -> dict[str, Any]:
 
     loss_of = jax.vmap(loss, (None, 0, 0, 0))
 
-    def kept(params: Any, keys: jax.Array, levels: jax.Array, t: jax.Array) -> list[jax.Array]:
+    def residuals(params: Any, keys: jax.Array, levels: jax.Array, t: jax.Array) -> list[jax.Array]:
         _, backward = jax.vjp(lambda params: jnp.mean(loss_of(params, keys, Batch(levels), t)), params)
-        given = {id(leaf) for leaf in jax.tree.leaves(params)}
-        arrays = [leaf for leaf in jax.tree.leaves(backward) if id(leaf) not in given]
+        parameters = {id(leaf) for leaf in jax.tree.leaves(params)}
+        arrays = [leaf for leaf in jax.tree.leaves(backward) if id(leaf) not in parameters]
         return [a for a in arrays if not jnp.issubdtype(a.dtype, jax.dtypes.prng_key)]
 
     keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), n))
     batch_of = lambda shape, dtype: jax.ShapeDtypeStruct((n, *shape), dtype)
-    arrays = jax.eval_shape(kept, state.params, keys, batch_of(shape, jnp.uint8), batch_of((), jnp.float32))
+    arrays = jax.eval_shape(residuals, state.params, keys, batch_of(shape, jnp.uint8), batch_of((), jnp.float32))
     return sizes(state) | {"kept": sum(leaf.size * leaf.dtype.itemsize for leaf in arrays)}
 
 
 def sizes(state: Any) -> dict[str, int]:
-    """Parameters, and bytes of all of a state, from its shapes."""
+    """Returns the number of parameters and the bytes of a state, from its shapes."""
     import jax
 
     parameters = sum(leaf.size for leaf in jax.tree.leaves(state.params))
@@ -101,7 +101,7 @@ def sizes(state: Any) -> dict[str, int]:
 
 
 def step_bytes(net: str, remat: bool, accumulate: int, running: bool) -> dict[str, Any]:
-    """Of one compiled training step; where it is `running`, also what three steps take."""
+    """Returns the bytes of one compiled training step and, if `running`, what three steps take."""
     import jax
     import jax.numpy as jnp
 
@@ -123,9 +123,9 @@ def step_bytes(net: str, remat: bool, accumulate: int, running: bool) -> dict[st
     compiled = step.lower(shapes, jax.ShapeDtypeStruct((1, batch, side, side, 3), jnp.uint8)).compile()
     compile_seconds = time.perf_counter() - began
     plan: Any = compiled.memory_analysis()
-    found = sizes(shapes) | {"temporary": plan.temp_size_in_bytes, "compile_seconds": compile_seconds}
+    results = sizes(shapes) | {"temporary": plan.temp_size_in_bytes, "compile_seconds": compile_seconds}
     if not running:
-        return found
+        return results
     state = init_state(experiment, optimizer, stream(0, Purpose.INIT))
     batches = devices.split(Batch(jnp.zeros((1, batch, side, side, 3), jnp.uint8)), axis=1)
     seconds = []
@@ -133,11 +133,11 @@ def step_bytes(net: str, remat: bool, accumulate: int, running: bool) -> dict[st
         began = time.perf_counter()
         state = jax.block_until_ready(compiled(state, batches))
         seconds.append(time.perf_counter() - began)
-    return found | {"seconds": median(seconds[1:]), "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
+    return results | {"seconds": median(seconds[1:]), "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
 
 
 def sampling_bytes(n: int) -> dict[str, Any]:
-    """Of drawing n images of CIFAR-10's shape by 4 steps of a network of one product, and of measuring them by their pixels."""
+    """Returns the bytes of drawing n images of CIFAR-10's shape by 4 steps of a tiny network."""
     import jax
     import numpy as np
 
@@ -152,14 +152,14 @@ def sampling_bytes(n: int) -> dict[str, Any]:
     config = Config.model_validate(json.loads(config.to_json()), strict=False)
     experiment = build(config, (32, 32, 3))
     params = experiment.model.init(jax.random.key(0), np.zeros((32, 32, 3), np.float32))
-    drawn = drawing(BoundSampler(experiment, config.samplers["fast"]))(params, 0, n, 4)
-    assert drawn.levels.dtype == np.uint8
-    assert len(drawn.levels) == n
-    return {"images": drawn.levels.nbytes, "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
+    samples = drawing(BoundSampler(experiment, config.samplers["fast"]))(params, 0, n, 4)
+    assert samples.levels.dtype == np.uint8
+    assert len(samples.levels) == n
+    return {"images": samples.levels.nbytes, "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
 
 
 def apart(function: str, scheduler: str, *arguments: Any) -> dict[str, Any]:
-    """What a function of this file finds in a process of its own."""
+    """Runs a function of this file in a process of its own, and returns its result."""
     env = os.environ | {"XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} {SCHEDULERS[scheduler]}"}
     code = f"import json; from benchmarks.memory import *; print(json.dumps({function}(*{arguments!r})))"
     ended = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
@@ -168,60 +168,61 @@ def apart(function: str, scheduler: str, *arguments: Any) -> dict[str, Any]:
     return json.loads(ended.stdout.splitlines()[-1])
 
 
-def kept() -> list[dict[str, Any]]:
-    """Every network, by option."""
-    found = []
+def residuals() -> list[dict[str, Any]]:
+    """Measures every network, by option."""
+    results = []
     for net in NETS:
         for option in ("neither", "remat", "both"):
-            found.append({"net": net, "option": option} | apart("kept_bytes", "concurrency", net, *OPTIONS[option]))
-            show(f"{net}, batch {NETS[net][1]}: {option}", found[-1])
-    return found
+            results.append({"net": net, "option": option} | apart("kept_bytes", "concurrency", net, *OPTIONS[option]))
+            show(f"{net}, batch {NETS[net][1]}: {option}", results[-1])
+    return results
 
 
 def steps() -> list[dict[str, Any]]:
-    """The narrow network, by scheduler and option."""
-    found = []
+    """Measures the narrow network, by scheduler and option."""
+    results = []
     for scheduler in SCHEDULERS:
         for option, words in OPTIONS.items():
             row = {"scheduler": scheduler, "option": option} | apart("step_bytes", scheduler, "DDPM, width 32", *words, True)
-            found.append(row)
+            results.append(row)
             show(f"DDPM, width 32, {scheduler}: {option}", row)
-    return found
+    return results
 
 
 def compiled() -> list[dict[str, Any]]:
-    """NCSN++ at 256 x 256, for this machine's memory."""
+    """Compiles NCSN++ at 256 x 256, and compares it with this machine's memory."""
     from experiments.runtime.limits import available
 
-    found = []
+    results = []
     for option in ("neither", "remat", "both"):
         row: dict[str, Any] = {"option": option} | apart("step_bytes", "memory", "NCSN++, 256 px", *OPTIONS[option], False)
         row["fits"] = row["state"] + row["temporary"] <= available()
-        found.append(row)
+        results.append(row)
         show(f"NCSN++, 256 px, batch 4: {option}{'' if row['fits'] else ', too large here'}", row)
-    return found
+    return results
 
 
 def sampling() -> list[dict[str, Any]]:
-    """By the number of images."""
-    found = []
+    """Measures drawing, by the number of images."""
+    results = []
     for n in IMAGES:
-        found.append({"n": n} | apart("sampling_bytes", "concurrency", n))
-        show(f"{n:,} images", found[-1])
-    return found
+        results.append({"n": n} | apart("sampling_bytes", "concurrency", n))
+        show(f"{n:,} images", results[-1])
+    return results
 
 
 def main() -> None:
+    """Measures the tables, prints them and writes memory.json."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="the folder that memory.json is written to")
-    tables = {"kept": kept, "steps": steps, "sampling": sampling, "compiled": compiled}
+    tables = {"kept": residuals, "steps": steps, "sampling": sampling, "compiled": compiled}
     parser.add_argument("--only", nargs="+", choices=tables, default=["kept", "steps", "sampling"])
     words = parser.parse_args()
     print(f"{'':40}", *(f"{name.removesuffix('_seconds'):>15}" for name in COLUMNS), sep="", flush=True)
-    found = {"versions": {name: version(name) for name in ("jax", "jaxlib", "flax")}, "cores": len(os.sched_getaffinity(0))}
-    found |= {name: tables[name]() for name in words.only}
+    results = {"versions": {name: version(name) for name in ("jax", "jaxlib", "flax")}, "cores": len(os.sched_getaffinity(0))}
+    results |= {name: tables[name]() for name in words.only}
     words.out.mkdir(parents=True, exist_ok=True)
-    (words.out / "memory.json").write_text(json.dumps(found, indent=1))
+    (words.out / "memory.json").write_text(json.dumps(results, indent=1))
 
 
 if __name__ == "__main__":

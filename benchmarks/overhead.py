@@ -4,7 +4,7 @@ python -m benchmarks.overhead --out runs/overhead [--rounds N] [--only NAME ...]
 
 One example of 3,072 numbers on one core and one thread. The score is a multiple of x. Ours run as `draw` runs them: by name, in
 `samplers.solve`, with its checks. The figure is (T(2n) - T(n))/n, T the median over rounds of the seconds of that many steps,
-in turns with the peer's: what a call costs once is not in it. Where ours has two evaluations and the peer's `step` one, two of
+in turns with the peer's: what a call costs once is not in it. If ours has two evaluations and the peer's `step` one, two of
 them are counted. Adaptive samplers choose their own steps and are left out.
 """
 
@@ -89,7 +89,7 @@ PAIRS = DETERMINISTIC | STOCHASTIC
 
 
 def ours(pair: Pair) -> Run:
-    """`solve` on one example along `uniform_grid`, compiled for each n."""
+    """Returns `solve` on one example along `uniform_grid`, compiled for each n."""
     sde, c = pair.on
     score = lambda x, t: -c * x
     make = lambda name, **options: STEP.find(name)(sde, score, **options)
@@ -117,7 +117,7 @@ def ours(pair: Pair) -> Run:
 
 
 def theirs(pair: Pair) -> Run:
-    """n calls of the peer along a schedule of n."""
+    """Returns n calls of the peer along a schedule of n."""
 
     @torch.inference_mode()
     def seconds(n: int) -> float:
@@ -127,7 +127,7 @@ def theirs(pair: Pair) -> Run:
             scheduler.set_sigmas(n)
         times = scheduler.timesteps[:n]
         if hasattr(scheduler, "scale_model_input"):
-            scheduler.scale_model_input(x, times[0])  # it warns where it was never called
+            scheduler.scale_model_input(x, times[0])  # else it warns
         begin = time.perf_counter()
         for t in times:
             x = pair.call(scheduler, t, x)
@@ -136,8 +136,8 @@ def theirs(pair: Pair) -> Run:
     return seconds
 
 
-def drawn(normal: Callable[..., jax.Array]) -> Run:
-    """n draws of x's shape, each added to x in the loop."""
+def jax_draws(normal: Callable[..., jax.Array]) -> Run:
+    """Returns n draws of x's shape, each added to x in the loop."""
 
     @jax.jit
     def run(keys: jax.Array) -> jax.Array:
@@ -152,8 +152,8 @@ def drawn(normal: Callable[..., jax.Array]) -> Run:
     return seconds
 
 
-def torch_drawn(n: int) -> float:
-    """The same by torch.randn."""
+def torch_draws(n: int) -> float:
+    """Returns the seconds of n draws by torch.randn."""
     x = torch.zeros(SHAPE)
     begin = time.perf_counter()
     for _ in range(n):
@@ -162,22 +162,22 @@ def torch_drawn(n: int) -> float:
 
 
 def microseconds(runs: dict[str, tuple[Run, int]], rounds: int) -> dict[str, float]:
-    """Of a step of each run, (T(2n) - T(n))/n with its own n, one after another in every round; the first does not count."""
-    found: dict[str, list[tuple[float, float]]] = {name: [] for name in runs}
+    """Returns the cost of a step of each run, (T(2n) - T(n))/n, in turns; the first round does not count."""
+    results: dict[str, list[tuple[float, float]]] = {name: [] for name in runs}
     for i in range(rounds + 1):
         for name, (run, n) in runs.items():
             pair = run(n), run(2 * n)
             if i:
-                found[name].append(pair)
-    long = lambda name: median(b for _, b in found[name]) - median(a for a, _ in found[name])
+                results[name].append(pair)
+    long = lambda name: median(b for _, b in results[name]) - median(a for a, _ in results[name])
     return {name: 1e6 * long(name) / n for name, (_, n) in runs.items()}
 
 
 def measured(pair: Pair, rounds: int) -> dict[str, Any]:
-    """Microseconds of both, and theirs over ours."""
-    found = microseconds({"ours": (ours(pair), 1000), "theirs": (theirs(pair), 250)}, rounds)
-    found["theirs"] *= pair.calls
-    return found | {"ratio": found["theirs"] / found["ours"], "peer": type(pair.peer()).__name__}
+    """Returns microseconds of both, and theirs over ours."""
+    results = microseconds({"ours": (ours(pair), 1000), "theirs": (theirs(pair), 250)}, rounds)
+    results["theirs"] *= pair.calls
+    return results | {"ratio": results["theirs"] / results["ours"], "peer": type(pair.peer()).__name__}
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -194,21 +194,21 @@ def main(argv: Sequence[str] | None = None) -> None:
     torch.set_num_threads(1)
     protocol = {"threads": 1, "rounds": arguments.rounds, **circumstances("torch", "diffusers")}
     normals = {
-        "sde_lib.fast_random.normal": (drawn(fast_random.normal), 1000),
-        "jax.random.normal": (drawn(jax.random.normal), 1000),
+        "sde_lib.fast_random.normal": (jax_draws(fast_random.normal), 1000),
+        "jax.random.normal": (jax_draws(jax.random.normal), 1000),
     }
-    found: dict[str, Any] = {
+    results: dict[str, Any] = {
         "protocol": protocol,
-        "draws": microseconds(normals | {"torch.randn": (torch_drawn, 1000)}, arguments.rounds),
+        "draws": microseconds(normals | {"torch.randn": (torch_draws, 1000)}, arguments.rounds),
     }
-    print("; ".join(f"{name} {cost:.2f} us" for name, cost in found["draws"].items()), flush=True)
+    print("; ".join(f"{name} {cost:.2f} us" for name, cost in results["draws"].items()), flush=True)
     print("| step | ours, us | theirs, us | ratio | peer |\n|---|---|---|---|---|")
-    steps = found["steps"] = {}
+    steps = results["steps"] = {}
     for name in arguments.only:
         steps[name] = row = measured(PAIRS[name], arguments.rounds) | {"stochastic": name in STOCHASTIC}
         print(f"| {name} | {row['ours']:.2f} | {row['theirs']:.0f} | {row['ratio']:.0f} | {row['peer']} |", flush=True)
     arguments.out.mkdir(parents=True, exist_ok=True)
-    (arguments.out / "overhead.json").write_text(json.dumps(found, indent=1))
+    (arguments.out / "overhead.json").write_text(json.dumps(results, indent=1))
 
 
 if __name__ == "__main__":

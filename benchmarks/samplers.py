@@ -24,11 +24,9 @@ from matplotlib.figure import Figure
 from benchmarks.common.machine import circumstances
 from experiments.build.experiment import Experiment
 from experiments.build.sampler import BoundSampler
-from experiments.commands.opening import built_arms, judge
+from experiments.commands.opening import build_arms, make_plan
 from experiments.config.parts import STEP
 from experiments.config.reading import read_config
-from experiments.config.schema import Config
-from experiments.data.dataset import load
 from experiments.evaluation.distances import kernel_distance
 from experiments.evaluation.features import feature_space
 from experiments.evaluation.reference import Yardstick, frechet, statistics, yardstick
@@ -202,11 +200,10 @@ def main() -> None:
     tree = read_config(line.config, overrides)
     tree["samplers"] = samplers(line.nfe, line.more)
     tree["sample"]["sampler"] = "ancestral"
-    sources = judge(tree, {})
-    assert sources is not None
-    config = Config.model_validate(tree)
-    data = load(sources, config.data, config.seed)
-    experiment = built_arms({"": tree}, "evaluate", data.shape)[""]
+    plan = make_plan(tree)
+    config, data = plan.base, plan.load()
+    assert data is not None
+    experiment = build_arms(plan.arms, data.shape, training=False)[""]
     state = trained(experiment, line.workdir.absolute())
     real = yardstick(config, data, feature_space(config, data), line.out)
     e = config.evaluate

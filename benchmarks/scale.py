@@ -1,4 +1,4 @@
-"""What 8, 64 and 512 accelerators would do for two recipes, on paper: arithmetic, memory and links, with nothing measured.
+"""Two recipes on 8, 64 and 512 accelerators, on paper: arithmetic, memory and links, with nothing measured.
 
 python -m benchmarks.scale [--utilisation U] [--write docs/scale.md]
 
@@ -118,19 +118,19 @@ def step(recipe: Recipe, machine: Machine, n: int, batch: int, utilisation: floa
 
 def rows(recipe: Recipe, machine: Machine, utilisation: float, grows: bool) -> list[str]:
     """A line of the table for each number of devices, with the published batch, or with that batch on each device."""
-    alone, found = step(recipe, machine, 1, recipe.batch, utilisation, shard=False).total, []
+    alone, lines = step(recipe, machine, 1, recipe.batch, utilisation, shard=False).total, []
     for n in DEVICES:
         batch = recipe.batch * n if grows else recipe.batch
         if batch < n:
-            found.append(f"| {n} | {batch:,} | fewer images than devices |" + " |" * 8)
+            lines.append(f"| {n} | {batch:,} | fewer images than devices |" + " |" * 8)
             continue
         whole, shares = (step(recipe, machine, n, batch, utilisation, shard) for shard in (False, True))
         ideal = alone * (1 if grows else 1 / n)
         cells = [f"{1e3 * part:.3g}" for part in (whole.arithmetic, whole.update, whole.links, whole.total)]
         cells += [f"{batch / whole.total:,.0f}", f"{ideal / whole.total:.0%}"]
         cells += [f"{1e3 * part:.3g}" for part in (shares.update, shares.links, shares.total)]
-        found.append(f"| {n} | {batch:,} | {' | '.join(cells)} |")
-    return found
+        lines.append(f"| {n} | {batch:,} | {' | '.join(cells)} |")
+    return lines
 
 
 def tables(recipes: list[Recipe], utilisation: float) -> str:
@@ -170,11 +170,11 @@ def main() -> None:
         recipe("DDPM++, CIFAR-10", ddpmpp_continuous_vp.get_config().to_dict(), 32),
         recipe("NCSN++, 256 px", celebahq_256(), 256),
     ]
-    made = tables(recipes, arguments.utilisation)
-    print(made)
+    text = tables(recipes, arguments.utilisation)
+    print(text)
     if arguments.write:
         before, rest = arguments.write.read_text().split(BEGIN)
-        arguments.write.write_text(before + BEGIN + "\n" + made + "\n" + END + rest.split(END)[1])
+        arguments.write.write_text(before + BEGIN + "\n" + text + "\n" + END + rest.split(END)[1])
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
 """Endpoint error against NFE under exact scores: this library's fast solver, and every solver of diffusers and k-diffusion.
 
-python -m benchmarks.solvers --out runs/solvers [--workers N] [--held-out]     (needs `pip install -e .[bench]`)
+python -m benchmarks.solvers --out runs/solvers [--workers N] [--held-out]     (needs `make .venv/bench`)
 
 The figure of a solver is the geometric mean, over the mixtures of `benchmarks.common.problems`, of the median over starts of
 the root-mean-square distance per dimension to the endpoint of the flow, in float64. Ours is one configuration at every NFE; the
-peer beside it is the best of all theirs at that NFE, chosen after the fact. On VE and sub-VP, which they have not, ours alone.
+peer beside it is the best of all theirs at that NFE, chosen after the fact. On VE and sub-VP, which they lack, ours alone.
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ SDES = {"VP": VPSDE(), "sub-VP": SubVPSDE(), "VE": VESDE()}
 Errors = dict[str, list[float | None]]
 
 
-def distance(found: np.ndarray, exact: np.ndarray) -> float:
+def distance(y: np.ndarray, exact: np.ndarray) -> float:
     """The median over examples of the root mean square over dimensions."""
-    return float(np.median(np.sqrt(np.mean((found - exact) ** 2, axis=1))))
+    return float(np.median(np.sqrt(np.mean((y - exact) ** 2, axis=1))))
 
 
 def starts(mixture: Mixture, s: float) -> np.ndarray:
@@ -63,7 +63,7 @@ def ours(mixture: Mixture, sde: LinearSDE) -> Errors:
     top = float(jnp.exp(-sde.log_snr(1.0) / 2))
     y = starts(mixture, top)
     score = lambda x, t: -mixture.eps(x[None] / sde.alpha(t), sde.sigma(t) / sde.alpha(t), jnp)[0] / sde.sigma(t)
-    found: Errors = {}
+    by_label: Errors = {}
     for label, (step, grid, nfe) in OURS.items():
         run = jax.jit(jax.vmap(lambda x, grid, step=step: sample(jax.random.key(0), step(sde, score), x, grid)[0], (0, None)))
         longest, errors = max(NFES) // nfe + 1, []
@@ -72,19 +72,19 @@ def ours(mixture: Mixture, sde: LinearSDE) -> Errors:
             end = float(sde.sigma(times[-1]) / sde.alpha(times[-1]))
             x = run(y * sde.alpha(1.0), jnp.pad(times, (0, longest - len(times)), mode="edge"))
             errors.append(distance(np.asarray(x / sde.alpha(times[-1])), mixture.flow(y, top, max(end, 1e-7))[0]))
-        found[label] = errors
-    return found
+        by_label[label] = errors
+    return by_label
 
 
 def theirs(mixture: Mixture) -> Errors:
     """Errors at each NFE of every deterministic peer on VP."""
     y = starts(mixture, S_MAX)
     exact = mixture.flow(y, S_MAX, 1e-7)[0]
-    return of_peers(mixture, y, stochastic=False, measure=lambda found: distance(found, exact))
+    return of_peers(mixture, y, stochastic=False, measure=lambda y: distance(y, exact))
 
 
 def of_peers(mixture: Mixture, y: np.ndarray, stochastic: bool, measure: Callable[[np.ndarray], float]) -> Errors:
-    """`measure` at each NFE of every such peer on VP from y at `S_MAX`, None where it has no setting of that cost."""
+    """`measure` at each NFE of every such peer on VP from y at `S_MAX`, None if it has no setting of that cost."""
     carried = {S_MAX: y}
 
     def start(s: float) -> np.ndarray:
@@ -97,7 +97,7 @@ def of_peers(mixture: Mixture, y: np.ndarray, stochastic: bool, measure: Callabl
 
 
 def or_none(measure: Callable[[int], float], n: int) -> float | None:
-    """`measure(n)`; None where a peer refuses the budget or leaves the numbers."""
+    """`measure(n)`; None if a peer refuses the budget or its result is not finite."""
     try:
         error = measure(n)
     except (ValueError, IndexError, AssertionError, RuntimeError, ZeroDivisionError):
@@ -124,7 +124,7 @@ def one_thread() -> None:
 
 
 def protocol(chosen: Sequence[Mixture]) -> dict[str, Any]:
-    """What the numbers depend on."""
+    """Returns what the numbers depend on."""
     return {
         "mixtures": {m.name: {"dimensions": m.means.shape[1], "starts": m.n} for m in chosen},
         "schedule": "VP beta 0.1 to 20; VE sigma 0.01 to 50",
@@ -150,23 +150,23 @@ def table(results: list[dict[str, Errors]]) -> dict[str, Any]:
     return {"best": best, "ours": means, "peers": every}
 
 
-def plot(found: dict[str, Any], path: Path) -> None:
+def plot(summary: dict[str, Any], path: Path) -> None:
     """Error against NFE: our solvers on VP, the fast one on the other SDEs, and the envelope and the five best of the peers."""
     figure = Figure(figsize=(7.2, 4.8), layout="constrained", dpi=140)
     axes = figure.subplots()
     axes.set(xscale="log", yscale="log", xlabel="score evaluations (NFE)", ylabel="median error at the data")
     axes.set_xticks(NFES, [str(n) for n in NFES])
     axes.minorticks_off()
-    whole = {k: v for k, v in found["peers"].items() if None not in v}
+    whole = {k: v for k, v in summary["peers"].items() if None not in v}
     for label in sorted(whole, key=lambda k: sum(map(math.log, whole[k])))[:30]:
         axes.plot(NFES, whole[label], color="#ccc", lw=0.8, zorder=1)
     axes.plot([], [], color="#ccc", lw=0.8, label="the 30 best single peers")
-    peer = [row["peer"] for row in found["best"]]
-    axes.plot(NFES, peer, color="#444", ls="--", lw=1.6, label=f"best of {len(found['peers'])} peers at each NFE")
-    for label, errors in found["ours"]["VP"].items():
+    peer = [row["peer"] for row in summary["best"]]
+    axes.plot(NFES, peer, color="#444", ls="--", lw=1.6, label=f"best of {len(summary['peers'])} peers at each NFE")
+    for label, errors in summary["ours"]["VP"].items():
         axes.plot(NFES, errors, lw=2.4 if label == FAST else 1.1, marker="o" if label == FAST else None, ms=4, label=label)
     for name in ("sub-VP", "VE"):
-        axes.plot(NFES, found["ours"][name][FAST], lw=1.2, ls=":", label=f"{FAST}; {name}")
+        axes.plot(NFES, summary["ours"][name][FAST], lw=1.2, ls=":", label=f"{FAST}; {name}")
     axes.legend(fontsize=7.5, frameon=False)
     figure.savefig(path)
 
@@ -174,22 +174,22 @@ def plot(found: dict[str, Any], path: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--workers", type=int, help="processes, one for each core unless told")
+    parser.add_argument("--workers", type=int, help="processes; one for each core by default")
     parser.add_argument("--held-out", action="store_true", help="the mixtures on which nothing was chosen")
     arguments = parser.parse_args()
     chosen = held_out() if arguments.held_out else mixtures()
     results = each(measured, chosen, arguments.workers)
-    found = table(results)
+    summary = table(results)
     arguments.out.mkdir(parents=True, exist_ok=True)
     by_mixture = {mixture.name: result for mixture, result in zip(chosen, results, strict=True)}
-    text = json.dumps({"protocol": protocol(chosen), **found, "by_mixture": by_mixture}, indent=1)
+    text = json.dumps({"protocol": protocol(chosen), **summary, "by_mixture": by_mixture}, indent=1)
     (arguments.out / "solvers.json").write_text(text)
-    plot(found, arguments.out / "solvers.png")
+    plot(summary, arguments.out / "solvers.png")
     print("| NFE | ours | best peer | ratio | which |\n|---|---|---|---|---|")
-    for row in found["best"]:
+    for row in summary["best"]:
         print("| {nfe} | {ours:.2e} | {peer:.2e} | {ratio:.2f} | {label} |".format(**row))
     for name in ("sub-VP", "VE"):
-        print(f"{name}:", "  ".join(f"{e:.2e}" for e in found["ours"][name][FAST]))
+        print(f"{name}:", "  ".join(f"{e:.2e}" for e in summary["ours"][name][FAST]))
 
 
 if __name__ == "__main__":

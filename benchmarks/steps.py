@@ -47,7 +47,7 @@ def diffusers(
     block: str = "",
     **options: Any,
 ) -> Callable[[], nn.Module]:
-    """UNet2DModel with two blocks a resolution, of DDPM's kind or by `block` of another, with attention at these heights."""
+    """Returns UNet2DModel with two blocks a resolution, DDPM's or of another `block`, with attention at these heights."""
     kinds = ["Attn" * (shape[0] >> i in attention) + block for i in range(len(multipliers))]
     return partial(
         UNet2DModel,
@@ -65,7 +65,7 @@ def diffusers(
 
 
 def ddpm(shape: tuple[int, int, int], batch: int, width: int, multipliers: tuple[int, ...], attention: tuple[int, ...]) -> Case:
-    """DDPM's U-Net with two blocks a resolution."""
+    """Returns DDPM's U-Net with two blocks a resolution."""
     options = {"width": width, "multipliers": multipliers, "blocks": 2, "attention": attention, "dropout": 0.1}
     theirs = diffusers(
         shape,
@@ -82,7 +82,7 @@ def ddpm(shape: tuple[int, int, int], batch: int, width: int, multipliers: tuple
 
 
 def ncsnpp(shape: tuple[int, int, int], batch: int, width: int, multipliers: tuple[int, ...]) -> Case:
-    """NCSN++ with two blocks a resolution and attention at 16 pixels, in the form of google/ncsnpp-*."""
+    """Returns NCSN++ with two blocks a resolution and attention at 16 pixels, as google/ncsnpp-* has it."""
     options = {"width": width, "multipliers": multipliers, "blocks": 2, "attention": (16,), "dropout": 0.0}
     skips = {"progressive": "output_skip", "progressive_input": "input_skip", "embedding": "fourier"}
     theirs = diffusers(
@@ -113,20 +113,20 @@ def _ours(case: Case, calls: int) -> tuple[dict[str, Contender], int]:
 
 
 def measured(case: Case, rounds: int, several: int) -> dict[str, Any]:
-    """Seconds a step of each contender, and the ratios to the best peer."""
+    """Returns seconds a step of each contender, and the ratios to the best peer."""
     once, often = (_ours(case, calls) for calls in (1, several))
-    found = {"ours": once}
+    contenders = {"ours": once}
     for name, make in case.peers.items():
         for layout in ("contiguous_format", "channels_last"):
             torch.manual_seed(0)
-            found[f"{name}, {layout}"] = theirs(make(), case.shape, case.batch, getattr(torch, layout))
-    of = lambda kind: {name: steps[kind] for name, (steps, _) in found.items()}
+            contenders[f"{name}, {layout}"] = theirs(make(), case.shape, case.batch, getattr(torch, layout))
+    of = lambda kind: {name: steps[kind] for name, (steps, _) in contenders.items()}
     training = turns(of("training") | {f"ours, {several} a call": often[0]["training"]}, 1, rounds)
     training[f"ours, {several} a call"] /= several
     sampling = turns(of("sampling"), 1, 2 * rounds)
     best = lambda seconds: min(value for name, value in seconds.items() if not name.startswith("ours"))
     return {
-        "parameters": {name: parameters for name, (_, parameters) in found.items()},
+        "parameters": {name: parameters for name, (_, parameters) in contenders.items()},
         "batch": case.batch,
         "training seconds": training,
         "sampling seconds": sampling,
@@ -140,7 +140,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Measures every case, prints a line of each and writes steps.json."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.steps", description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--case", action="append", choices=CASES, help="may be given several times; all without")
+    parser.add_argument("--case", action="append", choices=CASES, help="repeatable; all by default")
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--several", type=int, default=4, help="training steps a call, beside one")
     arguments = parser.parse_args(argv)
@@ -151,9 +151,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     }
     arguments.out.mkdir(parents=True, exist_ok=True)
     for name in arguments.case or CASES:
-        results[name] = found = measured(CASES[name], arguments.rounds, arguments.several)
-        ratios = ", ".join(f"{key} {value:.2f}" for key, value in found.items() if "ratio" in key)
-        seconds = "; ".join(f"{key} {1e3 * value:.4g} ms" for key, value in found["training seconds"].items())
+        results[name] = figures = measured(CASES[name], arguments.rounds, arguments.several)
+        ratios = ", ".join(f"{key} {value:.2f}" for key, value in figures.items() if "ratio" in key)
+        seconds = "; ".join(f"{key} {1e3 * value:.4g} ms" for key, value in figures["training seconds"].items())
         print(f"{name}: {ratios}\n  training: {seconds}", flush=True)
         (arguments.out / "steps.json").write_text(json.dumps(results, indent=1))
 

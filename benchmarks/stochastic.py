@@ -1,6 +1,6 @@
 """Sliced Wasserstein distance against NFE under exact scores: our stochastic solver, and those of diffusers and k-diffusion.
 
-python -m benchmarks.stochastic --out runs/stochastic [--workers N]        (needs `pip install -e .[bench]`)
+python -m benchmarks.stochastic --out runs/stochastic [--workers N]        (needs `make .venv/bench`)
 
 The distance is that of `N` samples to the exact quantiles of the five plane mixtures of `benchmarks.common.problems`, in 16
 directions; the figure is the geometric mean over mixtures. Ours is one configuration at every NFE; the peer beside it is the
@@ -59,12 +59,12 @@ def ours(mixture: Mixture) -> Errors:
     sde, keys = VPSDE(), jax.random.split(jax.random.key(1), N)
     x_1 = noise(float(jnp.exp(-sde.log_snr(1.0) / 2))) * sde.alpha(1.0)
     score = lambda x, t: -mixture.eps(x[None] / sde.alpha(t), sde.sigma(t) / sde.alpha(t), jnp)[0] / sde.sigma(t)
-    found: Errors = {}
+    by_label: Errors = {}
     for label, (step, grid) in OURS.items():
         run = jax.jit(jax.vmap(lambda key, x, times, step=step: sample(key, step(sde, score), x, times)[0], (0, 0, None)))
         times = [jnp.pad(grid(sde, n), (0, max(NFES) - n), mode="edge") for n in NFES]
-        found[label] = [sliced(mixture, np.asarray(run(keys, x_1, t) / sde.alpha(t[-1]))) for t in times]
-    return found
+        by_label[label] = [sliced(mixture, np.asarray(run(keys, x_1, t) / sde.alpha(t[-1]))) for t in times]
+    return by_label
 
 
 def measured(mixture: Mixture) -> dict[str, Errors]:
@@ -104,8 +104,8 @@ def main() -> None:
         label, peer = min(((k, v[i]) for k, v in every.items() if v[i] is not None), key=lambda pair: pair[1])
         rows.append({"nfe": nfe, "ours": means[STOCHASTIC][i], "peer": peer, "label": label})
     arguments.out.mkdir(parents=True, exist_ok=True)
-    found = {"protocol": protocol(plane) | {"samples": N}, "best": rows, "ours": means, "floor": floor, "peers": every}
-    (arguments.out / "stochastic.json").write_text(json.dumps(found, indent=1))
+    summary = {"protocol": protocol(plane) | {"samples": N}, "best": rows, "ours": means, "floor": floor, "peers": every}
+    (arguments.out / "stochastic.json").write_text(json.dumps(summary, indent=1))
     plot(rows, means, floor, arguments.out / "stochastic.png")
     print(f"floor {floor:.4f}\n| NFE | ours | best peer | ratio | which |\n|---|---|---|---|---|")
     for row in rows:

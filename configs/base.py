@@ -1,4 +1,4 @@
-"""What every experiment shares. A config file imports this, changes lines, and says in its docstring what to expect."""
+"""The common part of every experiment. A config imports this, changes lines, and says in its docstring what to expect."""
 
 from ml_collections import ConfigDict
 
@@ -25,8 +25,8 @@ def get_config() -> ConfigDict:
 
 
 def samplers(n: int) -> ConfigDict:
-    """The four samplers of Song et al. (2021) at about n score evaluations and below, and the library's fast solver at n/4."""
-    end = {"log_snr_max": 6.0}  # where grey levels are told apart; what is below is for Tweedie's denoising
+    """The four samplers of Song et al. (2021) at about n score evaluations and fewer, and the library's fast solver at n/4."""
+    end = {"log_snr_max": 6.0}  # grey levels can be told apart here; Tweedie's denoising removes the rest
     grid = {"name": "log_snr_grid", **end}
     swept = (n // 4, n // 2)
     return ConfigDict(

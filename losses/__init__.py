@@ -1,6 +1,7 @@
 """Objectives for scores. The tuples at the end are the registries that configs name from."""
 
 from losses.adaptive import loss_aware
+from losses.batch import batch_mean
 from losses.bound import Bound, continuous_bound, elbo, hybrid, vlb
 from losses.classification import cross_entropy
 from losses.dsm import Loss, dsm
@@ -13,6 +14,7 @@ __all__ = [
     "Bound",
     "Loss",
     "TimeSampler",
+    "batch_mean",
     "continuous_bound",
     "cross_entropy",
     "diffusion_term",

@@ -1,4 +1,4 @@
-"""A draw of t that learns, from the losses it has seen, where the next ones are worth most."""
+"""A draw of t that learns from past losses at which t the next ones are worth most."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sde_lib.base import SDE, Count, LinearSDE, Scalar
 
 
 class Memory(NamedTuple):
-    """Of each bin: the running mean of the squared loss per unit of y, and whether it has seen any."""
+    """The running mean of the squared loss per unit of y in each bin, and whether the bin has `seen` any loss."""
 
     square: Float[Array, " bins"]
     seen: Bool[Array, " bins"]
@@ -32,12 +32,12 @@ def loss_aware(
     y = -lambda for a LinearSDE and t otherwise, in `n_bins` bins of width Delta; e = `uniform_share`. The second moment of
     the estimate, E (l/p)^2 = int E[l^2]/p dt, is least at p ~ sqrt(E[l^2 | t]); over the p above it is
     sum_b Delta^2 m_b^2 / p_b, least at p_b ~ m_b. Each l is divided by |y'| since l dt = l/|y'| dy. 1/p(t) is exact at any
-    memory, so every estimate is unbiased. Until every bin has been seen p is uniform in y: for a LinearSDE, `importance`.
-    Each loss moves the mean of its bin by 1 - `decay`, those of one batch together. Nichol & Dhariwal (2021), eq. 18, where
-    the mean is over the last ten losses of each step.
+    memory, so every estimate is unbiased. Until every bin has had a loss p is uniform in y: for a LinearSDE, `importance`.
+    Each loss moves the mean of its bin by 1 - `decay`, and the losses of one batch move it together. Nichol & Dhariwal (2021),
+    eq. 18, take the mean of the last ten losses of each step.
 
-    The loss of `update` is one example's, with its weight and without 1/p; one that is not finite, or whose square is
-    beyond float32's sums, is not heard. The memory is a tree of arrays, for checkpoints.
+    The loss of `update` is that of one example, with its weight and without 1/p. It is ignored if it is not finite, or if its
+    square is beyond float32's sums. The memory is a tree of arrays, for checkpoints.
     """
     start = sde.t_min if t_min is None else t_min
     if isinstance(sde, LinearSDE):
@@ -46,7 +46,7 @@ def loss_aware(
         y_of = t_of = lambda t: t
 
     def bins() -> tuple[Scalar, Scalar]:
-        """The first edge, and Delta."""
+        """Returns the first edge, and Delta."""
         first, last = y_of(jnp.asarray(start)), y_of(jnp.asarray(1.0))
         return first, (last - first) / n_bins
 
@@ -66,9 +66,9 @@ def loss_aware(
         first, width = bins()
         b = jnp.clip(jnp.floor((jax.vmap(y_of)(t) - first) / width), 0, n_bins - 1).astype(int)
         square = (loss / slope(t)) ** 2
-        heard = square < 1e30
-        count = jnp.zeros(n_bins).at[b].add(heard.astype(float))
-        batch = jnp.zeros(n_bins).at[b].add(jnp.where(heard, square, 0.0)) / jnp.maximum(count, 1.0)
+        usable = square < 1e30
+        count = jnp.zeros(n_bins).at[b].add(usable.astype(float))
+        batch = jnp.zeros(n_bins).at[b].add(jnp.where(usable, square, 0.0)) / jnp.maximum(count, 1.0)
         square = jnp.where(memory.seen, memory.square, batch)
         return Memory(batch + decay**count * (square - batch), memory.seen | (count > 0))
 
@@ -76,8 +76,8 @@ def loss_aware(
 
 
 def _distribution(memory: Memory, uniform_share: Scalar) -> Float[Array, " bins"]:
-    """p_b; uniform until every bin has been seen, and where all losses were zero."""
+    """p_b; uniform until every bin has had a loss, and if all losses were zero."""
     m, even = jnp.sqrt(memory.square), 1 / len(memory.square)
-    known = jnp.all(memory.seen) & (m.sum() > 0)
-    adapted = (1 - uniform_share) * m / jnp.where(known, m.sum(), 1.0) + uniform_share * even
-    return jnp.where(known, adapted, even)
+    ready = jnp.all(memory.seen) & (m.sum() > 0)
+    adapted = (1 - uniform_share) * m / jnp.where(ready, m.sum(), 1.0) + uniform_share * even
+    return jnp.where(ready, adapted, even)

@@ -1,4 +1,4 @@
-"""The variational bound on -log p(x_0): as an objective, and measured."""
+"""The variational bound on -log p(x_0): objectives that train on it, and functions that measure it."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from losses.dsm import Loss, dsm, trained
+from losses.dsm import Loss, dsm, require_linear
 from losses.terms import (
     Share,
     Variance,
-    bounded,
+    cell_nll,
     diffusion_term,
     kl,
-    miss,
+    noise_error,
     prior_term,
     reconstruction_term,
-    share,
-    surprise,
+    require_linear_bound,
+    variance_share,
 )
 from losses.times import Several, discrete_times, importance, spread
 from losses.weights import likelihood
@@ -49,13 +49,13 @@ def vlb(
     Ho et al. (2020), eq. 5; Nichol & Dhariwal (2021), sec. 3.1. Returns `loss(key, x_0, t)`; t is rounded to the nearest t_i.
     Raises TypeError for an SDE without alpha and sigma.
     """
-    linear_sde = trained(sde, "vlb")
+    linear_sde = require_linear(sde, "vlb")
     times = discrete_times(sde, n, t_min)
 
     def loss(key: Key[Array, ""], x_0: Event, t: Scalar) -> Scalar:
         t, term = _term(linear_sde, times, t, width)
-        x_t, d = miss(linear_sde, score, key, x_0, t)
-        return term(d, x_0, share(v, x_t, t))
+        x_t, d = noise_error(linear_sde, score, key, x_0, t)
+        return term(d, x_0, variance_share(v, x_t, t))
 
     return loss
 
@@ -70,11 +70,11 @@ def hybrid(
 ) -> Loss:
     """L_simple + lambda L_vlb: `dsm` of weight sigma^2 trains the score, and `vlb` the variance v alone.
 
-    To the gradient of L_vlb the score is a constant. `score_and_v`(x_t, t) gives both, as `with_variance` of a score model does
-    with one evaluation of the network. Nichol & Dhariwal (2021), eq. 16. Returns `loss(key, x_0, t)`; t is rounded to the
+    The gradient of L_vlb takes the score as a constant. `score_and_v`(x_t, t) returns both, as `with_variance` of a score model
+    does with one evaluation of the network. Nichol & Dhariwal (2021), eq. 16. Returns `loss(key, x_0, t)`; t is rounded to the
     nearest of `discrete(sde, n, t_min)`. Raises TypeError for an SDE without alpha and sigma.
     """
-    linear_sde = trained(sde, "hybrid")
+    linear_sde = require_linear(sde, "hybrid")
     times = discrete_times(sde, n, t_min)
 
     def loss(key: Key[Array, ""], x_0: Event, t: Scalar) -> Scalar:
@@ -98,10 +98,10 @@ def elbo(
 ) -> Callable[[Key[Array, ""], Event], Bound]:
     """L_T + sum_{i=2}^n KL(q(x_{i-1} | x_i, x_0) || p(x_{i-1} | x_i)) + L_0 at the n times of `discrete(sde, n, t_min)`.
 
-    `m`: how many of the n - 1 steps are drawn, evenly, to estimate the sum without bias (None: all). `width` None: x_0 has a
-    density. Ho et al. (2020), eq. 5. Returns bound(key, x_0). Raises TypeError for an SDE without alpha and sigma.
+    `m`: the number of the n - 1 steps that are drawn, evenly, to estimate the sum without bias (None: all). `width` None: x_0
+    has a density. Ho et al. (2020), eq. 5. Returns bound(key, x_0). Raises TypeError for an SDE without alpha and sigma.
     """
-    sde = bounded(sde, "elbo")
+    sde = require_linear_bound(sde, "elbo")
     step, last = diffusion_term(sde, score, v), reconstruction_term(sde, score, width)
     times = discrete_times(sde, n, t_min)
 
@@ -125,7 +125,7 @@ def continuous_bound(
     and the mean KL(q(x_0 | x_t) || N(x_0_hat, (sigma/alpha)^2)) at t_min. Kingma et al. (2021), eqs. 11-18; Song et al. (2021,
     "Maximum Likelihood Training"), thm. 3. Returns bound(key, x_0). Raises TypeError for an SDE without alpha and sigma.
     """
-    sde = bounded(sde, "continuous_bound")
+    sde = require_linear_bound(sde, "continuous_bound")
     last = reconstruction_term(sde, score, width)
     error, times = dsm(sde, score, likelihood), importance(sde, t_min)
     start = sde.t_min if t_min is None else t_min
@@ -143,11 +143,11 @@ def continuous_bound(
 def _term(
     sde: LinearSDE, times: Float[Array, " n"], t: Scalar, width: Positive | None
 ) -> tuple[Scalar, Callable[[Event, Event, Share], Scalar]]:
-    """t_i, the nearest of `times` to t, and (d, x_0, v) -> n/D L_i."""
+    """Returns t_i, the nearest of `times` to t, and (d, x_0, v) -> n/D L_i."""
     i = jnp.argmin(jnp.abs(times - t))
     t_i, s = times[i], times[jnp.maximum(i - 1, 0)]
 
     def term(d: Event, x_0: Event, v: Share) -> Scalar:
-        return len(times) / x_0.size * jnp.where(i == 0, surprise(sde, d, x_0, t_i, width), kl(sde, d, t_i, s, v))
+        return len(times) / x_0.size * jnp.where(i == 0, cell_nll(sde, d, x_0, t_i, width), kl(sde, d, t_i, s, v))
 
     return t_i, term

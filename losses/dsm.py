@@ -18,12 +18,12 @@ def dsm(sde: SDE, score: Score, weight: Weight = sigma2, half_sum: bool = False)
     """l(x_0, t) = w(t)/D |score(x_t, t) - grad log p(x_t | x_0)|^2,  x_t = alpha x_0 + sigma z,  grad log p = -z/sigma.
 
     Coded as w/sigma^2 |sigma score + z|^2 / D, which stays of order one as sigma -> 0.
-    Vincent (2011); Song et al. (2021), eq. 7; the mean over the D dimensions is score_sde's `reduce_mean`. `half_sum` is what
-    it does without, D/2 times as much: w/2 |...|^2, which matters where the gradient is clipped.
+    Vincent (2011); Song et al. (2021), eq. 7; the mean over the D dimensions is score_sde's `reduce_mean`. `half_sum` is
+    score_sde's loss without it, w/2 |...|^2, D/2 times as much, which matters if the gradient is clipped.
 
     Returns `loss(key, x_0, t)` for one example: `key` draws z. Raises TypeError for an SDE without alpha and sigma.
     """
-    sde = trained(sde, "dsm")
+    sde = require_linear(sde, "dsm")
 
     def loss(key: Key[Array, ""], x_0: Event, t: Scalar) -> Scalar:
         z = jax.random.normal(key, x_0.shape)
@@ -34,6 +34,6 @@ def dsm(sde: SDE, score: Score, weight: Weight = sigma2, half_sum: bool = False)
     return loss
 
 
-def trained(sde: SDE, asker: str) -> LinearSDE:
-    """`sde`, where an objective that needs p(x_t | x_0) can be trained on it; a TypeError otherwise."""
-    return linear(sde, asker, "ism, ssm and ssm_vr train the score of any SDE")
+def require_linear(sde: SDE, objective: str) -> LinearSDE:
+    """Returns `sde` if it has the p(x_t | x_0) that `objective` trains on; raises TypeError otherwise."""
+    return linear(sde, objective, "ism, ssm and ssm_vr train the score of any SDE")

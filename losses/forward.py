@@ -1,4 +1,4 @@
-"""x_t given x_0, for any SDE."""
+"""A draw of x_t given x_0, for any SDE."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def forward(sde: SDE, n_steps: Count = 100) -> Callable[[Key[Array, ""], Event, 
     """draw(key, x_0, t) ~ p(x_t | x_0): exact for a LinearSDE, otherwise `n_steps` of Euler-Maruyama from 0 to t.
 
     x <- x + f(x, tau) h + g(tau) sqrt(h) z with h = t/n_steps, of weak order one: the bias of an expectation is O(h). tau is
-    the middle of each step, and t_min at the least, since nothing promises g(0).
+    the middle of each step, and at least t_min, since g(0) need not exist.
     """
     if isinstance(sde, LinearSDE):
         return lambda key, x_0, t: sde.perturb(x_0, jax.random.normal(key, x_0.shape), t)

@@ -1,7 +1,7 @@
 """Score matching without p(x_t | x_0): implicit, sliced and explicit, for any SDE.
 
 In expectation over x_t ~ p_t each is w/D E|score - grad log p_t|^2 plus a constant, as `dsm` is: on a LinearSDE
-E dsm = E ism + w/sigma^2. x_t is drawn by `forward`, in `n_steps` where p(x_t | x_0) is not known.
+E dsm = E ism + w/sigma^2. x_t is drawn by `forward`, in `n_steps` if the SDE has no p(x_t | x_0).
 """
 
 from __future__ import annotations
@@ -72,14 +72,14 @@ def ssm_vr(sde: SDE, score: Score, weight: Weight = likelihood, n_steps: Count =
 
 
 def _probe(score: Score, key: Key[Array, ""], x: Event, t: Scalar) -> tuple[Event, Event, Scalar]:
-    """s, a Rademacher v, and v . (grad s) v."""
+    """Returns s, a Rademacher v, and v . (grad s) v."""
     v = jax.random.rademacher(key, x.shape, x.dtype)
     s, s_v = jax.jvp(lambda x: score(x, t), (x,), (v,))
     return s, v, jnp.vdot(v, s_v)
 
 
 def esm(sde: SDE, score: Score, target: Score, weight: Weight = likelihood, n_steps: Count = 100) -> Loss:
-    """l(x_0, t) = w/D |score(x_t, t) - target(x_t, t)|^2: explicit score matching, to a teacher's or a known score.
+    """l(x_0, t) = w/D |score(x_t, t) - target(x_t, t)|^2: explicit score matching, to the score of a teacher.
 
     With target = grad log p_t its mean is E dsm(score) - E dsm(target). Vincent (2011), app.
     """

@@ -1,6 +1,6 @@
 """The terms of the variational bound on -log p(x_0), in nats per example, for any LinearSDE.
 
-All are functions of the network's error d = eps_hat - eps at x_t = alpha x_0 + sigma eps, eps_hat = -sigma score, which is of
+All are functions of the network's error d = eps_hat - eps at x_t = alpha x_0 + sigma eps, eps_hat = -sigma score. It is of
 order one at every t: x_0 - x_0_hat = (sigma/alpha) d.
 """
 
@@ -26,7 +26,7 @@ def prior_term(sde: SDE, x_0: Event) -> Scalar:
 
     Ho et al. (2020), eq. 5. Raises TypeError for an SDE without alpha and sigma.
     """
-    sde = bounded(sde, "prior_term")
+    sde = require_linear_bound(sde, "prior_term")
     return jnp.sum((sde.alpha(1.0) * x_0 - sde.prior_mean) ** 2) / (2 * sde.sigma(1.0) ** 2)
 
 
@@ -36,11 +36,11 @@ def diffusion_term(sde: SDE, score: Score, v: Variance = 0.0) -> Callable[[Key[A
     Ho et al. (2020), eq. 5; at `v` = 0 it is (SNR(s) - SNR(t)) |x_0 - x_0_hat|^2 / 2, Kingma et al. (2021), eq. 13.
     Returns term(key, x_0, t, s). Raises TypeError for an SDE without alpha and sigma.
     """
-    linear_sde = bounded(sde, "diffusion_term")
+    linear_sde = require_linear_bound(sde, "diffusion_term")
 
     def term(key: Key[Array, ""], x_0: Event, t: Scalar, s: Scalar) -> Scalar:
-        x_t, d = miss(linear_sde, score, key, x_0, t)
-        return kl(linear_sde, d, t, s, share(v, x_t, t))
+        x_t, d = noise_error(linear_sde, score, key, x_0, t)
+        return kl(linear_sde, d, t, s, variance_share(v, x_t, t))
 
     return term
 
@@ -48,31 +48,31 @@ def diffusion_term(sde: SDE, score: Score, v: Variance = 0.0) -> Callable[[Key[A
 def reconstruction_term(
     sde: SDE, score: Score, width: Positive | None = 2 / 255
 ) -> Callable[[Key[Array, ""], Event, Scalar], Scalar]:
-    """L_0 = -log p(x_0 | x_t), p = N(x_0_hat, (sigma/alpha)^2) over the cell of x_0; see `surprise`.
+    """L_0 = -log p(x_0 | x_t), p = N(x_0_hat, (sigma/alpha)^2) over the cell of x_0; see `cell_nll`.
 
     Ho et al. (2020), eq. 13, with the deviation of Kingma et al. (2021), app. F, which differs from sqrt(beta_1) by a factor
     alpha ~ 1. Returns `loss(key, x_0, t)`. Raises TypeError for an SDE without alpha and sigma.
     """
-    linear_sde = bounded(sde, "reconstruction_term")
+    linear_sde = require_linear_bound(sde, "reconstruction_term")
 
     def term(key: Key[Array, ""], x_0: Event, t: Scalar) -> Scalar:
-        return surprise(linear_sde, miss(linear_sde, score, key, x_0, t)[1], x_0, t, width)
+        return cell_nll(linear_sde, noise_error(linear_sde, score, key, x_0, t)[1], x_0, t, width)
 
     return term
 
 
-def bounded(sde: SDE, asker: str) -> LinearSDE:
-    """`sde`, where it has the bound; a TypeError otherwise."""
-    return linear(sde, asker, "samplers.log_prob gives the likelihood under any SDE")
+def require_linear_bound(sde: SDE, term: str) -> LinearSDE:
+    """Returns `sde` if it has the bound that `term` belongs to; raises TypeError otherwise."""
+    return linear(sde, term, "samplers.log_prob gives the likelihood under any SDE")
 
 
-def share(v: Variance, x_t: Event, t: Scalar) -> Share:
+def variance_share(v: Variance, x_t: Event, t: Scalar) -> Share:
     """v at x_t."""
     return v(x_t, t) if callable(v) else v
 
 
-def miss(sde: LinearSDE, score: Score, key: Key[Array, ""], x_0: Event, t: Scalar) -> tuple[Event, Event]:
-    """(x_t, d), with eps ~ N(0, I) from `key`."""
+def noise_error(sde: LinearSDE, score: Score, key: Key[Array, ""], x_0: Event, t: Scalar) -> tuple[Event, Event]:
+    """Returns (x_t, d), with eps ~ N(0, I) from `key`."""
     eps = jax.random.normal(key, x_0.shape)
     x_t = sde.perturb(x_0, eps, t)
     return x_t, -sde.sigma(t) * score(x_t, t) - eps
@@ -88,10 +88,10 @@ def kl(sde: LinearSDE, d: Event, t: Scalar, s: Scalar, v: Share) -> Scalar:
     return jnp.sum(log_rho + jnp.expm1(-2 * log_rho) / 2 + jnp.exp(-2 * log_rho) * gain * d**2 / 2)
 
 
-def surprise(sde: LinearSDE, d: Event, x_0: Event, t: Scalar, width: Positive | None) -> Scalar:
-    """-sum log N(x_0; x_0_hat, (sigma/alpha)^2): a density where `width` is None, or over [x_0 - width/2, x_0 + width/2].
+def cell_nll(sde: LinearSDE, d: Event, x_0: Event, t: Scalar, width: Positive | None) -> Scalar:
+    """-sum log N(x_0; x_0_hat, (sigma/alpha)^2): a density if `width` is None, or the mass on [x_0 - width/2, x_0 + width/2].
 
-    `width` is the distance of two grey levels, 2/(L - 1). The first and the last cell, at -1 and 1, are open.
+    `width` is the distance between two grey levels, 2/(L - 1). The first and the last cell, at -1 and 1, are open.
     """
     std = jnp.exp(-sde.log_snr(t) / 2)
     if width is None:
@@ -104,7 +104,7 @@ def surprise(sde: LinearSDE, d: Event, x_0: Event, t: Scalar, width: Positive | 
 def _log_cell(d: Event, half: Scalar) -> Event:
     """log(Phi(d + half) - Phi(d - half)), in the left tail, where neither is close to 1.
 
-    Where the two are close, by Taylor's series of the density about d, of relative error h^4 (d^4 - 6 d^2 + 3)/120.
+    If the two are close, it is Taylor's series of the density about d, of relative error h^4 (d^4 - 6 d^2 + 3)/120.
     """
     d = -jnp.abs(d)
     narrow = half * jnp.maximum(1.0, -d) < 0.05

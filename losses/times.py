@@ -1,6 +1,6 @@
-"""How t is drawn for a batch, with 1/p(t), so that mean(loss(t) / p(t)) estimates the integral of loss over t without bias.
+"""Draws of t for a batch, with 1/p(t), so that mean(loss(t) / p(t)) estimates the integral of loss over t without bias.
 
-Every sampler spreads one batch evenly over its distribution (Kingma et al. 2021, app. I.1): u_i = (u + i/n) mod 1 with one
+Every draw spreads one batch evenly over its distribution (Kingma et al. 2021, app. I.1): u_i = (u + i/n) mod 1 with one
 uniform u, each u_i being uniform on its own.
 """
 
@@ -22,7 +22,7 @@ Times = Float[Array, " n"]
 
 
 class TimeSampler(NamedTuple):
-    """A distribution over t, with a memory for those that adapt to the losses they have seen.
+    """A distribution over t, with a memory of past losses for those that adapt to them.
 
     init() -> memory;  sample(key, memory, n) -> (t [n], 1/p(t) [n]);  update(memory, t [n], loss [n]) -> memory.
     """
@@ -38,7 +38,7 @@ def spread(key: Key[Array, ""], n: int) -> Times:
 
 
 def _fixed(sample: Callable[[Times], tuple[Times, Times]]) -> TimeSampler:
-    """A sampler without memory from `sample(u) -> (t, 1/p(t))`, the image of uniform u."""
+    """A draw without memory from `sample(u) -> (t, 1/p(t))`, the image of uniform u."""
 
     return TimeSampler(
         init=lambda: None,
@@ -54,10 +54,10 @@ def uniform(sde: SDE, t_min: float | None = None) -> TimeSampler:
 
 
 def importance(sde: SDE, t_min: float | None = None, normalized: bool = True) -> TimeSampler:
-    """p(t) = g(t)^2 / (Z sigma(t)^2), which makes the likelihood weight constant: minimal variance where |sigma score + z| is.
+    """p(t) = g(t)^2 / (Z sigma(t)^2), which makes the likelihood weight constant: minimal variance if |sigma score + z| is.
 
-    As g^2/sigma^2 = -lambda', t is uniform in log-SNR and Z = lambda(t_min) - lambda(1), for every LinearSDE. `normalized`
-    False leaves Z out of 1/p, as ScoreFlow trains: a loss Z times smaller, about 24 on VP and 38 on sub-VP.
+    Since g^2/sigma^2 = -lambda', t is uniform in log-SNR and Z = lambda(t_min) - lambda(1), for every LinearSDE. `normalized`
+    False omits Z from 1/p, as ScoreFlow does: a loss Z times smaller, about 24 on VP and 38 on sub-VP.
     Song et al. (2021, "Maximum Likelihood Training"), sec. 5.1, written there for VP.
     """
     linear_sde = linear(sde, "importance", "uniform draws t for any SDE")
@@ -92,7 +92,7 @@ def discrete(sde: SDE, n: Several, t_min: float | None = None) -> TimeSampler:
 def log_normal(
     sde: SDE, mean: Scalar = -1.2, std: Positive = 1.2, t_min: float | None = None, unbiased: bool = True
 ) -> TimeSampler:
-    """y = log(sigma/alpha) ~ N(mean, std^2), truncated to what t in [t_min, 1] reaches.
+    """y = log(sigma/alpha) ~ N(mean, std^2), truncated to its range over t in [t_min, 1].
 
     p(t) = N(y(t); mean, std^2) y'(t) / P(y(t_min) <= y <= y(1)), with y' = -lambda'/2. `unbiased` = False gives 1 for 1/p(t),
     so that p is part of the objective, E_{t~p} loss: Karras et al. (2022), table 1, with the weight `edm`.
@@ -131,9 +131,9 @@ def logit_normal(
 
 
 def _truncated_normal(u: Times, low: Scalar, high: Scalar, mean: Scalar, std: Scalar) -> tuple[Times, Times]:
-    """(y, 1/p(y)) of N(mean, std^2) on [low, high], as the image of uniform u.
+    """Returns (y, 1/p(y)) of N(mean, std^2) on [low, high], as the image of uniform u.
 
-    A float's resolution keeps u off 0 and 1, where y is infinite: without `low` and `high` none is drawn beyond 5.3 `std` of
+    The resolution of floats keeps u off 0 and 1, where y is infinite: without `low` and `high` no y lies beyond 5.3 `std` of
     the mean.
     """
     upper = low + high > 2 * mean  # an upper tail by its mirror image: floats resolve the lower

@@ -39,7 +39,7 @@ def min_snr(sde: SDE, t: Scalar, gamma: Positive = 5.0) -> Scalar:
 
 
 def p2(sde: SDE, t: Scalar, k: Positive = 1.0, gamma: NonNegative = 1.0) -> Scalar:
-    """w = sigma^2 / (k + SNR)^gamma: the squared error of eps weighs less where only imperceptible detail is left to learn.
+    """w = sigma^2 / (k + SNR)^gamma: the squared error of eps weighs less if only imperceptible detail remains to be learned.
 
     Choi et al. (2022), eq. 8; gamma = 0 is `sigma2`. Raises TypeError for an SDE without alpha and sigma.
     """
@@ -58,15 +58,15 @@ def edm(sde: SDE, t: Scalar, sigma_data: Positive = 0.5) -> Scalar:
 
 
 def soft_truncation(sde: SDE, t: Scalar, k: Scalar = 1.0, t_min: Positive | None = None) -> Scalar:
-    """w = g^2 P(tau <= t), with the end cut tau ~ tau^-k on [t_min, 1]: the likelihood weight, averaged over where it is cut.
+    """w = g^2 P(tau <= t), with the end cut tau ~ tau^-k on [t_min, 1]: the likelihood weight, averaged over the cut.
 
     P(tau <= t) = (t^(1-k) - t_min^(1-k)) / (1 - t_min^(1-k)), and log(t/t_min)/log(1/t_min) at k = 1. In the source each batch
-    draws its own tau and integrates over [tau, 1]; as E_tau int 1[t >= tau] g^2 l dt = int P(tau <= t) g^2 l dt, this weight
-    has the same mean under any time sampler, and less variance. `t_min` None: the SDE's, and 1e-5 where that is 0. Kim et al.
+    draws its own tau and integrates over [tau, 1]; since E_tau int 1[t >= tau] g^2 l dt = int P(tau <= t) g^2 l dt, this weight
+    has the same mean under any draw of t, and less variance. `t_min` None: the SDE's, and 1e-5 where that is 0. Kim et al.
     (2022, "Soft Truncation"), eq. 8 and thm. 1.
     """
     c, start = jnp.asarray(1.0 - k), jnp.where(sde.t_min > 0, sde.t_min, 1e-5) if t_min is None else t_min
     passed, whole = jnp.log(jnp.maximum(t, start) / start), -jnp.log(start)
     safe = jnp.where(c == 0, 1.0, c)
-    share = jnp.where(c == 0, passed / whole, jnp.expm1(safe * passed) / jnp.expm1(safe * whole))
-    return likelihood(sde, t) * share
+    probability = jnp.where(c == 0, passed / whole, jnp.expm1(safe * passed) / jnp.expm1(safe * whole))
+    return likelihood(sde, t) * probability

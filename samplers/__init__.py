@@ -14,7 +14,7 @@ from samplers.progressive import estimates, shared
 from samplers.projections import coarse, grey
 from samplers.sde import adaptive_sde, euler_maruyama, reverse_diffusion
 from samplers.singlestep import dpmpp_2s, edm_heun
-from samplers.step import Solution, Step, chain, moves, sample, solve
+from samplers.step import Solution, Step, chain, draw, moves, sample, solve
 from samplers.transfer import check_reach, under
 
 __all__ = [
@@ -37,6 +37,7 @@ __all__ = [
     "dpmpp_2s",
     "dpmpp_3m",
     "dps",
+    "draw",
     "edm_heun",
     "encode",
     "estimates",

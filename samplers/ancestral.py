@@ -7,7 +7,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from samplers.step import Step, noise, stateless
+from samplers.step import Step, noise, noisy, stateless
 from sde_lib import fast_random
 from sde_lib.base import SDE, Count, Event, Positive, Scalar, Score, UnitInterval, linear
 
@@ -20,8 +20,8 @@ def ancestral(
     DDPM's sampler on VP (Ho et al. 2020, alg. 2), SMLD's on VE (Song et al. 2021, eq. 47). `v` = 0 is DDPM's "fixedsmall", the
     deviation of q itself; `v` = 1 its "fixedlarge", that of p(x_t | x_s); v(x_t, t) a learned one (Nichol & Dhariwal 2021,
     eq. 15), which under jit shares the score's evaluation of the network. A step to sigma_s = 0 adds no noise. `clip`: the
-    largest |x_0|, 1 for DDPM's samples of data in [-1, 1] (`clip_denoised`); None: any. An infinite x_0 stays infinite, as a
-    broken network's samples should be seen to be.
+    largest |x_0|, 1 for DDPM's samples of data in [-1, 1] (`clip_denoised`); None: no limit. An infinite x_0 stays infinite, so
+    that the samples of a broken network look broken.
     """
     sde = linear(sde, "ancestral", "euler_maruyama serves any SDE")
 
@@ -31,8 +31,8 @@ def ancestral(
             x_0 = jnp.where(jnp.isinf(x_0), x_0, jnp.clip(x_0, -clip, clip))
         mean, smallest = sde.posterior(x, x_0, t, s)
         _, largest = sde.transition(t, s)
-        share = v(x, t) if callable(v) else v
-        std = jnp.where(smallest == 0, 0.0, largest**share * smallest ** (1 - share))
+        power = v(x, t) if callable(v) else v
+        std = jnp.where(smallest == 0, 0.0, largest**power * smallest ** (1 - power))
         return mean + std * fast_random.normal(key, x.shape)
 
     return stateless(update, nfe=1)
@@ -54,15 +54,15 @@ def ddim(sde: SDE, score: Score, eta: UnitInterval = 0.0) -> Step:
         direction = jnp.sqrt(sde.sigma(s) ** 2 - std**2)
         return sde.alpha(s) * x_0 + direction * eps + noise(key, x, std, eta)
 
-    return stateless(update, nfe=1)
+    return stateless(update, nfe=1, stochastic=noisy(eta))
 
 
 def ddim_inversion(sde: SDE, score: Score, iterations: Count = 5) -> Step:
     """The x_s, s > t, that `ddim` takes to x_t: x_s = alpha_s/alpha_t x_t + (sigma_s - alpha_s/alpha_t sigma_t) eps(x_s, s).
 
-    For a grid from data to noise, `grid[::-1]`: `ddim` on `grid` then returns to where this began. Solved by `iterations` of
-    a fixed point, each of one evaluation, which converge where no step raises the noise many times over. The first is the
-    usual inversion, with eps(x_t, t) where there is noise. Song, Meng & Ermon (2021), sec. 4.3; Pan et al. (2023), alg. 1.
+    The grid goes from data to noise, `grid[::-1]`; `ddim` on `grid` then returns to the first x. The equation is solved by
+    `iterations` of a fixed point, of one evaluation each, which converge if no step raises the noise many times over. The first
+    is the usual inversion, with eps(x_t, t) if sigma_t > 0. Song, Meng & Ermon (2021), sec. 4.3; Pan et al. (2023), alg. 1.
     """
     sde = linear(sde, "ddim_inversion", "heun and probability_flow on a reversed grid invert the flow of any SDE")
 
@@ -70,8 +70,8 @@ def ddim_inversion(sde: SDE, score: Score, iterations: Count = 5) -> Step:
         scaled = sde.alpha(s) / sde.alpha(t) * x
         gain = sde.sigma(s) - sde.alpha(s) / sde.alpha(t) * sde.sigma(t)
         solved = lambda x, t: scaled - gain * sde.sigma(t) * score(x, t)
-        noisy = sde.sigma(t) > 0
-        x_s = solved(jnp.where(noisy, x, scaled), jnp.where(noisy, t, s))
+        positive = sde.sigma(t) > 0
+        x_s = solved(jnp.where(positive, x, scaled), jnp.where(positive, t, s))
         return jax.lax.scan(lambda x_s, _: (solved(x_s, s), None), x_s, length=iterations - 1)[0]
 
-    return stateless(update, nfe=iterations)
+    return stateless(update, nfe=iterations, stochastic=False)

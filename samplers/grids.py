@@ -1,4 +1,4 @@
-"""Grids: n + 1 decreasing times from 1 to t_min, of which nothing else in the library knows the number."""
+"""Grids: n + 1 decreasing times from 1 to t_min. Nothing else in the library knows their number."""
 
 from __future__ import annotations
 
@@ -51,10 +51,10 @@ def arctan_grid(
 ) -> Grid:
     """arctan(log(s/centre)/width) even in s = sigma/alpha, n - 1 steps from t = 1 to s = knee/n^power, and one to the end.
 
-    Even in log-SNR around s = `centre` and ever sparser beyond a factor e^`width` of it, where nothing is decided. The end may
-    be s = 0 (t_min = 0 on VP); where it lies above the knee, all n steps lead to it. The grid of the library's fast solver,
-    `deis` on `arctan_grid(sde, n, t_min=0)`: its constants, and `deis`'s reach, are of least error on the mixtures of
-    benchmarks/common/problems.py.
+    It is even in log-SNR around s = `centre`, and ever sparser beyond a factor e^`width` of it, where nothing is decided about
+    the sample. The end may be s = 0 (t_min = 0 on VP); if it lies above the knee, all n steps lead to it. This is the grid of
+    the library's fast solver, `deis` on `arctan_grid(sde, n, t_min=0)`: its constants, and the `reach` of `deis`, minimise the
+    error on the mixtures of benchmarks/common/problems.py.
     """
     sde = linear(sde, "arctan_grid", "uniform_grid serves any SDE")
     angle = lambda s: jnp.arctan(jnp.log(s / centre) / width)
@@ -69,7 +69,7 @@ def arctan_grid(
 
 
 def _by_noise(sde: LinearSDE, n: int, t_min: float | None, log_snr_max: float | None, between: Callable[..., Array]) -> Grid:
-    """The times where sigma/alpha = e^(-lambda/2) takes the values between(most, least, u) for even u in [0, 1]."""
+    """The times at which sigma/alpha = e^(-lambda/2) takes the values between(most, least, u) for even u in [0, 1]."""
     end = jnp.asarray(sde.t_min if t_min is None else t_min) if log_snr_max is None else sde.time_at(jnp.asarray(log_snr_max))
     most, least = (jnp.exp(-sde.log_snr(t) / 2) for t in (jnp.ones(()), end))
     inner = jax.vmap(sde.time_at)(-2 * jnp.log(between(most, least, jnp.arange(1, n) / n)))

@@ -23,16 +23,16 @@ Weight = Scalar | Callable[[Scalar], Scalar]
 def classifier(score: Score, log_prob_y: Callable[[Event, Scalar], Scalar], w: Weight = 1.0) -> Score:
     """s(x, t) + w grad_x log p(y | x_t = x), with `log_prob_y(x, t)` = log p(y | x_t) for the one y that is wanted.
 
-    y is anything whose likelihood is known under noise: a class, by a classifier trained on noisy x, or a measurement. Song et
-    al. (2021), eq. 14; Dhariwal & Nichol (2021), alg. 2, whose gradient scale is w.
+    y is anything with a likelihood under noise: a class, by a classifier trained on noisy x, or a measurement. Song et al.
+    (2021), eq. 14; Dhariwal & Nichol (2021), alg. 2, whose gradient scale is w.
     """
     return lambda x, t: score(x, t) + _at(w, t) * jax.grad(log_prob_y)(x, t)
 
 
 def classifier_free(conditional: Score, unconditional: Score, w: Weight) -> Score:
-    """s_u(x, t) + w (s_c(x, t) - s_u(x, t)): two networks' evaluations in one of the score.
+    """s_u(x, t) + w (s_c(x, t) - s_u(x, t)): one evaluation of this score is two of networks.
 
-    Ho & Salimans (2022), eq. 6, whose w is this w - 1: theirs is 0 at the conditional score, where this is 1.
+    Ho & Salimans (2022), eq. 6, whose w is this w - 1: at the conditional score theirs is 0 and this is 1.
     """
 
     def guided(x: Event, t: Scalar) -> Event:

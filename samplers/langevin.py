@@ -20,13 +20,14 @@ Ratio = Annotated[Scalar, Gt(0), Le(10)]
 def langevin(sde: SDE, score: Score, snr: Ratio = 0.16, n_steps: Count = 1, norm: Norm = "expected") -> Step:
     """A corrector: `n_steps` of Langevin dynamics at t, which leave x at t and p_t unchanged. Chain it before a predictor.
 
-    Each is x <- x + e score(x, t) + sqrt(2 e) z with e = 2 (snr r)^2, Song et al. (2021), algs. 4 and 5. `norm`: what r is.
-    "expected" is sigma_t, which |z|/|score| estimates; "sample" that ratio of the sample's own norms, of infinite mean in two
-    dimensions; "batch" theirs, the ratio of the norms' means over the batch, on which a sample then depends: it needs
-    `jax.vmap(..., axis_name="batch")`. Where the score is next to zero, as an untrained network's is, r is sigma_t.
+    Each step is x <- x + e score(x, t) + sqrt(2 e) z with e = 2 (snr r)^2, Song et al. (2021), algs. 4 and 5. `norm` chooses r.
+    "expected" is sigma_t, which |z|/|score| estimates. "sample" is |z|/|score| of the sample itself, whose mean is infinite in
+    two dimensions. "batch" is the published choice, the ratio of the norms' means over the batch, so that a sample depends on
+    its batch; it needs `jax.vmap(..., axis_name="batch")`. If the score is next to zero, as that of an untrained network, r is
+    sigma_t.
     """
     sde = linear(sde, "langevin", "euler_maruyama serves any SDE without a corrector")
-    return stateless(lambda key, x, t, s: _dynamics(key, sde, score, x, t, snr, n_steps, norm), nfe=n_steps)
+    return stateless(lambda key, x, t, s: _dynamics(key, sde, score, x, t, snr, n_steps, norm), nfe=n_steps, corrector=True)
 
 
 def annealed_langevin(sde: SDE, score: Score, snr: Ratio = 0.176, n_steps: Count = 1) -> Step:
@@ -53,8 +54,8 @@ def _dynamics(
             return sde.sigma(t)
         norms = jnp.linalg.norm(z.ravel()), jnp.linalg.norm(score_t.ravel())
         z_norm, score_norm = jax.lax.pmean(norms, "batch") if norm == "batch" else norms
-        found = z_norm / score_norm
-        return jnp.where(found < 1e6 * sde.sigma(t), found, sde.sigma(t))
+        r = z_norm / score_norm
+        return jnp.where(r < 1e6 * sde.sigma(t), r, sde.sigma(t))
 
     def move(x, key):
         z, score_t = fast_random.normal(key, x.shape), score(x, t)

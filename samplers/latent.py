@@ -1,4 +1,4 @@
-"""What a latent is good for: x_1 of the flow, decoded, turned or decoded by another score; x_t part of the way to noise."""
+"""Latents of the flow: decode one, interpolate two, decode under another score; and edits that start from a noised x_t."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def decode(
     atol: Positive = 1e-4,
     max_steps: Count = 2000,
 ) -> Event:
-    """The x at t_min of the probability flow that is `latent` at t = 1: the inverse of `encode`. nan where the solver failed.
+    """The x at t_min of the probability flow that is `latent` at t = 1: the inverse of `encode`. nan if the solver failed.
 
     Song et al. (2021), sec. 4.3.
     """
@@ -36,7 +36,7 @@ def decode(
 class Translation(NamedTuple):
     """`x` in its new law, the `latent` x_1 on the way there, and the number of score evaluations.
 
-    `gave_up`: whether a solver ran out of steps, and the rest is nan for that reason.
+    `gave_up`: true if a solver ran out of steps, and the rest is nan for that reason.
     """
 
     x: Event
@@ -56,10 +56,10 @@ def translate(
     atol: Positive = 1e-4,
     max_steps: Count = 2000,
 ) -> Translation:
-    """x to t = 1 along the flow of `source`, and back along that of `target`: `decode` of `encode`, without a density.
+    """Carries x to t = 1 along the flow of `source`, and back along that of `target`: `decode` of `encode`, without a density.
 
     A dual diffusion bridge (Su et al. 2023, alg. 1): between Gaussians it is affine, and with one score for both the identity.
-    nan where a solver failed.
+    nan if a solver failed.
     """
     start = sde.t_min if t_min is None else t_min
     there, back = (sde.reverse_drift(score, eta=0.0) for score in (source, target))
@@ -69,13 +69,14 @@ def translate(
 
 
 def slerp(a: Event, b: Event, w: Scalar, centre: Scalar = 0.0) -> Event:
-    """From a (w = 0) to b (w = 1) on the arc about `centre`, lengths linear in w.
+    """The point at w on the arc about `centre` from a (w = 0) to b (w = 1), with lengths linear in w:
 
         c + ((1 - w)|a - c| + w |b - c|) (sin((1 - w) theta) a' + sin(w theta) b') / sin(theta)
 
     with a', b' the directions of a - c and b - c, and theta = 2 arctan(|a' - b'| / |a' + b'|) the angle between them
-    (Shoemake 1985). Latents of equal length keep it, as on a straight line they would not; `centre` is the SDE's `prior_mean`.
-    Where a' = b' there is nothing to turn, and where a' = -b' no one arc: both go straight, (1 - w) a + w b.
+    (Shoemake 1985). Two latents of equal length have every point between them of that length, unlike those of a straight line;
+    `centre` is the SDE's `prior_mean`. If a' = b' there is no angle, and if a' = -b' no unique arc: then the point is on the
+    straight line, (1 - w) a + w b.
     """
     a, b = a - centre, b - centre
     length = lambda v: jnp.sqrt(jnp.vdot(v, v))
@@ -94,7 +95,7 @@ def sdedit(
     grid: Float[Array, " times"],
     final: Callable[[Event, Scalar], Event] | None = None,
 ) -> Solution:
-    """`step` along `grid` from x_t = alpha_t x + sigma_t z at t = grid[0]: what of x outlives the noise of t, made likely anew.
+    """Solves along `grid` from x_t = alpha_t x + sigma_t z, t = grid[0]: the features of x that survive the noise of t remain.
 
     Meng et al. (2022), alg. 1; t is the strength of the edit. `final` as in `solve`.
     Raises TypeError for an SDE without alpha and sigma.
@@ -115,10 +116,10 @@ def interpolate(
     grid: Float[Array, " times"],
     final: Callable[[Event, Scalar], Event] | None = None,
 ) -> Event:
-    """`sdedit` of (1 - w) x_a + w x_b: x_t = (1 - w) x_a,t + w x_b,t at t = grid[0], where the two share their noise z.
+    """`sdedit` of (1 - w) x_a + w x_b: x_t = (1 - w) x_a,t + w x_b,t at t = grid[0], and the two share their noise z.
 
-    Ho et al. (2020), sec. 4.3, where x_a,t and x_b,t are two draws of q; sharing z, x_t is at the noise level of t for every w,
-    and `key` fixes it and the step's for all frames of a pair. `final` as in `sample`.
+    In Ho et al. (2020), sec. 4.3, x_a,t and x_b,t are two draws of q. With a shared z, x_t is at the noise level of t for every
+    w, and `key` fixes z and the noise of the steps for all frames of a pair. `final` as in `sample`.
     Raises TypeError for an SDE without alpha and sigma.
     """
     sde = linear(sde, "interpolate", "encode, slerp and decode serve any SDE")

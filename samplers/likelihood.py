@@ -16,7 +16,7 @@ from sde_lib.base import SDE, Count, Event, Positive, Scalar, Score
 class Encoding(NamedTuple):
     """The `latent` x_1 of x, log p(x) in nats, and the number of score evaluations (each with its divergence).
 
-    `gave_up`: whether the solver ran out of steps, and the rest is nan for that reason.
+    `gave_up`: true if the solver ran out of steps, and the rest is nan for that reason.
     """
 
     latent: Event
@@ -41,7 +41,7 @@ def encode(
 
     Song et al. (2021), eq. 39; Chen et al. (2018), thm. 1. The divergence comes with the drift, from one linearisation:
     exact, by D forward products, without `key`; with it, the mean over `probes` Rademacher probes of Hutchinson's, fixed along
-    the path, unbiased at the cost of one product each (Grathwohl et al. 2019). nan where the solver failed.
+    the path, unbiased at the cost of one product each (Grathwohl et al. 2019). nan if the solver failed.
     """
     flow = sde.reverse_drift(score, eta=0.0)
     if key is None:
@@ -59,12 +59,12 @@ def encode(
 
 
 def log_prob(sde: SDE, score: Score, x: Event, **options) -> Scalar:
-    """log p(x) in nats; see `encode`."""
+    """log p(x) in nats; see `encode` for the options."""
     return encode(sde, score, x, **options).log_prob
 
 
 def _quadratic_forms(jvp: Callable[[Event], Event], vectors: Float[Array, "n *event"]) -> Float[Array, " n"]:
-    """v . J v of each vector, 32 at a time: all D of an image at once would not fit in memory.
+    """v . J v of each vector, 32 at a time: all D of an image would not fit in memory.
 
     Over the unit vectors they sum to tr J, and E[v . J v] = tr J for a Rademacher v.
     """

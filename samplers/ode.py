@@ -25,15 +25,15 @@ def heun(sde: SDE, score: Score) -> Step:
         d_t = drift(x, t)
         return x + (s - t) / 2 * (d_t + drift(x + (s - t) * d_t, s))
 
-    return stateless(update, nfe=2)
+    return stateless(update, nfe=2, stochastic=False)
 
 
 def probability_flow(sde: SDE, score: Score, rtol: Positive = 1e-4, atol: Positive = 1e-4, max_steps: Count = 2000) -> Step:
-    """From t to s by an adaptive Runge-Kutta method (Tsit5, PI control) with error per unit step below atol + rtol |x|.
+    """The flow from t to s by an adaptive Runge-Kutta method (Tsit5, PI control), error per unit step below atol + rtol |x|.
 
-    Each sample has its own steps, so its solution does not depend on its batch. What did not converge in `max_steps` has given
-    up and is nan; what met a score that is not finite is nan too, mostly after a few evaluations. Song et al. (2021), sec. 4.3.
-    One step of the grid is the whole solve: `uniform_grid(sde, 1)`.
+    Each sample has its own steps, so its solution does not depend on its batch. A sample that did not converge in `max_steps`
+    has given up and is nan; one that met a score that is not finite is nan too, mostly after a few evaluations. Song et al.
+    (2021), sec. 4.3. One step of the grid is the whole solve: `uniform_grid(sde, 1)`.
     """
     drift = sde.reverse_drift(score, eta=0.0)
 
@@ -41,38 +41,38 @@ def probability_flow(sde: SDE, score: Score, rtol: Positive = 1e-4, atol: Positi
         x, more = integrate(drift, x, t, s, rtol, atol, max_steps)
         return x, spent.and_then(more)
 
-    return adaptive(update)
+    return adaptive(update, stochastic=False)
 
 
 class Spent(NamedTuple):
-    """What an adaptive solver has spent: drifts evaluated, and whether it gave up for want of steps."""
+    """The cost of an adaptive solve: the drifts that it evaluated, and whether it gave up for want of steps."""
 
     nfe: Int[Array, ""]
     gave_up: Bool[Array, ""]
 
     def and_then(self, more: Spent) -> Spent:
-        """Of two solves, one after the other."""
+        """The cost of two solves, one after the other."""
         return Spent(self.nfe + more.nfe, self.gave_up | more.gave_up)
 
 
-def adaptive(update: Any) -> Step:
+def adaptive(update: Any, stochastic: bool) -> Step:
     """A Step of `update(key, x, spent, t, s) -> (x, spent)`."""
     nothing = lambda x: Spent(jnp.zeros((), int), jnp.zeros((), bool))
-    return Step(nothing, update, nfe=lambda spent, n: spent.nfe, gave_up=lambda spent: spent.gave_up)
+    return Step(nothing, update, lambda spent, n: spent.nfe, lambda spent: spent.gave_up, stochastic)
 
 
 def controlled(t: Any, s: Any, **coefficients: Any) -> diffrax.PIDController:
-    """Steps from t to s by their error.
+    """The controller of steps from t to s by their error.
 
-    One of nan is taken for infinite, so that a shorter step is tried, and the solve fails at one of 1e-9 |s - t|: where the
-    drift is not finite none is short enough, and all of `max_steps` would be spent on it.
+    An error of nan counts as infinite, so that a shorter step is tried. The solve fails at a step of 1e-9 |s - t|: if the drift
+    is not finite no step is short enough, and all of `max_steps` would be spent on it.
     """
     norm = lambda error: jnp.nan_to_num(optimistix.rms_norm(error), nan=jnp.inf, posinf=jnp.inf)
     return diffrax.PIDController(norm=norm, dtmin=1e-9 * jnp.abs(s - t), force_dtmin=False, **coefficients)
 
 
 def integrate(drift: Any, x: Any, t: Any, s: Any, rtol: Scalar, atol: Scalar, max_steps: int) -> tuple[Any, Spent]:
-    """x(s) of dx/dt = drift(x, t) from x(t), on any tree x, nan where it failed; and what that took."""
+    """Returns x(s) of dx/dt = drift(x, t) from x(t), on any tree x, or nan if the solve failed; and its cost."""
     solution = diffrax.diffeqsolve(
         diffrax.ODETerm(lambda t, x, args: drift(x, t)),
         diffrax.Tsit5(),

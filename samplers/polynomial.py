@@ -11,20 +11,20 @@ from sde_lib.base import Event, Scalar
 
 
 def integral(
-    h: Scalar, a: Scalar, nodes: Sequence[Scalar], values: Sequence[Event], known: Int[Array, ""], trust: Scalar = 1.0
+    h: Scalar, a: Scalar, nodes: Sequence[Scalar], values: Sequence[Event], n: Int[Array, ""], trust: Scalar = 1.0
 ) -> Event:
-    """int_0^h e^(-a v) P(v) dv, P the polynomial through the first `known` of the (nodes[j], values[j]).
+    """int_0^h e^(-a v) P(v) dv, P the polynomial through the first `n` of the (nodes[j], values[j]).
 
     P in Newton's form, sum_k [v_0 .. v_k] prod_{j < k} (v - v_j), integrated term by term; `trust` times the terms from the
-    third difference on, k >= 3. All of it is worked out for the weights of the values, which are scalars. h may be infinite.
+    third difference on, k >= 3. The sum runs over the weights of the values, which are scalars. h may be infinite.
     """
     moment = _moments(h, a, len(nodes))
     total = jnp.zeros(len(nodes))
     differences, product = list(jnp.eye(len(nodes))), [1.0]  # [v_j .. v_{j + k}] and the coefficients of prod_{j < k} (v - v_j)
     for k in range(len(nodes)):
         weight = sum(c * m for c, m in zip(product, moment, strict=False))
-        total = total + jnp.where(k < known, weight if k < 3 else trust * weight, 0.0) * differences[0]
-        gaps = [jnp.where(j + k + 1 < known, nodes[j] - nodes[j + k + 1], 1.0) for j in range(len(differences) - 1)]
+        total = total + jnp.where(k < n, weight if k < 3 else trust * weight, 0.0) * differences[0]
+        gaps = [jnp.where(j + k + 1 < n, nodes[j] - nodes[j + k + 1], 1.0) for j in range(len(differences) - 1)]
         differences = [(differences[j] - differences[j + 1]) / gap for j, gap in enumerate(gaps)]
         product = [up - nodes[k] * c for up, c in zip([0.0, *product], [*product, 0.0], strict=True)]
     return sum((w * value for w, value in zip(total, values, strict=True)), jnp.zeros_like(values[0]))

@@ -1,4 +1,4 @@
-"""Orthogonal projections P of an image: what of it is observed, for `inpaint`. P P x = P x, and <P x, y> = <x, P y>."""
+"""Orthogonal projections P of an image onto its observed part, for `inpaint`: P P x = P x, and <P x, y> = <x, P y>."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ Projection = Callable[[Event], Event]
 
 
 def grey(x: Event) -> Event:
-    """The mean over the channels of x [H, W, C], in each of them: `inpaint` then colours what is grey.
+    """The mean over the channels of x [H, W, C], in each of them: `inpaint` then colours a grey image.
 
     It is the first axis of any orthogonal transform of the channels that starts with (1, ..., 1)/sqrt(C): Song et al. (2021),
-    app. I.2. ValueError where there are no two channels.
+    app. I.2. Raises ValueError for fewer than two channels.
     """
     if x.ndim != 3 or x.shape[-1] < 2:
         raise ValueError(f"grey takes an image [H, W, C] of two channels or more, and this is of shape {x.shape}")
@@ -24,9 +24,9 @@ def grey(x: Event) -> Event:
 
 
 def coarse(factor: Count) -> Projection:
-    """P x, the mean over blocks of `factor` x `factor` of x [H, W, ...], in each of their pixels: super-resolution's.
+    """P x, the mean over blocks of `factor` x `factor` of x [H, W, ...], in each of their pixels, for super-resolution.
 
-    The ValueError of P, where `factor` does not divide both H and W, names the nearest that do.
+    P raises ValueError if `factor` does not divide both H and W, with the nearest that do.
     """
 
     def project(x: Event) -> Event:

@@ -1,4 +1,4 @@
-"""What a sampler runs."""
+"""Reverse, the parts of a sampler that is ready to run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sde_lib.base import Event, Scalar
 
 
 class Reverse(NamedTuple):
-    """The SDE that a sampler is on, the score there as it is guided, its step, and what it does at the end."""
+    """The SDE of a sampler, the guided score on it, the step, and the `final` function of `solve`."""
 
     sde: LinearSDE
     score: Score

@@ -1,4 +1,4 @@
-"""Predictors: discretisations of the reverse-time SDE, of fixed and of adaptive steps."""
+"""Predictors: discretisations of the reverse-time SDE, with fixed and with adaptive steps."""
 
 from __future__ import annotations
 
@@ -39,18 +39,18 @@ def reverse_diffusion(sde: SDE, score: Score) -> Step:
 
 
 def adaptive_sde(sde: SDE, score: Score, rtol: Positive = 0.05, atol: Positive = 0.0078, max_steps: Count = 4000) -> Step:
-    """From t to s along the reverse SDE by the stochastic improved Euler method, with steps that its own error chooses.
+    """The reverse SDE from t to s by the stochastic improved Euler method, with steps that its own error chooses.
 
-    x' = x + h d(x, t) + g(t) w is Euler's, x'' = x + h/2 (d(x, t) + d(x', s)) + (g(t) + g(s))/2 w is kept, and the step is as
-    long as |x'' - x'| stays below atol + rtol |x|, in the root mean square over the event. Jolicoeur-Martineau et al. (2021),
-    alg. 1; but a refused step keeps its noise, by a Brownian bridge: drawing anew, as there, favours small noise. What did not
-    converge in `max_steps` has given up and is nan; what met a score that is not finite is nan too. One step of the grid is the
-    whole solve: `uniform_grid(sde, 1)`.
+    x' = x + h d(x, t) + g(t) w is Euler's step, x'' = x + h/2 (d(x, t) + d(x', s)) + (g(t) + g(s))/2 w is the result, and h is
+    as long as |x'' - x'| stays below atol + rtol |x|, in the root mean square over the event. Jolicoeur-Martineau et al.
+    (2021), alg. 1, except that a rejected step keeps its noise, by a Brownian bridge: a new draw, as there, favours small
+    noise. A sample that did not converge in `max_steps` has given up and is nan; one that met a score that is not finite is nan
+    too. One step of the grid is the whole solve: `uniform_grid(sde, 1)`.
     """
     drift = sde.reverse_drift(score)
 
     def update(key, x, spent, t, s):
-        # Time for diffrax is u = t - time, from 0 up.
+        # Diffrax's time is u = t - time, which increases from 0.
         noise = diffrax.VirtualBrownianTree(0.0, t - s, 2.0**-16 * (t - s), jax.ShapeDtypeStruct(x.shape, x.dtype), key)
         along = diffrax.ODETerm(lambda u, x, args: -drift(x, t - u))
         g = lambda u, x, args: lineax.DiagonalLinearOperator(jnp.full_like(x, sde.diffusion(t - u)))
@@ -70,4 +70,4 @@ def adaptive_sde(sde: SDE, score: Score, rtol: Positive = 0.05, atol: Positive =
         more = Spent(2 * solution.stats["num_steps"], solution.result == diffrax.RESULTS.max_steps_reached)
         return jnp.where(solved, jnp.asarray(solution.ys)[-1], jnp.nan), spent.and_then(more)
 
-    return adaptive(update)
+    return adaptive(update, stochastic=True)

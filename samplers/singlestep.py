@@ -1,4 +1,4 @@
-"""Solvers of two evaluations a step and no memory, in the coordinates where the flow is simplest."""
+"""Solvers with two evaluations a step and no memory, in the coordinates that make the flow simplest."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from samplers.step import Step, noise
+from samplers.step import Step, noise, noisy
 from sde_lib.base import SDE, Event, NonNegative, Positive, Scalar, Score, linear
 
 
 def dpmpp_2s(sde: SDE, score: Score) -> Step:
     """x_s = sigma_s/sigma_t x_t + alpha_s (1 - e^(-h)) x_0(x_m, m), with m halfway in log-SNR and x_m by half of such a step.
 
-    DPM-Solver++(2S) at r = 1/2 (Lu et al. 2022b, alg. 1), h = (lambda_s - lambda_t)/2. Where sigma_s = 0, at infinite log-SNR,
-    nothing is halfway: x_0(x_t, t) alone.
+    DPM-Solver++(2S) at r = 1/2 (Lu et al. 2022b, alg. 1), h = (lambda_s - lambda_t)/2. At sigma_s = 0 the log-SNR is infinite
+    and no m is halfway: x_s is alpha_s x_0(x_t, t).
     """
     sde = linear(sde, "dpmpp_2s", "heun and probability_flow integrate the flow of any SDE")
 
@@ -31,7 +31,7 @@ def dpmpp_2s(sde: SDE, score: Score) -> Step:
 
         return halfway, lambda: first_order(x, x_0, t, s)
 
-    return _second_unless_clean(sde.sigma, update)
+    return _second_unless_clean(sde.sigma, update, stochastic=False)
 
 
 def edm_heun(
@@ -44,7 +44,7 @@ def edm_heun(
 ) -> Step:
     """Heun's method on dy/ds = eps(y, s) in y = x/alpha and s = sigma/alpha, after new noise has raised s_t to (1 + churn) s_t.
 
-    y^ = y + s_noise sqrt(s^^2 - s_t^2) z for s_t in [churn_min, churn_max], as long as s^ is within the SDE. Karras et al.
+    y^ = y + s_noise sqrt(s^^2 - s_t^2) z for s_t in [churn_min, churn_max], if s^ is a noise level of the SDE. Karras et al.
     (2022), alg. 2, for every LinearSDE; `churn` is their gamma = min(S_churn/N, sqrt(2) - 1). The step to s = 0 is Euler's.
     """
     sde = linear(sde, "edm_heun", "heun integrates the flow of any SDE")
@@ -62,15 +62,15 @@ def edm_heun(
         euler = y + (s_s - s_hat) * d
         return lambda: sde.alpha(s) * (y + (s_s - s_hat) / 2 * (d + eps(euler, s))), lambda: sde.alpha(s) * euler
 
-    return _second_unless_clean(sde.sigma, update)
+    return _second_unless_clean(sde.sigma, update, stochastic=noisy(churn))
 
 
-def _second_unless_clean(sigma: Callable[[Scalar], Scalar], stages: Callable) -> Step:
-    """A Step of `stages(key, x, t, s) -> (x_s by a second evaluation, x_s without it)`: the latter where sigma_s = 0."""
+def _second_unless_clean(sigma: Callable[[Scalar], Scalar], stages: Callable, stochastic: bool) -> Step:
+    """A Step of `stages(key, x, t, s) -> (x_s by a second evaluation, x_s without it)`: the latter if sigma_s = 0."""
 
     def update(key, x, nfe, t, s):
         two, one = stages(key, x, t, s)
-        noisy = sigma(s) > 0
-        return jax.lax.cond(noisy, two, one), nfe + 1 + noisy
+        positive = sigma(s) > 0
+        return jax.lax.cond(positive, two, one), nfe + 1 + positive
 
-    return Step(init=lambda x: jnp.zeros((), int), update=update, nfe=lambda nfe, n: nfe)
+    return Step(lambda x: jnp.zeros((), int), update, nfe=lambda nfe, n: nfe, stochastic=stochastic)

@@ -1,4 +1,4 @@
-"""Step, the one type of every sampler; chain, which composes them; moves, the only loop, for solve and sample."""
+"""Step, the type of every sampler; chain, which composes steps; moves, the only loop; and draw, solve and sample on it."""
 
 from __future__ import annotations
 
@@ -10,36 +10,52 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from sde_lib import fast_random
-from sde_lib.base import Event, Scalar
+from sde_lib.base import SDE, Event, Scalar
 
 
 class Step(NamedTuple):
     """One move from t to s < t, as a pair of pure functions (optax's shape).
 
     init(x) -> memory;  update(key, x, memory, t, s) -> (x, memory).
-    `nfe`: score evaluations per update; or, where the data decides, a function of the final memory and the number of updates.
-    `gave_up`: where a solver inside may run out of steps, whether it did, as a function of the final memory.
+    `nfe`: score evaluations per update; if they depend on x, a function of the final memory and the number of updates.
+    `gave_up`: a function of the final memory, true if a solver inside the step ran out of its own steps.
+    `stochastic`: the update uses its key. False promises that x_s is a function of x_t and the memory alone.
+    `corrector`: the update leaves x at t, whatever s is; it is chained before a step that moves x to s.
     """
 
     init: Callable[[Event], Any]
     update: Callable[[Key[Array, ""], Event, Any, Scalar, Scalar], tuple[Event, Any]]
     nfe: int | Callable[[Any, Array], Array]
     gave_up: Callable[[Any], Array] = lambda memory: jnp.zeros((), bool)
+    stochastic: bool = True
+    corrector: bool = False
 
     def count(self, memory: Any, n: Array) -> Array:
-        """Score evaluations of n updates that ended with `memory`."""
+        """Returns the number of score evaluations of n updates whose final memory is `memory`."""
         return self.nfe(memory, n) if callable(self.nfe) else self.nfe * n
 
 
-def stateless(update: Callable[[Key[Array, ""], Event, Scalar, Scalar], Event], nfe: int) -> Step:
+def stateless(
+    update: Callable[[Key[Array, ""], Event, Scalar, Scalar], Event],
+    nfe: int,
+    stochastic: bool = True,
+    corrector: bool = False,
+) -> Step:
     """A Step without memory from `update(key, x_t, t, s) -> x_s`."""
-    return Step(init=lambda x: (), update=lambda key, x, memory, t, s: (update(key, x, t, s), memory), nfe=nfe)
+    return Step(
+        init=lambda x: (),
+        update=lambda key, x, memory, t, s: (update(key, x, t, s), memory),
+        nfe=nfe,
+        stochastic=stochastic,
+        corrector=corrector,
+    )
 
 
 def chain(*steps: Step) -> Step:
     """The steps in order, all from the same t to the same s: chain(corrector, predictor) is predictor-corrector sampling.
 
     A corrector leaves x at t and the predictor moves it to s, as in score_sde (Song et al. 2021, alg. 1 in another order).
+    The chain is stochastic if any of its steps is, and a corrector if all of them are.
     """
 
     def update(key, x, memories, t, s):
@@ -57,25 +73,36 @@ def chain(*steps: Step) -> Step:
 
     fixed = [step.nfe for step in steps if not callable(step.nfe)]
     nfe = sum(fixed) if len(fixed) == len(steps) else count
-    return Step(lambda x: tuple(step.init(x) for step in steps), update, nfe, gave_up)
+    return Step(
+        init=lambda x: tuple(step.init(x) for step in steps),
+        update=update,
+        nfe=nfe,
+        gave_up=gave_up,
+        stochastic=any(step.stochastic for step in steps),
+        corrector=all(step.corrector for step in steps),
+    )
 
 
 def noise(key: Key[Array, ""], x: Event, std: Scalar, eta: Scalar) -> Event | float:
     """std z, z ~ N(0, I) of the shape of x, for a step that is deterministic at eta = 0.
 
-    Where eta is the number 0, as opposed to a traced one, it is 0 and nothing is drawn: the draw costs more than all the rest.
+    If eta is the number 0, and not a traced value, the result is 0 and nothing is drawn: the draw would cost more than the rest
+    of the step.
     """
-    if isinstance(eta, float | int) and eta == 0:
-        return 0.0
-    return std * fast_random.normal(key, x.shape, x.dtype)
+    return std * fast_random.normal(key, x.shape, x.dtype) if noisy(eta) else 0.0
+
+
+def noisy(eta: Scalar) -> bool:
+    """True unless eta is the number 0; a traced eta may turn out to be anything."""
+    return not (isinstance(eta, float | int) and eta == 0)
 
 
 class Solution(NamedTuple):
     """`x` at the end of the grid, the `path` of x after each step, and the true number of score evaluations.
 
-    `finite`: the moves before the first after which x was not finite, whatever it was later; all of them, with the `final`
-    one, where it always was, and one that was skipped is as good as its x. So x is first not finite at grid[finite + 1].
-    `gave_up`: whether that is because an adaptive solver ran out of steps.
+    `finite`: how many moves (the `final` one included) kept x finite before the first that did not; the first non-finite x is
+    at grid[finite + 1].
+    `gave_up`: true if an adaptive solver ran out of steps, and x is nan for that reason.
     """
 
     x: Event
@@ -98,7 +125,6 @@ def solve(
     zero is skipped and costs nothing, so that grids padded with their last point share one compiled program.
     `final`: applied to x at the end, at the cost of one evaluation; `partial(sde.denoise, score)` is Tweedie's denoising.
     """
-
     keys = jax.random.split(key, len(grid) - 1)
     x, memory, path, sound = moves(keys, step, x, step.init(x), grid)
     nfe = step.count(memory, jnp.sum(grid[1:] != grid[:-1]))
@@ -108,19 +134,35 @@ def solve(
     return Solution(x, path, nfe, jnp.cumprod(sound).sum(), step.gave_up(memory))
 
 
+def draw(
+    key: Key[Array, ""],
+    sde: SDE,
+    step: Step,
+    grid: Float[Array, " times"],
+    shape: tuple[int, ...],
+    final: Callable[[Event, Scalar], Event] | None = None,
+) -> Solution:
+    """Draws one sample: x_1 ~ p_1, the prior of `sde` on events of `shape`, then `solve` along `grid` by `step`.
+
+    `.x` of the result is the sample. `final` as in `solve`.
+    """
+    prior_key, step_key = jax.random.split(key)
+    return solve(step_key, step, sde.prior_sample(prior_key, shape), grid, final)
+
+
 def moves(
     keys: Key[Array, " moves"], step: Step, x: Event, memory: Any, grid: Float[Array, " times"]
 ) -> tuple[Event, Any, Float[Array, "moves *event"], Bool[Array, " moves"]]:
-    """The moves of `solve` along one part of a grid, from the `memory` that the part before ended with.
+    """Makes the moves of `solve` along one part of a grid, from the `memory` at the end of the previous part.
 
-    Returns x and memory at its end, x after each move, and whether that was finite.
+    Returns x and memory at the end, x after each move, and whether each of those was finite.
     """
 
     def move(carry, at):
         key, t, s = at
         carry = jax.lax.cond(s != t, lambda x, memory: step.update(key, x, memory, t, s), lambda x, memory: (x, memory), *carry)
         x = carry[0]
-        return carry, (x, jnp.isfinite(x).sum() == x.size)  # XLA:CPU counts three times faster than it finds `all`
+        return carry, (x, jnp.isfinite(x).sum() == x.size)  # XLA:CPU computes a sum three times faster than `all`
 
     (x, memory), (path, sound) = jax.lax.scan(move, (x, memory), (keys, grid[:-1], grid[1:]))
     return x, memory, path, sound
@@ -133,6 +175,6 @@ def sample(
     grid: Float[Array, " times"],
     final: Callable[[Event, Scalar], Event] | None = None,
 ) -> tuple[Event, Float[Array, "steps *event"]]:
-    """`solve` without its counts: (x, path). Under jit an unused path is never stored."""
+    """Returns (x, path) of `solve`, without its counts. Under jit an unused path is never stored."""
     solution = solve(key, step, x, grid, final)
     return solution.x, solution.path

@@ -1,4 +1,4 @@
-"""A score that was trained on one linear SDE, as that of another: a function Score -> Score."""
+"""A score that was trained on one linear SDE as the score of another: a function Score -> Score."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from jaxtyping import Array, Float
 from sde_lib.base import Event, LinearSDE, Scalar, Score
 
 SLACK = 1e-3
-"""Of sigma/alpha, relative: what rounding in float32 leaves uncertain where two schedules end alike."""
+"""The relative error of sigma/alpha by rounding in float32, for two schedules that end alike."""
 
 
 def under(trained: LinearSDE, score: Score, sde: LinearSDE) -> Score:
     """score_sde(x, t) = k score(k x, t') with t' at the same log-SNR of `trained`, and k = alpha_trained(t')/alpha_sde(t).
 
     The law of x_t/alpha_t = x_0 + (sigma_t/alpha_t) z is the same under every linear SDE at equal sigma/alpha, so that
-    k x ~ p_t' of `trained` where x ~ p_t of `sde` (Karras et al. 2022, eq. 20, whose s(t) is alpha). Beyond the noise levels of
+    k x ~ p_t' of `trained` if x ~ p_t of `sde` (Karras et al. 2022, eq. 20, whose s(t) is alpha). Beyond the noise levels of
     `trained` nothing is promised: `check_reach` refuses those.
     """
 
@@ -29,22 +29,22 @@ def under(trained: LinearSDE, score: Score, sde: LinearSDE) -> Score:
 
 
 def check_reach(trained: LinearSDE, sde: LinearSDE, grid: Float[Array, " times"], t_min: float | None = None) -> None:
-    """ValueError where `sde` on `grid` asks for more noise than `trained` has at t = 1, or for less than at `t_min`.
+    """Raises ValueError if `sde` on `grid` needs more noise than `trained` has at t = 1, or less than it has at `t_min`.
 
-    `t_min`: the least time that the score was trained at (None: that of `trained`). Where sigma = 0 no score is asked for.
+    `t_min`: the least time that the score was trained at (None: that of `trained`). At sigma = 0 no score is needed.
     """
     noise = lambda sde, times: jnp.exp(-jax.vmap(sde.log_snr)(jnp.asarray(times)) / 2)
     ends = jnp.array([trained.t_min if t_min is None else t_min, 1.0])
-    (least, most), asked = noise(trained, ends), noise(sde, grid)
-    asked = asked[asked > 0]
-    if asked.max() > most * (1 + SLACK):
+    (least, most), needed = noise(trained, ends), noise(sde, grid)
+    needed = needed[needed > 0]
+    if needed.max() > most * (1 + SLACK):
         raise ValueError(
-            f"{type(sde).__name__} begins at sigma/alpha = {asked.max():.4g}, and the network was trained up to {most:.4g} on "
+            f"{type(sde).__name__} begins at sigma/alpha = {needed.max():.4g}, and the network was trained up to {most:.4g} on "
             f"{type(trained).__name__}: choose options with sigma(1)/alpha(1) <= {most:.4g}, as sigma_max where alpha = 1"
         )
-    if asked.min() < least * (1 - SLACK):
+    if needed.min() < least * (1 - SLACK):
         end = float(sde.time_at(-2 * jnp.log(least)))
         raise ValueError(
-            f"the grid ends at sigma/alpha = {asked.min():.3g}, and the network was trained down to {least:.3g} on "
+            f"the grid ends at sigma/alpha = {needed.min():.3g}, and the network was trained down to {least:.3g} on "
             f"{type(trained).__name__}: end it at t_min >= {end:.4g}, or log_snr_max <= {-2 * jnp.log(least):.6g}"
         )

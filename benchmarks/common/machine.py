@@ -1,4 +1,4 @@
-"""What the figures of a benchmark depend on, wherever it runs."""
+"""The circumstances of a benchmark's figures."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ from typing import Any
 
 import jax
 
+from experiments.runtime.circumstances import flags
+
 
 def circumstances(*packages: str) -> dict[str, Any]:
-    """The machine, what it was told, and the versions of jax and of `packages`, None where one is not installed."""
+    """Returns the machine, its flags, and the versions of jax and of `packages` (None if one is not installed)."""
     return {
         "device": f"{jax.device_count()} {jax.devices()[0].device_kind}, {platform.machine()}",
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "versions": {name: _version(name) for name in ("jax", "jaxlib", "flax", *packages)},
-        **{name.lower(): os.environ.get(name, "") for name in ("XLA_FLAGS", "GLIBC_TUNABLES")},
+        **flags(),
     }
 
 

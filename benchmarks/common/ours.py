@@ -1,4 +1,4 @@
-"""Our steps of training and of sampling, as a benchmark takes them in turns with others'."""
+"""Our steps of training and of sampling, to be timed in turns with others'."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DDIM = {"step": {"name": "ddim"}, "grid": {"name": "uniform_grid"}, "n": 10}
 
 
 def ours(tree: Any, shape: tuple[int, int, int], calls: int = 1) -> tuple[dict[str, Contender], int]:
-    """A call of `calls` training steps and a step of sampling by a config on random images, and the number of parameters.
+    """Returns a call of `calls` training steps and a step of sampling on random images, and the number of parameters.
 
     A step of sampling is one evaluation of the network and the update of `DDIM`, whatever the config's samplers.
     """

@@ -1,4 +1,4 @@
-"""Gaussian mixtures of which everything is known, in the plane and like images of 32 x 32 x 3.
+"""Gaussian mixtures, whose score and flow are exact, in the plane and like images of 32 x 32 x 3.
 
 Coordinates are y = x/alpha and s = sigma/alpha, in which the probability flow of every linear SDE is dy/ds = eps(y, s).
 """
@@ -12,7 +12,7 @@ from scipy.integrate import solve_ivp
 
 
 class Mixture(NamedTuple):
-    """sum_k weights[k] N(means[k], diag(variances[k])): means and variances [K, D]; `n` starts are followed."""
+    """sum_k weights[k] N(means[k], diag(variances[k])): means and variances [K, D]; the flow is followed from `n` starts."""
 
     name: str
     means: np.ndarray
@@ -44,7 +44,7 @@ class Mixture(NamedTuple):
 
 
 def plane(name: str, means: Any, std: Any, weights: Any = None, n: int = 256) -> Mixture:
-    """A mixture of round components in the plane, of equal weights unless told."""
+    """A mixture of round components in the plane, of equal weights by default."""
     means = np.asarray(means, float)
     weights = np.ones(len(means)) if weights is None else np.asarray(weights, float)
     variances = np.broadcast_to(np.asarray(std, float).reshape(-1, 1) ** 2, means.shape)
@@ -67,7 +67,7 @@ def image(seed: int, k: int, power: float, floor: float, std: float, n: int = 16
 
 
 def mixtures() -> list[Mixture]:
-    """The benchmark's ten, on which the constants of `arctan_grid` and `deis` were chosen."""
+    """Returns the benchmark's ten, on which the constants of `arctan_grid` and `deis` were chosen."""
     turn = np.arange(8) * np.pi / 4
     line = np.linspace(-1, 1, 5)
     rng = np.random.default_rng(7)
@@ -86,7 +86,7 @@ def mixtures() -> list[Mixture]:
 
 
 def held_out() -> list[Mixture]:
-    """Five others, for what was chosen on `mixtures`."""
+    """Returns five others, on which nothing was chosen."""
     turn = np.linspace(0.5, 3.0, 12) * np.pi
     rng = np.random.default_rng(23)
     return [

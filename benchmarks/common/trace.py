@@ -1,4 +1,4 @@
-"""Where a step's time goes on the device, by JAX's own profiler. Part of `benchmarks.gpu`."""
+"""The device time of a step by operation, from JAX's own profiler. Part of `benchmarks.gpu`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from benchmarks.common.turns import Contender
 
 
 def longest(step: Contender, folder: Path, steps: int = 3, n: int = 20) -> dict[str, Any]:
-    """Shares of device time over some steps, by kind of operation and of the `n` longest; the trace is in `folder`."""
+    """Returns shares of device time over some steps: by kind of operation, and the `n` longest. The trace is in `folder`."""
     step.queue()
     step.wait()
     with jax.profiler.trace(str(folder)):
@@ -33,7 +33,7 @@ def longest(step: Contender, folder: Path, steps: int = 3, n: int = 20) -> dict[
 
 
 def nanoseconds(profile: ProfileData) -> Counter[str]:
-    """Of every operation of a compiled program, over the lines of the devices, or on a CPU of its threads."""
+    """Returns the time of every operation of a compiled program, over the devices' lines or, on a CPU, its threads."""
     lines = [(plane.name, line) for plane in profile.planes for line in plane.lines]
     streams = [line for plane, line in lines if plane.startswith("/device:") and line.name.startswith(("Stream", "XLA Ops"))]
     spent: Counter[str] = Counter()
@@ -47,13 +47,13 @@ def nanoseconds(profile: ProfileData) -> Counter[str]:
 
 
 def kind_of(name: str) -> str:
-    """`loop_add_fusion` of `loop_add_fusion.12.clone`."""
+    """Returns `loop_add_fusion` for `loop_add_fusion.12.clone`."""
     return re.sub(r"(\.(\d+|clone|remat\d*))+$", "", name)
 
 
-def said(found: dict[str, Any]) -> str:
-    """The kinds, then the operations, with their shares."""
-    lines = [found.get("note") or f"device time of a training step: {found['ms a step']:.4g} ms"]
+def summary(result: dict[str, Any]) -> str:
+    """Returns lines of the kinds, then of the operations, with their shares."""
+    lines = [result.get("note") or f"device time of a training step: {result['ms a step']:.4g} ms"]
     for title in ("kinds", "operations"):
-        lines += [f"{title}:"] + [f"  {share:6.1%} {name}" for name, share in found[title].items()]
+        lines += [f"{title}:"] + [f"  {share:6.1%} {name}" for name, share in result[title].items()]
     return "\n".join(lines)

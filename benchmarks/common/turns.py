@@ -9,16 +9,16 @@ from typing import Any, NamedTuple
 
 
 class Contender(NamedTuple):
-    """`queue` asks for a step and need not wait for it; `wait` returns when all that was asked for is done."""
+    """`queue` starts a step and need not wait for it; `wait` returns when every step has ended."""
 
     queue: Callable[[], Any]
     wait: Callable[[], Any]
 
 
 def turns(contenders: dict[str, Contender], n: int, rounds: int) -> dict[str, float]:
-    """The median seconds a step of each, n in a row, one contender after another in every round; the first does not count.
+    """Returns the median seconds a step of each: n steps in a row, one contender after another in every round.
 
-    Nor does the first step of a turn: what the one before left in caches and threads is not its own.
+    The first round does not count. Neither does the first step of a turn: caches and threads are still the contender's before.
     """
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     for i in range(rounds + 1):

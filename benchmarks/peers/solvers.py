@@ -1,7 +1,7 @@
-"""The ODE and SDE solvers of diffusers and k-diffusion with a set budget, on the grids each offers, behind one call.
+"""The ODE and SDE solvers of diffusers and k-diffusion with a set budget, on the grids that each offers, behind one call.
 
 Coordinates are variance exploding, y = x / alpha and s = sigma / alpha, of the VP-SDE with beta from 0.1 to 20.
-Diffusers' own levels are those of its 1000 training steps (its largest s is 157.4), so `start` is asked above `S_MAX` too.
+Diffusers' own levels are those of its 1000 training steps (its largest s is 157.4), so `start` is called above `S_MAX` too.
 """
 
 import copy
@@ -16,20 +16,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from functools import partial
-from importlib.machinery import ModuleSpec
+from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from diffusers.utils import logging
 from torch import Tensor
 
-# k_diffusion imports clip, only for its metrics, and clip needs setuptools' pkg_resources, which recent versions dropped.
-_clip = types.ModuleType("clip")
-_clip.__spec__ = ModuleSpec("clip", None)
-sys.modules.setdefault("clip", _clip)
-
-from diffusers.utils import logging  # noqa: E402
-from k_diffusion import sampling  # noqa: E402
+# k_diffusion's own __init__ imports its metrics, whose packages ask for numpy < 2. Its samplers need none of them.
+_package = types.ModuleType("k_diffusion")
+_package.__path__ = list(find_spec("k_diffusion").submodule_search_locations)
+sys.modules["k_diffusion"] = _package
+sampling = importlib.import_module("k_diffusion.sampling")
 
 logging.set_verbosity_error()
 
@@ -90,7 +89,7 @@ def _peer(label: str, stochastic: bool, solve: Callable[[Problem], Tensor]) -> P
             torch.manual_seed(seed)
             y = solve(problem)
         if problem.calls < nfe - 1:
-            raise ValueError(f"{label}: {problem.calls} evaluations where {nfe} were asked")
+            raise ValueError(f"{label}: {problem.calls} evaluations instead of {nfe}")
         if y.dtype != torch.float64 or not bool(torch.isfinite(y).all()):
             raise ValueError(f"{label}: the output is not finite float64")
         return y.numpy()
@@ -174,8 +173,8 @@ def _k_fast(sigma_min: float, eta: float, problem: Problem) -> Tensor:
 def _k_peers() -> Iterator[Peer]:
     for (name, options, cost, stochastic), grid in itertools.product(K_SAMPLERS, GRIDS):
         sampler = getattr(sampling, f"sample_{name}")
-        said = "".join(f" {key} {value}" for key, value in options.items() if key not in CHURN)
-        yield _peer(f"k-diffusion {name}{said}, {grid}", stochastic, partial(_k_solve, sampler, options, grid, cost))
+        suffix = "".join(f" {key} {value}" for key, value in options.items() if key not in CHURN)
+        yield _peer(f"k-diffusion {name}{suffix}, {grid}", stochastic, partial(_k_solve, sampler, options, grid, cost))
     for eta, sigma_min in itertools.product((0.0, 1.0), SIGMA_MINS):
         yield _peer(f"k-diffusion dpm_fast eta {eta}, exponential {sigma_min:g}", eta > 0, partial(_k_fast, sigma_min, eta))
 
@@ -314,7 +313,7 @@ def _sde_vp_solve(cls: Any, problem: Problem) -> Tensor:
 
 
 def _grid_options(cls: Any) -> dict[str, Options]:
-    """The grids a class offers: its `use_*` flags, from its own sigma_min or a given one, and its timestep spacings."""
+    """The grids a class offers: its `use_*` flags, from its own sigma_min or one of ours, and its timestep spacings."""
     accepted = inspect.signature(cls.__init__).parameters
     flags = {"karras": "use_karras_sigmas", "exponential": "use_exponential_sigmas", "beta": "use_beta_sigmas"}
     grids: dict[str, Options] = {}
@@ -330,7 +329,7 @@ def _grid_options(cls: Any) -> dict[str, Options]:
     return grids
 
 
-_SAID: dict[str, Callable[[Any], str]] = {
+_WORDS: dict[str, Callable[[Any], str]] = {
     "solver_order": "order {}".format,
     "predictor_order": "predictor {}".format,
     "corrector_order": "corrector {}".format,
@@ -351,7 +350,7 @@ def _family(
     solve: Callable[..., Callable[[Problem], Tensor]],
     combinations: list[Options],
     stochastic: bool = False,
-    said: str = "",
+    suffix: str = "",
     grids: dict[str, Options] | None = None,
     fixed: Options | None = None,
 ) -> Iterator[Peer]:
@@ -366,8 +365,8 @@ def _family(
                 scheduler = cls(**{**defaults, **options, **spaced})
         except (ValueError, NotImplementedError):
             continue
-        words = [_SAID.get(key, str)(value) for key, value in options.items()]
-        yield _peer(f"{' '.join(filter(None, [title, *words, said]))}, {grid}", stochastic, solve(scheduler))
+        words = [_WORDS.get(key, str)(value) for key, value in options.items()]
+        yield _peer(f"{' '.join(filter(None, [title, *words, suffix]))}, {grid}", stochastic, solve(scheduler))
 
 
 def _sigma(alpha: Callable[[Tensor], Tensor], idle: bool = False, **step: Any) -> Callable[..., Any]:
@@ -419,8 +418,8 @@ def _multistep_peers() -> Iterator[Peer]:
     orders = [{"predictor_order": p, "corrector_order": c} for p, c in ((1, 1), (2, 2), (3, 3), (3, 4))]
     sa = [o | {"algorithm_type": kind} for o, kind in itertools.product(orders, ("data_prediction", "noise_prediction"))]
     yield from _family(sasolver, vp, sa, stochastic=True)
-    yield from _family(sasolver, vp, sa, stochastic=True, said="tau 1", fixed={"tau_func": lambda _: 1})
-    yield from _family(sasolver, vp, sa, said="tau 0", fixed={"tau_func": lambda _: 0})
+    yield from _family(sasolver, vp, sa, stochastic=True, suffix="tau 1", fixed={"tau_func": lambda _: 1})
+    yield from _family(sasolver, vp, sa, suffix="tau 0", fixed={"tau_func": lambda _: 0})
 
     edm_grids = {
         f"{name} {s:g}": {"sigma_schedule": name, "sigma_min": s, "sigma_max": S_MAX}
@@ -438,13 +437,13 @@ def _classical_peers() -> Iterator[Peer]:
     yield from _family(_scheduler("heun_discrete"), ve, [{}])
     yield from _family(_scheduler("k_dpm_2_discrete"), ve, [{}])
     for order in (2, 3, 4):
-        yield from _family(_scheduler("lms_discrete"), _sigma(_exploding, order=order), [{}], said=f"order {order}")
+        yield from _family(_scheduler("lms_discrete"), _sigma(_exploding, order=order), [{}], suffix=f"order {order}")
     for name in ("euler_ancestral_discrete", "k_dpm_2_ancestral_discrete", "dpmsolver_sde"):
         yield from _family(_scheduler(name), ve, [{}], stochastic=True)
 
     ddim, pndm = _scheduler("ddim"), _scheduler("pndm")
     yield from _family(ddim, _alpha(True), [{}])
-    yield from _family(ddim, _alpha(True, eta=1.0), [{}], stochastic=True, said="eta 1")
+    yield from _family(ddim, _alpha(True, eta=1.0), [{}], stochastic=True, suffix="eta 1")
     yield from _family(pndm, _alpha(True), _combinations(skip_prk_steps=(True,), set_alpha_to_one=(True, False)))
     leading = {"leading": {"timestep_spacing": "leading"}}
     prk = _combinations(skip_prk_steps=(False,), set_alpha_to_one=(True, False))
@@ -461,7 +460,7 @@ def _classical_peers() -> Iterator[Peer]:
 
 def peers() -> list[Peer]:
     """Every peer, the labels all different."""
-    found = [*_k_peers(), *_multistep_peers(), *_classical_peers()]
-    if len({peer.label for peer in found}) < len(found):
+    every = [*_k_peers(), *_multistep_peers(), *_classical_peers()]
+    if len({peer.label for peer in every}) < len(every):
         raise AssertionError("two peers share a label")
-    return found
+    return every

@@ -20,10 +20,10 @@ def theirs(
     compiled: Callable[[nn.Module], Any] = lambda net: net,
     half: AbstractContextManager[Any] | None = None,
 ) -> tuple[dict[str, Contender], int]:
-    """A training step and a step of sampling on random images, and the number of parameters.
+    """Returns a training step and a step of sampling on random images, and the number of parameters.
 
-    The forward and backward pass, clipping, fused Adam and the average of parameters by foreach; the network as `compiled`
-    makes it, within `half`, an autocast.
+    A training step is the forward and backward pass, clipping, fused Adam and the average of parameters by foreach, of the
+    network compiled(net) within `half`, an autocast.
     """
     device = next(net.parameters()).device
     net, half = net.to(memory_format=layout), half or nullcontext()

@@ -1,9 +1,25 @@
-"""What the recipes of Song et al. (2021) share on CIFAR-10, and what each SDE brings (score_sde's default_cifar10_configs).
+"""The common part of the CIFAR-10 recipes, and the settings of each SDE (score_sde's default_cifar10_configs).
+
+| network | VP, DDPM's table | VP | sub-VP | VE, a ladder | VE |
+|---|---|---|---|---|---|
+| DDPM | ddpm, ddpm_score_sde | ddpm_continuous_vp | ddpm_continuous_subvp | ddpm_ve | |
+| DDPM++ | ddpmpp_vp | ddpmpp_continuous_vp | ddpmpp_continuous_subvp | | |
+| DDPM++, deep | | ddpmpp_deep_continuous_vp | ddpmpp_deep_continuous_subvp | | |
+| DDPM++, ScoreFlow | | ddpmpp_scoreflow_vp | ddpmpp_scoreflow_subvp | | |
+| DDPM++, deep, ScoreFlow | | ddpmpp_deep_scoreflow_vp | ddpmpp_deep_scoreflow_subvp | | |
+| NCSN++ | ncsnpp_vp | ncsnpp_continuous_vp | ncsnpp_continuous_subvp | ncsnpp_ve | ncsnpp_continuous_ve |
+| NCSN++, deep | | ncsnpp_deep_continuous_vp | ncsnpp_deep_continuous_subvp | | ncsnpp_deep_continuous_ve |
+| NCSN | | | | ncsn, ncsn_5, ncsn_124, ncsn_1245 | |
+| NCSNv2 | | | | ncsnv2 | |
+| DDPM++, EDM | | | | | ddpmpp_edm |
+| NCSN++, EDM | | | | | ncsnpp_edm, ncsnpp_edm_jax |
+
+Two are on an SDE of their own: ddpm_improved (cosine) and vdm (log-linear).
 
 Any of them runs small: --config=configs/cifar10/ddpm.py:tiny. CIFAR-10 itself is read from what TFDS has prepared (data_dir).
 
-Costs are arithmetic where nothing was published: forward and backward of a step by XLA's count, at the rate of NCSN++ on four
-V100, 0.20 s a step (score_sde). FID is that of 50,000 samples against the training set, for which a run needs
+If nothing was published, a cost is arithmetic: forward and backward of a step by XLA's count, at the rate of NCSN++ on four
+V100, 0.20 s a step (score_sde). FID is that of 50,000 samples against the training set. For it a run needs
 --config.evaluate.features=inception --config.evaluate.inception=FILE, your copy of Inception's weights.
 """
 
@@ -32,7 +48,7 @@ def get_config() -> ConfigDict:
 
 
 def vp(config: ConfigDict) -> None:
-    """Continuous VP: eps of a network that hears 999 t, mean squared; Euler-Maruyama at 1000 times from 1 to 1e-3."""
+    """Continuous VP: the mean squared error of eps, by a network of 999 t; Euler-Maruyama at 1000 times from 1 to 1e-3."""
     config.sde = {"name": "VPSDE"}
     config.conditioning = {"name": "time", "scale": 999.0}
     config.times = {"name": "uniform", "t_min": 1e-5}
@@ -40,13 +56,34 @@ def vp(config: ConfigDict) -> None:
 
 
 def subvp(config: ConfigDict) -> None:
-    """Continuous sub-VP: as VP."""
+    """Continuous sub-VP: all as for VP but the SDE."""
     vp(config)
     config.sde = {"name": "SubVPSDE"}
 
 
+def scoreflow(config: ConfigDict, t_min: float, flow_t_min: float) -> None:
+    """ScoreFlow (Song et al. 2021, MLE): the likelihood weight, t importance-sampled from t_min to 1, no flips.
+
+    It samples by the flow down to `flow_t_min`, and its bits/dim are those of a variational dequantiser.
+    """
+    config.weight = {"name": "likelihood"}
+    config.times = {"name": "importance", "t_min": t_min, "normalized": False}
+    config.data.flip = False
+    config.samplers = flow(flow_t_min)
+    config.evaluate.t_min = t_min
+    config.sample.sampler = "flow"
+    config.evaluate.dequantizer = "variational"
+    config.evaluate.dequantizer_steps = 300_000
+
+
+def deepen(config: ConfigDict) -> None:
+    """Twice the blocks, trained for 950,000 steps."""
+    config.net.blocks = 8
+    config.train.steps = 950_000
+
+
 def ddpm(config: ConfigDict) -> None:
-    """Discrete VP: DDPM's table of 1000 betas, its labels 0 ... 999, and its ancestral sampler of the larger variance."""
+    """Discrete VP: DDPM's table of 1000 betas, its labels 0 ... 999, and its ancestral sampler with the larger variance."""
     config.sde = {"name": "ddpm_table", "n": 1000}
     config.conditioning = {"name": "index", "n": 1000}
     config.times = {"name": "discrete", "n": 1000}
@@ -55,9 +92,11 @@ def ddpm(config: ConfigDict) -> None:
 
 
 def ve(config: ConfigDict) -> None:
-    """Continuous VE on [0, 1]: half the summed square, log(sigma) heard; reverse diffusion after Langevin at 999 noise levels.
+    """Continuous VE on [0, 1]: half the summed square, by a network of log(sigma).
 
-    The prior's mean is 0, as published, where the data's is near 1/2: --config.sde.prior_mean=0.47 mends it.
+    It samples by a Langevin step and then one of reverse diffusion at each of 999 noise levels.
+
+    The prior's mean is 0 as published, although the data's is near 1/2: --config.sde.prior_mean=0.47 mends it.
     """
     config.sde = {"name": "VESDE", "sigma_min": 0.01, "sigma_max": 50.0}
     config.parameterization = "sigma_score"
@@ -78,7 +117,7 @@ def smld(config: ConfigDict) -> None:
 
 
 def samplers(step: str, t_min: float) -> ConfigDict:
-    """`step` at 1000 even times from 1 to t_min, the last of them Tweedie's; beside it the flow."""
+    """`step` at 1000 even times from 1 to t_min, the last of them Tweedie's; and the flow's samplers beside it."""
     grid = {"name": "uniform_grid", "t_min": t_min}
     published = {"step": {"name": step}, "grid": grid, "n": 999, "denoise": True}
     return ConfigDict({"published": published, **flow(t_min or 1e-5)})

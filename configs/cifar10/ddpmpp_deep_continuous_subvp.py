@@ -8,12 +8,11 @@ Published: FID 2.41, IS 9.57, with 1000 evaluations; 2.99 bits/dim, FID 2.92 by 
 
 from ml_collections import ConfigDict
 
-from configs.cifar10 import ddpmpp_continuous_subvp
+from configs.cifar10 import base, ddpmpp_continuous_subvp
 
 
 def get_config() -> ConfigDict:
     config = ddpmpp_continuous_subvp.get_config()
     config.title = "DDPM++ cont., deep (sub-VP)"
-    config.net.blocks = 8
-    config.train.steps = 950_000
+    base.deepen(config)
     return config

@@ -8,12 +8,11 @@ Published: FID 2.41, IS 9.68, with 1000 evaluations; 3.13 bits/dim, FID 3.08 by 
 
 from ml_collections import ConfigDict
 
-from configs.cifar10 import ddpmpp_continuous_vp
+from configs.cifar10 import base, ddpmpp_continuous_vp
 
 
 def get_config() -> ConfigDict:
     config = ddpmpp_continuous_vp.get_config()
     config.title = "DDPM++ cont., deep (VP)"
-    config.net.blocks = 8
-    config.train.steps = 950_000
+    base.deepen(config)
     return config

@@ -1,9 +1,9 @@
-"""NCSN (Song & Ermon 2019): ten noise levels, a RefineNet that is told which, annealed Langevin dynamics.
+"""NCSN (Song & Ermon 2019): ten noise levels, a RefineNet that knows the level, annealed Langevin dynamics.
 
 python -m experiments train --config=configs/cifar10/ncsn.py --workdir=runs/ncsn
 
 Cost: 200,000 steps. 6.9 TFLOP a step: 10 hours on four V100 at score_sde's rate.
-Published: FID 25.32, IS 8.87, with 10 x 100 evaluations, of which ours leaves out the first 100 (Song et al. 2021, table 3).
+Published: FID 25.32, IS 8.87, with 10 x 100 evaluations; ours leaves out the first 100 (Song et al. 2021, table 3).
 """
 
 from ml_collections import ConfigDict
@@ -24,9 +24,9 @@ def get_config() -> ConfigDict:
 
 
 def ladder(config: ConfigDict, rungs: int, snr: float, n_steps: int) -> None:
-    """`rungs` noise levels that the network knows by number, and Langevin dynamics on each, of step_lr 2 (snr sigma_min)^2.
+    """`rungs` noise levels, which the network knows by number, and Langevin dynamics on each, of step_lr 2 (snr sigma_min)^2.
 
-    The noisiest is where samples start: dynamics begin on the second.
+    Samples start on the noisiest level, and so the dynamics begin on the second.
     """
     config.net.rungs = rungs
     config.conditioning = {"name": "rung", "n": rungs}

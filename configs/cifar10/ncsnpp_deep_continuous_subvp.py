@@ -8,12 +8,11 @@ Published: no figure of its own in tables 2 and 3, where NCSN++ is under VE.
 
 from ml_collections import ConfigDict
 
-from configs.cifar10 import ncsnpp_continuous_subvp
+from configs.cifar10 import base, ncsnpp_continuous_subvp
 
 
 def get_config() -> ConfigDict:
     config = ncsnpp_continuous_subvp.get_config()
     config.title = "NCSN++ cont., deep (sub-VP)"
-    config.net.blocks = 8
-    config.train.steps = 950_000
+    base.deepen(config)
     return config

@@ -8,12 +8,11 @@ Published: FID 2.20, IS 9.89, with 2000 evaluations (Song et al. 2021, table 3).
 
 from ml_collections import ConfigDict
 
-from configs.cifar10 import ncsnpp_continuous_ve
+from configs.cifar10 import base, ncsnpp_continuous_ve
 
 
 def get_config() -> ConfigDict:
     config = ncsnpp_continuous_ve.get_config()
     config.title = "NCSN++ cont., deep (VE)"
-    config.net.blocks = 8
-    config.train.steps = 950_000
+    base.deepen(config)
     return config

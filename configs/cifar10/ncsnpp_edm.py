@@ -3,7 +3,7 @@
 python -m experiments train --config=configs/cifar10/ncsnpp_edm.py --workdir=runs/ncsnpp_edm
 
 Cost: 200 million images, about 2 days on eight V100 (NVlabs/edm). 62.4 TFLOP a step: 7.2 days on four V100 at score_sde's rate.
-Published: FID 1.98 with 35 evaluations, least of three, with the non-leaky augmentation that this recipe has not.
+Published: FID 1.98 with 35 evaluations, the least of three, with the non-leaky augmentation, which this recipe lacks.
 """
 
 from ml_collections import ConfigDict

@@ -3,7 +3,7 @@
 python -m experiments train --config=configs/cifar10/ncsnpp_edm_jax.py --workdir=runs/ncsnpp_edm_jax
 
 Cost: 400,000 steps of 512 images. 62.0 TFLOP a step: 7.3 days on four V100 at score_sde's rate.
-Published: none: it is the teacher of consistency models, trained without augmentation.
+Published: no figure; it is the teacher of consistency models, trained without augmentation.
 """
 
 from ml_collections import ConfigDict

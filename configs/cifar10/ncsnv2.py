@@ -1,9 +1,9 @@
-"""NCSNv2 (Song & Ermon 2020): 232 noise levels from 50, a network that is not told which and divided by sigma.
+"""NCSNv2 (Song & Ermon 2020): 232 noise levels from 50, a network that does not know the level and is divided by sigma.
 
 python -m experiments train --config=configs/cifar10/ncsnv2.py --workdir=runs/ncsnv2
 
 Cost: 300,000 steps. 6.9 TFLOP a step: 15 hours on four V100 at score_sde's rate.
-Published: FID 10.87, IS 8.40, with 232 x 5 evaluations, ours without the first 5 (Song et al. 2021, table 3).
+Published: FID 10.87, IS 8.40, with 232 x 5 evaluations; ours leaves out the first 5 (Song et al. 2021, table 3).
 """
 
 from ml_collections import ConfigDict

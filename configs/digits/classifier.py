@@ -3,7 +3,7 @@
 python -m experiments train --config=configs/digits/classifier.py --workdir=runs/classifier
 python -m experiments evaluate --config=configs/digits/classifier.py --workdir=runs/classifier
 
-A guide is trained on the SDE of what it guides, by the same --config.sde. Then, with a run of configs/digits/vp.py in runs/vp:
+A guide needs the SDE of the run that it guides (the same --config.sde). Then, with a run of configs/digits/vp.py in runs/vp:
 
 python -m experiments sample --config=configs/digits/vp.py --workdir=runs/vp --config.sample.label=3 \
     --config.samplers.ancestral.guidance.name=classifier --config.samplers.ancestral.guidance.run=runs/classifier

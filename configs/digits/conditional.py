@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 from configs.digits import ddpm_vs_ncsn
 
 WEIGHTS = (0.0, 1.0, 1.5, 3.0, 5.0, 8.0)
-"""Of the sweep: none of the label, its own law, and more of it."""
+"""The weights w of the sweep: 0 ignores the label, 1 is the class's own law, more overstates the class."""
 
 
 def get_config() -> ConfigDict:
@@ -23,7 +23,7 @@ def get_config() -> ConfigDict:
 
 
 def samplers(by_name: ConfigDict) -> dict:
-    """The fast one and the ancestral one guided, over the weights of the sweep; the fast one on an interval of noise alone."""
+    """The fast and the ancestral sampler, guided, over `WEIGHTS`; and the fast one guided only on an interval of noise."""
     guidance = {"name": "classifier_free", "w": 2.0}
     fast = by_name.fast.to_dict() | {"sweep": {}}
     guided = {"guidance": guidance, "sweep": {"w": WEIGHTS}}

@@ -2,8 +2,8 @@
 
 python -m experiments compare --config=configs/digits/objectives.py --workdir=runs/objectives [--config.sde.name=SubVPSDE]
 
-Half an hour on one core. Expect 2.1 to 2.6 bits/dim on VP: best by EDM's loss, and under the likelihood weight better by
-importance-sampled t than by uniform t.
+Half an hour on one core. Expect 2.1 to 2.6 bits/dim on VP: EDM's loss is best, and under the likelihood weight
+importance-sampled t is better than uniform t.
 """
 
 from ml_collections import ConfigDict
@@ -23,7 +23,7 @@ def get_config() -> ConfigDict:
 
 
 def arms() -> dict:
-    """Each training loss: an objective, its weight, and a draw of t that suits them."""
+    """The training losses: each an objective, its weight, and the draw of t that suits them."""
     uniform, even, discrete = {"name": "uniform"}, {"name": "importance"}, {"name": "discrete", "n": 1000}
     dsm = lambda weight, times: {"objective": {"name": "dsm"}, "weight": weight, "times": times}
     return {

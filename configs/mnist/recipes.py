@@ -2,10 +2,10 @@
 
 python -m experiments compare --config=configs/mnist/recipes.py --workdir=runs/mnist_recipes --config.data.data_dir=FOLDER
 
-What is smaller: the networks (an eighth to a fifth of the width, few blocks), the training (600 steps of 32), and the samplers,
-which take a quarter or less of their evaluations. What is not: SDE, noise levels, what the network predicts and hears, loss,
-Adam, average, sampler. Twenty minutes on four cores; no figure was ever published for it. The deterministic samplers are left
-out: networks so little trained have flows that end in noise for a third of the samples, by whatever solver.
+The networks are smaller (an eighth to a fifth of the width, few blocks), and so are the training (600 steps of 32) and the
+samplers (a quarter of their evaluations, or fewer). The SDE, noise levels, network's output and conditioning, loss, Adam,
+average and sampler are the published ones. Twenty minutes on four cores; no figure was ever published for it. There are no
+deterministic samplers: after so little training the flow ends in noise for a third of the samples, by any solver.
 """
 
 from ml_collections import ConfigDict
@@ -34,7 +34,7 @@ def get_config() -> ConfigDict:
 
 
 def arm(recipe, smaller: dict, n: int, **step: int) -> dict:
-    """What makes the recipe what it is, with a smaller network and a published sampler of n steps."""
+    """The recipe's own part, with a smaller network and a published sampler of n steps."""
     config = recipe.get_config().to_dict()
     published = config["samplers"]["published"]
     return {

@@ -1,6 +1,6 @@
 """The VP-SDE on two moons in the plane, with an MLP: under a minute on a CPU.
 
-python -m experiments evaluate --config=configs/toy2d/moons.py --workdir=runs/moons   (after the same with `train`)
+python -m experiments evaluate --config=configs/toy2d/moons.py --workdir=runs/moons   (first the same with `train`)
 
 Other toys: --config.data.name=checkerboard, swiss_roll, gaussian_mixture.
 """

@@ -68,7 +68,7 @@ class Experiment(NamedTuple):
 
     @property
     def has_unconditional(self) -> bool:
-        """Whether the network has learned a score without a label."""
+        """True if the network has learned a score without a label."""
         return not self.classes or self.config.train.label_dropout > 0
 
     def score(self, params: Any, key: Any = None, y: Any = None) -> sde_lib.Score:

@@ -11,14 +11,14 @@ from experiments.config.schema import Train
 
 
 def make_optimizer(config: Train) -> optax.GradientTransformation:
-    """AdamW after clipping by the global norm (score_sde's order)."""
+    """Returns AdamW after clipping by the global norm (score_sde's order)."""
     clip = optax.identity() if config.clip is None else optax.clip_by_global_norm(config.clip)
     rate = optimizer_rate(config)
     return optax.chain(clip, optax.adamw(rate, config.beta1, config.beta2, config.epsilon, weight_decay=config.weight_decay))
 
 
 def optimizer_rate(config: Train) -> Callable[[Any], Any]:
-    """The learning rate: linear warm-up from 0, then constant or a cosine to 0 at the last step."""
+    """Returns the learning rate at each step: a linear warm-up from 0, then constant or a cosine to 0 at the end."""
     rate, ramp = config.learning_rate, config.warm_up
     after = (
         optax.cosine_decay_schedule(rate, config.steps - ramp) if config.decay == "cosine" else optax.constant_schedule(rate)

@@ -1,4 +1,4 @@
-"""What training carries from step to step."""
+"""The state of training, which each step takes and returns, and which a checkpoint holds."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from experiments.runtime import devices
 
 
 class Tally(NamedTuple):
-    """Sums of `loss` and `grad_norm` over the `n` steps since the last row of the log, and the steps that were not finite.
+    """Sums of `loss` and `grad_norm` over the `n` steps since the last row of the log, and counts of non-finite steps.
 
-    Of those, `skipped` counts all, `streak` the ones on end. Being state, they let a resumed run log what a whole one does.
+    `skipped` counts all of those, `streak` the last ones in a row. They are state, so a resumed run logs the same rows.
     """
 
     loss: jax.Array
@@ -28,17 +28,17 @@ class Tally(NamedTuple):
 
     @staticmethod
     def zero() -> Tally:
-        """That of a run that has not begun."""
+        """Returns the tally of a run that has not begun."""
         return Tally(jnp.zeros(()), jnp.zeros(()), *(jnp.zeros((), jnp.int32) for _ in range(3)))
 
-    def anew(self) -> Tally:
-        """That after a row of the log: sums at zero, counts as they are, on the devices and without a wait for them."""
+    def restarted(self) -> Tally:
+        """Returns the tally after a row of the log: the sums are zero, the counts stay, and nothing waits for the devices."""
         loss, norm, n = jax.device_put((np.float32(0), np.float32(0), np.int32(0)), devices.replicated())
         return Tally(loss, norm, n, self.skipped, self.streak)
 
 
 class State(NamedTuple):
-    """All that training carries from step to step, and all that a checkpoint holds."""
+    """All that a step of training takes and returns, and all that a checkpoint holds."""
 
     step: jax.Array
     params: Any
@@ -49,7 +49,7 @@ class State(NamedTuple):
 
 
 def init_state(experiment: Experiment, optimizer: optax.GradientTransformation, key: jax.Array) -> State:
-    """The state at step 0, on every device or a share on each, as the config says."""
+    """Returns the state at step 0, on every device or a share on each, as the config says."""
 
     def init(key: jax.Array) -> State:
         params = experiment.initial(key)
@@ -61,12 +61,12 @@ def init_state(experiment: Experiment, optimizer: optax.GradientTransformation, 
 
 
 def placement(config: Config, state: State) -> Any:
-    """The sharding of every array of a state (or of its shapes)."""
+    """Returns the sharding of every array of a state (or of its shapes)."""
     return devices.sharded(state) if config.train.shard else jax.tree.map(lambda _: devices.replicated(), state)
 
 
 def named(tree: Any) -> dict[str, Any]:
-    """The leaves of a state, or of a part of one, by their paths: params/blocks/0/conv/kernel."""
+    """Returns the leaves of a state, or of a part of one, by their paths, such as params/blocks/0/conv/kernel."""
 
     def part(key: Any) -> str:
         return str(next(getattr(key, field) for field in ("name", "key", "idx") if hasattr(key, field)))

@@ -1,4 +1,4 @@
-"""Ways on from an earlier state: back to one of the run's own steps, or as a new run from its newest."""
+"""ckpt: verify a run's checkpoints, or go back to one."""
 
 from __future__ import annotations
 
@@ -7,56 +7,75 @@ import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
+from experiments.commands.arguments import Call, step
+from experiments.commands.arguments import run as run_folder
 from experiments.runs.checkpoint import Checkpoints, saved_steps
-from experiments.runs.folder import pictures_after
+from experiments.runs.folder import Folder
 from experiments.runs.record import read
 from experiments.runtime.errors import ConfigError, StorageError
 from experiments.runtime.lock import sole
 from experiments.runtime.progress import say
 
 
-def go_back(run: Path, step: int) -> None:
-    """Moves what the run did after `step`, of which it has a checkpoint, to RUN/abandoned/TIME; nothing is deleted."""
-    saved, record = saved_steps(run / "checkpoints"), read(run)
+def add_action(parser: argparse.ArgumentParser) -> None:
+    """Adds the action."""
+    text = "read and check all of them, or set aside what came after --step"
+    parser.add_argument("action", choices=("verify", "rollback"), help=text)
+
+
+HELP = "verify a run's checkpoints, or go back to one"
+ARGUMENTS = (add_action, run_folder, step)
+OVERRIDES = False
+
+
+def run(call: Call) -> None:
+    """Reads and checks every checkpoint, or makes the run go on from an earlier one."""
+    options = call.options
+    record = read(options.run)
+    if record is None or not Folder(options.run).checkpoints.is_dir():
+        raise StorageError(f"{options.run} holds no run with checkpoints")
+    if options.action == "verify":
+        verify(options.run, record.id, options.step)
+    elif options.step is None:
+        raise ConfigError("ckpt rollback: say to which of its checkpoints, --step=N")
+    else:
+        with sole(options.run):
+            roll_back(options.run, options.step)
+
+
+def verify(run: Path, run_id: str, step: int | None) -> None:
+    """Reports whether every checkpoint, or that of `step`, is sound. Raises StorageError if one is not, or is missing."""
+    with Checkpoints(Folder(run).checkpoints, run_id, writing=False) as checkpoints:
+        steps = checkpoints.steps()
+        if not steps or step not in (None, *steps):
+            which = "checkpoint" if step is None else f"checkpoint {step}"
+            raise StorageError(f"{run} has no {which} (there are {', '.join(map(str, steps)) or 'none'})")
+        faults = dict(checkpoints.verify(step))
+    for at, fault in faults.items():
+        say(f"step {at}: {fault or 'sound'}")
+    if any(faults.values()):
+        raise StorageError(f"{sum(map(bool, faults.values()))} of {len(faults)} checkpoints of {run} are not sound")
+
+
+def roll_back(run: Path, step: int) -> None:
+    """Moves what the run did after the checkpoint of `step` to RUN/abandoned/TIME; nothing is deleted."""
+    saved, record = saved_steps(Folder(run).checkpoints), read(run)
     if step not in saved or record is None:
         raise StorageError(f"--step={step}: {run} has the checkpoints {', '.join(map(str, saved[::-1])) or 'of no step'}")
-    with Checkpoints(run / "checkpoints", record.id, writing=False) as checkpoints:
-        ((_, wrong),) = checkpoints.verify(step)
-    if wrong:
-        raise StorageError(f"checkpoint {step} {wrong}; nothing was moved")
+    with Checkpoints(Folder(run).checkpoints, record.id, writing=False) as checkpoints:
+        ((_, fault),) = checkpoints.verify(step)
+    if fault:
+        raise StorageError(f"checkpoint {step} {fault}; nothing was moved")
     if step == saved[0]:
         say(f"{run} is at step {step} already")
         return
-    aside = run / "abandoned" / datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")
-    later = [run / "checkpoints" / str(s) for s in saved if s > step]
-    later += pictures_after(run, step)
+    aside = Folder(run).abandoned / datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")
+    later = [Folder(run).checkpoints / str(s) for s in saved if s > step]
+    later += Folder(run).pictures_after(step)
     for path in later:
         (aside / path.parent.name).mkdir(parents=True, exist_ok=True)
         path.rename(aside / path.parent.name / path.name)
-    if (run / "metrics.jsonl").exists():
-        shutil.copy(run / "metrics.jsonl", aside)  # whose later rows training leaves out
+    if Folder(run).metrics.exists():
+        shutil.copy(Folder(run).metrics, aside)  # whose later rows training leaves out
     record.went_back(step, aside)
     say(f"back to step {step}; what came after it is in {aside}")
-
-
-def checkpoints(arguments: argparse.Namespace) -> None:
-    """ckpt verify, or ckpt rollback."""
-    run, record = arguments.run, read(arguments.run)
-    if record is None or not (run / "checkpoints").is_dir():
-        raise StorageError(f"{run} holds no run with checkpoints")
-    if arguments.action == "rollback":
-        if arguments.step is None:
-            raise ConfigError("ckpt rollback: say to which of its checkpoints, --step=N")
-        with sole(run):
-            go_back(run, arguments.step)
-        return
-    with Checkpoints(run / "checkpoints", record.id, writing=False) as there:
-        steps = there.steps()
-        if not steps or arguments.step not in (None, *steps):
-            which = "checkpoint" if arguments.step is None else f"checkpoint {arguments.step}"
-            raise StorageError(f"{run} has no {which} (there are {', '.join(map(str, steps)) or 'none'})")
-        found = dict(there.verify(arguments.step))
-    for step, wrong in found.items():
-        say(f"step {step}: {wrong or 'sound'}")
-    if any(found.values()):
-        raise StorageError(f"{sum(map(bool, found.values()))} of {len(found)} checkpoints of {run} are not sound")

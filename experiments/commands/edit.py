@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -12,11 +11,14 @@ import numpy as np
 from experiments.build.experiment import Experiment
 from experiments.build.sampler import sample_sampler
 from experiments.build.state import State
+from experiments.commands.arguments import Call, compile_cache, config, distributed, workdir
+from experiments.commands.opening import open_run
 from experiments.config.options import parameters
 from experiments.config.parts import EDIT
 from experiments.data.dataset import Dataset
 from experiments.data.pictures import first_shown
 from experiments.edits.base import Edit
+from experiments.runs.folder import Folder
 from experiments.runs.resume import trained
 from experiments.runtime import processes
 from experiments.runtime.circumstances import versions
@@ -25,31 +27,40 @@ from experiments.runtime.progress import say
 from experiments.sampling import figures
 from experiments.sampling.editing import Edited, chosen, edited
 
+HELP = "make other versions of held-out examples, by a trained run"
+ARGUMENTS = (config, workdir, distributed, compile_cache)
 
-def write(experiment: Experiment, data: Dataset, workdir: Path) -> None:
-    """edits/FILE.png and .json in the run's folder. ConfigError before anything is computed where the edit does not apply."""
-    edit = chosen(experiment, data.test)
+
+def run(call: Call) -> None:
+    """Writes edits/NAME.png and .json in the run's folder; nothing else of the run changes.
+
+    Raises ConfigError before anything is computed if the edit does not apply to the run.
+    """
+    opened = open_run(call)
+    experiment, data = opened.experiment, opened.dataset
+    opened.refuse_changes(opened.workdir, experiment)
     config, scaler = experiment.config, experiment.scaler
-    state = trained(experiment, workdir)
+    edit = chosen(experiment, data.test)
+    state = trained(experiment, opened.workdir)
     result = edited(experiment, experiment.network(state.ema), edit, data)
-    path = workdir / "edits" / f"{config.edit.file or config.edit.by.name.rpartition(':')[2]}.png"
+    path = Folder(opened.workdir).edits / f"{config.edit.file or config.edit.by.name.rpartition(':')[2]}.png"
     if processes.first():
         levels = scaler.display(np.asarray(scaler.decode(jnp.asarray(result.x))))
-        figure = figures.edits(levels, edit.columns, edit.lines, first_shown(experiment.scaler, data.test))
+        figure = figures.edits(levels, edit.columns, edit.lines, first_shown(scaler, data.test))
         with replacing(path) as part:
             figure.savefig(part, bbox_inches="tight", pad_inches=0.1)
         examples = np.asarray(scaler.place(jnp.asarray(data.test[: config.edit.rows]), 0.5))
-        told = protocol(experiment, data, edit, state, result) | {"numbers": edit.measure(result.x, examples)}
-        write_json(path.with_suffix(".json"), told)
+        numbers = {"numbers": edit.measure(result.x, examples)}
+        write_json(path.with_suffix(".json"), edit_protocol(experiment, data, edit, state, result) | numbers)
     say(f"{path}: {config.edit.rows} rows, at most {result.nfe.max()} evaluations a frame, {result.seconds:.1f} s")
 
 
-def protocol(experiment: Experiment, data: Dataset, edit: Edit, state: State, result: Edited) -> dict[str, Any]:
-    """What a reader needs to repeat or to doubt the picture, as JSON values."""
+def edit_protocol(experiment: Experiment, data: Dataset, edit: Edit, state: State, result: Edited) -> dict[str, Any]:
+    """Returns what a reader needs to repeat or to doubt the picture, as JSON values."""
     config = experiment.config
     by, sampler = config.edit.by, config.samplers[config.sample.sampler]
-    taken = parameters(EDIT.find(by.name)).values()
-    defaults = {p.name: p.default for p in taken if p.name not in EDIT.context and p.default is not p.empty}
+    options = parameters(EDIT.find(by.name)).values()
+    defaults = {p.name: p.default for p in options if p.name not in EDIT.context and p.default is not p.empty}
     return {
         "edit": {"name": by.name} | defaults | by.options,
         "examples": f"the first {config.edit.rows} of {len(data.test)} held out, and then the others of pairs",

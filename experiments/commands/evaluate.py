@@ -2,56 +2,56 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
-import jax
-
-from experiments.build.experiment import Experiment
+from experiments.build.state import State
+from experiments.commands.arguments import Call, compile_cache, config, distributed, workdir
+from experiments.commands.opening import Opened, open_run
 from experiments.config.parts import classifies
-from experiments.data.dataset import Dataset
 from experiments.data.pictures import first_shown
 from experiments.evaluation import plots
-from experiments.evaluation.features import FeatureSpace
+from experiments.evaluation.features import feature_space
 from experiments.evaluation.noise_levels import by_log_snr
 from experiments.evaluation.protocol import describe, summary
 from experiments.evaluation.reference import yardstick
 from experiments.evaluation.report import write
 from experiments.evaluation.results import evaluate, reference
-from experiments.runs.record import Record
 from experiments.runs.resume import trained
 from experiments.runtime import processes
 from experiments.runtime.files import replacing, write_json
 from experiments.runtime.progress import say
-from experiments.training.loop import train
+
+HELP = "measure a trained run and write its report"
+ARGUMENTS = (config, workdir, distributed, compile_cache)
 
 
-def single(
-    command: str, experiment: Experiment, data: Dataset, space: FeatureSpace | None, workdir: Path, line: str, record: Record
-) -> None:
-    """train or evaluate."""
-    config = experiment.config
-    state = train(experiment, data, workdir, record) if command == "train" else trained(experiment, workdir)
-    if command == "evaluate" and classifies(config):
-        say(f"accuracy: {write_classifier(experiment, experiment.network(state.ema), data, workdir, line)}")
-    elif command == "evaluate" and space:
-        real = yardstick(config, data, space, workdir)
-        measured, pictures = evaluate(experiment, experiment.network(state.ema), data, real)
-        baseline = reference(config, data, real)
-        if jax.process_index() == 0:
-            arm = describe("run", experiment, state, workdir) | measured
-            results = summary(config, [arm], data, real, baseline, line, arm["train_seconds"])
-            say(f"report: {write(workdir, results, {'run': pictures}, first_shown(experiment.scaler, data.test))}")
-    say(f"{command}: done at step {int(state.step)}, in {workdir}")
+def run(call: Call) -> None:
+    """Writes report.html, report.json and pictures; of a classifier, its accuracy by noise."""
+    opened = open_run(call, scoreless=True)
+    measure = measure_classifier if classifies(opened.experiment.config) else measure_score
+    with opened.held({"": opened.workdir}, training=False):
+        state = trained(opened.experiment, opened.workdir)
+        measure(opened, state)
+        say(f"evaluate: done at step {int(state.step)}, in {opened.workdir}")
 
 
-def write_classifier(experiment: Experiment, params: Any, data: Dataset, workdir: Path, command: str) -> Path:
-    """classifier.json and classifier.png in `workdir`; the path of the picture."""
-    found, config = by_log_snr(experiment, params, data), experiment.config
-    path = workdir / "classifier.png"
+def measure_score(opened: Opened, state: State) -> None:
+    """Writes the report of a score: its samplers, likelihood, and loss by noise."""
+    config, experiment, data, folder = opened.plan.base, opened.experiment, opened.dataset, opened.workdir
+    real = yardstick(config, data, feature_space(config, data), folder)
+    results, pictures = evaluate(experiment, experiment.network(state.ema), data, real)
+    baseline = reference(config, data, real)
+    if processes.first():
+        arm = describe("run", experiment, state, folder) | results
+        report = summary(config, [arm], data, real, baseline, opened.call.line, arm["train_seconds"])
+        say(f"report: {write(folder, report, {'run': pictures}, first_shown(experiment.scaler, data.test))}")
+
+
+def measure_classifier(opened: Opened, state: State) -> None:
+    """Writes classifier.json and classifier.png: the accuracy of a classifier by noise."""
+    experiment, data, path = opened.experiment, opened.dataset, opened.workdir / "classifier.png"
+    config, results = experiment.config, by_log_snr(experiment, experiment.network(state.ema), data)
     if processes.first():
         protocol = {"config": config.digest(), "data": data.digest, "n": len(data.test), "seed": config.seed}
-        write_json(workdir / "classifier.json", {"title": config.title, "command": command, **protocol, **found})
+        write_json(path.with_suffix(".json"), {"title": config.title, "command": opened.call.line, **protocol, **results})
         with replacing(path) as part:
-            plots.accuracy_against_log_snr(found, config.title).savefig(part, facecolor="white")
-    return path
+            plots.accuracy_against_log_snr(results, config.title).savefig(part, facecolor="white")
+    say(f"accuracy: {path}")

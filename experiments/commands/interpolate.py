@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
-import jax
-import numpy as np
-
-from experiments.build.experiment import Experiment
+from experiments.commands.arguments import Call, compile_cache, config, distributed, workdir
+from experiments.commands.opening import open_run
 from experiments.data.pictures import first_shown
+from experiments.runs.folder import Folder
+from experiments.runs.resume import trained
+from experiments.runtime import processes
 from experiments.runtime.files import replacing
+from experiments.runtime.progress import say
 from experiments.sampling import figures
 from experiments.sampling.interpolation import interpolated
 
+HELP = "show what lies between held-out examples, by a trained run"
+ARGUMENTS = (config, workdir, distributed, compile_cache)
 
-def write(experiment: Experiment, params: Any, test: np.ndarray, path: Path) -> None:
-    """The frames as one picture: a row for each pair, between its two examples."""
-    frames = interpolated(experiment, params, test)
-    if jax.process_index() == 0:
-        pairs, shown = experiment.config.interpolate.pairs, experiment.scaler.display
-        ends = shown(test[:pairs]), shown(test[pairs : 2 * pairs])
-        figure = figures.interpolation(
-            {kind: shown(k) for kind, k in frames.items()}, ends, first_shown(experiment.scaler, test)
-        )
+
+def run(call: Call) -> None:
+    """Writes interpolation.png: a row for each pair, between its two examples. Nothing of the run changes."""
+    opened = open_run(call)
+    experiment, test = opened.experiment, opened.dataset.test
+    opened.refuse_changes(opened.workdir, experiment)
+    frames = interpolated(experiment, experiment.network(trained(experiment, opened.workdir).ema), test)
+    path, pairs = Folder(opened.workdir).interpolation, experiment.config.interpolate.pairs
+    if processes.first():
+        display = experiment.scaler.display
+        ends = display(test[:pairs]), display(test[pairs : 2 * pairs])
+        pictures = {kind: display(levels) for kind, levels in frames.items()}
+        figure = figures.interpolation(pictures, ends, first_shown(experiment.scaler, test))
         with replacing(path) as part:
             figure.savefig(part, bbox_inches="tight", pad_inches=0.1)
+    say(f"{path}: {pairs} pairs of held-out examples")

@@ -1,4 +1,4 @@
-"""matrix: which SDE, objective, draw of t, sampler and likelihood work together, and why where they do not."""
+"""matrix: print which SDE, objective, draw of t, sampler and likelihood work together, and why the others do not."""
 
 from __future__ import annotations
 
@@ -13,25 +13,20 @@ import jax.numpy as jnp
 import losses
 import samplers
 from experiments.build.checks import check_moves
+from experiments.commands.arguments import Call
 from experiments.config.options import parameters
 from experiments.config.parts import OBJECTIVE, SDE, STEP, TIMES, clash
 from sde_lib import SDE as AnySDE
+from sde_lib.nonlinear import Nonlinear
+
+HELP = "print which SDE, objective, draw of t, sampler and likelihood work together"
+ARGUMENTS = ()
+OVERRIDES = False
 
 
-class Nonlinear(AnySDE):
-    """dx = -x^3 dt + dw: what is possible for an SDE of which f and g alone are known."""
-
-    def drift(self, x, t):
-        return -(x**3)
-
-    def diffusion(self, t):
-        return jnp.ones(())
-
-    def prior_sample(self, key, shape):
-        return jax.random.normal(key, shape)
-
-    def prior_log_prob(self, x):
-        return -jnp.sum(x**2) / 2
+def run(call: Call) -> None:
+    """Prints the matrix."""
+    print(table())
 
 
 class Cell(NamedTuple):

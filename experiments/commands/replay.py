@@ -1,19 +1,24 @@
-"""replay: one step of a run once more, and what in it was not finite."""
+"""replay: repeat one step of a run, and say what in it was not finite."""
 
 from __future__ import annotations
 
+import argparse
 import math
 from pathlib import Path
 
 from experiments.build.experiment import Experiment
 from experiments.build.optimizer import make_optimizer
 from experiments.build.state import placement
+from experiments.commands.arguments import Call, compile_cache
+from experiments.commands.arguments import run as run_folder
+from experiments.commands.opening import open_run
 from experiments.config.changes import changed_keys
 from experiments.data.dataset import Dataset
 from experiments.data.feed import stacked
 from experiments.randomness import Purpose, stream
 from experiments.runs.checkpoint import Checkpoints
-from experiments.runs.record import Record
+from experiments.runs.folder import Folder
+from experiments.runs.record import RunRecord, read
 from experiments.runs.resume import state_shapes
 from experiments.runtime import devices
 from experiments.runtime.errors import ConfigError, StorageError
@@ -23,11 +28,29 @@ from experiments.training.autopsy import autopsy, first_nan, sentence
 from experiments.training.step import make_call
 
 
-def replay(experiment: Experiment, data: Dataset, run: Path, record: Record, step: int) -> None:
+def add_step(parser: argparse.ArgumentParser) -> None:
+    """Adds --step, which is required."""
+    parser.add_argument("--step", type=int, metavar="N", required=True, help="the number of a step")
+
+
+HELP = "repeat one step of a run, and say what in it was not finite"
+ARGUMENTS = (run_folder, add_step, compile_cache)
+
+
+def run(call: Call) -> None:
+    """Writes replay_STEP.json in the run's folder; nothing else of the run changes."""
+    opened = open_run(call, call.options.run, training=True, scoreless=True, guided=False)
+    opened.refuse_changes(opened.workdir, opened.experiment, opened.dataset.digest)
+    record = read(opened.workdir)
+    if record is None:
+        raise StorageError(f"{opened.workdir} holds no run that was trained here")
+    replay(opened.experiment, opened.dataset, opened.workdir, record, call.options.step)
+
+
+def replay(experiment: Experiment, data: Dataset, run: Path, record: RunRecord, step: int) -> None:
     """Goes from the newest checkpoint at or before `step` to that step, and says what was not finite in it and where.
 
-    Touches nothing of the run; the report is RUN/replay_STEP.json. Bit by bit it is the step of the run where
-    train.steps_per_call is 1: a last call of fewer steps is another program.
+    If train.steps_per_call is 1 it is the step of the run bit by bit; else a last call of fewer steps is another program.
     """
     config = experiment.config
     if not 0 <= step < config.train.steps:
@@ -35,7 +58,7 @@ def replay(experiment: Experiment, data: Dataset, run: Path, record: Record, ste
     trained_by = record.config_at(step)
     if trained_by and (changed := changed_keys(trained_by.model_dump(), config.model_dump())):
         say(f"warning: step {step} was trained by another config, and is repeated by the present one: {'; '.join(changed[:3])}")
-    with Checkpoints(run / "checkpoints", record.id, writing=False) as checkpoints:
+    with Checkpoints(Folder(run).checkpoints, record.id, writing=False) as checkpoints:
         state = checkpoints.restore(state_shapes(experiment), newest=step)
     if state is None:
         raise StorageError(f"{run} has no checkpoint at or before step {step}")
@@ -46,15 +69,15 @@ def replay(experiment: Experiment, data: Dataset, run: Path, record: Record, ste
     with progress("replay", step, at) as show:
         while at < step:
             rows = range(at, min(at + calls, step))
-            read = lambda i: data.train.batch(i, config.train.batch, classes=experiment.classes)
-            state = advance(state, devices.split(stacked(map(read, rows)), axis=1), *experiment.frozen)
+            batch = lambda i: data.train.batch(i, config.train.batch, classes=experiment.classes)
+            state = advance(state, devices.split(stacked(map(batch, rows)), axis=1), *experiment.frozen)
             at = rows.stop
             show(at, "")
-    found = autopsy(experiment, data, state, step)
-    found["first"] = first_nan(experiment, data, state, step)
-    path = run / f"replay_{step}.json"
-    write_json(path, found)
-    if not found["examples"] and all(math.isfinite(norm) for norm in found["modules"].values()):
+    report = autopsy(experiment, data, state, step)
+    report["first"] = first_nan(experiment, data, state, step)
+    path = Folder(run).replay(step)
+    write_json(path, report)
+    if not report["examples"] and all(math.isfinite(norm) for norm in report["modules"].values()):
         say(f"step {step} is finite: gradient norms of its modules, and all else, are in {path}")
     else:
-        say(f"{sentence(found)}\nfirst at {found['first'] or 'no single operation'}\nall of it is in {path}")
+        say(f"{sentence(report)}\nfirst at {report['first'] or 'no single operation'}\nall of it is in {path}")

@@ -1,21 +1,27 @@
-"""sample: draw images from a trained run."""
+"""sample: draw images from a trained run, by the sampler that `sample.sampler` names."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from experiments.build.experiment import Experiment
 from experiments.build.sampler import sample_sampler
-from experiments.build.state import State
+from experiments.commands.arguments import Call, compile_cache, config, distributed, workdir
+from experiments.commands.opening import open_run
+from experiments.runs.folder import Folder
+from experiments.runs.resume import trained
 from experiments.runtime.progress import say
 from experiments.sampling.draw import drawing, save_images
 
+HELP = "draw images from a trained run"
+ARGUMENTS = (config, workdir, distributed, compile_cache)
 
-def sample(experiment: Experiment, state: State, workdir: Path) -> None:
-    """Draws a picture by the config's sampler."""
-    config = experiment.config
-    sampler = sample_sampler(experiment)
-    drawn = drawing(sampler)(experiment.network(state.ema), config.sample.seed, config.sample.n, sampler.config.n)
-    path = workdir / "samples" / f"{config.sample.sampler}_seed{config.sample.seed}.png"
-    save_images(drawn, experiment, path)
-    say(f"{path}: {config.sample.n} samples, NFE {drawn.nfe.mean():.0f}, {drawn.seconds:.1f} s")
+
+def run(call: Call) -> None:
+    """Writes samples/SAMPLER_seedN.png; nothing of the run changes."""
+    opened = open_run(call, needs_data=False)
+    experiment, folder = opened.experiment, opened.workdir
+    opened.refuse_changes(folder, experiment)
+    sample, sampler = experiment.config.sample, sample_sampler(experiment)
+    params = experiment.network(trained(experiment, folder).ema)
+    samples = drawing(sampler)(params, sample.seed, sample.n, sampler.config.n)
+    path = Folder(folder).samples / f"{sample.sampler}_seed{sample.seed}.png"
+    save_images(samples, experiment, path)
+    say(f"{path}: {sample.n} samples, NFE {samples.nfe.mean():.0f}, {samples.seconds:.1f} s")

@@ -1,12 +1,13 @@
-"""Problems of the parts that a config names."""
+"""Problems of a config's tree: what the schema says against it, and the parts that it names."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import ValidationError
 
+from experiments.config.messages import described
 from experiments.config.parts import (
     CONDITIONING,
     EDIT,
@@ -21,12 +22,8 @@ from experiments.config.parts import (
     WEIGHT,
     Kind,
 )
-from experiments.config.schema import Named
+from experiments.config.schema import Config, Named
 from experiments.runtime.errors import ConfigError
-
-if TYPE_CHECKING:
-    pass
-
 
 PARTS = {
     "sde": SDE,
@@ -37,16 +34,12 @@ PARTS = {
     "weight": WEIGHT,
     "times": TIMES,
 }
-
-
 SAMPLER_PARTS = {"sde": SDE, "step": STEP, "corrector": STEP, "grid": GRID, "guidance": GUIDANCE}
-
-
 Problems = list[str]
 
 
 def attempt(problems: Problems, where: str, make: Callable[[], Any]) -> Any:
-    """`make()`; or None, and its error among the problems, if that is one that a config can cause."""
+    """Returns `make()`; or None, with its error added to the problems, if that is one that a config can cause."""
     try:
         return make()
     except ConfigError as error:
@@ -56,8 +49,16 @@ def attempt(problems: Problems, where: str, make: Callable[[], Any]) -> Any:
         problems.append(f"{where}: {kind}{' '.join(str(error).split())}"[:400])
 
 
+def parse(tree: dict[str, Any]) -> tuple[Config | None, Problems]:
+    """Returns the tree as a Config, and its problems: those of the schema, for which there is no Config, and of its parts."""
+    try:
+        return Config.model_validate(tree), part_problems(tree)
+    except ValidationError as error:
+        return None, [*described(error), *part_problems(tree)]
+
+
 def part_problems(tree: dict[str, Any]) -> Problems:
-    """What is wrong with the named parts of a config's tree: names that do not exist, options that do not fit a signature."""
+    """Returns the problems of the named parts of a tree: names that do not exist, options that do not fit a signature."""
     problems: Problems = []
 
     def part(kind: Kind, where: str, section: Any) -> None:

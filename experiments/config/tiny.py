@@ -1,4 +1,4 @@
-"""`:tiny` after a config's path: the same experiment, small enough to be seen through in under a minute on a CPU."""
+"""`:tiny` after a config's path: a miniature of the experiment that exercises every part in under a minute on a CPU."""
 
 from __future__ import annotations
 
@@ -18,28 +18,30 @@ NETWORK = {
     "heads": lambda heads: 2,
     "head_channels": lambda channels: 8 if channels else channels,
 }
+# fmt: off
 TRAIN = {
-    **{"steps": 10, "batch": 16, "steps_per_call": 1, "accumulate": 1, "warm_up": 2},
-    **{"log_every": 5, "sample_every": 10, "checkpoint_every": 10},
+    "steps": 10, "batch": 16, "steps_per_call": 1, "accumulate": 1, "warm_up": 2,
+    "log_every": 5, "sample_every": 10, "checkpoint_every": 10,
 }
 STEP = {"n_steps": 2, "rtol": 0.1, "atol": 0.1}
 EVALUATE = {
-    **{"n": 16, "seeds": 1, "batch": 16, "features": "pixels", "likelihood": 8, "tolerance": 1e-2, "bound_times": 4},
-    **{"dequantizer_steps": 5, "noise_levels": 4},
+    "n": 16, "seeds": 1, "batch": 16, "features": "pixels", "likelihood": 8, "tolerance": 1e-2, "bound_times": 4,
+    "dequantizer_steps": 5, "noise_levels": 4,
 }
+# fmt: on
 
 
 def tiny(tree: dict[str, Any]) -> dict[str, Any]:
-    """The config's tree, or an arm's overrides, with the same parts: a narrow network on 8x8 digits, a few steps of all."""
+    """Returns a config's tree, or an arm's overrides, with the same parts but a narrow network, 8x8 digits and few steps."""
     shrunk = {key: SECTIONS[key](section) if key in SECTIONS else section for key, section in tree.items()}
     return shrunk | {"arms": {name: tiny(arm) for name, arm in tree["arms"].items()}} if "arms" in tree else shrunk
 
 
 def _network(section: dict[str, Any] | str) -> dict[str, Any]:
     net = {"name": section} if isinstance(section, str) else section
-    taken = parameters(NET.find(net["name"]))
-    known = {name: p.default for name, p in taken.items() if p.default is not p.empty} | net
-    return net | {name: small(known[name]) for name, small in NETWORK.items() if name in taken and name in known}
+    options = parameters(NET.find(net["name"]))
+    values = {name: option.default for name, option in options.items() if option.default is not option.empty} | net
+    return net | {name: small(values[name]) for name, small in NETWORK.items() if name in options and name in values}
 
 
 def _train(section: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What an edit is: frames of held-out examples, from what a run and its sampler offer. No config, and no file."""
+"""An edit makes frames of held-out examples from a run and its sampler. It reads no config and no file."""
 
 from __future__ import annotations
 
@@ -17,16 +17,15 @@ from sde_lib import LinearSDE, Score
 from sde_lib.base import Event, Scalar
 
 Frame = Annotated[int, Ge(1), Le(64)]
-"""Of how many there are beside each other."""
+"""A number of frames beside each other."""
 Times = Annotated[tuple[Annotated[float, Gt(0), Le(1)], ...], MinLen(1), MaxLen(16)]
 
 
 class Setting(NamedTuple):
-    """What an edit is refused by, before there is a parameter.
+    """A run without its parameters: enough to refuse an edit before a checkpoint is read.
 
-    `grid`: the times of `sample.sampler`, whose label is `sampler`; `noisy`: the labels of the samplers that draw noise, on a
-    known score; `classes`: of the labels that the sampler goes by (0: none); `tolerance` and `t_min`: of the flow, as
-    `evaluate` has them.
+    `sampler`: the label of `sample.sampler`; `grid`: its times; `noisy`: the labels of the samplers that draw noise; `classes`:
+    the number of classes that the sampler takes labels of (0: none); `tolerance` and `t_min`: `evaluate`'s, for the flow.
     """
 
     sde: LinearSDE
@@ -39,7 +38,10 @@ class Setting(NamedTuple):
     t_min: float | None
 
     def grids_from(self, option: str, *starts: float) -> Float[Array, "lines times"]:
-        """The sampler's times from a start down, padded with the last, which `solve` skips; ValueError where they end above."""
+        """Returns the sampler's times from each start down, padded with the last one, which `solve` skips.
+
+        ValueError if a start is not above the grid's end.
+        """
         for t in starts:
             if t <= self.grid[-1]:
                 end = f"the grid of samplers.{self.sampler} ends at {self.grid[-1]:.3g}"
@@ -50,9 +52,9 @@ class Setting(NamedTuple):
 
 
 class Trained(NamedTuple):
-    """The run's score, as its sampler is guided and for the row's label; `of(y)`: the same for another label.
+    """The run's score, with its sampler's guidance and the row's label; `of(y)` is the score for another label.
 
-    `reverse(by)`: the sampler on `by(score)`, any Score -> Score, and on the score itself without.
+    `reverse(by)` is the sampler on `by(score)`, for any Score -> Score; `reverse()` is the sampler on the score itself.
     """
 
     score: Score
@@ -61,7 +63,7 @@ class Trained(NamedTuple):
 
 
 class Row(NamedTuple):
-    """An example, another one where the edit is of `pairs` (else the same), and the key of all that is drawn for them."""
+    """An example, another example if the edit is of `pairs` (else the same one), and the key of all their random numbers."""
 
     key: Key[Array, ""]
     x: Event
@@ -69,7 +71,7 @@ class Row(NamedTuple):
 
 
 class Frames(NamedTuple):
-    """`x` of every frame, the score evaluations that it took, and whether a solver ran out of steps in any; or of a line."""
+    """`x` of every frame of an example or of a line, its number of score evaluations, and if any solver ran out of steps."""
 
     x: Float[Array, "*lines columns *event"]
     nfe: Int[Array, "*lines columns"]
@@ -77,10 +79,10 @@ class Frames(NamedTuple):
 
 
 class Edit(NamedTuple):
-    """one(trained, row) -> Frames, a picture's `lines` and `columns` for each example, with their titles.
+    """An edit: one(trained, row) -> Frames for each example, and the titles of the picture's `lines` and `columns`.
 
-    measure(frames, examples) -> the edit's own numbers, by frames [rows, lines, columns, *event] and [rows, *event], as JSON
-    values. `sampled`: whether the sampler has a part in it.
+    measure(frames [rows, lines, columns, *event], examples [rows, *event]) -> the edit's own numbers, as JSON values.
+    `pairs`: it takes two examples a row. `sampled`: it runs the sampler.
     """
 
     columns: tuple[str, ...]
@@ -91,23 +93,23 @@ class Edit(NamedTuple):
     sampled: bool = True
 
 
-def behind(given: Float[Array, "k *event"], made: Solution) -> Frames:
-    """Frames that are there, and then the solutions [n, *event] that were made of them: a line."""
-    return Frames(jnp.concatenate([given, made.x]), jnp.pad(made.nfe, (len(given), 0)), made.gave_up.any())
+def append(first: Float[Array, "k *event"], solutions: Solution) -> Frames:
+    """Returns a line: the `first` frames, which cost nothing, and then the solutions [n, *event]."""
+    return Frames(jnp.concatenate([first, solutions.x]), jnp.pad(solutions.nfe, (len(first), 0)), solutions.gave_up.any())
 
 
-def lines(line: Callable[[Any], Frames], over: Any) -> Frames:
-    """The line for each of `over` [lines, ...], one after the other by one program."""
+def map_lines(line: Callable[[Any], Frames], over: Any) -> Frames:
+    """Returns the line for each of `over` [lines, ...], one after the other by one program."""
     frames = jax.lax.map(line, over)
     return frames._replace(gave_up=frames.gave_up.any())
 
 
-def visible(sde: LinearSDE, x_t: Event, t: Scalar) -> Event:
-    """x_t / sqrt(alpha_t^2 + sigma_t^2), at the scale of the data: as a picture is to show it. On VP it is x_t."""
+def to_data_scale(sde: LinearSDE, x_t: Event, t: Scalar) -> Event:
+    """Returns x_t / sqrt(alpha_t^2 + sigma_t^2), which a picture can show. On VP it is x_t."""
     return x_t / jnp.hypot(sde.alpha(t), sde.sigma(t))
 
 
-def rms(difference: np.ndarray, kept: int) -> Any:
-    """The root mean square over all but axes 1 to `kept` of [rows, ...], as JSON values."""
-    over = (0, *range(kept + 1, difference.ndim))
+def rms(difference: np.ndarray, axes: int) -> Any:
+    """Returns the root mean square of [rows, ...] over all axes but 1 to `axes`, as JSON values."""
+    over = (0, *range(axes + 1, difference.ndim))
     return np.sqrt((difference.astype(np.float64) ** 2).mean(over)).tolist()

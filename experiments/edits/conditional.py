@@ -1,4 +1,4 @@
-"""Samples from the prior, led to what is seen of an example: what inpainting and posterior sampling have in common."""
+"""Samples from the prior given a measurement of an example: the common part of inpainting and posterior sampling."""
 
 from __future__ import annotations
 
@@ -10,23 +10,21 @@ import jax.numpy as jnp
 import numpy as np
 from annotated_types import Ge, Le
 
-from experiments.edits.base import Edit, Frames, Row, Setting, Trained, behind, rms
-from samplers import coarse, grey, solve
+from experiments.edits.base import Edit, Frames, Row, Setting, Trained, append, rms
+from samplers import coarse, draw, grey
 from samplers.reverse import Reverse
 from sde_lib.base import Event
 
 Hidden = Literal["right", "left", "bottom", "top", "box", "rows", "half"]
-Seen = Literal["right", "left", "bottom", "top", "box", "rows", "half", "coarse", "grey"]
-"""What a measurement hides of an example; or its means over blocks or over channels are all that is seen."""
-
-
+"""The part of an example that a measurement hides."""
+View = Literal[Hidden, "coarse", "grey"]
+"""The part that is hidden; or the means over blocks or over channels, which are all that is seen."""
 Factor = Annotated[int, Ge(2), Le(64)]
 """Pixels along a side of a block."""
 
 
-class See(NamedTuple):
-    """`project`: what is seen of an example, an orthogonal projection onto a `share` of all directions; `mask`: where, if it is
-    some of its numbers."""
+class Measurement(NamedTuple):
+    """An orthogonal projection of an example onto a `share` of all directions; `mask`: the numbers that it keeps, if so."""
 
     project: Callable[[Event], Event]
     share: float
@@ -34,32 +32,35 @@ class See(NamedTuple):
 
     @property
     def observed(self) -> Any:
-        """As `samplers.inpaint` takes it."""
+        """The measurement as `samplers.inpaint` takes it."""
         return self.project if self.mask is None else self.mask
 
 
-def see(setting: Setting, hidden: Seen, factor: int | None = None) -> See:
-    """What is seen where that is `hidden`; `factor` is of "coarse" (None: 2). ValueError where the events have no such part."""
+def measure(setting: Setting, hidden: View, factor: int | None = None) -> Measurement:
+    """Returns the measurement that `hidden` names; `factor` belongs to "coarse" (None: 2).
+
+    ValueError if the events have no such part.
+    """
     if factor is not None and hidden != "coarse":
-        raise ValueError(f"factor = {factor} is of hidden = 'coarse', and this is {hidden!r}; leave it out")
+        raise ValueError(f"factor = {factor} is for hidden = 'coarse', and this is {hidden!r}; leave it out")
     if hidden in ("coarse", "grey"):
         factor = factor or 2
         project = grey if hidden == "grey" else coarse(factor)
         jax.eval_shape(project, jnp.zeros(setting.shape))
-        return See(project, 1 / setting.shape[-1] if hidden == "grey" else 1 / factor**2)
-    mask = known(hidden, setting.shape)
-    seen = jnp.asarray(mask)
-    return See(lambda x: jnp.where(seen, x, 0.0), float(mask.mean()), seen)
+        return Measurement(project, 1 / setting.shape[-1] if hidden == "grey" else 1 / factor**2)
+    visible = visible_mask(hidden, setting.shape)
+    mask = jnp.asarray(visible)
+    return Measurement(lambda x: jnp.where(mask, x, 0.0), float(visible.mean()), mask)
 
 
-def known(hidden: Hidden, shape: tuple[int, ...]) -> np.ndarray:
-    """False where an event is hidden: an image's half, its middle, every other row, or each pixel by a coin ("half").
+def visible_mask(hidden: Hidden, shape: tuple[int, ...]) -> np.ndarray:
+    """Returns False for the hidden numbers of an event: an image's half, middle, every other row, or pixels by a coin ("half").
 
-    ValueError where that is all of it, or nothing.
+    ValueError if that is all of the event, or nothing.
     """
     if len(shape) < 2 and hidden != "right":
-        raise ValueError(f"hidden = {hidden!r} is of images; of a point, hidden = 'right' is its second half")
-    mask = _known(hidden, shape)
+        raise ValueError(f"hidden = {hidden!r} is for images; of a point, hidden = 'right' is its second half")
+    mask = _visible_mask(hidden, shape)
     if mask.all() or not mask.any():
         sizes = " x ".join(map(str, shape[:2]))
         share = "nothing" if mask.all() else "all"
@@ -67,7 +68,7 @@ def known(hidden: Hidden, shape: tuple[int, ...]) -> np.ndarray:
     return mask
 
 
-def _known(hidden: Hidden, shape: tuple[int, ...]) -> np.ndarray:
+def _visible_mask(hidden: Hidden, shape: tuple[int, ...]) -> np.ndarray:
     mask = np.ones(shape, bool)
     if len(shape) == 1:
         mask[shape[0] // 2 :] = False
@@ -87,33 +88,36 @@ def _known(hidden: Hidden, shape: tuple[int, ...]) -> np.ndarray:
     return mask
 
 
-def led(setting: Setting, what: See, draws: int, lead: Callable[[Trained, Event], Reverse], noise: float = 0.0) -> Edit:
-    """Beside each example what is seen of it, and `draws` samples along `lead(run, seen)`; their errors, seen and unseen."""
+def conditional(
+    setting: Setting, measurement: Measurement, draws: int, steer: Callable[[Trained, Event], Reverse], noise: float = 0.0
+) -> Edit:
+    """Shows each example, its measurement y, and `draws` samples by the sampler steer(run, y).
+
+    The edit's numbers are their errors in the measured directions and in the rest.
+    """
     grid = jnp.asarray(setting.grid)
 
     def one(run: Trained, row: Row) -> Frames:
-        n_key, draw_key = jax.random.split(row.key)
-        seen = what.project(row.x) + noise * what.project(jax.random.normal(n_key, row.x.shape))
-        reverse = lead(run, seen)
+        noise_key, draw_key = jax.random.split(row.key)
+        y = measurement.project(row.x) + noise * measurement.project(jax.random.normal(noise_key, row.x.shape))
+        reverse = steer(run, y)
 
-        def draw(key: Any) -> Any:
-            prior_key, step_key = jax.random.split(key)
-            x_1 = setting.sde.prior_sample(prior_key, setting.shape)
-            return solve(step_key, reverse.step, x_1, grid, reverse.final)
+        def one_draw(key: Any) -> Any:
+            return draw(key, setting.sde, reverse.step, grid, setting.shape, reverse.final)
 
         # One after the other: under two vmaps a score's gradient inside a loop takes minutes to trace.
-        x, nfe, gave_up = behind(seen[None], jax.lax.map(draw, jax.random.split(draw_key, draws)))
+        x, nfe, gave_up = append(y[None], jax.lax.map(one_draw, jax.random.split(draw_key, draws)))
         return Frames(jnp.concatenate([row.x[None], x])[None], jnp.pad(nfe, (1, 0))[None], gave_up)
 
-    def measure(frames: np.ndarray, examples: np.ndarray) -> dict[str, Any]:
-        project = jax.vmap(jax.vmap(what.project))
+    def errors(frames: np.ndarray, examples: np.ndarray) -> dict[str, Any]:
+        project = jax.vmap(jax.vmap(measurement.project))
         error = frames[:, 0, 2:] - examples[:, None]
-        seen = np.asarray(project(jnp.asarray(error)))
+        measured = np.asarray(project(jnp.asarray(error)))
         spread = frames[:, 0, 2:] - frames[:, 0, 2:].mean(1, keepdims=True)
         return {
-            "rms_of_what_is_seen": rms(seen, kept=0) / float(np.sqrt(what.share)),
-            "rms_of_the_rest": rms(error - seen, kept=0) / float(np.sqrt(1 - what.share)),
-            "rms_between_draws": rms(spread, kept=0) * float(np.sqrt(draws / max(draws - 1, 1))),
+            "rms_of_what_is_seen": rms(measured, axes=0) / float(np.sqrt(measurement.share)),
+            "rms_of_the_rest": rms(error - measured, axes=0) / float(np.sqrt(1 - measurement.share)),
+            "rms_between_draws": rms(spread, axes=0) * float(np.sqrt(draws / max(draws - 1, 1))),
         }
 
-    return Edit(("example", "seen", *[f"draw {i}" for i in range(1, draws + 1)]), one, measure)
+    return Edit(("example", "seen", *[f"draw {i}" for i in range(1, draws + 1)]), one, errors)

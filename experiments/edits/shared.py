@@ -1,4 +1,4 @@
-"""shared: what else an example's x_t may have come from."""
+"""shared: other examples that an example's x_t may come from."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import jax.numpy as jnp
 import numpy as np
 
 import samplers
-from experiments.edits.base import Edit, Frame, Frames, Row, Setting, Times, Trained, behind, lines, rms, visible
+from experiments.edits.base import Edit, Frame, Frames, Row, Setting, Times, Trained, append, map_lines, rms, to_data_scale
 from sde_lib import fast_random as noise
 
 
 def shared(setting: Setting, times: Times = (0.1, 0.3, 0.5), draws: Frame = 6) -> Edit:
-    """Under each of `times` an example's x_t, and `draws` samples that begin there: Ho et al. (2020), fig. 7.
+    """Draws `draws` samples from one x_t of an example, at each of `times`: Ho et al. (2020), fig. 7.
 
-    Of a sampler that is exact they are draws of p(x_0 | x_t), as the example is: two of them are then as far from each other,
-    in the mean square, as from the example.
+    If the sampler is exact, they are draws of p(x_0 | x_t), and so is the example: in the mean square two of them are then as
+    far from each other as from the example.
     """
     if setting.sampler not in setting.noisy:
         others = f"--config.sample.sampler={setting.noisy[0]}" if setting.noisy else "a sampler whose step is ancestral"
@@ -25,7 +25,7 @@ def shared(setting: Setting, times: Times = (0.1, 0.3, 0.5), draws: Frame = 6) -
             f"samplers.{setting.sampler} draws no noise, so that all samples of one x_t would be one; take {others}"
         )
     if draws < 2:
-        raise ValueError("draws = 1: to be compared they are two or more; sdedit makes one of an example")
+        raise ValueError("draws = 1: a comparison takes two or more; sdedit makes one of an example")
     grids = setting.grids_from("times", *times)
 
     def one(run: Trained, row: Row) -> Frames:
@@ -35,16 +35,16 @@ def shared(setting: Setting, times: Times = (0.1, 0.3, 0.5), draws: Frame = 6) -
             key, grid = at
             noise_key, step_key = jax.random.split(key)
             x_t = setting.sde.perturb(row.x, noise.normal(noise_key, row.x.shape), grid[0])
-            made = samplers.shared(step_key, reverse.step, x_t, grid, draws, reverse.final)
-            return behind(jnp.stack([row.x, visible(setting.sde, x_t, grid[0])]), made)
+            solutions = samplers.shared(step_key, reverse.step, x_t, grid, draws, reverse.final)
+            return append(jnp.stack([row.x, to_data_scale(setting.sde, x_t, grid[0])]), solutions)
 
-        return lines(line, (jax.random.split(row.key, len(times)), grids))
+        return map_lines(line, (jax.random.split(row.key, len(times)), grids))
 
     def measure(frames: np.ndarray, examples: np.ndarray) -> dict[str, Any]:
-        made, to_example = frames[:, :, 2:], frames[:, :, 2:] - examples[:, None, None]
-        spread = made - made.mean(2, keepdims=True)
-        between = (np.array(rms(spread, kept=1)) * np.sqrt(2 * draws / (draws - 1))).tolist()  # of pairs of different ones
-        return {"times": list(times), "rms_from_example": rms(to_example, kept=1), "rms_between_two": between}
+        samples, to_example = frames[:, :, 2:], frames[:, :, 2:] - examples[:, None, None]
+        spread = samples - samples.mean(2, keepdims=True)
+        between = (np.array(rms(spread, axes=1)) * np.sqrt(2 * draws / (draws - 1))).tolist()  # pairs of different samples
+        return {"times": list(times), "rms_from_example": rms(to_example, axes=1), "rms_between_two": between}
 
     columns = ("example", "x_t", *[f"sample {i}" for i in range(1, draws + 1)])
     return Edit(columns, one, measure, tuple(f"t = {t:g}" for t in times))

@@ -18,13 +18,14 @@ from experiments.config.schema import Config
 from experiments.data.dataset import Dataset
 from experiments.data.scaler import Scaler, scale
 from experiments.evaluation.reference import FEW, Yardstick
+from experiments.runs.folder import Folder
 from experiments.runs.metrics import rows
 from experiments.runtime.circumstances import versions
 
 
 def describe(name: str, experiment: Experiment, state: State, run: Path) -> dict[str, Any]:
     """What the report says of an arm before it is measured: its size, and its training from metrics.jsonl."""
-    log = rows(run / "metrics.jsonl")  # none, where the weights are from elsewhere
+    log = rows(Folder(run).metrics)  # none, where the weights are from elsewhere
     last = log[-1] if log else {"step": math.nan, "loss": math.nan}
     seconds = sum(row["seconds"] for row in log)
     return {

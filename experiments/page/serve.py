@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from experiments.build.experiment import Experiment
 from experiments.build.state import State
-from experiments.build.summary import of_network
+from experiments.build.summary import network_size
 from experiments.page.address import LOOPBACK
 from experiments.page.process import Reverse
 from experiments.page.tab import Tab
@@ -61,7 +61,7 @@ def serve(experiment: Experiment, state: State, held_out: np.ndarray, run: Path,
     if not (len(shape) == 3 and shape[2] in (1, 3)) and shape != (2,):
         raise ConfigError(f"demo shows images of 1 or 3 channels and points in the plane; the events of {run} are {shape}")
     subtitle = (
-        f"{config.sde.name} · {config.net.name}, {of_network(experiment):,} parameters · step {int(state.step):,} · {run}"
+        f"{config.sde.name} · {config.net.name}, {network_size(experiment):,} parameters · step {int(state.step):,} · {run}"
     )
     reverse, worker = Reverse(experiment, state.ema), ThreadPoolExecutor(1, "sampling")
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)

@@ -1,16 +1,77 @@
-"""samples/step_N.png of a run: the picture that training draws at step N."""
+"""The files of a run's folder, each with its one name."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
+
+from experiments.weights import native
 
 
-def picture_at(run: Path, step: int) -> Path:
-    """Where the picture of a step is, or will be."""
-    return run / "samples" / f"step_{step:07d}.png"
+class Folder(NamedTuple):
+    """The folder of a run."""
 
+    path: Path
 
-def pictures_after(run: Path, step: int) -> list[Path]:
-    """The pictures that there are of later steps; files of other names are the user's."""
-    numbers = {path: path.stem.removeprefix("step_") for path in (run / "samples").glob("step_*.png")}
-    return [path for path, number in numbers.items() if number.isdecimal() and int(number) > step]
+    @property
+    def record(self) -> Path:
+        """run.json: the run's id and its sessions."""
+        return self.path / "run.json"
+
+    @property
+    def config(self) -> Path:
+        """config.json: the config of the last session that trained."""
+        return self.path / "config.json"
+
+    @property
+    def weights(self) -> Path:
+        """The weights that the run starts from, if it was imported."""
+        return self.path / native.FILE
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of the checkpoints, one folder for each step."""
+        return self.path / "checkpoints"
+
+    @property
+    def metrics(self) -> Path:
+        """The log of training: a line of JSON for each interval."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def samples(self) -> Path:
+        """The folder of pictures of samples."""
+        return self.path / "samples"
+
+    @property
+    def edits(self) -> Path:
+        """The folder of edits."""
+        return self.path / "edits"
+
+    @property
+    def interpolation(self) -> Path:
+        """The picture of `interpolate`."""
+        return self.path / "interpolation.png"
+
+    @property
+    def abandoned(self) -> Path:
+        """The folder of what a rollback moved aside."""
+        return self.path / "abandoned"
+
+    @property
+    def nan_report(self) -> Path:
+        """The report on a run that stopped because it was not finite."""
+        return self.path / "nan_report.json"
+
+    def replay(self, step: int) -> Path:
+        """Returns the path of the report on a step that was repeated."""
+        return self.path / f"replay_{step}.json"
+
+    def picture(self, step: int) -> Path:
+        """Returns the path of the picture that training draws at a step."""
+        return self.samples / f"step_{step:07d}.png"
+
+    def pictures_after(self, step: int) -> list[Path]:
+        """Returns the existing pictures of later steps; files of other names are the user's."""
+        numbers = {path: path.stem.removeprefix("step_") for path in self.samples.glob("step_*.png")}
+        return [path for path, number in numbers.items() if number.isdecimal() and int(number) > step]

@@ -14,6 +14,7 @@ from experiments.config.problems import attempt
 from experiments.config.schema import Config
 from experiments.config.tree import flat, stored
 from experiments.config.trust import trusted
+from experiments.runs.folder import Folder
 from experiments.runs.lora_base import with_base
 from experiments.runs.resume import trained
 from experiments.runtime.errors import ConfigError, StorageError
@@ -58,10 +59,10 @@ def _check_labels(sampler: BoundSampler) -> None:
 def _guide(run: str, guided: Experiment) -> Guide:
     """The run in that folder as a guide of the samplers of `guided`."""
     folder = Path(run)
-    if not (folder / "config.json").is_file():
+    if not (Folder(folder).config).is_file():
         raise StorageError(f"guidance.run = {run} holds no run: train it first")
     own = [f"={value}" for value in flat(guided.config.model_dump()).values()]  # trusted already
-    path = folder / "config.json"
+    path = Folder(folder).config
     config = Config.model_validate(trusted(stored(path), own, str(path)))
     if config.data.range != guided.config.data.range:
         raise ConfigError(f"{run} sees numbers of data.range = {config.data.range}, and this run {guided.config.data.range}")

@@ -18,6 +18,7 @@ from experiments.config.schema import Config
 from experiments.config.tree import flat, stored
 from experiments.config.trust import trusted
 from experiments.runs.checkpoint import saved_steps
+from experiments.runs.folder import Folder
 from experiments.runs.record import imported
 from experiments.runs.resume import trained
 from experiments.runtime import devices
@@ -61,7 +62,7 @@ def digest(params: Any) -> str:
 
 def _of_base(experiment: Experiment, run: Path) -> Experiment:
     """The experiment by which the base was trained, as far as its checkpoints say; its code is that of the experiment alone."""
-    path, own = run / "config.json", experiment.config
+    path, own = Folder(run).config, experiment.config
     if not os.path.isfile(path):  # of a path too long for the system too
         raise StorageError(f"lora.run = {shown(str(run))} holds no run to adapt, which has a config.json: train one")
     named = [f"={value}" for value in flat(own.model_dump()).values()]  # trusted already
@@ -98,8 +99,8 @@ def _differences(base: Config, own: Config) -> list[str]:
 
 def _noted(workdir: Path) -> str:
     """The digest of the base that a run noted as it began; nothing where none has."""
-    if saved_steps(workdir / "checkpoints") or imported(workdir):
+    if saved_steps(Folder(workdir).checkpoints) or imported(workdir):
         with suppress(ValidationError):
-            noted = Config.model_validate(stored(workdir / "config.json")).lora
+            noted = Config.model_validate(stored(Folder(workdir).config)).lora
             return noted.digest if noted else ""
     return ""

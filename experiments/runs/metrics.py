@@ -1,4 +1,4 @@
-"""metrics.jsonl: one row per interval of training, each written once."""
+"""metrics.jsonl: a row for each interval of training, written once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,11 @@ from experiments.runtime.progress import say
 
 
 class Log:
-    """Rows up to `step` stay as they are; what a lost run wrote after its last checkpoint goes, and is written again."""
+    """The log of a run that goes on from `step`.
+
+    Keeps rows up to `step` and drops later ones: a crashed session wrote them after its last checkpoint, and training will
+    write them again.
+    """
 
     def __init__(self, path: Path, step: int):
         self._path, self._since = path, time.monotonic()
@@ -26,9 +30,9 @@ class Log:
         if processes.first():
             write_text(path, "".join(json.dumps(row) + "\n" for row in rows(path) if row["step"] <= step))
 
-    def write(self, step: int, told: Tally, rate: Any, batch: int) -> str:
-        """Appends the row of a step, from the tally and the learning rate after it: what to say of it."""
-        tally, rate = jax.device_get((told, rate))
+    def write(self, step: int, tally: Tally, rate: Any, batch: int) -> str:
+        """Appends the row of a step, from the tally and the learning rate after it. Returns its loss in words."""
+        tally, rate = jax.device_get((tally, rate))
         seconds = time.monotonic() - self._since
         n, skipped = int(tally.n), int(tally.skipped)
         row = {
@@ -49,8 +53,8 @@ class Log:
         return f"loss {row['loss']:.4g}" if n else "no finite loss"
 
 
-class Row(BaseModel):
-    """What is read of a row."""
+class LogRow(BaseModel):
+    """The fields of a row that are read."""
 
     model_config = ConfigDict(extra="allow", strict=True, allow_inf_nan=False)
     step: int
@@ -59,9 +63,9 @@ class Row(BaseModel):
 
 
 def rows(path: Path) -> list[dict[str, Any]]:
-    """The rows of a metrics file, without what a crash, a full disk or another hand made unreadable."""
-    found = []
+    """Returns the rows of a metrics file, without those that a crash, a full disk or another hand made unreadable."""
+    readable = []
     for line in path.read_bytes().splitlines() if path.exists() else []:
         with suppress(ValidationError):
-            found.append(Row.model_validate_json(line).model_dump())
-    return found
+            readable.append(LogRow.model_validate_json(line).model_dump())
+    return readable

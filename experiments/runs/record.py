@@ -21,21 +21,21 @@ from experiments.config import messages, tree
 from experiments.config.changes import changed_keys
 from experiments.config.schema import Config
 from experiments.runs.checkpoint import saved_steps
+from experiments.runs.folder import Folder
 from experiments.runtime import processes
-from experiments.runtime.circumstances import _now, _packages
+from experiments.runtime.circumstances import _now, _packages, flags
 from experiments.runtime.errors import ConfigError, StorageError, UserError
 from experiments.runtime.files import sweep, write_text
 from experiments.runtime.signals import Interrupted, last_words
-from experiments.weights import native
 
 FORMAT = 1
 
 
-class Record:
+class RunRecord:
     """The record of the run in a folder. Of several processes the first writes it."""
 
     def __init__(self, run: Path, content: dict[str, Any]):
-        self._path, self.content = run / "run.json", content
+        self._path, self.content = Folder(run).record, content
 
     @property
     def id(self) -> str:
@@ -99,9 +99,9 @@ class _Content(_Format):
     saved: int | None = None
 
 
-def read(run: Path) -> Record | None:
+def read(run: Path) -> RunRecord | None:
     """The record of a folder, if it has one. StorageError for one that cannot be read, or that a later OneSDE wrote."""
-    path = run / "run.json"
+    path = Folder(run).record
     if not path.exists():
         return None
     try:
@@ -114,12 +114,12 @@ def read(run: Path) -> Record | None:
         raise StorageError(f"{path} cannot be read ({' '.join(str(error).split())[:80]}): mend it from a copy") from error
     if version > FORMAT:
         raise StorageError(f"{path} is of format {version}, and this OneSDE knows {FORMAT}: upgrade")
-    return Record(run, content)
+    return RunRecord(run, content)
 
 
 def differences(run: Path, config: Config, data: str, allowed: list[str]) -> list[str]:
     """What made the run in the folder and is not the same in `config`, a line each, but for the keys `allowed` to change."""
-    path = run / "config.json"
+    path = Folder(run).config
     if not path.exists():
         return []
     before = tree.stored(path)
@@ -128,7 +128,7 @@ def differences(run: Path, config: Config, data: str, allowed: list[str]) -> lis
     as_stored = lambda tree: json.loads(json.dumps(tree))
     changed = changed_keys(as_stored(before), as_stored(config.model_dump()))
     record = read(run)
-    if record and not saved_steps(run / "checkpoints") and "saved" not in record.content and not imported(run):
+    if record and not saved_steps(Folder(run).checkpoints) and "saved" not in record.content and not imported(run):
         return []  # it has made nothing yet
     digest = record.content.get("data") if record else None
     if data and digest not in (None, data):
@@ -157,16 +157,16 @@ def refuse_changes(run: Path, config: Config, data: str, allowed: list[str]) -> 
 
 
 @contextmanager
-def session(run: Path, config: Config, data: str, command: str, training: bool) -> Iterator[Record]:
+def session(run: Path, config: Config, data: str, command: str, training: bool) -> Iterator[RunRecord]:
     """The run's record, with a session that ends as the block does; config.json is that of the last training."""
     if processes.first():
         run.mkdir(parents=True, exist_ok=True)
         sweep(run)
         record = read(run)
-        if record is None and saved_steps(run / "checkpoints"):
+        if record is None and saved_steps(Folder(run).checkpoints):
             raise StorageError(f"{run} holds checkpoints and no run.json: put it back, or take another --workdir")
         if record is None:
-            record = Record(run, {"format": FORMAT, "id": uuid4().hex, "data": data, "configs": {}, "sessions": []})
+            record = RunRecord(run, {"format": FORMAT, "id": uuid4().hex, "data": data, "configs": {}, "sessions": []})
         for earlier in record.content["sessions"]:
             if earlier.get("status") == "running":
                 earlier["status"] = "ended without a word"
@@ -178,7 +178,7 @@ def session(run: Path, config: Config, data: str, command: str, training: bool) 
         record.content["sessions"].append(_circumstances(run, config, command) | {"packages": digest})
         record.note(status="running")
         if training:
-            write_text(run / "config.json", json.dumps(config.model_dump(), indent=2))
+            write_text(Folder(run).config, json.dumps(config.model_dump(), indent=2))
     processes.everywhere(True)  # the others read what the first has written
     record = read(run)
     assert record is not None
@@ -202,7 +202,7 @@ def session(run: Path, config: Config, data: str, command: str, training: bool) 
 
 def imported(run: Path) -> bool:
     """Whether the run is weights from elsewhere, and has not been trained here."""
-    return (run / native.FILE).is_file() and not saved_steps(run / "checkpoints")
+    return (Folder(run).weights).is_file() and not saved_steps(Folder(run).checkpoints)
 
 
 def _circumstances(run: Path, config: Config, command: str) -> dict[str, Any]:
@@ -216,8 +216,7 @@ def _circumstances(run: Path, config: Config, command: str) -> dict[str, Any]:
         "devices": f"{jax.device_count()} {jax.devices()[0].device_kind}",
         "processes": jax.process_count(),
         "platform": f"{platform.platform()}, Python {platform.python_version()}",
-        "xla_flags": os.environ.get("XLA_FLAGS", ""),
-        "glibc_tunables": os.environ.get("GLIBC_TUNABLES", ""),
+        **flags(),
         "git": _source(run),
     }
 

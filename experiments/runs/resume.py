@@ -1,4 +1,4 @@
-"""The state that a run goes on from: its newest sound checkpoint, or else weights from elsewhere."""
+"""The state that a run goes on from: its newest sound checkpoint, or else imported weights; and forks."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from experiments.build.experiment import Experiment
 from experiments.build.optimizer import make_optimizer
 from experiments.build.state import State, init_state, placement
 from experiments.runs.checkpoint import Checkpoints, saved_steps
+from experiments.runs.folder import Folder
 from experiments.runs.metrics import rows
-from experiments.runs.record import Record, read
+from experiments.runs.record import RunRecord, read
 from experiments.runtime import devices, processes
 from experiments.runtime.errors import StorageError
 from experiments.runtime.files import write_text
@@ -22,59 +23,62 @@ from experiments.weights import native
 
 
 def trained(experiment: Experiment, workdir: Path) -> State:
-    """The newest sound state of a run, without training on: its newest checkpoint, or else the weights it starts from."""
+    """Returns the newest sound state of a run: its newest checkpoint, or else the weights that it starts from.
+
+    Raises StorageError if it has neither.
+    """
     state = state_shapes(experiment)
     if record := read(workdir):
-        if (workdir / "checkpoints").is_dir():
-            with Checkpoints(workdir / "checkpoints", record.id, writing=False) as checkpoints:
+        if (Folder(workdir).checkpoints).is_dir():
+            with Checkpoints(Folder(workdir).checkpoints, record.id, writing=False) as checkpoints:
                 restored = checkpoints.restore(state)
             if restored is not None:
                 return restored
         record.refuse_if_saved()
-    if not (workdir / native.FILE).exists():
+    if not (Folder(workdir).weights).exists():
         raise StorageError(f"{workdir} holds no checkpoint: train it first, by the same command with `train`")
     return from_weights(experiment, state, workdir)
 
 
 def state_shapes(experiment: Experiment) -> State:
-    """The state by its shapes alone, and where they go."""
+    """Returns the state with shapes and placements instead of arrays."""
     shapes = jax.eval_shape(lambda: init_state(experiment, make_optimizer(experiment.config.train), jax.random.key(0)))
     place = lambda leaf, where: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=where)
     return jax.tree.map(place, shapes, placement(experiment.config, shapes))
 
 
 def from_weights(experiment: Experiment, state: State, workdir: Path) -> State:
-    """The state (or its shapes) at step 0 with the weights that were imported into `workdir`, if any were."""
-    if not (workdir / native.FILE).exists():
+    """Returns the state (or its shapes) at step 0 with the weights that were imported into `workdir`, if any were."""
+    if not (Folder(workdir).weights).exists():
         return state
-    origin = str(workdir / native.FILE)
+    origin = str(Folder(workdir).weights)
     tensors = native.read(workdir).tensors
     params = native.sound(state.params, native.fitted(state.params, tensors, origin), origin)
     place = lambda: devices.put(params, placement(experiment.config, state).params)
     return state._replace(step=devices.put(np.int32(0), devices.replicated()), params=place(), ema=place())
 
 
-def fork(experiment: Experiment, source: Path, target: Path, record: Record) -> None:
-    """Makes the run in `target`, of this `record`, begin as the newest sound state of `source`, with the log up to there."""
+def fork(experiment: Experiment, source: Path, target: Path, record: RunRecord) -> None:
+    """Makes the run in `target`, with this `record`, begin at the newest sound state of `source`, with the log up to there."""
     parent = read(source)
     if parent is None:
         raise StorageError(f"{source} holds no run to fork")
     if (before := record.content.get("parent", {"run": parent.id}))["run"] != parent.id:
         raise StorageError(f"{target} is a fork of {before.get('folder')}: fork into another folder")
-    if saved_steps(target / "checkpoints"):
+    if saved_steps(Folder(target).checkpoints):
         if "parent" in record.content:
             return  # forked before; it goes on by itself
         raise StorageError(f"{target} holds a run already: fork into another folder")
-    with Checkpoints(source / "checkpoints", parent.id, writing=False) as checkpoints:
+    with Checkpoints(Folder(source).checkpoints, parent.id, writing=False) as checkpoints:
         state = checkpoints.restore(state_shapes(experiment))
     if state is None:
         raise StorageError(f"{source} holds no checkpoint to fork")
     step = int(state.step)
     if processes.first():
-        kept = [row for row in rows(source / "metrics.jsonl") if row["step"] <= step]
-        write_text(target / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in kept))
+        earlier = [row for row in rows(Folder(source).metrics) if row["step"] <= step]
+        write_text(Folder(target).metrics, "".join(json.dumps(row) + "\n" for row in earlier))
     record.content["parent"] = {"run": parent.id, "folder": str(source.absolute()), "step": step}
-    with Checkpoints(target / "checkpoints", record.id, experiment.config.train.keep) as checkpoints:
+    with Checkpoints(Folder(target).checkpoints, record.id, experiment.config.train.keep) as checkpoints:
         record.note()
         record.saved(checkpoints.save(step, state, wait=True))
     say(f"{target} begins at step {step} of {source}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import distributions, version
@@ -10,6 +11,11 @@ from importlib.metadata import distributions, version
 def versions() -> str:
     """Of what numbers depend on."""
     return ", ".join(f"{p} {version(p)}" for p in ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "diffrax", "numpy"))
+
+
+def flags() -> dict[str, str]:
+    """Returns the environment variables that change what XLA and malloc do."""
+    return {name.lower(): os.environ.get(name, "") for name in ("XLA_FLAGS", "GLIBC_TUNABLES")}
 
 
 @cache

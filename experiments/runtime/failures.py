@@ -6,6 +6,7 @@ import ctypes
 import os
 import re
 import signal
+import sys
 import time
 from typing import Any
 
@@ -85,3 +86,9 @@ class Ending:
 
 
 ending = Ending()
+
+
+def but_tensorstore(report: Any) -> None:
+    """Shows an exception that nobody can catch, but for those of reads that failed after the first, which is reported."""
+    if not str(report.exc_value).startswith(("Event loop is closed", "Encountered error while reading array")):
+        sys.__unraisablehook__(report)

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+import samplers
 from experiments.build.experiment import Experiment
 from experiments.build.sampler import BoundSampler, sample_sampler
 from experiments.data.pictures import picture
@@ -18,7 +19,6 @@ from experiments.randomness import Purpose, stream
 from experiments.runtime import devices
 from experiments.runtime.errors import NumericsError
 from experiments.runtime.files import replacing
-from samplers import solve
 
 
 class Drawn(NamedTuple):
@@ -45,10 +45,8 @@ def drawing(sampler: BoundSampler) -> Callable[..., Drawn]:
 
     def one(params: Any, row: tuple[jax.Array, jax.Array | None], grid: jax.Array, swept: dict[str, Any]):
         key, y = row
-        prior_key, step_key = jax.random.split(key)
         reverse = sampler.reverse(params, y, **swept)
-        x_1 = reverse.sde.prior_sample(prior_key, experiment.shape)
-        solution = solve(step_key, reverse.step, x_1, grid, reverse.final)
+        solution = samplers.draw(key, reverse.sde, reverse.step, grid, experiment.shape, reverse.final)
         finite = solution.finite == len(solution.path) + config.denoise
         return experiment.scaler.decode(solution.x), finite, solution.nfe, solution.finite, solution.gave_up
 

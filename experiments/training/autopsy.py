@@ -1,4 +1,4 @@
-"""What was not finite in one step of training, and where. A step, a function of the state and its number, can be repeated."""
+"""A report on a step of training that was not finite. A step depends on the state and its number, so it can be repeated."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from experiments.build.state import State, named
 from experiments.data.dataset import Batch, Dataset
 from experiments.randomness import Purpose, stream
 from experiments.runtime import devices
-from experiments.training.step import draw, example_loss
+from experiments.training.step import example_loss, step_noise
 
 
 def autopsy(experiment: Experiment, data: Dataset, state: State, step: int) -> dict[str, Any]:
-    """The report on step `step`, from the `state` before it, for `write_json`.
+    """Returns the report on step `step`, from the `state` before it, as JSON values.
 
-    It names the examples that were not finite, with their times and their places in the training data, and has the norm of each
-    module's gradient.
+    It names the examples that were not finite, with their times and their places in the training data, and gives the norm of
+    each module's gradient.
     """
     config = experiment.config
     state = jax.tree.map(devices.gather, state)  # each process examines the whole batch by itself
@@ -34,7 +34,7 @@ def autopsy(experiment: Experiment, data: Dataset, state: State, step: int) -> d
     @jax.jit
     def examine(state: State, batch: Batch, *frozen: Any) -> tuple[Any, ...]:
         one_loss = example_loss(experiment.adapted(*frozen))
-        drawn = draw(experiment, stream(config.seed, Purpose.STEP), state.times, jnp.asarray(step), len(rows))
+        noise = step_noise(experiment, stream(config.seed, Purpose.STEP), state.times, jnp.asarray(step), len(rows))
 
         # One example at a time: all of their gradients at once would not fit in memory.
         def add(total: Any, example: Any) -> tuple[Any, Any]:
@@ -44,9 +44,9 @@ def autopsy(experiment: Experiment, data: Dataset, state: State, step: int) -> d
             return total, (loss, optax.global_norm(gradient))
 
         zero = jax.tree.map(jnp.zeros_like, state.params)
-        examples = drawn.keys, batch, drawn.t, drawn.inverse_density
+        examples = noise.keys, batch, noise.t, noise.inverse_density
         gradient, (loss, norm) = jax.lax.scan(add, zero, examples)
-        return drawn.t, loss, norm, jax.tree.map(lambda g: jnp.sqrt(jnp.sum(g**2)), gradient)
+        return noise.t, loss, norm, jax.tree.map(lambda g: jnp.sqrt(jnp.sum(g**2)), gradient)
 
     frozen = jax.tree.map(devices.gather, experiment.frozen)
     t, loss, norm, modules = jax.device_get(examine(state, batch, *frozen))
@@ -78,25 +78,25 @@ def autopsy(experiment: Experiment, data: Dataset, state: State, step: int) -> d
     }
 
 
-def sentence(found: dict[str, Any]) -> str:
-    """The report in a line."""
-    examples = found["examples"]
+def sentence(report: dict[str, Any]) -> str:
+    """Returns the report in a line."""
+    examples = report["examples"]
     times = [example["t"] for example in examples]
-    modules = [module for module, norm in found["modules"].items() if not math.isfinite(norm)]
+    modules = [module for module, norm in report["modules"].items() if not math.isfinite(norm)]
     span = f", t from {min(times):.3g} to {max(times):.3g}" if times else ""
-    where = f"; {len(modules)} of {len(found['modules'])} modules, as {modules[0]}" if modules else ""
-    return f"in step {found['step']} {len(examples)} of {found['batch']} examples{span}{where}"
+    where = f"; {len(modules)} of {len(report['modules'])} modules, as {modules[0]}" if modules else ""
+    return f"in step {report['step']} {len(examples)} of {report['batch']} examples{span}{where}"
 
 
 def first_nan(experiment: Experiment, data: Dataset, state: State, step: int) -> str | None:
-    """Where the first nan or infinity of the step arises, as "file:line in function: operation"; None where none does."""
+    """Returns where the first nan or infinity of the step arises, as "file:line in function: operation"; None if none does."""
     config, one_loss = experiment.config, example_loss(experiment.adapted(*experiment.frozen))
     batch = jax.tree.map(jnp.asarray, data.train.batch(step, config.train.batch, classes=experiment.classes))
-    drawn = draw(experiment, stream(config.seed, Purpose.STEP), state.times, jnp.asarray(step), config.train.batch)
+    noise = step_noise(experiment, stream(config.seed, Purpose.STEP), state.times, jnp.asarray(step), config.train.batch)
     gradient = jax.vmap(jax.value_and_grad(one_loss), (None, 0, 0, 0))
     try:
         with jax.debug_nans(True), jax.debug_infs(True):
-            jax.block_until_ready(gradient(state.params, drawn.keys, batch, drawn.t))
+            jax.block_until_ready(gradient(state.params, noise.keys, batch, noise.t))
     except FloatingPointError as error:
         # The last frame that is ours or the user's.
         *_, last = (f for f in traceback.extract_tb(error.__traceback__) if "site-packages" not in f.filename)

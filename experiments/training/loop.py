@@ -1,4 +1,4 @@
-"""train: a score network by the config's objective, resumed by the same command."""
+"""The loop of training: calls of several steps on the devices, with logs, checkpoints and pictures between them."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from experiments.build.experiment import Experiment
 from experiments.build.optimizer import make_optimizer, optimizer_rate
 from experiments.build.sampler import sample_sampler
 from experiments.build.state import State, Tally, init_state, placement
-from experiments.build.summary import anatomy
+from experiments.build.summary import summary
 from experiments.config.parts import classifies
 from experiments.data.dataset import Batch, Dataset
 from experiments.data.feed import calls, feed
 from experiments.randomness import Purpose, stream
 from experiments.runs.checkpoint import Checkpoints
-from experiments.runs.folder import picture_at, pictures_after
+from experiments.runs.folder import Folder
 from experiments.runs.metrics import Log
-from experiments.runs.record import Record, imported
+from experiments.runs.record import RunRecord, imported
 from experiments.runs.resume import from_weights
 from experiments.runtime import devices, processes
 from experiments.runtime.errors import NumericsError
@@ -33,75 +33,69 @@ from experiments.runtime.signals import Interrupted, stop
 from experiments.sampling.draw import drawing, save_images, unsound
 from experiments.training.autopsy import autopsy, sentence
 from experiments.training.step import make_call
-from experiments.weights import native
 
 
-def train(experiment: Experiment, data: Dataset, workdir: Path, record: Record) -> State:
-    """The state after train.steps, from the newest sound checkpoint in `workdir` if there is one."""
-    config, seed = experiment.config.train, experiment.config.seed
+def train(experiment: Experiment, data: Dataset, workdir: Path, record: RunRecord) -> State:
+    """Trains to train.steps and returns the state; goes on from the newest sound checkpoint in `workdir` if there is one."""
+    config, folder = experiment.config.train, Folder(workdir)
     optimizer = make_optimizer(config)
-    picture = _picture(experiment, workdir)
+    picture = _picture(experiment, folder)
 
-    with Checkpoints(workdir / "checkpoints", record.id, config.keep) as checkpoints:
-        state = _begun(experiment, optimizer, checkpoints, workdir, record)
-        placed = placement(experiment.config, state)
-        call = _told(make_call(experiment, optimizer, stream(seed, Purpose.STEP)), optimizer_rate(config))
-        advance = devices.pmapped(call, placed, (placed, devices.replicated()), experiment.frozen)
+    with Checkpoints(folder.checkpoints, record.id, config.keep) as checkpoints:
+        state = _first_state(experiment, optimizer, checkpoints, workdir, record)
+        advance = _compiled_call(experiment, optimizer, state)
         step = int(state.step)
         record.note(from_step=step)
         if step > config.steps:
             say(f"{workdir} is at step {step} already, beyond train.steps = {config.steps}")
         checkpoints.room_for(state, saves=2 + (config.steps - step) // min(config.checkpoint_every, config.sample_every))
-        for path in pictures_after(workdir, step) if processes.first() else ():  # of a lost run, which are drawn again
-            path.unlink()
-        log = Log(workdir / "metrics.jsonl", step)
+        if processes.first():
+            for path in folder.pictures_after(step):  # from a crashed session; training draws them again
+                path.unlink()
+        log = Log(folder.metrics, step)
 
         def due(every: int) -> bool:
             """Whether a multiple of `every` is among the steps of the last call."""
             return step % every < config.steps_per_call or step == config.steps
 
-        def save(wait: bool = False) -> None:
-            record.saved(checkpoints.save(step, state, wait))
-            stop.unsaved = False
-
         if step < config.steps:
             if processes.stop_asked():
                 raise Interrupted(f"stopped at step {step}, before any other; the same command goes on from there")
-            say("\n".join(anatomy(experiment)))
-            say(
-                f"compiling the training step ({jax.device_count()} {jax.default_backend()} device(s)); this takes some seconds"
-            )
-        if step and due(config.sample_every):  # what a run that died over it has not drawn
+            say("\n".join(summary(experiment)))
+            devices_in_words = f"{jax.device_count()} {jax.default_backend()} device(s)"
+            say(f"compiling the training step ({devices_in_words}); this takes some seconds")
+        if step and due(config.sample_every):  # a run that died while it drew this has not drawn it
             picture(state.ema, step)
         batches = feed(data.train, config.batch, calls(step, config.steps, config.steps_per_call), experiment.classes)
-        asked = processes.asking()
+        stop_asked = processes.asking()
         in_flight: deque[tuple[int, bool, tuple[Tally, jax.Array]]] = deque()
         with progress("train", config.steps, step) as show:
 
             def wait(most: int) -> None:
-                """Until at most so many calls are in flight; writes what the others have told, and ends a run of bad steps."""
+                """Waits until at most so many calls are in flight; logs the others, and ends a run of bad steps."""
                 while len(in_flight) > most:
-                    at, logged, (tally, rate) = in_flight.popleft()
+                    at, logs, (tally, rate) = in_flight.popleft()
                     if int(tally.streak) >= config.bad_steps:
-                        _end(experiment, data, state._replace(tally=tally), checkpoints, workdir)
-                    if logged:
+                        _end(experiment, data, state._replace(tally=tally), checkpoints, folder)
+                    if logs:
                         show(at, log.write(at, tally, rate, config.batch))
 
             while step < config.steps:
                 batch = next(batches)
                 wait(most=1)  # two calls in flight: XLA takes 32, and a signal would wait for all
-                state, told = advance(state, batch, *experiment.frozen)
+                state, outcome = advance(state, batch, *experiment.frozen)
                 step += len(batch.levels)
                 stop.unsaved = True
 
-                logging = due(config.log_every)
-                in_flight.append((step, logging, told))
-                if logging:
-                    state = state._replace(tally=state.tally.anew())
-                stopping = asked()
+                logs = due(config.log_every)
+                in_flight.append((step, logs, outcome))
+                if logs:
+                    state = state._replace(tally=state.tally.restarted())
+                stopping = stop_asked()
                 if due(config.checkpoint_every) or due(config.sample_every) or stopping:
                     wait(most=0)
-                    save(wait=stopping or step == config.steps)
+                    record.saved(checkpoints.save(step, state, wait=stopping or step == config.steps))
+                    stop.unsaved = False
                 if stopping:
                     raise Interrupted(f"stopped at step {step}, which is saved; the same command goes on from there")
                 if due(config.sample_every):
@@ -109,31 +103,39 @@ def train(experiment: Experiment, data: Dataset, workdir: Path, record: Record) 
     return state
 
 
-def _told(one_call: Callable[..., State], rate: Callable[[Any], Any]) -> Callable[..., tuple[State, tuple[Tally, jax.Array]]]:
-    """A call that tells its tally and rate apart from the state, which the next call takes: to wait for, and to read later."""
+def _compiled_call(
+    experiment: Experiment, optimizer: optax.GradientTransformation, state: State
+) -> Callable[..., tuple[State, tuple[Tally, jax.Array]]]:
+    """advance(state, batches, *frozen) -> (state, (tally, learning rate)), on all devices.
+
+    The next call takes the state; the tally and the rate stand apart from it, to wait for and to read later.
+    """
+    call = make_call(experiment, optimizer, stream(experiment.config.seed, Purpose.STEP))
+    rate = optimizer_rate(experiment.config.train)
 
     def advance(state: State, batches: Batch, *frozen: Any) -> tuple[State, tuple[Tally, jax.Array]]:
-        after = one_call(state, batches, *frozen)
+        after = call(state, batches, *frozen)
         return after, (after.tally, jnp.asarray(rate(after.step - after.tally.skipped)))
 
-    return advance
+    placed = placement(experiment.config, state)
+    return devices.pmapped(advance, placed, (placed, devices.replicated()), experiment.frozen)
 
 
-def _begun(
+def _first_state(
     experiment: Experiment,
     optimizer: optax.GradientTransformation,
     checkpoints: Checkpoints,
     workdir: Path,
-    record: Record,
+    record: RunRecord,
 ) -> State:
-    """The newest sound state, or else the first: of weights from elsewhere where there are any."""
+    """The newest sound state, or else the initial one, with imported weights if there are any."""
     config = experiment.config.train
     state = init_state(experiment, optimizer, stream(experiment.config.seed, Purpose.INIT))
     resumed = checkpoints.restore(state)
     if resumed is None:
         record.refuse_if_saved()
         if imported(workdir):
-            say(f"starting from {workdir / native.FILE}")
+            say(f"starting from {Folder(workdir).weights}")
         return from_weights(experiment, state, workdir)
     step = int(resumed.step)
     say(f"resuming {workdir} at step {step}")
@@ -142,50 +144,49 @@ def _begun(
     before = record.config_at(step - 1)
     if before and config.decay == "cosine" and before.train.steps != config.steps:
         say(f"warning: the cosine was over {before.train.steps} steps, and goes on over {config.steps}: the rate jumps")
-    # Fewer bad steps may be allowed now than there have been; the next one is the last.
+    # The config may allow fewer bad steps now than there have been; the next one is the last.
     streak = jnp.minimum(resumed.tally.streak, config.bad_steps - 1)
     return resumed._replace(tally=resumed.tally._replace(streak=streak))
 
 
-def _picture(experiment: Experiment, run: Path) -> Callable[[Any, int], None]:
-    """picture(params, step): samples as a file that is not drawn twice. Where they are not finite training goes on without."""
+def _picture(experiment: Experiment, folder: Folder) -> Callable[[Any, int], None]:
+    """picture(params, step), which saves samples as a file, once. If they are not finite training goes on without it."""
     config = experiment.config
     if classifies(config):
-        return lambda params, step: None  # there is nothing to draw; `evaluate` measures it
+        return lambda params, step: None  # a classifier draws nothing; `evaluate` measures it
     sampler = sample_sampler(experiment)
     draw = drawing(sampler)
 
     def picture(params: Any, step: int) -> None:
-        path = picture_at(run, step)
+        path = folder.picture(step)
         if not processes.everywhere(path.exists()):
-            drawn = draw(experiment.network(params), config.sample.seed, min(config.sample.n, 64), sampler.config.n)
-            if why := unsound(drawn, sampler.grid()):
+            samples = draw(experiment.network(params), config.sample.seed, min(config.sample.n, 64), sampler.config.n)
+            if why := unsound(samples, sampler.grid()):
                 say(f"warning: no picture of step {step}: {why}")
             else:
-                save_images(drawn, experiment, path)
+                save_images(samples, experiment, path)
 
     return picture
 
 
-def _end(experiment: Experiment, data: Dataset, state: State, checkpoints: Checkpoints, workdir: Path) -> None:
-    """Ends a run whose steps are not finite any more: NumericsError, after a report on the last of them.
+def _end(experiment: Experiment, data: Dataset, state: State, checkpoints: Checkpoints, folder: Folder) -> None:
+    """Ends a run whose steps are not finite any more, with a report on the last of them: raises NumericsError.
 
-    The state is saved as before that step, so that `replay` finds it, and so that the same command ends here again.
+    The state is saved as it was before that step, so that `replay` finds it, and the same command ends here again.
     """
     last = int(state.step) - 1
     before = state._replace(
         step=state.step - 1, tally=state.tally._replace(streak=state.tally.streak - 1, skipped=state.tally.skipped - 1)
     )
-    found = autopsy(experiment, data, before, last)
-    path = workdir / "nan_report.json"
+    report = autopsy(experiment, data, before, last)
     if processes.first():
-        write_json(path, found)
+        write_json(folder.nan_report, report)
     checkpoints.save(last, before, wait=True)
-    bad = experiment.config.train.bad_steps
+    bad, workdir = experiment.config.train.bad_steps, folder.path
     raise NumericsError(
         [
-            f"{bad} steps on end were not finite and changed nothing; {sentence(found)}",
-            f"the whole story is in {path}; to see where: python -m experiments replay {workdir} --step={last}",
+            f"{bad} steps in a row were not finite and changed nothing; {sentence(report)}",
+            f"the whole story is in {folder.nan_report}; to see where: python -m experiments replay {workdir} --step={last}",
             f"to go on: python -m experiments ckpt rollback {workdir} --step=N, then --allow-change=train.learning_rate",
         ]
     )

@@ -10,31 +10,28 @@ from benchmarks.samplers import DETERMINISTIC, STOCHASTIC, samplers
 from experiments.build.build import build
 from experiments.build.checks import with_exact_score
 from experiments.build.sampler import BoundSampler
-from experiments.commands.opening import built_arms, judge
-from experiments.config.arms import resolve_arms
+from experiments.commands.opening import build_arms, make_plan
 from experiments.config.parts import STEP
 from experiments.config.reading import read_config
 from experiments.config.schema import Config
-from experiments.data.dataset import load
 from experiments.runtime.errors import ConfigError
-from experiments.training.step import draw, example_loss
+from experiments.training.step import example_loss, step_noise
 
 
 @pytest.mark.parametrize("sde", [pytest.param("VPSDE", marks=pytest.mark.slow), "SubVPSDE"])
 def test_both_draws_estimate_one_loss_and_importance_with_less_variance(sde):
     overrides = ["--config.net={'name': 'MLP', 'width': 8, 'depth': 1}", f"--config.sde.name={sde}", "--config.train.batch=128"]
     tree = read_config("configs/digits/objectives.py", overrides)
-    trees = {name: arm for name, arm in resolve_arms(tree).items() if name in ARMS}
-    sources = judge(tree, trees)
-    assert sources is not None
-    data = load(sources, Config.model_validate(tree).data, 0)
-    for arm in trees.values():
-        arm["times"]["t_min"] = 0.01  # where draws of uniform t show its variance too
-    built = built_arms(trees, "train", data.shape)
+    for name in ARMS:
+        tree["arms"][name].setdefault("times", {})["t_min"] = 0.01  # where draws of uniform t show its variance too
+    plan = make_plan(tree)
+    data = plan.load()
+    assert data is not None
+    built = build_arms({name: plan.arms[name] for name in ARMS}, data.shape, training=True)
     params = built["importance"].model.init(jax.random.key(0), np.zeros(data.shape))
     reweighted = variance(built, params, data, 10_000)
     for name, experiment in built.items():
-        drawn = draw(experiment, jax.random.key(1), None, jnp.int32(0), 10_000)
+        drawn = step_noise(experiment, jax.random.key(1), None, jnp.int32(0), 10_000)
         loss = jax.vmap(example_loss(experiment), (None, 0, 0, 0))
         terms = drawn.inverse_density * loss(params, drawn.keys, data.train.batch(0, 10_000), drawn.t)
         assert reweighted[name]["mean"] == pytest.approx(float(terms.mean()), rel=0.03)

@@ -1,4 +1,4 @@
-"""Every shipped config: what it says of itself, and the same experiment shrunk, built and trained for two steps."""
+"""Every shipped config names its command and its cost, and the same experiment, shrunk, is built and trains for two steps."""
 
 import re
 import runpy
@@ -14,8 +14,8 @@ from small_experiments import frozen_shapes
 from experiments.build.build import build
 from experiments.build.optimizer import make_optimizer
 from experiments.build.state import init_state
-from experiments.commands.opening import built_arms
-from experiments.config.arms import arm_problems, resolve_arms
+from experiments.commands.opening import build_arms, make_plan
+from experiments.config.arms import resolve_arms
 from experiments.config.messages import schema_problems
 from experiments.config.options import parameters
 from experiments.config.parts import NET
@@ -73,9 +73,7 @@ SHAPES = {"digits": (8, 8, 1), "toy2d": (2,), "mnist": (28, 28, 1)}
 def test_a_config_is_accepted_as_it_is_shipped(path):
     """With every arm, by all that is checked before a compile. For the recipes, which are wide, their shrunk ones stand."""
     tree = read_config(str(path), [])
-    arms = resolve_arms(tree)
-    assert not schema_problems(tree) + part_problems(tree) + arm_problems(tree)
-    assert built_arms(arms or {"": tree}, "compare" if arms else "train", SHAPES[path.parent.name])
+    assert build_arms(make_plan(tree, opening=False).arms, SHAPES[path.parent.name], training=True)
 
 
 @recipe
@@ -83,6 +81,11 @@ def test_a_recipe_says_what_it_costs_and_what_to_expect(path):
     text = path.read_text().split('"""')[1]
     assert re.search(r"^Cost: .*(.|\n)*TFLOP a step", text, re.MULTILINE)
     assert re.search(r"^Published: .{20}", text, re.MULTILINE)
+
+
+def test_the_table_of_recipes_names_each_of_them():
+    table = (ROOT / "configs/cifar10/base.py").read_text().partition("Any of them")[0]
+    assert sorted(re.findall(r"\b(?:ddpm|ncsn|vdm)\w*", table)) == [path.stem for path in RECIPES]
 
 
 @recipe

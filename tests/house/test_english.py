@@ -12,6 +12,8 @@ HEADLESS = {
 """First words of a sentence without a subject and a verb, or with its object in front."""
 PARTICIPLES = {"found", "told", "said", "known", "made", "asked", "given", "drawn", "kept", "seen", "shown", "done", "gone"}
 """They say what happened to a value, and not what it is."""
+CHECKPOINTED = {"losses/adaptive.py": {"seen"}}
+"""Fields whose names are keys of checkpoints: a new name would orphan the old files."""
 name = lambda path: str(path.relative_to(ROOT))
 
 
@@ -39,4 +41,5 @@ def test_names_are_no_participles(path):
     names = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
     names |= {n.arg for n in ast.walk(tree) if isinstance(n, ast.arg)}
     names |= {n.name for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.ClassDef)}
-    assert not names & PARTICIPLES, f"{name(path)}: {sorted(names & PARTICIPLES)}"
+    wrong = names & PARTICIPLES - CHECKPOINTED.get(name(path), set())
+    assert not wrong, f"{name(path)}: {sorted(wrong)}"

@@ -14,7 +14,7 @@ from slow import slow_for
 
 from experiments.commands.matrix import Nonlinear
 from losses import continuous_bound, diffusion_term, elbo, hybrid, prior_term, reconstruction_term, vlb
-from losses.terms import surprise
+from losses.terms import cell_nll
 from sde_lib import VESDE, VPSDE, ddpm_table
 
 X_0, KEY = jnp.array([0.4, -0.9]), jax.random.key(7)
@@ -70,7 +70,7 @@ def test_a_cell_has_the_probability_of_float64(width, t):
     h = width / 2 / float(VPSDE().sigma(t) / VPSDE().alpha(t))
     left = -np.abs(d)
     exact = -(log_ndtr(left + h) + np.log(-np.expm1(log_ndtr(left - h) - log_ndtr(left + h))))
-    got = jax.vmap(lambda d: surprise(VPSDE(), d, jnp.zeros(()), t, width))(jnp.asarray(d, jnp.float32))
+    got = jax.vmap(lambda d: cell_nll(VPSDE(), d, jnp.zeros(()), t, width))(jnp.asarray(d, jnp.float32))
     np.testing.assert_allclose(got, exact, rtol=1e-4, atol=2e-4)
 
 

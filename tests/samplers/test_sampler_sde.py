@@ -9,7 +9,7 @@ from small_experiments import DISCRETE, UNWEIGHTED
 
 from experiments.build.build import build
 from experiments.build.sampler import BoundSampler
-from experiments.commands.opening import judge
+from experiments.commands.opening import make_plan
 from experiments.config.reading import read_config
 from experiments.config.schema import Config
 from experiments.runtime.errors import ConfigError
@@ -146,7 +146,7 @@ def test_what_does_not_apply_is_refused_with_what_does(overrides, says):
 
 
 def judged(*overrides):
-    judge(read_config("configs/toy2d/moons.py", ["--config.sample.sampler=one", *overrides], {}), {}, opening=False)
+    make_plan(read_config("configs/toy2d/moons.py", ["--config.sample.sampler=one", *overrides], {}), opening=False)
     made(*overrides)
 
 

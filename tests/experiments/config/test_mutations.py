@@ -14,8 +14,7 @@ from small_experiments import frozen_shapes
 from experiments.build.optimizer import make_optimizer
 from experiments.build.sampler import BoundSampler
 from experiments.build.state import init_state
-from experiments.commands.opening import built_arms, judge
-from experiments.config.arms import resolve_arms
+from experiments.commands.opening import build_arms, make_plan
 from experiments.config.reading import read_config
 from experiments.config.tiny import tiny
 from experiments.data.dataset import Batch
@@ -85,13 +84,12 @@ def assert_brief(said):
 
 def outcome(tree, traced=True):
     """What the command line says against the tree: nothing, and then it is built, and two steps and a sample are traced."""
-    arms = resolve_arms(tree)
     try:
-        judge(tree, arms, opening=False)
+        plan = make_plan(tree, opening=False)
         if not traced:
             return ""
         shape = (2,) if tree["data"].get("levels") == 0 else (8, 8, 1)
-        built = built_arms(arms or {"": tree}, "compare" if arms else "train", shape)
+        built = build_arms(plan.arms, shape, training=True)
     except ConfigError as error:
         said = lines(error)
         assert_brief(said)

@@ -274,7 +274,7 @@ def test_bad_steps_on_end_stop_the_run_with_a_report(stopped, capsys):
     assert record(folder)["sessions"][-1]["exit_code"] == 4
     assert train(folder, 40, CLIFF, "--config.train.bad_steps=3", "--config.train.log_every=10") == 4  # here again
     error = capsys.readouterr().err
-    assert "3 steps on end were not finite" in error
+    assert "3 steps in a row were not finite" in error
     assert f"replay {folder} --step=2" in error
     assert len(error.splitlines()) <= 5
 
@@ -309,7 +309,7 @@ def test_a_few_bad_steps_are_counted_and_said(tmp_path, capsys):
 def test_a_diverging_run_keeps_a_finite_state(tmp_path, capsys):
     away = "--config.train.learning_rate=1.0", "--config.train.weight_decay=1000.0"  # the weights, times a thousand each step
     assert train(tmp_path, 40, *away) == 4
-    assert "steps on end were not finite" in capsys.readouterr().err
+    assert "steps in a row were not finite" in capsys.readouterr().err
     assert main(["ckpt", "verify", str(tmp_path)]) == 0
 
 

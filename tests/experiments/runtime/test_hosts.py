@@ -235,7 +235,7 @@ def test_what_stops_the_first_stops_the_second(tmp_path):
         assert f"in use by process {os.getpid()}" in errors(both[0])
     both = pair(tmp_path / "run", "--config.train.steps=60", "--config.train.bad_steps=3", CLIFF)
     assert codes(both) == [4, 4]
-    assert all("3 steps on end were not finite" in errors(process) for process in both)
+    assert all("3 steps in a row were not finite" in errors(process) for process in both)
     assert json.loads((tmp_path / "run" / "nan_report.json").read_text())["batch"] == 64
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 from runs import run
 
 from experiments import edits
-from experiments.commands.opening import judge
+from experiments.commands.opening import make_plan
 from experiments.config.parts import EDIT
 from experiments.config.reading import read_config
 from experiments.edits.base import Edit, Frames, Setting
@@ -113,7 +113,7 @@ def test_a_label_names_the_files_and_options_stand_in_the_protocol(points):
         (["--config.edit.by={'name': 'progressive', 'frames': 42}"], "frames = 42: the grid of samplers.ancestral has 41"),
         (["--config.edit.by=shared", "--config.sample.sampler=ode"], "samplers.ode draws no noise, so that all samples of one"),
         (["--config.edit.by=shared", "--config.sample.sampler=ode"], "take --config.sample.sampler=ancestral"),
-        (["--config.edit.by={'name': 'shared', 'draws': 1}"], "draws = 1: to be compared they are two or more"),
+        (["--config.edit.by={'name': 'shared', 'draws': 1}"], "draws = 1: a comparison takes two or more"),
         (["--config.edit.rows=41"], "edit.rows = 41: 40 held-out examples make 40"),
         (["--config.edit.by=between", "--config.edit.rows=21"], "edit.rows = 21: 40 held-out examples make 20"),
         ([f"--config.edit.by={__name__}:no_edit"], "no_edit makes a int, not a Edit"),
@@ -128,7 +128,7 @@ def test_what_does_not_apply_is_refused_with_what_does(overrides, says):
 
 def judged(*overrides):
     """All that is judged before a checkpoint is read, for 40 held-out points."""
-    judge(read_config("configs/toy2d/moons.py", list(overrides)[:1]), {}, opening=False)
+    make_plan(read_config("configs/toy2d/moons.py", list(overrides)[:1]), opening=False)
     editing.chosen(experiment_of(*overrides), np.zeros((40, 2), np.float32))
 
 

@@ -7,9 +7,9 @@ import pytest
 from edited_runs import DATA, DIGITS, digits, edited, experiment_of, held_out  # noqa: F401
 from oracle import Mixture, Normal
 
-from experiments.commands.opening import judge
+from experiments.commands.opening import make_plan
 from experiments.config.reading import read_config
-from experiments.edits.conditional import known
+from experiments.edits.conditional import visible_mask
 from experiments.runtime.errors import ConfigError
 from experiments.sampling import editing
 from models import ScoreModel
@@ -204,19 +204,19 @@ def test_masks_hide_what_they_say(shape):
         & (abs(2 * column + 1 - width) < width - 2 * (width // 4)),
     }
     for name, of_pixels in hidden.items():
-        mask = np.broadcast_to(known(name, shape), shape)
+        mask = np.broadcast_to(visible_mask(name, shape), shape)
         np.testing.assert_array_equal(
             mask, ~np.broadcast_to(of_pixels.reshape(height, width, *(1,) * (len(shape) - 2)), shape), name
         )
-    half = np.broadcast_to(known("half", shape), shape)
+    half = np.broadcast_to(visible_mask("half", shape), shape)
     assert (half == half.reshape(height, width, -1)[:, :, 0].reshape(height, width, *(1,) * (len(shape) - 2))).all()
     assert half.mean() == pytest.approx(0.5, abs=2.5 / np.sqrt(height * width))
-    np.testing.assert_array_equal(known("half", shape), known("half", shape))
+    np.testing.assert_array_equal(visible_mask("half", shape), visible_mask("half", shape))
 
 
 def test_of_a_point_the_second_half_is_hidden():
-    assert known("right", (2,)).tolist() == [True, False]
-    assert known("right", (5,)).tolist() == [True, True, False, False, False]
+    assert visible_mask("right", (2,)).tolist() == [True, False]
+    assert visible_mask("right", (5,)).tolist() == [True, True, False, False, False]
 
 
 GREY, POINT, RGB = (8, 8, 1), (2,), (8, 6, 3)
@@ -235,14 +235,14 @@ GREY, POINT, RGB = (8, 8, 1), (2,), (8, 6, 3)
         (POINT, "{'name': 'superresolve'}", "coarse takes an image [H, W, ...]"),
         (RGB, "{'name': 'superresolve', 'factor': 1}", "factor = 1: input should be greater than or equal to 2"),
         (RGB, "{'name': 'superresolve', 'hidden': 'left'}", "unknown option hidden (there are factor, repeats, draws)"),
-        (POINT, "{'name': 'inpaint', 'hidden': 'left'}", "hidden = 'left' is of images; of a point, hidden = 'right' is its"),
-        (POINT, "{'name': 'dps', 'hidden': 'box'}", "hidden = 'box' is of images; of a point, hidden = 'right' is its"),
+        (POINT, "{'name': 'inpaint', 'hidden': 'left'}", "hidden = 'left' is for images; of a point, hidden = 'right' is its"),
+        (POINT, "{'name': 'dps', 'hidden': 'box'}", "hidden = 'box' is for images; of a point, hidden = 'right' is its"),
         ((1,), "{'name': 'inpaint'}", "hidden = 'right' is all of an event of 1"),
         ((1, 8, 1), "{'name': 'inpaint', 'hidden': 'rows'}", "hidden = 'rows' is nothing of an event of 1 x 8"),
         (RGB, "{'name': 'inpaint', 'hidden': 'grey'}", "hidden = 'grey': input should be 'right', 'left'"),
         (RGB, "{'name': 'inpaint', 'repeats': 0}", "repeats = 0: input should be greater than or equal to 1"),
         (RGB, "{'name': 'pi_gdm', 'hidden': 'coarse', 'factor': 3}", "coarse(3): blocks of 3 x 3 do not fill 8 x 6"),
-        (RGB, "{'name': 'pi_gdm', 'hidden': 'left', 'factor': 3}", "factor = 3 is of hidden = 'coarse', and this is 'left'"),
+        (RGB, "{'name': 'pi_gdm', 'hidden': 'left', 'factor': 3}", "factor = 3 is for hidden = 'coarse', and this is 'left'"),
         (RGB, "{'name': 'pi_gdm', 'noise': -0.1}", "noise = -0.1: input should be greater than or equal to 0"),
         (RGB, "{'name': 'dps', 'zeta': 0.0}", "zeta = 0.0: input should be greater than 0"),
         (POINT, "{'name': 'round_trip', 'label': 1}", "label = 1: samplers.ancestral knows of no classes; take None"),
@@ -257,7 +257,7 @@ def test_what_does_not_apply_is_refused_with_what_does(shape, by, says):
 
 def refused(by, shape, *overrides):
     by = f"--config.edit.by={by}"
-    judge(read_config("configs/toy2d/moons.py", [by]), {}, opening=False)
+    make_plan(read_config("configs/toy2d/moons.py", [by]), opening=False)
     editing.chosen(experiment_of(by, *overrides, shape=shape), np.zeros((40, *shape), np.float32))
 
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import flax.serialization
 import jax
@@ -18,8 +19,8 @@ from published import draw, outputs_of, relative_error
 from safetensors.numpy import save_file
 
 from experiments.build.sampler import BoundSampler
-from experiments.commands import import_export
-from experiments.commands.import_export import experiment_of
+from experiments.commands import import_weights
+from experiments.commands.exchange import experiment_of
 from experiments.config.problems import part_problems
 from experiments.config.reading import read_config
 from experiments.config.schema import Config
@@ -188,7 +189,7 @@ def test_a_checkpoint_with_a_config_and_a_layout(ours, tmp_path, monkeypatch, we
     (tmp_path / "checkpoint_9").write_bytes(flax.serialization.to_bytes(tables))
     plain = layouts.Published((MLP,), lambda net: Layout({path: path for path in leaves}))
     monkeypatch.setitem(layouts.LAYOUTS, "plain", plain)
-    monkeypatch.setattr(reading, "read", lambda file, overrides, variants: ours[0].config.model_dump())
+    monkeypatch.setattr(import_weights, "read_config", lambda file, overrides, variants: ours[0].config.model_dump())
     line = ["import", str(tmp_path / "checkpoint_9"), str(tmp_path / "run"), "--layout=plain", "--config=ours.py"]
     assert main([*line, f"--weights={weights}"]) == 0
     found = native.read(tmp_path / "run").tensors
@@ -349,7 +350,7 @@ def test_what_weights_are_is_not_overridden(written, tmp_path, capsys):
 
 def test_weights_are_trained_further_as_one_likes(written, monkeypatch, capsys):
     """Until there is a checkpoint, by any `train`, and from the weights, as is said; the rest of the config stays."""
-    monkeypatch.setattr("experiments.commands.evaluate.single", lambda *_: None)
+    monkeypatch.setattr("experiments.commands.train.train", lambda *_: SimpleNamespace(step=0))
     assert main(["train", *there(written), "--config.train.batch=16", "--config.train.learning_rate=1e-5"]) == 0
     assert json.loads((written / "config.json").read_text())["train"]["batch"] == 16
     assert main(["train", *there(written), "--config.sigma_data=2.0"]) == 2
@@ -646,7 +647,7 @@ def test_what_a_folder_of_ncsnpp_says(tmp_path):
     assert theirs.sections["net"] == {"name": "NCSNpp"} | widths | options
     (tmp_path / "config.py").write_text(CONFIG)
     for file, overrides in ((None, ["--config.data.name=digits"]), (str(tmp_path / "config.py"), ["--config.seed=7"])):
-        tree = import_export._tree(file, overrides, theirs.sections, tmp_path)
+        tree = import_weights._tree(file, overrides, theirs.sections, tmp_path)
         config = Config.model_validate(tree)
         assert not part_problems(tree)
         assert config.sde.model_dump() == {"name": "VESDE", "sigma_min": 0.01, "sigma_max": 348.0}
@@ -708,7 +709,7 @@ def test_what_diffusers_has_no_equal_of_is_not_exported(unet, tmp_path):
 
 def test_importing_from_diffusers_asks_for_data(unet, tmp_path):
     with pytest.raises(ConfigError, match=r"--config\.data\.name"):
-        import_export.import_run(folder(tmp_path / "theirs", unet[2]), tmp_path / "run", None, None, None, [])
+        import_weights.import_run(folder(tmp_path / "theirs", unet[2]), tmp_path / "run", None, None, None, [])
 
 
 def test_the_product_never_imports_torch():

@@ -1,0 +1,1 @@
+"""The tables of the pages, each a function that returns Markdown."""

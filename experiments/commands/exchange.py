@@ -1,0 +1,72 @@
+"""Shared by import and export: an experiment for weights, an empty folder for them, and long lists of problems."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from flax import nnx
+
+from experiments.build.build import build, structure
+from experiments.build.experiment import Experiment
+from experiments.config.problems import parse
+from experiments.config.schema import Data
+from experiments.data.decoded import Decoded
+from experiments.data.sources import open_sources
+from experiments.runtime.errors import ConfigError, DataError, StorageError, UserError
+from experiments.runtime.progress import warned
+
+
+def refuse_existing(out: Path) -> None:
+    """Raises StorageError if something would be overwritten."""
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise StorageError(f"{out} is there already: take another folder")
+
+
+def experiment_of(tree: dict[str, Any], shape: tuple[int, ...] | None) -> Experiment:
+    """Returns the experiment of a config's tree, on events of `shape` or its data's. Raises ConfigError with all problems."""
+    config, problems = parse(tree)
+    if problems or config is None:
+        raise ConfigError(problems)
+    if config.arms:
+        raise ConfigError(f"a config without arms is needed, and this has {', '.join(config.arms)}")
+    with warned():
+        return build(config, _shape(config.data) if shape is None else shape)
+
+
+def network(experiment: Experiment) -> nnx.Module:
+    """Returns the network with shapes in place of arrays. Raises ConfigError for a linen module, which no layout knows."""
+    net = structure(experiment.config, experiment.shape)
+    if net is None:
+        raise ConfigError(f"net {experiment.config.net.name} is a linen module, and no layout but native knows its parameters")
+    return net
+
+
+def _shape(config: Data) -> tuple[int, ...]:
+    """The shape of an example."""
+    try:
+        source = open_sources(config).train
+        return Decoded(source, config.levels, config.origin(config.train)).read([0])[0].shape[1:]
+    except DataError as error:
+        raise DataError(["the shape of the images is not known without them:", *str(error).splitlines()]) from error
+
+
+@contextmanager
+def brief_errors(out: Path) -> Iterator[None]:
+    """Shows the first of many problems, and writes all of them beside `out`. Turns an OSError into a StorageError."""
+    try:
+        try:
+            yield
+        except UserError as error:
+            lines = str(error).splitlines()
+            if len(lines) <= 5:
+                raise
+            whole = out.absolute()  # "." has no name
+            path = whole.with_name(f"{whole.name}.problems.txt")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("\n".join(lines) + "\n")
+            raise type(error)([*lines[:4], f"and {len(lines) - 4} more: all are in {path}"]) from error
+    except OSError as error:
+        raise StorageError(f"{error.filename or out} cannot be used: {error.strerror or error}") from error

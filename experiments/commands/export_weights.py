@@ -1,0 +1,81 @@
+"""export: write a run's averaged parameters and config as a folder for elsewhere."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from experiments.commands.arguments import Call
+from experiments.commands.exchange import brief_errors, experiment_of, network, refuse_existing
+from experiments.config.changes import override_free_keys
+from experiments.config.messages import nearest
+from experiments.config.problems import parse
+from experiments.config.tree import stored
+from experiments.data.dataset import load
+from experiments.data.sources import open_sources
+from experiments.runs.folder import Folder
+from experiments.runs.lora_base import with_base
+from experiments.runs.record import imported
+from experiments.runs.resume import trained
+from experiments.runtime.errors import ConfigError, StorageError
+from experiments.runtime.progress import say
+from experiments.weights import native
+from experiments.weights.published.layouts import EXPORTS, OURS
+
+
+def add_folders(parser: argparse.ArgumentParser) -> None:
+    """Adds RUN, OUT and --layout."""
+    parser.add_argument("run", type=Path, metavar="RUN", help="the run's folder")
+    parser.add_argument("out", type=Path, metavar="OUT", help="the folder, which is made")
+    parser.add_argument("--layout", metavar="NAME", default="native", help="its form: " + ", ".join([*OURS, *EXPORTS]))
+
+
+HELP = "write a run's averaged parameters and config as a folder for elsewhere"
+ARGUMENTS = (add_folders,)
+
+
+def run(call: Call) -> None:
+    """Writes the parameters of RUN to OUT in the form that --layout names."""
+    options = call.options
+    with brief_errors(options.out):
+        export_run(options.run, options.out, options.layout, call.overrides)
+
+
+def export_run(run: Path, out: Path, layout: str, overrides: list[str]) -> None:
+    """Writes the averaged parameters of a run as a folder in `layout`'s form: of adapters, merged with their base.
+
+    "lora" is the adapters alone, with the digest of the base that `import` asks for.
+    """
+    refuse_existing(out)
+    if layout not in (*OURS, *EXPORTS):
+        raise ConfigError(f"--layout={layout} is unknown{nearest(layout, [*OURS, *EXPORTS])}")
+    if not Folder(run).config.is_file():
+        raise StorageError(f"{run} holds no run, which has a config.json")
+    tree = override_free_keys(stored(Folder(run).config), overrides, str(run))
+    config, problems = parse(tree)
+    if config is None:
+        raise ConfigError([f"{Folder(run).config} is no config of a run:", *problems])
+    weights = native.read(run) if Folder(run).weights.is_file() else None
+    if weights is not None and imported(run):
+        shape, digest = weights.shape, weights.data
+    else:
+        data = load(open_sources(config.data), config.data, config.seed)
+        shape, digest = data.shape, data.digest
+    experiment = with_base(experiment_of(tree, shape), run)
+    if layout == "lora" and not experiment.config.lora:
+        raise ConfigError(f"--layout=lora: {run} has no adapters, which a run with config.lora trains; take native")
+    state = trained(experiment, run)
+    step = int(state.step) + (weights.step if weights else 0)
+    params = state.ema
+    if layout != "lora":
+        params = experiment.network(params)
+        experiment = experiment._replace(config=experiment.config.model_copy(update={"lora": None}))
+    params = jax.tree.map(np.asarray, params)
+    if layout in OURS:
+        native.write(out, experiment.config, params, shape, step, digest)
+    else:
+        EXPORTS[layout](out, experiment.config, network(experiment), params, shape)
+    say(f"{out}: the averaged parameters of {run} at step {step}, as {layout}")

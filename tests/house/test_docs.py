@@ -1,0 +1,125 @@
+"""The pages are true: tables are fresh, links lead somewhere, commands are of this program, and they run."""
+
+import re
+
+import pytest
+import setuptools
+from pages import PAGES, ROOT, commands, name, python_blocks
+
+from docs.generate import generated
+from docs.tables import parts, words
+from experiments.commands.arguments import parser
+from experiments.config.messages import schema_problems
+from experiments.config.problems import part_problems
+from experiments.config.reading import read_config
+from experiments.config.tiny import tiny
+from experiments.main import main
+
+DOCS = [page for page in PAGES if page.is_relative_to(ROOT / "docs")]
+COMMANDS = [(page, argv) for page in PAGES for argv in commands(page)]
+FINITE = {
+    "train",
+    "sample",
+    "interpolate",
+    "edit",
+    "evaluate",
+    "compare",
+    "matrix",
+    "data",
+    "ckpt",
+    "replay",
+    "export",
+    "import",
+}
+"""The subcommands that end by themselves."""
+
+
+@pytest.mark.parametrize("page", DOCS, ids=name)
+def test_tables_are_fresh(page):
+    """`python -m docs.generate` would change nothing."""
+    text = page.read_text()
+    assert generated(text) == text, f"run python -m docs.generate: {name(page)} is stale"
+
+
+def test_words_are_of_parts():
+    """No entry outlives its part."""
+    for table in (entry for entry in dir(words) if entry.isupper()):
+        kind = getattr(
+            parts.parts, {"SDES": "SDE", "NETWORKS": "NET", "TIMES": "TIMES", "GUIDANCE": "GUIDANCE"}.get(table, table[:-1])
+        )
+        assert set(getattr(words, table)) <= set(kind.names), table
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_links_lead_somewhere(page):
+    """Links, pictures, and paths in the text."""
+    text = page.read_text()
+    for target in re.findall(r"\]\(([^)#]+)\)", text):
+        assert "://" in target or (page.parent / target).exists(), f"{name(page)}: {target}"
+    places = r"`((?:configs|experiments|benchmarks|models|losses|samplers|sde_lib|tests|docs)/[\w./*]+)`"
+    for path in re.findall(places, text):
+        assert list(ROOT.glob(path.rstrip("/"))), f"{name(page)}: {path}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_extras_and_targets_and_modules_exist(page, monkeypatch):
+    """`pip install .[extra]`, `make target` and `python -m benchmarks.module` are of this repository."""
+    text = page.read_text()
+    made = {}
+    monkeypatch.setattr(setuptools, "setup", made.update)
+    exec((ROOT / "setup.py").read_text(), {"__file__": str(ROOT / "setup.py")})
+    assert set(re.findall(r"pip install (?:-e )?\.\[(\w[\w-]*)\]", text)) <= set(made["extras_require"])
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert set(re.findall(r"(?:^|`)make ([a-z-]+)", text, re.MULTILINE)) <= set(targets)
+    for module in re.findall(r"python -m ((?:benchmarks|docs)\.[\w.]+)", text):
+        assert (ROOT / f"{module.replace('.', '/')}.py").exists(), module
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.name != "README.md"], ids=name)
+def test_python_runs(page):
+    for code in python_blocks(page):
+        exec(code, {})
+
+
+@pytest.mark.parametrize("argv", [argv for _, argv in COMMANDS], ids=[f"{name(page)}: {argv[0]}" for page, argv in COMMANDS])
+def test_commands_are_of_this_program(argv, monkeypatch):
+    """The parser takes them, and their config opens, with nothing wrong in it."""
+    if argv == ["..."] or argv[0] not in FINITE | {"demo"}:
+        pytest.skip("a placeholder")
+    monkeypatch.chdir(ROOT)
+    arguments, overrides = parser().parse_known_args(argv)
+    config = getattr(arguments, "config", None)
+    if config and config.startswith("configs/"):
+        tree = read_config(config, overrides, {"tiny": tiny})
+        assert not schema_problems(tree) + part_problems(tree)
+    else:
+        assert all(override.startswith("--config.") for override in overrides)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """The folder that stands for runs/, and the commands that ran in it."""
+    return tmp_path_factory.mktemp("runs"), []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if page.name not in ("gallery.md", "scale.md", "studies.md")], ids=name
+)
+def test_commands_run(page, runs, monkeypatch):
+    """Each page's, in their order, on miniatures of their configs; the runs of one page are there for the next."""
+    folder, past = runs
+    monkeypatch.chdir(ROOT)
+    for argv in commands(page):
+        line = miniature(argv, folder)
+        if argv[0] in FINITE and line not in past:
+            assert main(line) == 0, line
+            past.append(line)
+
+
+def miniature(argv, folder):
+    """The command with `:tiny` after its config, a few steps, and `folder` in the place of runs/."""
+    words = [re.sub(r"(^|=)runs/", rf"\g<1>{folder}/", word) for word in argv]
+    words = [f"{word}:tiny" if re.fullmatch(r"--config=configs/\S+\.py", word) else word for word in words]
+    few = lambda match: match[1] + str(min(int(match[2]), 12 if match[1].startswith("--config") else 5))
+    return [re.sub(r"^(--config\.train\.steps=|--step=)(\d+)$", few, word) for word in words]
