@@ -24,21 +24,14 @@ from jaxtyping import install_import_hook
 install_import_hook(["losses", "samplers", "models.score", "sde_lib.base"], "beartype.beartype")
 
 import pytest
+from runs import in_root as in_root
 from sdes import SDES
 from slow import mark_slow
-from source_files import ROOT
 
 
 @pytest.fixture(params=SDES, ids=list(SDES))
 def sde(request):
     return SDES[request.param]
-
-
-@pytest.fixture
-def in_root(monkeypatch):
-    """The test runs in the repository's root, and finds the modules of tests/support by name."""
-    monkeypatch.chdir(ROOT)
-    monkeypatch.syspath_prepend(str(ROOT / "tests" / "support"))
 
 
 def pytest_collection_modifyitems(items):
