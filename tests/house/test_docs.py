@@ -8,12 +8,11 @@ from pages import PAGES, ROOT, commands, name, python_blocks
 
 from docs.generate import generated
 from docs.tables import parts, words
-from experiments.commands.arguments import parser
 from experiments.config.messages import schema_problems
 from experiments.config.problems import part_problems
 from experiments.config.reading import read_config
 from experiments.config.tiny import tiny
-from experiments.main import main
+from experiments.main import main, make_parser
 
 DOCS = [page for page in PAGES if page.is_relative_to(ROOT / "docs")]
 COMMANDS = [(page, argv) for page in PAGES for argv in commands(page)]
@@ -87,7 +86,7 @@ def test_commands_are_of_this_program(argv, monkeypatch):
     if argv == ["..."] or argv[0] not in FINITE | {"demo"}:
         pytest.skip("a placeholder")
     monkeypatch.chdir(ROOT)
-    arguments, overrides = parser().parse_known_args(argv)
+    arguments, overrides = make_parser().parse_known_args(argv)
     config = getattr(arguments, "config", None)
     if config and config.startswith("configs/"):
         tree = read_config(config, overrides, {"tiny": tiny})
