@@ -9,7 +9,8 @@ os.environ["XDG_CACHE_HOME"] = OURS.name  # what tests prepare is not the user's
 os.environ.setdefault("NPROC", "32")  # fake CPU devices deadlock with fewer threads than programs in flight
 # The suite compiles more than it computes: cheaply, and once for all workers and the commands that they start. pytest-xdist's
 # workers inherit the variables of the process that starts them; where the user sets the folder, it outlives the session.
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true")
+CHEAP = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true --xla_cpu_use_fusion_emitters=false"
+os.environ.setdefault("XLA_FLAGS", CHEAP)
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", f"{OURS.name}/compiled")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
@@ -23,21 +24,14 @@ from jaxtyping import install_import_hook
 install_import_hook(["losses", "samplers", "models.score", "sde_lib.base"], "beartype.beartype")
 
 import pytest
+from runs import in_root as in_root
 from sdes import SDES
 from slow import mark_slow
-from source_files import ROOT
 
 
 @pytest.fixture(params=SDES, ids=list(SDES))
 def sde(request):
     return SDES[request.param]
-
-
-@pytest.fixture
-def in_root(monkeypatch):
-    """The test runs in the repository's root, and finds the modules of tests/support by name."""
-    monkeypatch.chdir(ROOT)
-    monkeypatch.syspath_prepend(str(ROOT / "tests" / "support"))
 
 
 def pytest_collection_modifyitems(items):

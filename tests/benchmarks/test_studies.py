@@ -18,7 +18,8 @@ from experiments.runtime.errors import ConfigError
 from experiments.training.step import example_loss, step_noise
 
 
-@pytest.mark.parametrize("sde", [pytest.param("VPSDE", marks=pytest.mark.slow), "SubVPSDE"])
+@pytest.mark.slow
+@pytest.mark.parametrize("sde", ["VPSDE", "SubVPSDE"])
 def test_both_draws_estimate_one_loss_and_importance_with_less_variance(sde):
     overrides = ["--config.net={'name': 'MLP', 'width': 8, 'depth': 1}", f"--config.sde.name={sde}", "--config.train.batch=128"]
     tree = read_config("configs/digits/objectives.py", overrides)

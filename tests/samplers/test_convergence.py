@@ -85,7 +85,7 @@ def smooth(sde, name):
 
 
 @slow_for(*KIN)
-@one_in(2)
+@one_in(4)
 @pytest.mark.parametrize("name", FLOW)
 def test_order_along_the_flow(sde, name):
     """The error from t = 1 to SNR 10 falls at least as n^-order."""
@@ -102,6 +102,7 @@ def test_order_along_the_flow(sde, name):
     assert slope(errors, ns) > order - 0.25, errors
 
 
+@one_in(2)
 @slow_for(*KIN, "VESDE", "Straight")
 @pytest.mark.parametrize("name", NOISY)
 def test_weak_order(sde, name, monkeypatch):

@@ -95,7 +95,7 @@ def truth():
 
 
 @slow_for(*KIN, "Straight")
-@one_in(2)
+@one_in(4)
 @pytest.mark.parametrize("name", PREDICTORS)
 def test_samplers_recover_a_mixture(sde, name):
     """Mean, covariance and weights to 4.5 standard errors, and 0.02 for the sampler's own bias."""
@@ -265,7 +265,7 @@ def counted(sde):
     return score, calls
 
 
-@one_in(2)
+@one_in(4)
 @pytest.mark.parametrize("name", PREDICTORS)
 def test_nfe_is_the_true_number_of_evaluations(name):
     """With the last denoising; and to sigma_s = 0, where the solvers of two evaluations take one."""

@@ -4,6 +4,9 @@ import hashlib
 import json
 from pathlib import Path
 
+import pytest
+from source_files import ROOT
+
 from experiments.main import main
 
 MOONS, DIGITS = "configs/toy2d/moons.py", "configs/digits/vp.py"
@@ -13,6 +16,13 @@ TINY = [
     *("--config.train.sample_every=1000", "--config.sample.n=64", "--config.evaluate.n=64", "--config.evaluate.seeds=2"),
     *("--config.evaluate.batch=64", "--config.evaluate.likelihood=16", "--config.evaluate.noise_levels=3"),
 ]
+
+
+@pytest.fixture
+def in_root(monkeypatch):
+    """The test runs in the repository's root, and finds the modules of tests/support by name; conftest.py hands it out."""
+    monkeypatch.chdir(ROOT)
+    monkeypatch.syspath_prepend(str(ROOT / "tests" / "support"))
 
 
 def run(command, workdir, *overrides, config=MOONS):
