@@ -41,6 +41,7 @@ from experiments.config.schema import Config, Named
 from experiments.data.scaler import scale
 from experiments.runtime.errors import ConfigError
 from models.functional import Functional
+from models.parameterization import Parameterization
 
 
 def build(config: Config, shape: tuple[int, ...]) -> Experiment:
@@ -108,7 +109,7 @@ def _learner(config: Config) -> str:
     return config.objective.name if learns_variance(config) else ""
 
 
-def _parameterization(config: Config) -> models.score.Parameterization:
+def _parameterization(config: Config) -> Parameterization:
     """What the network predicts, from an input and a noise level as the config says them."""
     told = config.conditioning and partial(CONDITIONING.find(config.conditioning.name), **config.conditioning.options)
     return models.conditioned(PARAMETERIZATION.find(config.parameterization), told, config.scale_input)

@@ -68,7 +68,7 @@ class Timestep(nnx.Module):
 
 
 def paired(width: int) -> int:
-    """The width, where sine and cosine fill it; a ValueError where it is odd."""
+    """Returns the width, which sine and cosine must fill. ValueError if it is odd."""
     if width % 2:
         raise ValueError(f"the embedding of the noise level needs an even width, for sine and cosine, not {width}")
     return width

@@ -26,7 +26,7 @@ DEFAULT, ZERO = torch_default(), fan_avg(0)
 
 
 class Resize(nnx.Module):
-    """To half or twice the resolution: in a residual block, with a convolution, or by mean and repetition alone."""
+    """A change to half or twice the resolution: in a residual block, with a convolution, or by mean and repetition alone."""
 
     def __init__(self, way: Literal["up", "down"], block: ResidualBlock | None, conv: Conv | None):
         self.way, self.block, self.conv = way, block, conv
@@ -55,7 +55,7 @@ class ADM(UNet):
 
     The defaults are improved DDPM's for CIFAR-10. ADM's for ImageNet at 64 x 64: width 192, multipliers (1, 2, 3, 4), attention
     (32, 16, 8), head_channels 64, resample "block", dropout 0.1, classes 1000.
-    Raises ValueError where the shape cannot be halved, an attention resolution never occurs, or heads do not divide channels.
+    Raises ValueError if the shape cannot be halved, an attention resolution never occurs, or heads do not divide channels.
     """
 
     def __init__(

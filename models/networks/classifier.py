@@ -1,4 +1,4 @@
-"""p(y | x_t): a network that tells the class of a noisy image, for guidance."""
+"""p(y | x_t): a network that classifies a noisy image, for guidance."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from models.ranges import Depth, Dropout, Multipliers, Width
 
 
 class Classifier(NoiseConditioned):
-    """The way down of `DDPM`'s U-Net, and a logit for each of `classes` of all that is left at its end.
+    """The way down of `DDPM`'s U-Net, and a logit for each of `classes` from all features at its end.
 
     `width`, `multipliers`, `blocks`, `attention`, `dropout`, `embedding`: as of `DDPM`. Dhariwal & Nichol (2021), sec. 4, who
     pool by attention. The last map starts at zero, so that no class is likelier than another.

@@ -32,7 +32,7 @@ class DDPM(UNet):
     `centre_input`: the network sees 2 x - 1, for data in [0, 1]. `classes`: of the labels y; 0: none. `outputs`: images
     emitted, side by side along the channels (2: a score and its variance). The last convolution starts at zero, so that
     eps_hat does.
-    Raises ValueError where the shape cannot be halved, or an attention resolution never occurs.
+    Raises ValueError if the shape cannot be halved, or an attention resolution never occurs.
     """
 
     def __init__(

@@ -46,10 +46,10 @@ class DiT(NoiseConditioned):
 
     `patch`: its side in pixels; `width`: of a token, in `heads` slices; `depth`: in blocks; `mlp_ratio`: of the feed-forward
     layers' hidden width to `width`. The defaults are DiT-S/2; published as well are B (768, 12, 12), L (1024, 24, 16) and XL
-    (1152, 28, 16), in (width, depth, heads). Where a patch stands is told by fixed waves, and c_noise counts t = 0..999.
+    (1152, 28, 16), in (width, depth, heads). Fixed waves encode the place of a patch, and c_noise counts t = 0..999.
     `classes`: of the labels y; 0: none. `outputs`: images emitted, side by side along the channels (2: eps, and a variance, the
     published `learn_sigma`). The last layer starts at zero.
-    Raises ValueError where the image is not whole patches, or the width not whole heads or waves.
+    Raises ValueError if the image is not whole patches, or the width not whole heads or waves.
     """
 
     def __init__(

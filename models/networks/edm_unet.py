@@ -42,7 +42,7 @@ class EDMUNet(UNet):
     The defaults are EDM's DDPM++ for CIFAR-10; its NCSN++ has embedding "fourier", noise_multiplier 2, encoder "residual" and
     filter (1, 3, 3, 1). For FFHQ at 64 x 64: multipliers (1, 2, 2, 2), dropout 0.05. EDM's ADM is
     `models.ADM`.
-    Raises ValueError where the shape cannot be halved, or an attention resolution never occurs.
+    Raises ValueError if the shape cannot be halved, or an attention resolution never occurs.
     """
 
     def __init__(

@@ -92,8 +92,8 @@ class NCSNpp(UNet):
     "sinusoidal". `centre_input`: the network sees 2 x - 1, for data in [0, 1].
 
     The defaults are NCSN++ for VP on CIFAR-10; for VE it has "fourier" and `centre_input`. DDPM++ is without `fir` and
-    `progressive_input`; the deep ones have blocks=8. Source: Song et al. (2021), app. H, and their code. Raises ValueError
-    where the shape cannot be halved, or an attention resolution never occurs.
+    `progressive_input`; the deep ones have blocks=8. Source: Song et al. (2021), app. H, and their code.
+    Raises ValueError if the shape cannot be halved, or an attention resolution never occurs.
     """
 
     def __init__(
