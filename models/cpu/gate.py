@@ -1,7 +1,7 @@
 """The one gate to what is written for XLA:CPU, and the one switch that shuts it.
 
 A primitive has two lowerings, plain JAX and one for a CPU. The platform that a program is lowered for chooses: an accelerator
-gets plain JAX, and so does a CPU if ONESDE_PLAIN=1 is in the environment.
+gets plain JAX, and so does a CPU if ONESDE_PLAIN=1 is in the environment. The switch is read as a program is built.
 """
 
 from __future__ import annotations
@@ -32,11 +32,13 @@ def gate(primitive: Primitive, plain: Any, on_cpu: Any) -> None:
     mlir.register_lowering(primitive, chosen, platform="cpu")
 
 
-def by_platform(on_cpu: Callable[..., Array], plain: Callable[..., Array]) -> Callable[..., Array]:
-    """The function `on_cpu` in a program for a CPU, and `plain` in one for anything else or with the switch on."""
-    if is_plain():
-        return plain
-    return lambda *args: jax.lax.platform_dependent(*args, cpu=on_cpu, default=plain)
+def by_backend(on_cpu: Callable[..., Array], plain: Callable[..., Array]) -> Callable[..., Array]:
+    """Returns `on_cpu` if this process computes on a CPU and the switch is off, and `plain` otherwise.
+
+    This is for a function that is not linear, whose derivatives no primitive has: the choice comes before, at its trace.
+    `jax.lax.platform_dependent` would leave branches in the program of a scan.
+    """
+    return on_cpu if jax.default_backend() == "cpu" and not is_plain() else plain
 
 
 def lowered(function: Any) -> Any:
