@@ -14,7 +14,8 @@ from models.networks.ncsn import NCSN
 from models.networks.ncsnpp import NCSNpp
 from models.networks.ncsnv2 import NCSNv2
 from models.networks.uvit import UViT
-from models.score import Coefs, ScoreModel, edm, eps, residual_eps, score, score_model, sigma_score, v, x0
+from models.parameterization import Coefs, edm, eps, residual_eps, score, sigma_score, v, x0
+from models.score_network import ScoreModel, score_model
 
 __all__ = [
     "ADM",

@@ -1,4 +1,4 @@
-"""A network that tells the class of a noisy image, as log p(y | x_t)."""
+"""A network that classifies a noisy image, as log p(y | x_t)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from models.functional import Functional, functional
-from models.score import Parameterization, eps
+from models.parameterization import Parameterization, eps
 from sde_lib import base
 from sde_lib.base import SDE, Event, Scalar
 
@@ -27,8 +27,8 @@ def class_model(
 ) -> ClassModel:
     """log p(. | x_t = x) = log_softmax net(c_in x, c_noise), on one example x; `net` as of `score_model`.
 
-    Of the `parameterization` c_in and c_noise count alone: the scale of the input, and how the noise level is told. Raises
-    TypeError for an SDE without alpha and sigma, and ValueError where the network emits no logit for each of `classes`.
+    Only c_in and c_noise of the `parameterization` count: the scale of the input and the unit of the noise level. Raises
+    TypeError for an SDE without alpha and sigma, and ValueError unless the network emits a logit for each of `classes`.
     """
     on = base.linear(sde, "class_model", "samplers.classifier takes any function log_prob_y(x, t) of another SDE")
     init, call = net if isinstance(net, Functional) else functional(net)

@@ -1,4 +1,4 @@
-"""The number c_noise that tells a network its noise level: `conditioning(sde, t)`, one of these or any other."""
+"""Conditionings: the number c_noise by which a network hears its noise level, `conditioning(sde, t)`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import jax.numpy as jnp
 
-from models.score import Coefs, Parameterization
+from models.parameterization import Coefs, Parameterization
 from sde_lib.base import SDE, Count, LinearSDE, Positive, Scalar
 
 Conditioning = Callable[[LinearSDE, Scalar], Scalar]
@@ -21,12 +21,12 @@ def log_noise(sde: LinearSDE, t: Scalar, scale: Positive = 0.25, factor: Positiv
 
 
 def time(sde: SDE, t: Scalar, scale: Positive = 999.0) -> Scalar:
-    """scale t: what Song et al. (2021)'s networks on VP and sub-VP count by."""
+    """scale t, the unit of Song et al. (2021)'s networks on VP and sub-VP."""
     return scale * jnp.asarray(t)
 
 
 def index(sde: SDE, t: Scalar, n: Count = 1000, scale: Positive = 1.0) -> Scalar:
-    """scale (n t - 1): DDPM's label 0 ... n - 1 of t = i/n (Ho et al. 2020), and between them what is between.
+    """scale (n t - 1): DDPM's label 0 ... n - 1 of t = i/n (Ho et al. 2020), and linear between them.
 
     Improved DDPM scales its labels to 1000 (Nichol & Dhariwal 2021's `rescale_timesteps`).
     """

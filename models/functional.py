@@ -31,9 +31,9 @@ def functional(
     All are called as `net(x, c_noise, y, key)` on a batch; `key` is None, or the randomness of dropout while training.
 
     `compute`: the dtype of x, and so of what the network computes; parameters, c_noise and the result are float32. `remat`:
-    the backward pass computes again what is inside each `layers.block.Block` of an NNX module, of which it keeps the arguments.
-    Raises ValueError for a linen module that is to rematerialise, and, from `apply`, where there is no block; TypeError, from
-    `apply`, where the network does not compute in the dtype of its input.
+    the backward pass keeps only the arguments of each `layers.block.Block` of an NNX module, and computes its inside again.
+    Raises ValueError for a linen module with `remat`, and, from `apply`, if there is no block; TypeError, from `apply`, if the
+    network does not compute in the dtype of its input.
     """
     if isinstance(net, linen.Module):
         if remat:

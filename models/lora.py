@@ -1,4 +1,4 @@
-"""LoRA: of each kernel W of a trained network a low-rank change learns, and W stays as it is. Hu et al. (2021), sec. 4.1.
+"""LoRA: each kernel W of a trained network stays as it is, and a low-rank change of it learns. Hu et al. (2021), sec. 4.1.
 
     W' = W + scale alpha/rank A B,        A [fan_in, r],  B [r, C]
 
@@ -15,17 +15,17 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Key
 
-from models.score import ScoreModel
+from models.score_network import ScoreModel
 from sde_lib.base import Event, Scalar
 
 On = Literal["attention", "convolution", "all"]
 
 
 def lora(model: ScoreModel, base: Any, rank: int = 4, alpha: float = 4.0, on: On = "all", scale: Scalar = 1.0) -> ScoreModel:
-    """The model of which adapters alone are the parameters, on the parameters `base`, which no gradient reaches.
+    """The model with adapters as its only parameters, on the parameters `base`, which no gradient reaches.
 
-    `init` gives `adapters`, at which the score is the base's, and needs of `base` no more than its shapes; `apply` and
-    `with_variance` are the model's at `merged`. To jit give `base` as an argument: closed over it is written into the program.
+    `init` returns `adapters`, at which the score is the base's, and reads only the shapes of `base`; `apply` and
+    `with_variance` are the model's at `merged`. Under jit pass `base` as an argument: a closure writes it into the program.
     """
 
     def init(key: Key[Array, ""], x: Event) -> Any:
@@ -47,9 +47,9 @@ def adapters(key: Key[Array, ""], params: Any, rank: int, on: On = "all") -> dic
     """{"A": A, "B": B} in the place of each chosen kernel of a tree of parameters (or of their shapes), and nothing else.
 
     A ~ N(0, 1/fan_in) and B = 0, so that W' = W at first. A kernel is a leaf of that name, of two axes or more, its outputs
-    last, as flax's are; r is `rank`, or the kernel's own largest where that is less. `on`: those below a module whose name has
-    "attention" in it; of the others those of three axes or more, "convolution"; or "all".
-    Raises ValueError where none is chosen, or `rank` is more than any of them can have.
+    last, as flax's are; r is `rank`, or the kernel's own largest if that is less. `on`: "attention", the kernels below a module
+    with that in its name; "convolution", those of three axes or more among the others; or "all".
+    Raises ValueError if none is chosen, or if `rank` is more than any of them can have.
     """
     kernels = {path: leaf.shape for path, leaf in _leaves(params) if path[-1] == "kernel" and len(leaf.shape) > 1}
     chosen = {path: shape for path, shape in kernels.items() if on in ("all", _kind(path, shape))}

@@ -1,4 +1,4 @@
-"""The ranges of what may be asked of a network: beyond them it cannot be built, or takes minutes to trace."""
+"""The ranges of a network's options: beyond them it cannot be built, or takes minutes to trace."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ class SDE(abc.ABC):
 
     @property
     def t_min(self) -> float:
-        """Where grids, time samplers and likelihoods stop short of the data, unless told otherwise."""
+        """The default time at which grids, time samplers and likelihoods stop short of the data."""
         return 1e-5
 
     @abc.abstractmethod
@@ -67,7 +67,7 @@ class LinearSDE(SDE):
     """An SDE with p(x_t | x_0) = N(alpha(t) x_0, sigma(t)^2 I).
 
     Required: `alpha`, `sigma`, with the log-SNR lambda(t) = log(alpha^2 / sigma^2) strictly decreasing.
-    Optional: `t_min`, `prior_mean`, and `time_at` where it has a closed form.
+    Optional: `t_min`, `prior_mean`, and `time_at` if it has a closed form.
     Defined in terms of the above: everything else, by
 
         f(x, t) = (log alpha)'(t) x,        g(t)^2 = -sigma(t)^2 lambda'(t)
@@ -87,7 +87,7 @@ class LinearSDE(SDE):
 
     @property
     def prior_mean(self) -> Scalar:
-        """Mean of x_1. Zero is exact as alpha(1) -> 0; where alpha(1) = 1 (VE) the mean of the data is closer."""
+        """Mean of x_1. Zero is exact as alpha(1) -> 0; if alpha(1) = 1 (VE) the mean of the data is closer."""
         return 0.0
 
     def log_snr(self, t: Scalar) -> Scalar:
@@ -151,7 +151,7 @@ class LinearSDE(SDE):
 
 
 def linear(sde: SDE, asker: str, instead: str) -> LinearSDE:
-    """`sde` itself, once it is known to have alpha and sigma; otherwise a TypeError that says who asked and what works."""
+    """Returns `sde` if it has alpha and sigma; otherwise raises a TypeError that names the asker and an alternative."""
     if isinstance(sde, LinearSDE):
         return sde
     raise TypeError(f"{asker} needs alpha(t) and sigma(t), and {type(sde).__name__} is not a LinearSDE; {instead}")

@@ -55,7 +55,7 @@ def _broken(sde: SDE, shape: tuple[int, ...]) -> Iterator[str]:
 
 
 def _outside(name: str, t: jax.Array, value: np.ndarray) -> Iterator[str]:
-    """Where the values at t, or their squares, which every weight and density has, are not finite or not positive."""
+    """The first t at which the values, or their squares (of weights and densities), are not finite and positive."""
     with np.errstate(all="ignore"):
         square = value**2
     for what, bad in (
@@ -69,7 +69,7 @@ def _outside(name: str, t: jax.Array, value: np.ndarray) -> Iterator[str]:
 
 
 def _broken_moments(sde: LinearSDE, t: jax.Array) -> Iterator[str]:
-    """Each equation as (name, left, right), both sides scaled to order one, where the log-SNR allows float32 to tell."""
+    """Each equation as (name, left, right), both sides scaled to order one."""
     one = jnp.ones(1)
     f = jax.vmap(lambda t: sde.drift(one, t)[0])(t)
     alpha, sigma, g = (jax.vmap(h)(t) for h in (sde.alpha, sde.sigma, sde.diffusion))

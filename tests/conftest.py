@@ -21,7 +21,9 @@ jax.config.update("jax_num_cpu_devices", 8)
 
 from jaxtyping import install_import_hook
 
-install_import_hook(["losses", "samplers", "models.score", "sde_lib.base"], "beartype.beartype")
+install_import_hook(
+    ["losses", "samplers", "models.parameterization", "models.score_network", "sde_lib.base"], "beartype.beartype"
+)
 
 import pytest
 from runs import in_root as in_root

@@ -30,6 +30,7 @@ from experiments.config.schema import Config, Named
 from experiments.data.scaler import scale
 from experiments.runtime.errors import ConfigError
 from models.functional import Functional
+from models.parameterization import Parameterization
 
 
 def build(config: Config, shape: tuple[int, ...]) -> Experiment:
@@ -90,7 +91,7 @@ def _learner(config: Config) -> str:
     return config.objective.name if learns_variance(config) else ""
 
 
-def _parameterization(config: Config) -> Callable[..., models.Coefs]:
+def _parameterization(config: Config) -> Parameterization:
     """The network's prediction and the scale of its inputs, as the config says."""
     noise = config.conditioning and partial(CONDITIONING.find(config.conditioning.name), **config.conditioning.options)
     return models.conditioned(PARAMETERIZATION.find(config.parameterization), noise, config.scale_input)

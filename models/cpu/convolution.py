@@ -1,6 +1,9 @@
-"""The convolutions of images [B, H, W, C] by kernels [k, l, C, O], each by the one of stride 1 that machines are fast at."""
+"""The convolution of images [B, H, W, C] by kernels [k, l, C, O]: XLA's, and on a CPU by one of stride 1, fast there."""
 
 from __future__ import annotations
+
+from functools import partial
+from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -8,14 +11,25 @@ from einops import rearrange
 from jax import lax
 from jaxtyping import Array, Float
 
-from models.cpu.correlation import Padding, correlate
+from models.cpu.bilinear import bilinear, derived
+from models.cpu.correlation import correlate
+from models.cpu.gate import lowered
+from models.cpu.winograd import Padding
 
 Kernel = Float[Array, "k l I O"]
 Map = Float[Array, "B H W C"]
 
 
+class Form(NamedTuple):
+    """The zeros before and after height and width, the distance of the outputs and that of the taps."""
+
+    padding: Padding
+    stride: int = 1
+    dilation: int = 1
+
+
 def same(side: int, taps: int, stride: int = 1) -> tuple[int, int]:
-    """The zeros before and after a side that keep ceil(side / stride) pixels; where they are odd, one more after it."""
+    """The zeros before and after a side that keep ceil(side / stride) pixels; an odd number has one more after it."""
     spare = max((-(-side // stride) - 1) * stride + taps - side, 0)
     return spare // 2, spare - spare // 2
 
@@ -28,7 +42,7 @@ def convolved(x: Map, W: Kernel, padding: Padding) -> Map:
 
 
 def dense(x: Map, W: Kernel, padding: Padding) -> Map:
-    """`convolved` where each pixel of y sees all of x: each is one product, and XLA:CPU ten times faster at it.
+    """`convolved` if each pixel of y sees all of x: each is one product, and XLA:CPU is ten times faster at it.
 
     y[h, w] = sum_{h' w'} x[h', w'] W[h' - h + top, w' - w + left]: for each (h, w) the kernel's taps of all x are a slice.
     """
@@ -36,8 +50,8 @@ def dense(x: Map, W: Kernel, padding: Padding) -> Map:
     (top, bottom), (left, right) = padding
     out = height + top + bottom - k + 1, width + left + right - l + 1
     flat = x.reshape(len(x), -1)
-    seen = [W[top - i :, left - j :][:height, :width].reshape(flat.shape[1], -1) for i, j in np.ndindex(out)]
-    return jnp.stack([flat @ taps for taps in seen], axis=1).reshape(len(x), *out, -1)
+    taps = [W[top - i :, left - j :][:height, :width].reshape(flat.shape[1], -1) for i, j in np.ndindex(out)]
+    return jnp.stack([flat @ each for each in taps], axis=1).reshape(len(x), *out, -1)
 
 
 def strided(x: Map, W: Kernel, stride: int, padding: Padding) -> Map:
@@ -64,3 +78,19 @@ def dilated(x: Map, W: Kernel, dilation: int) -> Map:
     apart = rearrange(apart, "b (h i) (w j) c -> (b i j) h w c", i=d, j=d)
     y = convolved(apart, W, (same(apart.shape[1], len(W)), same(apart.shape[2], W.shape[1])))
     return rearrange(y, "(b i j) h w c -> b (h i) (w j) c", i=d, j=d)[:, :height, :width]
+
+
+def plain(x: Map, W: Kernel, form: Form) -> Map:
+    """y[h, w] = sum_{k l} x[s h + d k, s w + d l] W[k, l], as XLA has it."""
+    s, d, numbers = (form.stride,) * 2, (form.dilation,) * 2, ("NHWC", "HWIO", "NHWC")
+    return lax.conv_general_dilated(x, W, s, form.padding, rhs_dilation=d, dimension_numbers=numbers)
+
+
+def by_stride_1(x: Map, W: Kernel, form: Form) -> Map:
+    """`plain`, of which all that is left to compute is `correlate` or a product of matrices."""
+    if form.dilation > 1:
+        return dilated(x, W, form.dilation)
+    return convolved(x, W, form.padding) if form.stride == 1 else strided(x, W, form.stride, form.padding)
+
+
+convolve = bilinear("convolution", plain, lowered(partial(derived, by_stride_1)))

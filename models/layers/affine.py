@@ -1,6 +1,6 @@
-"""The two affine maps that every family is made of, a convolution over pixels and a product over channels, and how they start.
+"""The two affine maps of every family, a convolution over pixels and a product over channels, and how they start.
 
-Both compute in the dtype of what they are given, whatever that of their parameters, which are float32.
+Both compute in the dtype of their input; their parameters are float32.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from models.cpu.convolution import convolved, dilated, same, strided
+from models.cpu.convolution import Form, convolve, same
 from models.cpu.materialized import materialized
 
 Images = Float[Array, "B H W C"]
@@ -21,7 +21,7 @@ Initializer = Callable[..., Array]
 
 
 class Init(NamedTuple):
-    """How kernel and bias start; the bias by the number of inputs that each output sees."""
+    """The initial kernel and bias; the bias depends on the number of inputs that each output sees."""
 
     kernel: Initializer
     bias: Callable[[int], Initializer] = lambda fan_in: nnx.initializers.zeros
@@ -46,7 +46,7 @@ def torch_default() -> Init:
 
 
 class Conv(nnx.Module):
-    """y = W * x + b with W [k, k, C_in, C_out], at every `stride`-th pixel, zeros around x to keep its size.
+    """y = W * x + b with W [k, k, C_in, C_out], at every `stride`-th pixel, with zeros around x to keep its size.
 
     `dilation`: the distance of the taps, at stride 1 and without `padding`. At stride 2 an even side is padded by one at its
     far end, as in Ho et al. (2020), unless `padding` says how many before and after.
@@ -77,16 +77,14 @@ class Conv(nnx.Module):
         W = self.kernel[...].astype(x.dtype)
         n, s = len(W), self.stride
         around = self.padding and (self.padding, self.padding)
-        padding = around or (same(x.shape[1], n, s), same(x.shape[2], n, s))
-        if self.dilation > 1:
-            y = dilated(x, W, self.dilation)
-        else:
-            y = convolved(x, W, padding) if s == 1 else strided(x, W, s, padding)
+        d = self.dilation
+        padding = around or tuple(same(side, 1 + d * (n - 1), s) for side in x.shape[1:3])
+        y = convolve(x, W, Form(padding, s, d))
         return y if self.bias is None else y + _everywhere(self.bias[...].astype(x.dtype), y.shape)
 
 
 def _everywhere(b: Float[Array, " C"], shape: Sequence[int]) -> Images:
-    """b at every pixel; its gradient, a sum over all, is taken of what is computed once, and by image first: on every core."""
+    """b at every pixel. Its gradient is a sum by image first, on every core, of a cotangent that is computed once."""
     of_images = materialized(jnp.broadcast_to(b, (shape[0], 1, 1, len(b))), forward=False)
     return materialized(jnp.broadcast_to(of_images, shape), forward=False)
 

@@ -1,4 +1,4 @@
-"""Blocks: the units between which a backward pass may forget."""
+"""Blocks: the units that a backward pass may compute again."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from flax import nnx
 
 
 class Block(nnx.Module):
-    """A module whose call, where it is `rematerialised` and `remat` is set, keeps its arguments alone for the backward pass."""
+    """A module whose call keeps only its arguments for the backward pass, if it is `rematerialised` and `remat` is set."""
 
     remat = False
 
@@ -30,7 +30,7 @@ def rematerialised(call: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def rematerialise(net: nnx.Module) -> nnx.Module:
-    """The network, with `remat` set in each of its blocks. ValueError where it has none."""
+    """Sets `remat` in each block of the network and returns it. ValueError if it has none."""
     blocks = [module for _, module in nnx.iter_modules(net) if isinstance(module, Block)]
     if not blocks:
         raise ValueError(f"{type(net).__name__} has no models.layers.block.Block to compute again; take remat = False")

@@ -18,5 +18,5 @@ class Dropout(nnx.Module):
     def __call__(self, x: Float[Array, "..."], key: Key[Array, ""] | None) -> Float[Array, "..."]:
         if key is None or self.rate == 0:
             return x
-        kept = fast_random.bits(key, x.shape) >= jnp.uint32(self.rate * 2**32)
-        return jnp.where(kept, x / (1 - self.rate), 0)
+        mask = fast_random.bits(key, x.shape) >= jnp.uint32(self.rate * 2**32)
+        return jnp.where(mask, x / (1 - self.rate), 0)

@@ -1,13 +1,16 @@
-"""Embeddings of the noise level c_noise as a vector, and of a class label."""
+"""Embeddings of the noise level c_noise and of a class label, and the vector that a network hears of both."""
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
+
+from models.layers.affine import Init, linear
 
 
 class Sinusoidal(nnx.Module):
@@ -65,7 +68,7 @@ class Timestep(nnx.Module):
 
 
 def paired(width: int) -> int:
-    """The width, where sine and cosine fill it; a ValueError where it is odd."""
+    """Returns the width, which sine and cosine must fill. ValueError if it is odd."""
     if width % 2:
         raise ValueError(f"the embedding of the noise level needs an even width, for sine and cosine, not {width}")
     return width
@@ -89,3 +92,22 @@ class Labels(nnx.Module):
 
     def __call__(self, y: Int[Array, " B"] | None) -> Float[Array, "#B width"]:
         return self.table[jnp.array([self.classes]) if y is None else y]
+
+
+class NoiseConditioned(nnx.Module):
+    """A network whose blocks hear c = silu(W_2 silu(W_1 e + b_1) + b_2 + l), e of the noise level and l of a label.
+
+    A base, so that `embed`, `dense1` and `dense2` are the network's own. `embed` has `width` channels, c has `channels`.
+    """
+
+    def __init__(self, embed: nnx.Module, width: int, channels: int, init: Init | None = None, *, rngs: nnx.Rngs):
+        self.embed: Any = embed
+        self.dense1, self.dense2 = (
+            linear(width, channels, init=init, rngs=rngs),
+            linear(channels, channels, init=init, rngs=rngs),
+        )
+
+    def condition(self, e: Float[Array, "B width"], label: Float[Array, "#B D"] | None = None) -> Float[Array, "B D"]:
+        """c, in the dtype of e."""
+        c = self.dense2(nnx.silu(self.dense1(e)))
+        return nnx.silu(c if label is None else c + label.astype(e.dtype))

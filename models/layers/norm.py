@@ -42,7 +42,7 @@ class GroupNorm(nnx.Module):
         return (a * x + (b - a * mean)).astype(dtype)
 
     def _of_groups(self, m: Float[Array, "B *ones C"]) -> Float[Array, "B *ones C"]:
-        """Of each channel the mean over its group."""
+        """The mean over the group of each channel."""
         grouped = m.reshape(len(m), self.groups, -1)
         return jnp.broadcast_to(grouped.mean(-1, keepdims=True), grouped.shape).reshape(m.shape)
 

@@ -1,4 +1,4 @@
-"""The resolutions of a U-Net: what is at each of them, and what cannot be built."""
+"""The resolutions of a U-Net, and the refusal of those that cannot be built."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Stage(NamedTuple):
-    """What a network does at one resolution: `blocks` of `channels`, with self-attention or without."""
+    """A network at one resolution: `blocks` of `channels`, with self-attention or without."""
 
     height: int
     width: int
@@ -20,7 +20,7 @@ def pyramid(
 ) -> list[Stage]:
     """A stage for each of `multipliers` of `width` channels, each half the resolution of the one before.
 
-    `attention`: the heights with self-attention. Raises ValueError where a side cannot be halved, or such a height never
+    `attention`: the heights with self-attention. Raises ValueError if a side cannot be halved, or if such a height never
     occurs.
     """
     factor = 2 ** (len(multipliers) - 1)

@@ -1,4 +1,4 @@
-"""What transformers on images share: patches in and out, attention and the feed-forward layer."""
+"""The parts that transformers on images share: patches in and out, attention and the feed-forward layer."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class FeedForward(nnx.Module):
 def patches(shape: tuple[int, ...], patch: int, width: int, depth: int, heads: int) -> Stage:
     """The patches of an image [H, W, C] as the one resolution of a transformer: [H/patch, W/patch] tokens of `width` channels.
 
-    Raises ValueError where `patch` does not divide H and W, or `heads` the width.
+    Raises ValueError if `patch` does not divide H and W, or `heads` the width.
     """
     if len(shape) != 3 or any(side % patch for side in shape[:2]):
         raise ValueError(f"patch {patch} needs an image [H, W, C] with H and W divisible by {patch}, not {shape}")

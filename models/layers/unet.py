@@ -1,4 +1,4 @@
-"""What DDPM's U-Net and its descendants are made of; each of them says how it scales, starts and resamples."""
+"""The blocks of DDPM's U-Net and its descendants; each of these says how it scales, starts and resamples."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from models.layers.norm import GroupNorm
 class ResidualBlock(Block):
     """g (S R x + conv(dropout(silu(norm(conv(R silu(norm(x))) + W c))))).
 
-    R: `way`, to the "same" resolution, or "up" or "down" by the filter `kernel`; S: a map of the channels where they change,
-    and where R does something if `project`; g: `rescale`. With `scale_shift`, (1 + a) norm(..) + b with (a, b) = W c is in the
-    place of norm(.. + W c). `init`, `skip`, `last`: how convolutions and W start, and S, and the last convolution.
+    R: `way`, to the "same" resolution, or "up" or "down" by the filter `kernel`; S: a map of the channels if they change,
+    and with `project` also if R does something; g: `rescale`. With `scale_shift`, (1 + a) norm(..) + b with (a, b) = W c takes
+    the place of norm(.. + W c). `init`, `skip`, `last`: how convolutions and W start, and S, and the last convolution.
     """
 
     def __init__(

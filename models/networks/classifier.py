@@ -1,4 +1,4 @@
-"""p(y | x_t): a network that tells the class of a noisy image, for guidance."""
+"""p(y | x_t): a network that classifies a noisy image, for guidance."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from flax import nnx
 from jaxtyping import Array, Float, Int, Key
 
 from models.layers.affine import Conv, Images, fan_avg, linear
-from models.layers.noise import EMBEDDINGS
+from models.layers.noise import EMBEDDINGS, NoiseConditioned
 from models.layers.norm import GroupNorm
 from models.layers.pyramid import pyramid
 from models.layers.unet import Level, ResidualBlock, SelfAttention
 from models.ranges import Depth, Dropout, Multipliers, Width
 
 
-class Classifier(nnx.Module):
-    """The way down of `DDPM`'s U-Net, and a logit for each of `classes` of all that is left at its end.
+class Classifier(NoiseConditioned):
+    """The way down of `DDPM`'s U-Net, and a logit for each of `classes` from all features at its end.
 
     `width`, `multipliers`, `blocks`, `attention`, `dropout`, `embedding`: as of `DDPM`. Dhariwal & Nichol (2021), sec. 4, who
     pool by attention. The last map starts at zero, so that no class is likelier than another.
@@ -40,8 +40,7 @@ class Classifier(nnx.Module):
     ):
         self.stages = tuple(pyramid(shape, width, multipliers, blocks, attention))
         c = 4 * width
-        self.embed = EMBEDDINGS[embedding](width, rngs=rngs)
-        self.dense1, self.dense2 = linear(width, c, rngs=rngs), linear(c, c, rngs=rngs)
+        super().__init__(EMBEDDINGS[embedding](width, rngs=rngs), width, c, rngs=rngs)
         self.first = Conv(shape[-1], width, rngs=rngs)
         residual = partial(ResidualBlock, embedding=c, dropout=dropout, rngs=rngs)
         down, now = [], width
@@ -67,7 +66,7 @@ class Classifier(nnx.Module):
     ) -> Float[Array, "B classes"]:
         keys = None if key is None else iter(jax.random.split(key, sum(len(levels) for levels in self.down)))
         draw = lambda: None if keys is None else next(keys)
-        c = nnx.silu(self.dense2(nnx.silu(self.dense1(self.embed(c_noise).astype(x.dtype)))))
+        c = self.condition(self.embed(c_noise).astype(x.dtype))
         h = self.first(x)
         for levels in self.down:
             for level in levels:

@@ -11,15 +11,16 @@ from annotated_types import Ge, Le
 from flax import nnx
 from jaxtyping import Array, Float, Int, Key
 
-from models.layers.affine import Conv, Images, fan_avg, linear
+from models.layers.affine import Conv, Images, fan_avg
 from models.layers.noise import EMBEDDINGS, Labels
 from models.layers.norm import GroupNorm
 from models.layers.pyramid import pyramid
-from models.layers.unet import Level, ResidualBlock, SelfAttention
+from models.layers.unet import ResidualBlock, SelfAttention
+from models.layers.walk import UNet
 from models.ranges import Classes, Depth, Dropout, Multipliers, Width
 
 
-class DDPM(nnx.Module):
+class DDPM(UNet):
     """Down and up a pyramid of resolutions, with skips between equals.
 
     `width`: channels at full resolution; `multipliers`: of the width, one per resolution, each half the one before.
@@ -31,7 +32,7 @@ class DDPM(nnx.Module):
     `centre_input`: the network sees 2 x - 1, for data in [0, 1]. `classes`: of the labels y; 0: none. `outputs`: images
     emitted, side by side along the channels (2: a score and its variance). The last convolution starts at zero, so that
     eps_hat does.
-    Raises ValueError where the shape cannot be halved, or an attention resolution never occurs.
+    Raises ValueError if the shape cannot be halved, or an attention resolution never occurs.
     """
 
     def __init__(
@@ -51,49 +52,25 @@ class DDPM(nnx.Module):
         *,
         rngs: nnx.Rngs,
     ):
-        stages = pyramid(shape, width, multipliers, blocks, attention)
+        self.stages, self.waves, self.centre_input = (
+            tuple(pyramid(shape, width, multipliers, blocks, attention)),
+            waves,
+            centre_input,
+        )
         c = 4 * width
-
-        residual = partial(ResidualBlock, embedding=c, dropout=dropout, rngs=rngs)
-
-        def level(channels_in: int, channels: int, attend: bool) -> Level:
-            return Level(residual(channels_in, channels), SelfAttention(channels, rngs=rngs) if attend else None)
-
-        self.stages, self.waves, self.centre_input = tuple(stages), waves, centre_input
-        self.embed = EMBEDDINGS[embedding](width, rngs=rngs)
-        self.dense1, self.dense2 = linear(width, c, rngs=rngs), linear(c, c, rngs=rngs)
+        super().__init__(EMBEDDINGS[embedding](width, rngs=rngs), width, c, rngs=rngs)
         self.labels = Labels(classes, c, rngs=rngs) if classes else None
         self.first = Conv((1 + 2 * len(waves)) * shape[-1], width, rngs=rngs)
-
-        skips, now = [width], width
-        down, shrink = [], []
-        for stage in stages:
-            n = stage.channels
-            down.append(nnx.List([level(now if j == 0 else n, n, stage.attention) for j in range(blocks)]))
-            now = n
-            skips += [n] * blocks
-            if stage is not stages[-1]:
-                shrink.append(Conv(n, n, stride=2, rngs=rngs))
-                skips.append(n)
-        self.down, self.shrink = nnx.List(down), nnx.List(shrink)
-
-        self.middle1 = level(now, now, attend=True)
-        self.middle2 = residual(now, now)
-
-        up, grow = [], []
-        for stage in reversed(stages):
-            levels = []
-            for j in range(blocks + 1):
-                attend = stage.attention and (attention_up == "block" or j == blocks)
-                levels.append(level(now + skips.pop(), stage.channels, attend))
-                now = stage.channels
-            up.append(nnx.List(levels))
-            if stage is not stages[0]:
-                grow.append(Conv(now, now, rngs=rngs))
-        self.up, self.grow = nnx.List(up), nnx.List(grow)
-
-        self.norm = GroupNorm(now)
-        self.last = Conv(now, outputs * shape[-1], init=fan_avg(0), rngs=rngs)
+        left = self.lay(
+            self.stages,
+            width,
+            residual=partial(ResidualBlock, embedding=c, dropout=dropout, rngs=rngs),
+            attend_to=partial(SelfAttention, rngs=rngs),
+            resize=lambda n, way: Conv(n, n, stride=2 if way == "down" else 1, rngs=rngs),
+            attention_up=attention_up,
+        )
+        self.norm = GroupNorm(left)
+        self.last = Conv(left, outputs * shape[-1], init=fan_avg(0), rngs=rngs)
 
     def __call__(
         self,
@@ -105,27 +82,16 @@ class DDPM(nnx.Module):
         keys = None if key is None else iter(jax.random.split(key, 2 + 2 * sum(len(levels) for levels in self.up)))
         draw = lambda: None if keys is None else next(keys)
 
-        c = self.dense2(nnx.silu(self.dense1(self.embed(c_noise).astype(x.dtype))))
-        if self.labels is not None:
-            c = c + self.labels(y).astype(x.dtype)
-        c = nnx.silu(c)
+        c = self.condition(self.embed(c_noise).astype(x.dtype), None if self.labels is None else self.labels(y))
         x = 2 * x - 1 if self.centre_input else x
         if self.waves and x.dtype != jnp.float32:
             raise ValueError(f"waves {self.waves} of x in {x.dtype} are noise, {2.0 ** max(self.waves):g} pi x needs float32")
         angles = [2.0**n * jnp.pi * x for n in self.waves]
         h = self.first(jnp.concatenate([x, *map(jnp.sin, angles), *map(jnp.cos, angles)], axis=-1))
-        skips = [h]
-        for i, levels in enumerate(self.down):
-            for level in levels:
-                h = level(h, c, draw())
-                skips.append(h)
-            if i < len(self.shrink):
-                h = self.shrink[i](h)
-                skips.append(h)
-        h = self.middle2(self.middle1(h, c, draw()), c, draw())
-        for i, levels in enumerate(self.up):
-            for level in levels:
-                h = level(jnp.concatenate([h, skips.pop()], axis=-1), c, draw())
-            if i < len(self.grow):
-                h = self.grow[i](jnp.repeat(jnp.repeat(h, 2, axis=1), 2, axis=2))
+        _, h = self.walk(h, run=lambda block, h: block(h, c, draw()), resize=_resized)
         return self.last(nnx.silu(self.norm(h)))
+
+
+def _resized(conv: Conv, h: Images) -> Images:
+    """Half the resolution by the stride of the convolution; or twice, each pixel repeated before it."""
+    return conv(h if conv.stride == 2 else jnp.repeat(jnp.repeat(h, 2, axis=1), 2, axis=2))

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Int, Key
 
 from models.layers.affine import Conv, Images, Init, fan_avg, linear
 from models.layers.block import Block, rematerialised
-from models.layers.noise import Labels, Timestep, waves
+from models.layers.noise import Labels, NoiseConditioned, Timestep, waves
 from models.layers.norm import LayerNorm
 from models.layers.transformer import Attention, FeedForward, Tokens, patches, unpatchify
 from models.ranges import Classes, Depth, Width
@@ -41,15 +41,15 @@ class DiTBlock(Block):
         return h + g_2 * self.feed((1 + a_2) * self.norm(h) + b_2)
 
 
-class DiT(nnx.Module):
+class DiT(NoiseConditioned):
     """Blocks of attention over patches, which noise level and label scale and shift.
 
     `patch`: its side in pixels; `width`: of a token, in `heads` slices; `depth`: in blocks; `mlp_ratio`: of the feed-forward
     layers' hidden width to `width`. The defaults are DiT-S/2; published as well are B (768, 12, 12), L (1024, 24, 16) and XL
-    (1152, 28, 16), in (width, depth, heads). Where a patch stands is told by fixed waves, and c_noise counts t = 0..999.
+    (1152, 28, 16), in (width, depth, heads). Fixed waves encode the place of a patch, and c_noise counts t = 0..999.
     `classes`: of the labels y; 0: none. `outputs`: images emitted, side by side along the channels (2: eps, and a variance, the
     published `learn_sigma`). The last layer starts at zero.
-    Raises ValueError where the image is not whole patches, or the width not whole heads or waves.
+    Raises ValueError if the image is not whole patches, or the width not whole heads or waves.
     """
 
     def __init__(
@@ -69,8 +69,7 @@ class DiT(nnx.Module):
         if width % 4:
             raise ValueError(f"the width must be divisible by 4, for sine and cosine of a row and a column, not {width}")
         noise = Init(nnx.initializers.normal(0.02))
-        self.embed = Timestep(256, rngs=rngs)
-        self.dense1, self.dense2 = linear(256, width, init=noise, rngs=rngs), linear(width, width, init=noise, rngs=rngs)
+        super().__init__(Timestep(256, rngs=rngs), 256, width, init=noise, rngs=rngs)
         self.labels = Labels(classes, width, rngs=rngs) if classes else None
         self.first = Conv(shape[-1], width, size=patch, stride=patch, init=_GLOROT, rngs=rngs)
         self.blocks = nnx.List([DiTBlock(width, heads, mlp_ratio, rngs=rngs) for _ in range(depth)])
@@ -86,10 +85,7 @@ class DiT(nnx.Module):
         key: Key[Array, ""] | None = None,
     ) -> Images:
         (grid,) = self.stages
-        c = self.dense2(nnx.silu(self.dense1(self.embed(c_noise).astype(x.dtype))))
-        if self.labels is not None:
-            c = c + self.labels(y).astype(x.dtype)
-        c = nnx.silu(c)
+        c = self.condition(self.embed(c_noise).astype(x.dtype), None if self.labels is None else self.labels(y))
         h = self.first(x).reshape(len(x), -1, grid.channels)
         h = h + positions(grid.height, grid.width, grid.channels).astype(x.dtype)
         for block in self.blocks:

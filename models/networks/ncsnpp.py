@@ -16,8 +16,9 @@ from models.layers.affine import Conv, Images, fan_avg, linear
 from models.layers.fir import Resample
 from models.layers.noise import EMBEDDINGS, Fourier, Labels
 from models.layers.norm import GroupNorm
-from models.layers.pyramid import pyramid
-from models.layers.unet import Level, ResidualBlock, SelfAttention
+from models.layers.pyramid import Stage, pyramid
+from models.layers.unet import ResidualBlock, SelfAttention
+from models.layers.walk import UNet
 from models.ranges import Classes, Depth, Dropout, Multipliers, Taps, Width
 
 
@@ -77,7 +78,7 @@ class OutputResidual(nnx.Module):
         return p, p
 
 
-class NCSNpp(nnx.Module):
+class NCSNpp(UNet):
     """DDPM's U-Net with BigGAN's blocks, smoothed resampling, rescaled skips and progressive growing.
 
     `width`, `multipliers`, `blocks`, `attention`, `dropout`, `classes`, `outputs`: as of `DDPM`; going up, attention follows
@@ -91,8 +92,8 @@ class NCSNpp(nnx.Module):
     "sinusoidal". `centre_input`: the network sees 2 x - 1, for data in [0, 1].
 
     The defaults are NCSN++ for VP on CIFAR-10; for VE it has "fourier" and `centre_input`. DDPM++ is without `fir` and
-    `progressive_input`; the deep ones have blocks=8. Source: Song et al. (2021), app. H, and their code. Raises ValueError
-    where the shape cannot be halved, or an attention resolution never occurs.
+    `progressive_input`; the deep ones have blocks=8. Source: Song et al. (2021), app. H, and their code.
+    Raises ValueError if the shape cannot be halved, or an attention resolution never occurs.
     """
 
     def __init__(
@@ -120,58 +121,35 @@ class NCSNpp(nnx.Module):
         *,
         rngs: nnx.Rngs,
     ):
-        stages = pyramid(shape, width, multipliers, blocks, attention)
+        self.stages, self.block, self.centre_input = (
+            tuple(pyramid(shape, width, multipliers, blocks, attention)),
+            block,
+            centre_input,
+        )
         c, image, rescale = 4 * width, shape[-1], 0.5**0.5 if skip_rescale else 1.0
         kernel, last, shortcut = fir_kernel if fir else None, fan_avg(init_scale), fan_avg(1.0 if block == "biggan" else 0.1)
         resample = partial(Resample, kernel=kernel, rngs=rngs)
         summed = partial(partial, rescale=rescale, last=last, rngs=rngs)
         residual = summed(ResidualBlock, embedding=c, dropout=dropout, kernel=kernel, skip=shortcut)
-        attend_to = summed(SelfAttention, qkv=fan_avg(0.1))
 
-        def level(channels_in: int, channels: int, attend: bool) -> Level:
-            return Level(residual(channels_in, channels), attend_to(channels) if attend else None)
+        def resize(n: int, way: Literal["up", "down"]) -> ResidualBlock | Resample:
+            return residual(n, n, way) if block == "biggan" else resample(n, n, way, conv=resample_with_conv)
 
-        def change(channels: int, way: Literal["up", "down"]) -> ResidualBlock | Resample:
-            if block == "biggan":
-                return residual(channels, channels, way)
-            return resample(channels, channels, way, conv=resample_with_conv)
+        inputs, reads, p = [], [], image
 
-        self.stages, self.block, self.centre_input = tuple(stages), block, centre_input
-        fourier = embedding == "fourier"
-        self.embed = Fourier(2 * width, fourier_scale, rngs=rngs) if fourier else EMBEDDINGS[embedding](width, rngs=rngs)
-        self.dense1, self.dense2 = linear((1 + fourier) * width, c, rngs=rngs), linear(c, c, rngs=rngs)
-        self.labels = Labels(classes, c, rngs=rngs) if classes else None
-        self.first = Conv(image, width, rngs=rngs)
+        def enter(n: int) -> int:
+            nonlocal p
+            if progressive_input == "input_skip":
+                inputs.append(InputSkip(resample(p, p, "down", conv=False), p, n, combine, rngs=rngs))
+                return n if combine == "sum" else 2 * n
+            if progressive_input == "residual":
+                inputs.append(InputResidual(resample(p, n, "down"), rescale))
+                p = n
+            return n
 
-        skips, now, p = [width], width, image
-        down, shrink, inputs = [], [], []
-        for stage in stages:
-            n = stage.channels
-            down.append(nnx.List([level(now if j == 0 else n, n, stage.attention) for j in range(blocks)]))
-            now = n
-            skips += [n] * blocks
-            if stage is not stages[-1]:
-                shrink.append(change(n, "down"))
-                if progressive_input == "input_skip":
-                    inputs.append(InputSkip(resample(p, p, "down", conv=False), p, n, combine, rngs=rngs))
-                    now = n if combine == "sum" else 2 * n
-                elif progressive_input == "residual":
-                    inputs.append(InputResidual(resample(p, n, "down"), rescale))
-                    p = n
-                skips.append(now)
-        self.down, self.shrink, self.inputs = nnx.List(down), nnx.List(shrink), nnx.List(inputs)
-
-        self.middle1 = level(now, now, attend=True)
-        self.middle2 = residual(now, now)
-
-        up, grow, reads = [], [], []
-        for stage in reversed(stages):
-            n, lowest = stage.channels, stage is stages[-1]
-            levels = []
-            for j in range(blocks + 1):
-                levels.append(level(now + skips.pop(), n, stage.attention and j == blocks))
-                now = n
-            up.append(nnx.List(levels))
+        def leave(stage: Stage) -> None:
+            nonlocal p
+            n, lowest = stage.channels, stage is self.stages[-1]
             if progressive == "output_skip":
                 larger = None if lowest else resample(outputs * image, outputs * image, "up", conv=False)
                 reads.append(OutputSkip(larger, Read(n, outputs * image, init_scale, rngs=rngs)))
@@ -180,10 +158,16 @@ class NCSNpp(nnx.Module):
             elif progressive == "residual":
                 reads.append(OutputResidual(resample(p, n, "up"), rescale))
             p = n
-            if stage is not stages[0]:
-                grow.append(change(n, "up"))
-        self.up, self.grow, self.reads = nnx.List(up), nnx.List(grow), nnx.List(reads)
-        self.last = None if progressive == "output_skip" else Read(now, outputs * image, init_scale, rngs=rngs)
+
+        fourier = embedding == "fourier"
+        embed = Fourier(2 * width, fourier_scale, rngs=rngs) if fourier else EMBEDDINGS[embedding](width, rngs=rngs)
+        super().__init__(embed, (1 + fourier) * width, c, rngs=rngs)
+        self.labels = Labels(classes, c, rngs=rngs) if classes else None
+        self.first = Conv(image, width, rngs=rngs)
+        attend_to = summed(SelfAttention, qkv=fan_avg(0.1))
+        left = self.lay(self.stages, width, residual, attend_to, resize, attention_up="level", enter=enter, leave=leave)
+        self.inputs, self.reads = nnx.List(inputs), nnx.List(reads)
+        self.last = None if progressive == "output_skip" else Read(left, outputs * image, init_scale, rngs=rngs)
 
     def __call__(
         self,
@@ -195,28 +179,13 @@ class NCSNpp(nnx.Module):
         draws = count()
         draw = lambda: None if key is None else jax.random.fold_in(key, next(draws))
 
-        c = self.dense2(nnx.silu(self.dense1(self.embed(c_noise).astype(x.dtype))))
-        if self.labels is not None:
-            c = c + self.labels(y).astype(x.dtype)
-        c = nnx.silu(c)
-        p = 2 * x - 1 if self.centre_input else x
-        h = self.first(p)
-        skips = [h]
-        for i, levels in enumerate(self.down):
-            for level in levels:
-                h = level(h, c, draw())
-                skips.append(h)
-            if i < len(self.shrink):
-                h = self.shrink[i](h, c, draw())
-                if self.inputs:
-                    p, h = self.inputs[i](p, h)
-                skips.append(h)
-        h = self.middle2(self.middle1(h, c, draw()), c, draw())
-        for i, levels in enumerate(self.up):
-            for level in levels:
-                h = level(jnp.concatenate([h, skips.pop()], axis=-1), c, draw())
-            if self.reads:
-                p, h = self.reads[i](p, h)
-            if i < len(self.grow):
-                h = self.grow[i](h, c, draw())
+        c = self.condition(self.embed(c_noise).astype(x.dtype), None if self.labels is None else self.labels(y))
+        image = 2 * x - 1 if self.centre_input else x
+        p, h = self.walk(
+            self.first(image),
+            run=lambda block, h: block(h, c, draw()),
+            p=image,
+            enter=lambda i, p, h: self.inputs[i](p, h) if self.inputs else (p, h),
+            leave=lambda i, p, h: self.reads[i](p, h) if self.reads else (p, h),
+        )
         return p if self.last is None else self.last(h)

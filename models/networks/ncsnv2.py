@@ -1,4 +1,4 @@
-"""NCSNv2 (Song & Ermon 2020): a RefineNet that is not told the noise level, for its output is divided by it."""
+"""NCSNv2 (Song & Ermon 2020): a RefineNet that does not hear the noise level, for its output is divided by it."""
 
 from __future__ import annotations
 

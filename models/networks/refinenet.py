@@ -103,7 +103,7 @@ class Fusion(nnx.Module):
 
 
 class Refinement(Block):
-    """Residual units on each input, their fusion where there are two, chained pooling, and `units` residual units."""
+    """Residual units on each input, their fusion if there are two, chained pooling, and `units` residual units."""
 
     def __init__(self, channels_in: list[int], channels: int, units: int, pool: Pool, rungs: int, *, rngs: nnx.Rngs):
         self.adapt = nnx.List([ResidualUnits(n, 2, rungs, rngs=rngs) for n in channels_in])
@@ -126,7 +126,7 @@ class RefineNet(nnx.Module):
     `pool`: how the chained pooling pools. `centre_input`: 2x - 1 is taken of x, for data in [0, 1]; otherwise x itself.
     `rungs`: labels of the noise that every InstanceNorm++ hears; 0: none, and then the refinements have no normalisation.
     `classes`: of the labels y, each a bias after the first convolution, which is ours; 0: none. `outputs`: images emitted.
-    Raises ValueError where the shape cannot be halved, or all the stages are dilated.
+    Raises ValueError if the shape cannot be halved, or if all the stages are dilated.
     """
 
     def __init__(

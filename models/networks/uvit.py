@@ -48,7 +48,7 @@ class UViT(nnx.Module):
     published depth of 12 leaves the middle block out; published as well are M (768, 17, 12), L (1024, 21, 16) and H (1152, 29,
     16), in (width, depth, heads). `classes`: of the labels y; 0: none (published counts take no label for one more).
     `outputs`: images emitted, side by side along the channels (2: a score and its variance).
-    Raises ValueError where the image is not whole patches, the width not whole heads or odd, or the depth even.
+    Raises ValueError if the image is not whole patches, the width not whole heads or odd, or the depth even.
     """
 
     def __init__(

@@ -1,0 +1,81 @@
+"""Parameterisations: the quantity that a network predicts, as four scalars.
+
+    eps_hat = skip x + out net(c_in x, c_noise),        score(x, t) = -eps_hat / sigma(t)
+
+With x_t = alpha x_0 + sigma eps, each parameterisation solves for eps. c_in = 1/sqrt(alpha^2 sigma_d^2 + sigma^2) gives the
+network inputs of unit variance on every SDE if the data has standard deviation sigma_d; on VP with sigma_d = 1 it is 1.
+c_noise = log(sigma/alpha)/4 is the noise level in one unit for every SDE (Karras et al. 2022, table 1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax.numpy as jnp
+
+from sde_lib.base import LinearSDE, Scalar
+
+
+class Coefs(NamedTuple):
+    """eps_hat = skip x + out net(c_in x, c_noise)."""
+
+    c_in: Scalar
+    c_noise: Scalar
+    skip: Scalar
+    out: Scalar
+
+
+Parameterization = Callable[[LinearSDE, Scalar, float], Coefs]
+
+
+def _coefs(sde: LinearSDE, t: Scalar, sigma_data: float, skip: Scalar, out: Scalar) -> Coefs:
+    return Coefs(1 / _norm(sde, t, sigma_data), -sde.log_snr(t) / 8, skip, out)
+
+
+def _norm(sde: LinearSDE, t: Scalar, sigma_data: float) -> Scalar:
+    """Standard deviation of x_t, sqrt(alpha^2 sigma_d^2 + sigma^2)."""
+    return jnp.hypot(sde.alpha(t) * sigma_data, sde.sigma(t))
+
+
+def eps(sde: LinearSDE, t: Scalar, sigma_data: float) -> Coefs:
+    """net = eps. Ho et al. (2020), eq. 11."""
+    return _coefs(sde, t, sigma_data, skip=0.0, out=1.0)
+
+
+def x0(sde: LinearSDE, t: Scalar, sigma_data: float) -> Coefs:
+    """net = x_0, so eps = (x - alpha net) / sigma."""
+    return _coefs(sde, t, sigma_data, skip=1 / sde.sigma(t), out=-sde.alpha(t) / sde.sigma(t))
+
+
+def v(sde: LinearSDE, t: Scalar, sigma_data: float) -> Coefs:
+    """net = v = cos(phi) eps - sin(phi) x_0 at the angle phi = arctan(sigma/alpha).
+
+    With r = sqrt(alpha^2 + sigma^2): eps = sigma/r^2 x + alpha/r net. Salimans & Ho (2022), app. D, where r = 1.
+    """
+    r = _norm(sde, t, 1.0)
+    return _coefs(sde, t, sigma_data, skip=sde.sigma(t) / r**2, out=sde.alpha(t) / r)
+
+
+def score(sde: LinearSDE, t: Scalar, sigma_data: float) -> Coefs:
+    """net = score, so eps = -sigma net. NCSN's (Song & Ermon 2019)."""
+    return _coefs(sde, t, sigma_data, skip=0.0, out=-sde.sigma(t))
+
+
+def sigma_score(sde: LinearSDE, t: Scalar, sigma_data: float) -> Coefs:
+    """net = sigma score = -eps: what NCSNv2 (Song & Ermon 2020, sec. 3.3) and NCSN++ emit before they divide by sigma."""
+    return _coefs(sde, t, sigma_data, skip=0.0, out=-1.0)
+
+
+def edm(sde: LinearSDE, t: Scalar, sigma_data: float) -> Coefs:
+    """net = F of Karras et al. (2022), eq. 7: D(y) = c_skip y + c_out F in y = x/alpha at noise sigma/alpha.
+
+    With r = sqrt(alpha^2 sigma_d^2 + sigma^2): eps = sigma/r^2 x - alpha sigma_d/r net. At sigma_d = 1 it is -v.
+    """
+    r = _norm(sde, t, sigma_data)
+    return _coefs(sde, t, sigma_data, skip=sde.sigma(t) / r**2, out=-sde.alpha(t) * sigma_data / r)
+
+
+def residual_eps(sde: LinearSDE, t: Scalar, sigma_data: float) -> Coefs:
+    """net = eps - x. VDM's, which adds x to what its network emits (Kingma et al. 2021's repository)."""
+    return _coefs(sde, t, sigma_data, skip=1.0, out=1.0)
