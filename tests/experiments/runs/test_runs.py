@@ -8,9 +8,11 @@ import jax
 import numpy as np
 import pytest
 from runs import content, metrics, run, seal
+from small_experiments import clusters, small_experiment
+from source_files import ROOT
 
 from experiments.build.optimizer import make_optimizer
-from experiments.build.state import Tally, named
+from experiments.build.state import Tally, init_state, named
 from experiments.data.dataset import Batch
 from experiments.main import main
 from experiments.runs.metrics import Log, rows
@@ -39,7 +41,7 @@ def record(folder: Path) -> dict:
 def done(tmp_path_factory):
     """A run of 8 steps with checkpoints at 4 and 8, to copy and to leave as it is."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(Path(__file__).parents[3])
+        patch.chdir(ROOT)
         folder = tmp_path_factory.mktemp("done") / "run"
         assert train(folder, 8) == 0
     return folder
@@ -229,14 +231,10 @@ def test_a_damaged_checkpoint_is_made_again_bit_by_bit(copy):
 
 def test_a_step_that_is_not_finite_changes_nothing(tmp_path):
     """Neither parameters, average, moments nor the draw of t, but the counts; and at the limit the state stands still."""
-    from test_objective_configs import made, points
-
-    experiment = made("--config.times=loss_aware", "--config.weight=user_parts:cliff", "--config.train.bad_steps=3")
+    experiment = small_experiment("--config.times=loss_aware", "--config.weight=user_parts:cliff", "--config.train.bad_steps=3")
     optimizer = make_optimizer(experiment.config.train)
     advance = devices.pmapped(make_step(experiment, optimizer, jax.random.key(5)))
-    sound = np.broadcast_to(points(64), (1, 64, 2))
-    from experiments.build.state import init_state
-
+    sound = np.broadcast_to(clusters(64), (1, 64, 2))
     before = jax.device_get(init_state(experiment, optimizer, jax.random.key(0)))
     state = jax.device_put(before, devices.replicated())
     for i in range(5):
@@ -252,7 +250,7 @@ def stopped(tmp_path_factory):
     """A run whose loss is nan wherever t > 1/2, in every batch: (its folder, its exit code)."""
     folder = tmp_path_factory.mktemp("stopped") / "run"
     with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(Path(__file__).parents[3])
+        patch.chdir(ROOT)
         patch.syspath_prepend(str(ROOT / "tests" / "support"))
         return folder, train(folder, 40, CLIFF, "--config.train.bad_steps=3", "--config.train.log_every=10")
 
