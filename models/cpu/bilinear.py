@@ -33,7 +33,7 @@ def bilinear(name: str, plain: Product, on_cpu: Any) -> Product:
     primitive = Primitive(name)
 
     def product(x: Array, W: Array, form: Any) -> Array:
-        return primitive.bind(x, W, of="y", form=form, shape=jax.eval_shape(partial(plain, form=form), x, W).shape)
+        return primitive.bind(x, W, of="y", form=form, shape=jax.eval_shape(lambda x, W: plain(x, W, form), x, W).shape)
 
     def adjoint(position: int, ct: Array, a: Any, b: Any, *, of: Role, form: Any, shape: tuple[int, ...]) -> Array:
         """The adjoint in the operand at `position`: the cotangent takes the place of the result."""

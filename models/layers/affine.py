@@ -76,10 +76,9 @@ class Conv(nnx.Module):
     def __call__(self, x: Images) -> Images:
         W = self.kernel[...].astype(x.dtype)
         n, s = len(W), self.stride
-        around = self.padding and (self.padding, self.padding)
         d = self.dilation
-        padding = around or tuple(same(side, 1 + d * (n - 1), s) for side in x.shape[1:3])
-        y = convolve(x, W, Form(padding, s, d))
+        top, left = (self.padding or same(side, 1 + d * (n - 1), s) for side in x.shape[1:3])
+        y = convolve(x, W, Form((top, left), s, d))
         return y if self.bias is None else y + _everywhere(self.bias[...].astype(x.dtype), y.shape)
 
 

@@ -20,7 +20,7 @@ from models.layers.noise import NoiseConditioned
 from models.layers.pyramid import Stage
 from models.layers.unet import Level, ResidualBlock, SelfAttention
 
-Visit = Callable[[int, Images, Images], tuple[Images, Images]]
+Visit = Callable[[int, Any, Images], tuple[Any, Images]]
 """(i, p, h) -> (p, h) at the i-th resolution of a way: h are features, p is an image or features beside them."""
 
 
@@ -81,7 +81,7 @@ class UNet(NoiseConditioned):
         h: Images,
         run: Callable[[Any, Images], Images],
         resize: Callable[[Any, Images], Images] | None = None,
-        p: Images | None = None,
+        p: Any = None,
         enter: Visit = lambda i, p, h: (p, h),
         leave: Visit = lambda i, p, h: (p, h),
     ) -> tuple[Any, Images]:
