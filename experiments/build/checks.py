@@ -141,40 +141,22 @@ def _falling_grid(sampler: BoundSampler) -> np.ndarray:
 
 def _check_moves(sampler: BoundSampler) -> None:
     """Checks that the step moves x to s, and that the corrector leaves it at t."""
-    shape, y = sampler.experiment.shape, sampler.first_label
+    y, corrector = sampler.first_label, sampler.config.corrector
     alone = sampler._replace(config=sampler.config.model_copy(update={"corrector": None}))
-    check_moves(sampler.config.step.name, alone.step(None, y), shape)
-    corrector = sampler.config.corrector
+    check_moves(sampler.config.step.name, alone.step(None, y))
     if corrector is None:
         return
-    step = alone._replace(config=alone.config.model_copy(update={"step": corrector})).step(None, y)
-    if _reads_s(step, shape):
+    alone = alone._replace(config=alone.config.model_copy(update={"step": corrector}))
+    if not alone.step(None, y).corrector:
         raise ValueError(f"{corrector.name} moves x to s, and a corrector leaves it at t; take langevin, or None")
 
 
-def check_moves(name: str, step: samplers.Step, shape: tuple[int, ...]) -> None:
+def check_moves(name: str, step: samplers.Step) -> None:
     """Checks that the step of that name moves x from t to s < t. Raises ValueError with a step that does, if not."""
     if STEP.find(name) is samplers.ddim_inversion:
         raise ValueError("ddim_inversion goes from data to noise, and a sampler from noise to data; take ddim")
-    if not callable(step.nfe) and not _reads_s(step, shape):
+    if step.corrector:
         raise ValueError(f"{name} leaves x at its t; make it the corrector, and ancestral the step")
-
-
-def _reads_s(step: samplers.Step, shape: tuple[int, ...]) -> bool:
-    """Whether the update from t to s reads s."""
-    return _reads(step, shape, -1)
-
-
-def draws_noise(step: samplers.Step, shape: tuple[int, ...]) -> bool:
-    """Returns whether the update reads its key."""
-    return _reads(step, shape, 0)
-
-
-def _reads(step: samplers.Step, shape: tuple[int, ...], argument: int) -> bool:
-    """Whether the update's result depends on the first argument, its key, or on the last, s."""
-    x = jnp.ones(shape)
-    traced = jax.make_jaxpr(step.update, axis_env=[("batch", 1)])(jax.random.key(0), x, step.init(x), 1.0, 0.5).jaxpr
-    return any(variable is traced.invars[argument] for equation in traced.eqns for variable in equation.invars)
 
 
 def _check_end(sampler: BoundSampler, step: samplers.Step, grid: np.ndarray) -> None:

@@ -102,7 +102,7 @@ def precision_recall(fake: Features, real: Features, neighbours: int) -> tuple[f
 
 def squared_distances(a: Features, b: Features, block: int = 512) -> Iterator[tuple[slice, Float[np.ndarray, "rows m"]]]:
     """Rows of a, and their |a_i - b_j|^2, block by block on all devices; by differences, so that it is exactly 0 for equals."""
-    block = -(-min(block, len(a)) // jax.device_count()) * jax.device_count()
+    block = devices.rounded_up(min(block, len(a)))
     points = devices.put(b.astype(np.float32), devices.replicated())
     for start in range(0, len(a), block):
         rows = slice(start, start + block)

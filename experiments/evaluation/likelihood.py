@@ -17,7 +17,7 @@ from experiments.config.schema import Config, Evaluate
 from experiments.data.dataset import Batch, Dataset
 from experiments.data.scaler import Levels, Scaler
 from experiments.evaluation.dequantize import UNIFORM, Dequantizer, fit, variational
-from experiments.randomness import Purpose, stream
+from experiments.randomness import Purpose, stream, streams
 from experiments.runtime import devices
 from experiments.runtime.progress import progress, say
 from losses import continuous_bound
@@ -96,7 +96,7 @@ def measure_bits(experiment: Experiment, params: Any, test: Batch, q: Dequantize
         return bits_of(experiment.sde, score, experiment.scaler, draw, options)(key, example.levels)
 
     run, parts, n = devices.mapped(one), [], len(test.levels)
-    keys = jax.vmap(jax.random.fold_in, (None, 0))(stream(experiment.config.seed, Purpose.LIKELIHOOD), jnp.arange(n))
+    keys = streams(experiment.config.seed, Purpose.LIKELIHOOD, n)
     with progress("bits/dim", n) as show:
         for start in range(0, n, options.batch):
             block = slice(start, start + options.batch)

@@ -10,7 +10,6 @@ from io import BytesIO
 from pathlib import Path
 from zipfile import BadZipFile, ZipFile
 
-import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
@@ -28,7 +27,7 @@ def stored_statistics(folder: Path, images: np.ndarray, protocol: Protocol, comp
         return stored
     say(f"statistics of {len(images):,} real images ({protocol.split})")
     computed = compute()
-    if jax.process_index() == 0:
+    if processes.first():
         _write(path, computed)
     return computed
 

@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -17,7 +16,7 @@ from experiments.config.parts import STEP, parameters
 from experiments.config.schema import Named
 from experiments.page.program import FRAMES, MOVES, Inputs, Program, make_program
 from experiments.page.request import KnownPart, Request
-from experiments.randomness import Purpose, stream
+from experiments.randomness import Purpose, streams
 from experiments.runtime import devices
 from experiments.runtime.errors import ConfigError, NumericsError
 from experiments.sampling.draw import Samples, unsound
@@ -71,8 +70,8 @@ class LiveProcess:
         kind = _kind(request, known_part is not None)
         begin, advance = self._program(request, kind)
         grid = np.asarray(bound.grid(request.steps))
-        inputs, rows = self._inputs(request, known_part), -(-request.n // jax.device_count()) * jax.device_count()
-        keys = jax.vmap(jax.random.fold_in, (None, 0))(stream(request.seed, Purpose.SAMPLE), jnp.arange(rows))
+        inputs, rows = self._inputs(request, known_part), devices.rounded_up(request.n)
+        keys = streams(request.seed, Purpose.SAMPLE, rows)
         carry, step_keys = begin(self._params, keys, inputs)
         sound, seconds, step, moved = np.ones((request.n, 0), bool), 0.0, 0, 0
         while True:  # first without a move: it shows the noise, and compiles before the clock starts

@@ -15,8 +15,8 @@ import samplers
 from experiments.build.experiment import Experiment
 from experiments.build.sampler import BoundSampler, sample_sampler
 from experiments.data.pictures import picture
-from experiments.randomness import Purpose, stream
-from experiments.runtime import devices
+from experiments.randomness import Purpose, streams
+from experiments.runtime import devices, processes
 from experiments.runtime.errors import NumericsError
 from experiments.runtime.files import replacing
 
@@ -61,7 +61,7 @@ def drawing(sampler: BoundSampler) -> Callable[..., Samples]:
         grid = jnp.pad(sampler.grid(steps), (0, longest - steps), mode="edge")
         outside = config.step.options | (config.guidance.options if config.guidance else {})
         options = {k: jnp.asarray(swept.get(k, outside.get(k))) for k in config.sweep if k != "n"}
-        keys = jax.vmap(jax.random.fold_in, (None, 0))(stream(seed, Purpose.SAMPLE), jnp.arange(n))
+        keys = streams(seed, Purpose.SAMPLE, n)
         rows = keys, sampler.labels(n)
         if not compiled:  # before the clock starts, with a grid that does not move
             first = jax.tree.map(lambda a: a[:1], rows)
@@ -91,6 +91,6 @@ def save_images(samples: Samples, experiment: Experiment, path: Path) -> None:
         label = experiment.config.sample.sampler
         remedy = f"more steps (--config.samplers.{label}.n), or an earlier checkpoint (python -m experiments ckpt rollback)"
         raise NumericsError([f"{why}; no picture is written to {path}", f"try another --config.sample.sampler, {remedy}"])
-    if jax.process_index() == 0:
+    if processes.first():
         with replacing(path) as part:  # half a picture would never be drawn again
             picture(np.asarray(experiment.scaler.display(samples.levels))).save(part)

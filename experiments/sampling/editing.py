@@ -9,14 +9,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.build.checks import draws_noise, with_exact_score
+from experiments.build.checks import with_exact_score
 from experiments.build.experiment import Experiment
 from experiments.build.sampler import BoundSampler, bound_samplers, sample_sampler
 from experiments.config.parts import EDIT
 from experiments.config.problems import attempt
 from experiments.data.dataset import Dataset
 from experiments.edits.base import Edit, Frames, Row, Setting, Trained
-from experiments.randomness import Purpose, stream
+from experiments.randomness import Purpose, streams
 from experiments.runtime import devices
 from experiments.runtime.errors import ConfigError, NumericsError
 
@@ -54,7 +54,7 @@ def _edit(experiment: Experiment) -> Edit:
 
 def _is_noisy(sampler: BoundSampler) -> bool:
     """Whether a step of the sampler draws noise."""
-    return draws_noise(sampler.step(None, 0 if sampler.classes else None), sampler.experiment.shape)
+    return sampler.step(None, 0 if sampler.classes else None).stochastic
 
 
 def _least_time(sampler: BoundSampler) -> float | None:
@@ -97,7 +97,7 @@ def edit_examples(experiment: Experiment, params: Any, edit: Edit, data: Dataset
         of = lambda y: sampler.reverse(params, y).score
         return edit.one(Trained(reverse().score, of, reverse), Row(key, *(scaler.place(k, 0.5) for k in levels)))
 
-    keys = jax.vmap(jax.random.fold_in, (None, 0))(stream(config.sample.seed, Purpose.EDIT), jnp.arange(rows))
+    keys = streams(config.sample.seed, Purpose.EDIT, rows)
     others = test[rows : 2 * rows] if edit.pairs else test[:rows]
     # At most evaluate.batch frames at once, in equal shares of the devices.
     count, frames = jax.device_count(), len(edit.lines) * len(edit.columns)

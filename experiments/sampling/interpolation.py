@@ -11,7 +11,7 @@ import numpy as np
 from experiments.build.experiment import Experiment
 from experiments.build.sampler import sample_sampler
 from experiments.config.problems import attempt
-from experiments.randomness import Purpose, stream
+from experiments.randomness import Purpose, streams
 from experiments.runtime import devices
 from experiments.runtime.errors import ConfigError, NumericsError
 from samplers import decode, encode, interpolate, slerp
@@ -54,9 +54,7 @@ def interpolate_examples(experiment: Experiment, params: Any, test: np.ndarray) 
         frames = jax.vmap(by_flow)(weights), jax.vmap(from_t)(weights)
         return tuple((scaler.decode(x), jnp.isfinite(x).reshape(len(x), -1).all(1)) for x in frames)
 
-    keys = jax.vmap(jax.random.fold_in, (None, 0))(
-        stream(experiment.config.seed, Purpose.INTERPOLATE), jnp.arange(config.pairs)
-    )
+    keys = streams(experiment.config.seed, Purpose.INTERPOLATE, config.pairs)
     rows = keys, jnp.asarray(test[: config.pairs]), jnp.asarray(test[config.pairs : 2 * config.pairs])
     kinds = "probability flow, on the arc between latents", f"{label.replace('_', ' ')} from t = {config.t:g}"
     frames = dict(zip(kinds, devices.in_batches(devices.mapped(one), params, rows, jax.device_count()), strict=True))

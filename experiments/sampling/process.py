@@ -38,7 +38,7 @@ def reverse_process(
         frames = jax.vmap(lambda x, s: experiment.scaler.decode(x / s))(path[steps], jnp.maximum(scale, 1.0))
         return frames, solution.finite == sampler.config.n
 
-    n = -(-n // jax.device_count()) * jax.device_count()
+    n = devices.rounded_up(n)
     rows = jax.random.split(key, n), sampler.labels(n)
     frames, finite = devices.in_batches(devices.mapped(one), params, rows, n)
     sound = frames if finite.all() else frames[:0]
