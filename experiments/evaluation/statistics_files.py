@@ -14,6 +14,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from experiments.evaluation.statistics import FEW, Protocol, Statistics
+from experiments.runtime import processes
 from experiments.runtime.progress import say
 
 
