@@ -19,7 +19,7 @@ from experiments.data.dataset import Dataset
 from experiments.data.pictures import first_shown
 from experiments.edits.base import Edit
 from experiments.runs.folder import Folder
-from experiments.runs.resume import trained
+from experiments.runs.resume import trained_state
 from experiments.runtime import processes
 from experiments.runtime.circumstances import versions
 from experiments.runtime.files import replacing, write_json
@@ -41,7 +41,7 @@ def run(call: Call) -> None:
     opened.refuse_changes(opened.workdir, experiment)
     config, scaler = experiment.config, experiment.scaler
     edit = chosen(experiment, data.test)
-    state = trained(experiment, opened.workdir)
+    state = trained_state(experiment, opened.workdir)
     result = edited(experiment, experiment.network(state.ema), edit, data)
     path = Folder(opened.workdir).edits / f"{config.edit.file or config.edit.by.name.rpartition(':')[2]}.png"
     if processes.first():

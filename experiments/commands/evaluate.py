@@ -14,7 +14,7 @@ from experiments.evaluation.protocol import describe, summary
 from experiments.evaluation.reference import yardstick
 from experiments.evaluation.report import write
 from experiments.evaluation.results import evaluate, reference
-from experiments.runs.resume import trained
+from experiments.runs.resume import trained_state
 from experiments.runtime import processes
 from experiments.runtime.files import replacing, write_json
 from experiments.runtime.progress import say
@@ -28,7 +28,7 @@ def run(call: Call) -> None:
     opened = open_run(call, scoreless=True)
     measure = measure_classifier if classifies(opened.experiment.config) else measure_score
     with opened.held({"": opened.workdir}, training=False):
-        state = trained(opened.experiment, opened.workdir)
+        state = trained_state(opened.experiment, opened.workdir)
         measure(opened, state)
         say(f"evaluate: done at step {int(state.step)}, in {opened.workdir}")
 

@@ -6,7 +6,7 @@ from experiments.commands.arguments import Call, compile_cache, config, distribu
 from experiments.commands.opening import open_run
 from experiments.data.pictures import first_shown
 from experiments.runs.folder import Folder
-from experiments.runs.resume import trained
+from experiments.runs.resume import trained_state
 from experiments.runtime import processes
 from experiments.runtime.files import replacing
 from experiments.runtime.progress import say
@@ -22,7 +22,7 @@ def run(call: Call) -> None:
     opened = open_run(call)
     experiment, test = opened.experiment, opened.dataset.test
     opened.refuse_changes(opened.workdir, experiment)
-    frames = interpolated(experiment, experiment.network(trained(experiment, opened.workdir).ema), test)
+    frames = interpolated(experiment, experiment.network(trained_state(experiment, opened.workdir).ema), test)
     path, pairs = Folder(opened.workdir).interpolation, experiment.config.interpolate.pairs
     if processes.first():
         display = experiment.scaler.display

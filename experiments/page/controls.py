@@ -8,7 +8,7 @@ from typing import Any
 from nicegui import ui
 from pydantic import ValidationError
 
-from experiments.config.messages import described
+from experiments.config.messages import problem_lines
 from experiments.page.process import STEPS, Request, Reverse
 from experiments.runtime.errors import ConfigError
 
@@ -72,7 +72,7 @@ class Controls:
                 | more
             )
         except ValidationError as error:
-            raise ConfigError(list(described(error, Request))) from error
+            raise ConfigError(list(problem_lines(error, Request))) from error
 
 
 def number(label: str, value: int, low: int, high: int) -> ui.number:

@@ -18,11 +18,11 @@ from safetensors.numpy import save
 
 from experiments.config.messages import schema_problems
 from experiments.config.schema import Config
-from experiments.config.tree import from_json
+from experiments.config.tree import tree_from_json
 from experiments.runtime.errors import StorageError
 from experiments.runtime.files import replacing, write_text
 from experiments.weights import layout as layouts
-from experiments.weights.layout import Layout, flat
+from experiments.weights.layout import Layout, flatten
 from experiments.weights.tensors import LARGEST, LONGEST, MOST, read_safetensors
 
 FILE = "weights.safetensors"
@@ -47,7 +47,9 @@ def write(folder: Path, config: Config, params: Any, shape: tuple[int, ...], ste
     metadata = {"format": FORMAT} | {key: json.dumps(value) for key, value in said.items()}
     with replacing(folder / FILE) as part:
         # In C order: safetensors writes another order's bytes under the same shape.
-        part.write_bytes(save({path: np.array(value, np.float32, order="C") for path, value in flat(params).items()}, metadata))
+        part.write_bytes(
+            save({path: np.array(value, np.float32, order="C") for path, value in flatten(params).items()}, metadata)
+        )
     write_text(folder / "config.json", json.dumps(said["config"], indent=2))
 
 
@@ -61,7 +63,7 @@ def read(path: Path) -> Native:
         if (length := sum(map(len, metadata.values()))) > LONGEST:
             raise ValueError(f"its metadata have {length} characters, and at most {LONGEST} are read")
         config, shape, step, data = (json.loads(metadata[key]) for key in ("config", "shape", "step", "data"))
-        config = _without(from_json(config), PATHS)
+        config = _without(tree_from_json(config), PATHS)
         problems = schema_problems(config) or _problems(config, shape, step, data, len(tensors))
     except (KeyError, ValueError, TypeError, RecursionError) as error:
         raise StorageError(f"{path} has no config of ours: {type(error).__name__}: {' '.join(str(error).split())}") from error
@@ -79,7 +81,7 @@ def _without(tree: Any, keys: tuple[str, ...], prefix: str = "") -> Any:
 
 def _problems(config: dict[str, Any], shape: Any, step: Any, data: Any, tensors: int) -> list[str]:
     """What is wrong with the rest of the metadata, and what of the config would fill the memory or take for ever."""
-    counts = {key: n for key, n in flat(config).items() if key.startswith(("sde.", "net.", "times.", "conditioning."))}
+    counts = {key: n for key, n in flatten(config).items() if key.startswith(("sde.", "net.", "times.", "conditioning."))}
     right = {
         f"shape = {shape!r}": all(type(side) is int and side > 0 for side in shape) and math.prod(shape) <= LARGEST,
         f"step = {step!r}": type(step) is int and step >= 0,
@@ -93,11 +95,11 @@ def _problems(config: dict[str, Any], shape: Any, step: Any, data: Any, tensors:
 
 def fitted(like: Any, tensors: layouts.Tensors, origin: str) -> Any:
     """The tensors as a tree like `like`. StorageError names each that does not fit."""
-    return layouts.read(like, Layout({path: path for path in flat(like)}), tensors, origin)
+    return layouts.read(like, Layout({path: path for path in flatten(like)}), tensors, origin)
 
 
 def sound(like: Any, params: Any, origin: str) -> Any:
     """The parameters in the dtypes of `like`. StorageError names those that are not finite."""
-    if bad := [path for path, value in flat(params).items() if not np.isfinite(np.asarray(value, np.float32)).all()]:
+    if bad := [path for path, value in flatten(params).items() if not np.isfinite(np.asarray(value, np.float32)).all()]:
         raise StorageError([f"{origin}: {len(bad)} of its tensors are not finite:", *bad])
     return jax.tree.map(lambda wanted, value: np.asarray(value, wanted.dtype), like, params)

@@ -10,7 +10,7 @@ import pytest
 from flax import nnx
 from published import HERE, draw, outputs_of, relative_error
 
-from experiments.weights.layout import flat, read, write
+from experiments.weights.layout import flatten, read, write
 from experiments.weights.published import transformers
 from models.functional import functional
 from models.layers.transformer import unpatchify
@@ -153,7 +153,7 @@ def test_rematerialising_keeps_the_gradient(build):
 
     def gradient(remat):
         loss = lambda p: jnp.sum(functional(build, remat=remat).apply(p, x, t, None, None) ** 2)
-        return flat(jax.device_get(jax.jit(jax.grad(loss), compiler_options=QUICKLY)(params)))
+        return flatten(jax.device_get(jax.jit(jax.grad(loss), compiler_options=QUICKLY)(params)))
 
     plain, forgetful = gradient(False), gradient(True)
     largest = max(np.abs(g).max() for g in plain.values())
@@ -195,7 +195,7 @@ def test_starts_as_published():
 
     def started(build):
         init = jax.jit(functional(build).init, compiler_options=QUICKLY)
-        return flat(jax.device_get(init(jax.random.key(0), jnp.zeros((8, 8, 3)))))
+        return flatten(jax.device_get(init(jax.random.key(0), jnp.zeros((8, 8, 3)))))
 
     params = started(partial(SMALL_DIT, depth=1))
     bounds = {  # squared

@@ -30,7 +30,7 @@ from experiments.data.sources import open_sources
 from experiments.main import main
 from experiments.page.process import Request, Reverse
 from experiments.randomness import Purpose, stream
-from experiments.runs.resume import trained
+from experiments.runs.resume import trained_state
 from experiments.runtime.errors import ConfigError, NumericsError
 from experiments.runtime.files import write_json
 from experiments.sampling.draw import drawing
@@ -83,7 +83,7 @@ def experiment(run):
 
 @pytest.fixture(scope="module")
 def params(run, experiment):
-    return trained(experiment, run).ema
+    return trained_state(experiment, run).ema
 
 
 @pytest.fixture(scope="module")
