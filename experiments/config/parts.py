@@ -102,7 +102,7 @@ EDIT = Kind(edits, edits.EDITS, {"setting": "the run"}, Edit)
 
 @cache
 def clash(objective: str, times: str) -> str | None:
-    """Returns why the objective cannot be trained with that distribution of t, and the remedy; None if it can."""
+    """Returns why the objective cannot be trained with that draw of t, and the remedy; None if it can."""
     if OBJECTIVE.takes(objective, "n") and times != "discrete":
         return f"{objective} sums over the n times of discrete, and over no other draw; take discrete, or objective dsm"
     return None

@@ -57,12 +57,12 @@ def _check_labels(sampler: BoundSampler) -> None:
 def _guide(run: str, guided: Experiment) -> Guide:
     """Returns the run in that folder as a guide for the samplers of `guided`.
 
-    Raises StorageError if there is no such run, and ConfigError if it was trained on other data ranges or another SDE.
+    Raises StorageError if there is no such run, and ConfigError if it was trained on another range of data or another SDE.
     """
     folder = Path(run)
     if not (Folder(folder).config).is_file():
         raise StorageError(f"guidance.run = {run} holds no run: train it first")
-    own = [f"={value}" for value in flatten(guided.config.model_dump()).values()]  # the config itself may name them
+    own = [f"={value}" for value in flatten(guided.config.model_dump()).values()]  # what our config names is trusted already
     path = Folder(folder).config
     config = Config.model_validate(require_trusted(read_json_tree(path), own, str(path)))
     if config.data.range != guided.config.data.range:

@@ -44,7 +44,7 @@ def with_base(experiment: Experiment, workdir: Path) -> Experiment:
         raise StorageError(
             [
                 f"lora.run = {run} has parameters with the digest {digest}, and these adapters were trained on {expected}",
-                "if it has been trained further since, go back (python -m experiments ckpt rollback), or name an export of that step",
+                "if it was trained further, go back to its step then (python -m experiments ckpt rollback), or name an export of it",
                 "if it is another run, name theirs: --config.lora.run=RUN; to adapt this one, take another --workdir",
             ]
         )
@@ -68,7 +68,7 @@ def _of_base(experiment: Experiment, run: Path) -> Experiment:
     path, own = Folder(run).config, experiment.config
     if not os.path.isfile(path):  # unlike Path.is_file, False for a path too long for the system too
         raise StorageError(f"lora.run = {in_words(str(run))} holds no run to adapt (there is no config.json): train one")
-    named = [f"={value}" for value in flatten(own.model_dump()).values()]  # the config itself may name them
+    named = [f"={value}" for value in flatten(own.model_dump()).values()]  # what our config names is trusted already
     tree = require_trusted(read_json_tree(path), named, str(path))
     if problems := schema_problems(tree) + part_problems(tree):
         raise ConfigError([f"{path} is not the config of a run:", *problems[:4]])

@@ -146,7 +146,7 @@ def differences(run: Path, config: Config, data: str, allowed: list[str]) -> lis
 
 
 def refuse_changes(run: Path, config: Config, data: str, allowed: list[str]) -> None:
-    """Raises ConfigError if there are `differences`, with the remedies, or if a key that is `allowed` to change does not exist."""
+    """Raises ConfigError if there are `differences`, with the remedies, or if a key in `allowed` does not exist."""
     keys = list(tree.flatten(config.model_dump()))
     for key in allowed:
         if key != "data" and not any(f"{one}.".startswith(f"{key}.") for one in keys):
