@@ -44,7 +44,7 @@ def with_base(experiment: Experiment, workdir: Path) -> Experiment:
         raise StorageError(
             [
                 f"lora.run = {run} has parameters with the digest {digest}, and these adapters were trained on {expected}",
-                "if it was trained further, go back to its step then (python -m experiments ckpt rollback), or name an export of it",
+                "if it was trained further, go back to that step: python -m experiments ckpt rollback; or name an export of it",
                 "if it is another run, name theirs: --config.lora.run=RUN; to adapt this one, take another --workdir",
             ]
         )
