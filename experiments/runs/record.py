@@ -17,9 +17,10 @@ from uuid import uuid4
 import jax
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from experiments.config import messages, tree
 from experiments.config.changes import changed_keys
+from experiments.config.messages import suggestion
 from experiments.config.schema import Config
+from experiments.config.tree import flatten, read_json_tree, tree_from_json
 from experiments.runs.checkpoint import saved_steps
 from experiments.runs.folder import Folder
 from experiments.runtime import processes
@@ -66,7 +67,7 @@ class RunRecord:
         began = [s for s in self.content["sessions"] if type(s.get("from_step")) is int and s["from_step"] <= step]
         trees = [self.content["configs"].get(str(s.get("config"))) for s in began[-1:]]
         with suppress(ValidationError, TypeError):
-            return Config.model_validate(tree.tree_from_json(trees[0])) if trees else None
+            return Config.model_validate(tree_from_json(trees[0])) if trees else None
         return None
 
     def note_rollback(self, step: int, aside: Path) -> None:
@@ -128,7 +129,7 @@ def differences(run: Path, config: Config, data: str, allowed: list[str]) -> lis
     path = Folder(run).config
     if not path.exists():
         return []
-    before = tree.read_json_tree(path)
+    before = read_json_tree(path)
     with suppress(ValidationError):  # keys that a later version added get their defaults
         before = Config.model_validate(before).model_dump()
     as_stored = lambda tree: json.loads(json.dumps(tree))
@@ -147,10 +148,10 @@ def differences(run: Path, config: Config, data: str, allowed: list[str]) -> lis
 
 def refuse_changes(run: Path, config: Config, data: str, allowed: list[str]) -> None:
     """Raises ConfigError if there are `differences`, with the remedies, or if a key in `allowed` does not exist."""
-    keys = list(tree.flatten(config.model_dump()))
+    keys = list(flatten(config.model_dump()))
     for key in allowed:
         if key != "data" and not any(f"{one}.".startswith(f"{key}.") for one in keys):
-            raise ConfigError(f"--allow-change={key}: no such key{messages.suggestion(key, keys)}")
+            raise ConfigError(f"--allow-change={key}: no such key{suggestion(key, keys)}")
     if changed := differences(run, config, data, allowed):
         key = changed[0].partition(":")[0]
         raise ConfigError(
