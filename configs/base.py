@@ -1,4 +1,4 @@
-"""The base of every config. A config file imports this, changes lines, and says in its docstring what to expect."""
+"""What every experiment shares. A config file imports this, changes lines, and says in its docstring what to expect."""
 
 from ml_collections import ConfigDict
 

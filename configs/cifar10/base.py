@@ -1,4 +1,4 @@
-"""The base of the recipes of Song et al. (2021) on CIFAR-10, and what each SDE adds (score_sde's default_cifar10_configs).
+"""What the recipes of Song et al. (2021) share on CIFAR-10, and what each SDE brings (score_sde's default_cifar10_configs).
 
 Any of them runs small: --config=configs/cifar10/ddpm.py:tiny. CIFAR-10 itself is read from what TFDS has prepared (data_dir).
 

@@ -34,7 +34,7 @@ def get_config() -> ConfigDict:
 
 
 def arm(recipe, smaller: dict, n: int, **step: int) -> dict:
-    """Returns the arm of a recipe: what is its own (`OWN`), with a smaller network and a published sampler of n steps."""
+    """What makes the recipe what it is, with a smaller network and a published sampler of n steps."""
     config = recipe.get_config().to_dict()
     published = config["samplers"]["published"]
     return {
