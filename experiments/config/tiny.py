@@ -1,4 +1,4 @@
-"""The variant `:tiny` of a config: a miniature of the experiment that runs in under a minute on a CPU."""
+"""`:tiny` after a config's path: the same experiment, small enough to be seen through in under a minute on a CPU."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ EVALUATE = {
 
 
 def tiny(tree: dict[str, Any]) -> dict[str, Any]:
-    """Returns the tree of a config, or the changes of an arm, with the same parts: a narrow network, 8x8 digits, few steps."""
+    """The config's tree, or an arm's overrides, with the same parts: a narrow network on 8x8 digits, a few steps of all."""
     shrunk = {key: SECTIONS[key](section) if key in SECTIONS else section for key, section in tree.items()}
     return shrunk | {"arms": {name: tiny(arm) for name, arm in tree["arms"].items()}} if "arms" in tree else shrunk
 
 
 def _network(section: dict[str, Any] | str) -> dict[str, Any]:
     net = {"name": section} if isinstance(section, str) else section
-    arguments = parameters(NET.find(net["name"]))
-    values = {name: p.default for name, p in arguments.items() if p.default is not p.empty} | net
-    return net | {name: small(values[name]) for name, small in NETWORK.items() if name in arguments and name in values}
+    taken = parameters(NET.find(net["name"]))
+    known = {name: p.default for name, p in taken.items() if p.default is not p.empty} | net
+    return net | {name: small(known[name]) for name, small in NETWORK.items() if name in taken and name in known}
 
 
 def _train(section: dict[str, Any]) -> dict[str, Any]:
