@@ -16,7 +16,7 @@ import sde_lib
 from experiments.build.experiment import Experiment
 from experiments.build.sampler import BoundSampler, bound_samplers
 from experiments.config.guidance import Guide
-from experiments.config.messages import nearest, shown
+from experiments.config.messages import in_words, suggestion
 from experiments.config.options import parameters
 from experiments.config.parts import OBJECTIVE, STEP, clash, classifies
 from experiments.config.problems import Problems, attempt
@@ -220,8 +220,8 @@ def combination_problems(config: Config) -> Problems:
     """Returns the problems of combinations of keys that are right one by one."""
     problems = _undivided("evaluate.batch", config.evaluate.batch) + label_problems(config)
     if config.sample.sampler not in config.samplers:
-        close = nearest(config.sample.sampler, list(config.samplers))
-        problems.append(f"sample.sampler = {shown(config.sample.sampler)} is not one of samplers{close}")
+        close = suggestion(config.sample.sampler, list(config.samplers))
+        problems.append(f"sample.sampler = {in_words(config.sample.sampler)} is not one of samplers{close}")
     if config.train.warm_up >= config.train.steps and config.train.decay == "cosine":
         problems.append(f"train.warm_up = {config.train.warm_up} leaves no step to decay in train.steps = {config.train.steps}")
     if reason := clash(config.objective.name, config.times.name):
@@ -247,7 +247,7 @@ def combination_problems(config: Config) -> Problems:
             problems.append(f"{where}.w: weights are from 0 to 1000")
         for name in sorted(sampler.sweep.keys() - {"n", "w"}):
             if name not in options:
-                problems.append(f"{where}: unknown option {name}{nearest(name, ['n', 'w', *options])}")
+                problems.append(f"{where}: unknown option {name}{suggestion(name, ['n', 'w', *options])}")
             elif type(options[name].default) is int:
                 problems.append(f"{where}: {name} is a count, and each needs a program: write a sampler for each {name}")
             elif name not in sampler.step.options:

@@ -11,7 +11,7 @@ from experiments.commands.arguments import Call, step
 from experiments.commands.arguments import run as run_folder
 from experiments.runs.checkpoint import Checkpoints, saved_steps
 from experiments.runs.folder import Folder
-from experiments.runs.record import read
+from experiments.runs.record import read_record
 from experiments.runtime.errors import ConfigError, StorageError
 from experiments.runtime.lock import exclusive
 from experiments.runtime.progress import say
@@ -31,7 +31,7 @@ OVERRIDES = False
 def run(call: Call) -> None:
     """Reads and checks every checkpoint, or makes the run go on from an earlier one."""
     options = call.options
-    record = read(options.run)
+    record = read_record(options.run)
     if record is None or not Folder(options.run).checkpoints.is_dir():
         raise StorageError(f"{options.run} holds no run with checkpoints")
     if options.action == "verify":
@@ -59,7 +59,7 @@ def verify(run: Path, run_id: str, step: int | None) -> None:
 
 def roll_back(run: Path, step: int) -> None:
     """Moves what the run did after the checkpoint of `step` to RUN/abandoned/TIME; nothing is deleted."""
-    saved, record = saved_steps(Folder(run).checkpoints), read(run)
+    saved, record = saved_steps(Folder(run).checkpoints), read_record(run)
     if step not in saved or record is None:
         raise StorageError(f"--step={step}: {run} has the checkpoints {', '.join(map(str, saved[::-1])) or 'of no step'}")
     with Checkpoints(Folder(run).checkpoints, record.id, writing=False) as checkpoints:
@@ -77,5 +77,5 @@ def roll_back(run: Path, step: int) -> None:
         path.rename(aside / path.parent.name / path.name)
     if Folder(run).metrics.exists():
         shutil.copy(Folder(run).metrics, aside)  # whose later rows training leaves out
-    record.went_back(step, aside)
+    record.note_rollback(step, aside)
     say(f"back to step {step}; what came after it is in {aside}")

@@ -10,7 +10,7 @@ from experiments.commands.arguments import Call, compile_cache
 from experiments.commands.arguments import run as run_folder
 from experiments.commands.opening import config_of, open_run
 from experiments.page.address import opened as bound_socket
-from experiments.runs.resume import trained
+from experiments.runs.resume import trained_state
 from experiments.runtime.errors import ConfigError
 
 
@@ -42,5 +42,5 @@ def run(call: Call) -> None:
     experiment, folder = opened.experiment, opened.workdir
     opened.refuse_changes(folder, experiment)
     held_out = opened.data.test if opened.data else np.zeros((0, *experiment.shape), np.uint8)
-    state = trained(experiment, folder)
+    state = trained_state(experiment, folder)
     serve(experiment, state._replace(ema=experiment.network(state.ema)), held_out, options.run, door, options.anyone)

@@ -19,7 +19,7 @@ from experiments.data.dataset import Dataset
 from experiments.data.pictures import first_shown
 from experiments.edits.base import Edit
 from experiments.runs.folder import Folder
-from experiments.runs.resume import trained
+from experiments.runs.resume import trained_state
 from experiments.runtime import processes
 from experiments.runtime.circumstances import versions
 from experiments.runtime.files import replacing, write_json

@@ -28,7 +28,7 @@ def run(call: Call) -> None:
     opened = open_run(call, scoreless=True)
     measure = measure_classifier if classifies(opened.experiment.config) else measure_score
     with opened.held({"": opened.workdir}, training=False):
-        state = trained(opened.experiment, opened.workdir)
+        state = trained_state(opened.experiment, opened.workdir)
         measure(opened, state)
         say(f"evaluate: done at step {int(state.step)}, in {opened.workdir}")
 

@@ -11,15 +11,15 @@ import numpy as np
 from experiments.commands.arguments import Call
 from experiments.commands.exchange import brief_errors, experiment_of, network, refuse_existing
 from experiments.config.changes import override_free_keys
-from experiments.config.messages import nearest
+from experiments.config.messages import suggestion
 from experiments.config.problems import parse
-from experiments.config.tree import stored
+from experiments.config.tree import read_json_tree
 from experiments.data.dataset import load
 from experiments.data.sources import open_sources
 from experiments.runs.folder import Folder
 from experiments.runs.lora_base import with_base
 from experiments.runs.record import imported
-from experiments.runs.resume import trained
+from experiments.runs.resume import trained_state
 from experiments.runtime.errors import ConfigError, StorageError
 from experiments.runtime.progress import say
 from experiments.weights import native
@@ -51,10 +51,10 @@ def export_run(run: Path, out: Path, layout: str, overrides: list[str]) -> None:
     """
     refuse_existing(out)
     if layout not in (*OURS, *EXPORTS):
-        raise ConfigError(f"--layout={layout} is unknown{nearest(layout, [*OURS, *EXPORTS])}")
+        raise ConfigError(f"--layout={layout} is unknown{suggestion(layout, [*OURS, *EXPORTS])}")
     if not Folder(run).config.is_file():
         raise StorageError(f"{run} holds no run, which has a config.json")
-    tree = override_free_keys(stored(Folder(run).config), overrides, str(run))
+    tree = override_free_keys(read_json_tree(Folder(run).config), overrides, str(run))
     config, problems = parse(tree)
     if config is None:
         raise ConfigError([f"{Folder(run).config} is no config of a run:", *problems])
@@ -67,7 +67,7 @@ def export_run(run: Path, out: Path, layout: str, overrides: list[str]) -> None:
     experiment = with_base(experiment_of(tree, shape), run)
     if layout == "lora" and not experiment.config.lora:
         raise ConfigError(f"--layout=lora: {run} has no adapters, which a run with config.lora trains; take native")
-    state = trained(experiment, run)
+    state = trained_state(experiment, run)
     step = int(state.step) + (weights.step if weights else 0)
     params = state.ema
     if layout != "lora":

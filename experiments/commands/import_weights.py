@@ -14,8 +14,8 @@ from experiments.build.experiment import Experiment
 from experiments.commands.arguments import Call
 from experiments.commands.exchange import brief_errors, experiment_of, network, refuse_existing
 from experiments.config.changes import override_free_keys
-from experiments.config.messages import nearest
-from experiments.config.reading import overridden, read_config
+from experiments.config.messages import suggestion
+from experiments.config.reading import override, read_config
 from experiments.config.tiny import tiny
 from experiments.runs.lora_base import with_base
 from experiments.runtime.errors import ConfigError, StorageError
@@ -79,7 +79,7 @@ def import_run(
         missing = " and ".join(option for option, value in options.items() if value is None)
         raise ConfigError(f"{source} does not say what network it is of: add {missing}")
     elif layout not in LAYOUTS:
-        raise ConfigError(f"--layout={layout} is unknown{nearest(layout, ['native', 'diffusers', *LAYOUTS])}")
+        raise ConfigError(f"--layout={layout} is unknown{suggestion(layout, ['native', 'diffusers', *LAYOUTS])}")
     else:
         experiment = experiment_of(read_config(file, overrides, {"tiny": tiny}), None)
         published = LAYOUTS[layout]
@@ -143,4 +143,4 @@ def _tree(file: str | None, overrides: list[str], sections: dict[str, Any], sour
     else:
         raise ConfigError("say which images it is compared with: --config.data.name=cifar10, or --config=FILE")
     theirs = [f"--config.{key}={value!r}" for key, value in sections.items()]
-    return overridden(tree, theirs + overrides)
+    return override(tree, theirs + overrides)

@@ -6,7 +6,7 @@ from experiments.commands.arguments import Call, compile_cache, config, distribu
 from experiments.commands.opening import open_run
 from experiments.data.pictures import first_shown
 from experiments.runs.folder import Folder
-from experiments.runs.resume import trained
+from experiments.runs.resume import trained_state
 from experiments.runtime import processes
 from experiments.runtime.files import replacing
 from experiments.runtime.progress import say

@@ -30,7 +30,7 @@ def run(call: Call) -> None:
 
 
 class Cell(NamedTuple):
-    """One choice on each axis, by name."""
+    """A cell of the matrix: one choice on each axis, by name."""
 
     sde: str
     objective: str
@@ -47,52 +47,52 @@ LIKELIHOODS = {
 SDES = {name: SDE.find(name) for name in SDE.names} | {"f and g alone": Nonlinear}
 AXES = Cell(list(SDES), OBJECTIVE.names, TIMES.names, STEP.names, list(LIKELIHOODS))  # pyright: ignore[reportArgumentType]
 N = 10
-"""Times of a discrete objective or draw."""
+"""The number of times of a discrete objective or draw."""
 
 
 def cells() -> Iterator[Cell]:
-    """Every combination."""
+    """Returns every combination."""
     return map(Cell._make, product(*AXES))
 
 
 def make(axis: str, name: str, sde: AnySDE, score: Callable[..., Any]) -> Any:
-    """The part of that name on one axis, for `sde`. TypeError, with the nearest that works, where `sde` does not have it."""
+    """Returns the part of that name on one axis, for `sde`. Raises TypeError, with a remedy, if `sde` cannot have it."""
     if axis == "likelihood":
         return LIKELIHOODS[name](sde, score)
     part = {"objective": OBJECTIVE, "times": TIMES, "sampler": STEP}[axis].find(name)
-    taken = parameters(part)
-    number = {"n": N} if "n" in taken else {}
+    arguments = parameters(part)
+    number = {"n": N} if "n" in arguments else {}
     if axis == "times":
         return part(sde, **number)
-    if "log_prob_y" in taken:
+    if "log_prob_y" in arguments:
         return part(sde, lambda x, t: -jnp.sum(x**2) / 2, **number)
-    pair = "score_and_v" in taken
+    pair = "score_and_v" in arguments
     return part(sde, (lambda x, t: (score(x, t), jnp.full_like(x, 0.5))) if pair else score, **number)
 
 
 @cache
 def refusal(axis: str, name: str, sde: str) -> str | None:
-    """Why the SDE does not have the part; None where it does."""
+    """Returns why the SDE cannot have the part; None if it can."""
     try:
-        made = make(axis, name, SDES[sde](), lambda x, t: -x)
+        part = make(axis, name, SDES[sde](), lambda x, t: -x)
         if axis == "sampler":
             check_moves(name, made)
         if axis in ("objective", "likelihood"):  # these may refuse no sooner than they see an example
             arguments = (jax.random.key(0), jnp.zeros(2), 0.5) if axis == "objective" else (jnp.zeros(2),)
-            jax.eval_shape(made, *arguments)
+            jax.eval_shape(part, *arguments)
     except (TypeError, ValueError) as error:
         return str(error)
     return None
 
 
 def reasons(cell: Cell) -> list[str]:
-    """Why the cell does not work; empty where it does."""
-    found = [refusal(axis, name, cell.sde) for axis, name in cell._asdict().items() if axis != "sde"]
-    return [reason for reason in (*found, clash(cell.objective, cell.times)) if reason]
+    """Returns why the cell does not work; no line if it works."""
+    refusals = [refusal(axis, name, cell.sde) for axis, name in cell._asdict().items() if axis != "sde"]
+    return [reason for reason in (*refusals, clash(cell.objective, cell.times)) if reason]
 
 
 def table() -> str:
-    """The matrix as text: what every SDE has, which objective takes which draw of t, and the reasons of what is refused."""
+    """Returns the matrix as text: what each SDE can have, which objective takes which draw of t, and why others do not."""
     notes: list[str] = []
 
     def mark(reason: str | None) -> str:
@@ -105,8 +105,8 @@ def table() -> str:
         wide = max(map(len, [title, *rows])) + 2
         lines = [title.ljust(wide) + "  ".join(columns)]
         return lines + [
-            row.ljust(wide) + "  ".join(mark(reason).ljust(len(c)) for c, reason in zip(columns, found, strict=True))
-            for row, found in rows.items()
+            row.ljust(wide) + "  ".join(mark(reason).ljust(len(c)) for c, reason in zip(columns, refusals, strict=True))
+            for row, refusals in rows.items()
         ]
 
     lines = []
@@ -117,5 +117,5 @@ def table() -> str:
     lines += [*block("objective, times", list(AXES.times), rows), ""]
     lines += [f"[{i}] {note}" for i, note in enumerate(notes, 1)]
     total = [not reasons(cell) for cell in cells()]
-    lines += ["", "An SDE of which f and g alone are known is for Python: no config has a network for its score."]
+    lines += ["", "An SDE that is known by f and g alone is for Python: no config has a network for its score."]
     return "\n".join([*lines, f"{sum(total)} of {len(total)} cells run; each other is refused with a reason above"])

@@ -18,7 +18,7 @@ from experiments.data.feed import stacked
 from experiments.randomness import Purpose, stream
 from experiments.runs.checkpoint import Checkpoints
 from experiments.runs.folder import Folder
-from experiments.runs.record import RunRecord, read
+from experiments.runs.record import RunRecord, read_record
 from experiments.runs.resume import state_shapes
 from experiments.runtime import devices
 from experiments.runtime.errors import ConfigError, StorageError
@@ -41,7 +41,7 @@ def run(call: Call) -> None:
     """Writes replay_STEP.json in the run's folder; nothing else of the run changes."""
     opened = open_run(call, call.options.run, training=True, scoreless=True, guided=False)
     opened.refuse_changes(opened.workdir, opened.experiment, opened.dataset.digest)
-    record = read(opened.workdir)
+    record = read_record(opened.workdir)
     if record is None:
         raise StorageError(f"{opened.workdir} holds no run that was trained here")
     replay(opened.experiment, opened.dataset, opened.workdir, record, call.options.step)

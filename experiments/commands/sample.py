@@ -6,7 +6,7 @@ from experiments.build.sampler import sample_sampler
 from experiments.commands.arguments import Call, compile_cache, config, distributed, workdir
 from experiments.commands.opening import open_run
 from experiments.runs.folder import Folder
-from experiments.runs.resume import trained
+from experiments.runs.resume import trained_state
 from experiments.runtime.progress import say
 from experiments.sampling.draw import drawing, save_images
 
@@ -20,7 +20,7 @@ def run(call: Call) -> None:
     experiment, folder = opened.experiment, opened.workdir
     opened.refuse_changes(folder, experiment)
     sample, sampler = experiment.config.sample, sample_sampler(experiment)
-    params = experiment.network(trained(experiment, folder).ema)
+    params = experiment.network(trained_state(experiment, folder).ema)
     samples = drawing(sampler)(params, sample.seed, sample.n, sampler.config.n)
     path = Folder(folder).samples / f"{sample.sampler}_seed{sample.seed}.png"
     save_images(samples, experiment, path)

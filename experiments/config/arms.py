@@ -1,38 +1,38 @@
-"""The arms of a config that compares."""
+"""The arms of a config: experiments that differ by a few keys and are compared."""
 
 from __future__ import annotations
 
 import copy
 from typing import Any
 
-from experiments.config.tree import flat
+from experiments.config.tree import flatten
 
-GONE = object()
+MISSING = object()
 
 
 def resolve_arms(tree: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """The tree of each arm: the base under the arm's overrides. A section that gives a `name` replaces the base's."""
+    """Returns the tree of each arm: the base with the arm's changes. A section with a `name` replaces the whole section."""
     base = {key: value for key, value in tree.items() if key != "arms"}
     changed = tree.get("arms")
-    if not isinstance(changed, dict):  # none, or the schema's to refuse
+    if not isinstance(changed, dict):  # no arms, or a value that the schema refuses
         return {}
     return {name: _overlay(base, changes if isinstance(changes, dict) else {}) for name, changes in changed.items()}
 
 
 def arm_problems(tree: dict[str, Any]) -> list[str]:
-    """What arms may not change, for their results stand in one table: how they are measured, and on what."""
-    own, arms, base = ("data.range", "data.flip"), tree.get("arms"), flat(tree)
+    """Returns a line for every change that arms may not make: all must be evaluated alike, on the same data."""
+    own, arms, base = ("data.range", "data.flip"), tree.get("arms"), flatten(tree)
     nested = [
-        f"arms.{name}.arms: an arm has none of its own"
+        f"arms.{name}.arms: an arm has no arms of its own"
         for name, changes in (arms.items() if isinstance(arms, dict) else ())
         if isinstance(changes, dict) and "arms" in changes
     ]
     return nested + [
-        f"arms.{name}: {key} is of all arms, or their results would not compare; set it beside arms"
-        for name, changes in (arms.items() if isinstance(arms, dict) else ())  # or the schema's to refuse
+        f"arms.{name}: {key} must be the same in all arms, or their results would not compare; set it beside arms"
+        for name, changes in (arms.items() if isinstance(arms, dict) else ())  # the schema refuses anything else
         if isinstance(changes, dict)
-        for key, value in flat(changes).items()
-        if key.startswith(("evaluate.", "data.")) and key not in own and base.get(key, GONE) != value
+        for key, value in flatten(changes).items()
+        if key.startswith(("evaluate.", "data.")) and key not in own and base.get(key, MISSING) != value
     ]
 
 

@@ -1,7 +1,8 @@
-"""How a config guides a sampler, `samplers.<label>.guidance`: from the scores there are to one. `GUIDANCE` is the registry.
+"""Guidance of a sampler, `samplers.<label>.guidance` in a config: each function makes one guided score from several.
 
-`w`: the weight, of which 1 is the class's own law, in `interval`, noises sigma_t/alpha_t from above the first to the second
-(None: all of them); outside of it, 1. `run`: the folder of another trained run.
+`w`: the weight; w = 1 samples the class's own distribution. `interval`: the weight is w for noises sigma_t/alpha_t above the
+first value and up to the second, and 1 elsewhere; None is all noises. `run`: the folder of another trained run. `GUIDANCE` is
+the registry.
 """
 
 from __future__ import annotations
@@ -23,9 +24,10 @@ Interval = tuple[Annotated[float, Ge(0)], Annotated[float, Gt(0)]] | None
 
 
 class Guide(NamedTuple):
-    """What another trained run gives to a sampler: `score(params, y)`, or `log_prob(params, x, t)` [classes], log p(. | x_t).
+    """Another trained run that guides a sampler, by its score or as a classifier.
 
-    The other is None. `classes`: of its labels, 0 where it has none; `params`: its parameters.
+    `score(params, y)`: its score; or else `log_prob(params, x, t)` [classes]: log p(y | x_t) of every class y. One of the two
+    is None. `classes`: the number of its labels, 0 if it has none. `params`: its parameters.
     """
 
     classes: int
@@ -35,16 +37,17 @@ class Guide(NamedTuple):
 
 
 class Guided(NamedTuple):
-    """A network's parameters, and by their folders those of the runs that guide its samplers: one argument of a program."""
+    """A network's `own` parameters with those of its guides, by their folders, so that a program takes one argument."""
 
     own: Any
     guides: dict[str, Any]
 
 
 class Scores(NamedTuple):
-    """What there is to guide by on `sde`: the score given the label, and by functions that raise where there is none
+    """The scores that guidance can combine, on `sde` and for one label.
 
-    `unconditional`: that of no label; `weaker`: another run's, given the label; `log_prob_y`: its log p(label | x_t).
+    `conditional`: the score given the label. The others are functions that raise ValueError if there is no such score:
+    `unconditional()`; `weaker(run)`, another run's score given the label; and `log_prob_y(run)`, its log p(label | x_t).
     """
 
     sde: LinearSDE
@@ -55,24 +58,24 @@ class Scores(NamedTuple):
 
 
 def classifier_free(scores: Scores, w: Strength = 2.0, interval: Interval = None) -> Score:
-    """s_u + w (s_c - s_u) of one network, which was trained with `train.label_dropout`; `samplers.classifier_free`."""
+    """Returns s_u + w (s_c - s_u) of one network that was trained with `train.label_dropout` (`samplers.classifier_free`)."""
     return samplers.classifier_free(scores.conditional, scores.unconditional(), _weight(scores.sde, w, interval))
 
 
 def autoguidance(scores: Scores, run: str, w: Strength = 2.0, interval: Interval = None) -> Score:
-    """s' + w (s - s') with s' of a network that is weaker in the same ways. Karras et al. (2024), eq. 3."""
+    """Returns s' + w (s - s'), where s' is the score of a weaker version of the network. Karras et al. (2024), eq. 3."""
     return samplers.classifier_free(scores.conditional, scores.weaker(run), _weight(scores.sde, w, interval))
 
 
 def classifier(scores: Scores, run: str, w: Strength = 1.0, interval: Interval = None) -> Score:
-    """s_u + w grad log p(y | x_t) by a classifier of noisy examples, trained on the same SDE; `samplers.classifier`."""
+    """Returns s_u + w grad log p(y | x_t) by a classifier of noisy examples, trained on its SDE (`samplers.classifier`)."""
     return samplers.classifier(scores.unconditional(), scores.log_prob_y(run), _weight(scores.sde, w, interval))
 
 
 def _weight(sde: LinearSDE, w: Scalar, interval: Interval) -> Callable[[Scalar], Scalar]:
     low, high = interval or (0.0, math.inf)
     if low >= high:
-        raise ValueError(f"interval = {interval}: it is from a lower to a higher noise sigma_t/alpha_t")
+        raise ValueError(f"interval = {interval}: give a lower and then a higher noise sigma_t/alpha_t")
     return samplers.guidance_interval(sde, w, low, high)
 
 

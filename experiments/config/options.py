@@ -1,4 +1,4 @@
-"""The options of a part: the arguments of its signature that a config can write, as one strict type."""
+"""Options: the arguments of a part that a config can write, checked against its signature."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from typing import Annotated, Any
 from annotated_types import Interval
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
-from experiments.config.messages import nearest, shown
+from experiments.config.messages import in_words, suggestion
 from experiments.runtime.errors import ConfigError
 
 FITS = {float: Annotated[float, Interval(ge=-3e38, le=3e38)], int: Annotated[int, Interval(ge=-(2**31), lt=2**31)]}
-"""The numbers that float32 and int32 hold."""
+"""The ranges of float32 and int32."""
 
 
 def parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
@@ -27,7 +27,7 @@ def parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
 
 
 def unwritable(function: Callable[..., Any], context: dict[str, str]) -> list[str]:
-    """Returns the arguments that the function needs, that are not in `context`, and that no config can write."""
+    """Returns the required arguments that are neither in `context` nor of a type that a config can write."""
     hints = type_hints(function)
     needed = (p for p in parameters(function).values() if p.default is p.empty and p.name not in context)
     return [p.name for p in needed if p.kind is p.VAR_POSITIONAL or _plain(hints.get(p.name, Any)) is Any]
@@ -36,7 +36,8 @@ def unwritable(function: Callable[..., Any], context: dict[str, str]) -> list[st
 def check_options(function: Callable[..., Any], options: dict[str, Any], context: dict[str, str]) -> None:
     """Checks names, types and ranges of `options` against the function's signature.
 
-    `context`: the arguments that come from elsewhere, each with where. Raises ConfigError with a line for each problem.
+    `context`: the arguments that the experiment supplies, each with its origin. Raises ConfigError with a line for each
+    problem.
     """
     model = _options(function, frozenset(context))
     if model is None:
@@ -51,18 +52,18 @@ def check_options(function: Callable[..., Any], options: dict[str, Any], context
             if name in context:
                 lines.append(f"{name} is not an option: it comes from {context[name]}")
             elif problem["type"] == "extra_forbidden":
-                close = nearest(name, list(fields)) or f" ({getattr(function, '__name__', function)} takes none)"
+                close = suggestion(name, list(fields)) or f" ({getattr(function, '__name__', function)} takes none)"
                 lines.append(f"unknown option {name}{close}")
             elif problem["type"] == "missing":
                 lines.append(f"option {name} is missing")
             else:
-                lines.append(f"{name} = {shown(problem['input'])}: {problem['msg'][0].lower()}{problem['msg'][1:]}")
+                lines.append(f"{name} = {in_words(problem['input'])}: {problem['msg'][0].lower()}{problem['msg'][1:]}")
         raise ConfigError(lines) from error
 
 
 @cache
 def _options(function: Callable[..., Any], context: frozenset[str]) -> type[BaseModel] | None:
-    """The options of a signature as one strict type; None if it takes any."""
+    """Returns the options of a signature as one strict type; None if it takes any keyword."""
     free = {name: p for name, p in parameters(function).items() if name not in context}
     if any(p.kind is p.VAR_KEYWORD for p in free.values()):
         return None
@@ -76,7 +77,7 @@ def _options(function: Callable[..., Any], context: frozenset[str]) -> type[Base
 
 
 def type_hints(function: Callable[..., Any]) -> dict[str, Any]:
-    """Returns the annotations of a function, or of a class's constructor or fields; none that cannot be evaluated."""
+    """Returns the annotations of a function, or of a class's constructor and fields, without those that cannot be evaluated."""
     hints: dict[str, Any] = {}
     for source in (function, function.__init__) if isinstance(function, type) else (function,):
         try:
@@ -87,7 +88,7 @@ def type_hints(function: Callable[..., Any]) -> dict[str, Any]:
 
 
 def _plain(hint: Any) -> Any:
-    """The part of an annotation that a config can write: `Scalar`, an array or a float, is a float. Any if there is none."""
+    """Returns the part of an annotation that a config can write: of `Scalar`, an array or a float, the float. Any if none."""
     if hint in FITS:
         return FITS[hint]
     if typing.get_origin(hint) in (typing.Union, types.UnionType):

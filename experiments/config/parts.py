@@ -1,4 +1,4 @@
-"""Named parts: the only reader of `name`. A part is an entry of a visible tuple, or a user's my_pkg.my_module:Name."""
+"""Parts: the functions and classes that a config names. Each is an entry of a registry, or a user's my_pkg.my_module:Name."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import samplers
 import sde_lib
 from experiments import edits
 from experiments.config import guidance
-from experiments.config.messages import nearest, shown
+from experiments.config.messages import in_words, suggestion
 from experiments.config.options import check_options, parameters, unwritable
 from experiments.config.schema import Config, Named
 from experiments.edits.base import Edit
@@ -26,8 +26,9 @@ from experiments.runtime.errors import ConfigError
 class Kind:
     """A kind of part that a config names.
 
-    `parts`: those of `module`, by their own names. `context`: the arguments that the experiment supplies, each with where it
-    comes from; the others are options, which a config writes. `makes`: the class of what a part returns, which `build` checks.
+    `parts`: the registry, a tuple of functions and classes of `module`, each known by its own name. `context`: the arguments
+    that the experiment supplies, each with its origin; all others are options, which a config writes. `makes`: the class that
+    a part must return, which `build` checks.
     """
 
     module: ModuleType
@@ -37,25 +38,25 @@ class Kind:
 
     @cached_property
     def names(self) -> list[str]:
-        """The names of the parts that a config can write all options of."""
+        """The names of the parts whose required options a config can write."""
         return [part.__name__ for part in self.parts if not unwritable(part, self.context)]
 
     def find(self, name: str) -> Callable[..., Any]:
-        """Returns the part of that name, or what "my_pkg.my_module:Name" leads to.
+        """Returns the part of that name, or imports "my_pkg.my_module:Name".
 
-        Raises ConfigError with the nearest name if there is none.
+        Raises ConfigError with the closest name if there is no such part.
         """
         if ":" in name:
             path, _, attribute = name.partition(":")
             try:
                 return getattr(importlib.import_module(path), attribute)
             except (ImportError, AttributeError, ValueError, TypeError) as error:
-                raise ConfigError(f"cannot import {shown(name)}: {error}; is its folder on PYTHONPATH?") from error
-            except Exception as error:  # it is the user's code
-                raise ConfigError(f"cannot import {shown(name)}: {type(error).__name__}: {error}") from error
+                raise ConfigError(f"cannot import {in_words(name)}: {error}; is its folder on PYTHONPATH?") from error
+            except Exception as error:  # the code is the user's
+                raise ConfigError(f"cannot import {in_words(name)}: {type(error).__name__}: {error}") from error
         if name in self.names:
             return next(part for part in self.parts if part.__name__ == name)
-        close = f"{nearest(name, self.names)}, or my_pkg.my_module:Name"
+        close = f"{suggestion(name, self.names)}, or my_pkg.my_module:Name"
         if name in self.module.__all__:
             needs = unwritable(getattr(self.module, name), self.context)
             why = (
@@ -64,21 +65,21 @@ class Kind:
                 else f"is another part of {self.module.__name__}"
             )
             raise ConfigError(f"{name!r} {why}{close}")
-        raise ConfigError(f"unknown {self.module.__name__} name {shown(name)}{close}")
+        raise ConfigError(f"unknown {self.module.__name__} name {in_words(name)}{close}")
 
     def build(self, name: str, *context: Any, **options: Any) -> Any:
-        """Returns what the part of that name makes. Raises TypeError if its type is wrong, as that of a user's part may be."""
+        """Calls the part of that name and returns its result. Raises TypeError if a user's part returns the wrong type."""
         result = self.find(name)(*context, **options)
         if not isinstance(result, self.makes):
             raise TypeError(f"{name} makes a {type(result).__name__}, not a {self.makes.__name__}")
         return result
 
     def takes(self, name: str, argument: str) -> bool:
-        """Returns whether the part of that name has an argument of that name."""
+        """Returns whether the part called `name` has the argument `argument`."""
         return argument in parameters(self.find(name))
 
     def check(self, part: Named) -> None:
-        """Raises ConfigError if there is no such part, or its options do not fit."""
+        """Raises ConfigError if there is no such part, or if its options do not fit its signature."""
         check_options(self.find(part.name), part.options, self.context)
 
 
@@ -101,7 +102,7 @@ EDIT = Kind(edits, edits.EDITS, {"setting": "the run"}, Edit)
 
 @cache
 def clash(objective: str, times: str) -> str | None:
-    """Returns why the objective cannot be trained with that draw of t, and what can; None if it can."""
+    """Returns why the objective cannot be trained with that draw of t, and the remedy; None if it can."""
     if OBJECTIVE.takes(objective, "n") and times != "discrete":
         return f"{objective} sums over the n times of discrete, and over no other draw; take discrete, or objective dsm"
     return None

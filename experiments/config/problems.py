@@ -1,4 +1,4 @@
-"""Problems of a config's tree: what the schema says against it, and the parts that it names."""
+"""Problems of a config's tree: all that the schema refuses, and all that is wrong with the parts that it names."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from experiments.config.messages import described
+from experiments.config.messages import problem_lines
 from experiments.config.parts import (
     CONDITIONING,
     EDIT,
@@ -39,7 +39,7 @@ Problems = list[str]
 
 
 def attempt(problems: Problems, where: str, make: Callable[[], Any]) -> Any:
-    """Returns `make()`; or None, with its error added to the problems, if that is one that a config can cause."""
+    """Returns `make()`. If it raises an error that a config can cause, adds that to the problems and returns None."""
     try:
         return make()
     except ConfigError as error:
@@ -50,21 +50,21 @@ def attempt(problems: Problems, where: str, make: Callable[[], Any]) -> Any:
 
 
 def parse(tree: dict[str, Any]) -> tuple[Config | None, Problems]:
-    """Returns the tree as a Config, and its problems: those of the schema, for which there is no Config, and of its parts."""
+    """Returns the tree as a Config, and its problems. The Config is None if the schema refuses the tree."""
     try:
         return Config.model_validate(tree), part_problems(tree)
     except ValidationError as error:
-        return None, [*described(error), *part_problems(tree)]
+        return None, [*problem_lines(error), *part_problems(tree)]
 
 
 def part_problems(tree: dict[str, Any]) -> Problems:
-    """Returns the problems of the named parts of a tree: names that do not exist, options that do not fit a signature."""
+    """Returns the problems of the parts that a tree names: unknown names, and options that do not fit a signature."""
     problems: Problems = []
 
     def part(kind: Kind, where: str, section: Any) -> None:
         try:
             named = Named.model_validate(section)
-        except ValidationError:  # the schema's to refuse
+        except ValidationError:  # the schema refuses it
             return
         attempt(problems, where, lambda: kind.check(named))
 

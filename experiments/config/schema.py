@@ -1,4 +1,7 @@
-"""The whole config as one frozen, strict type. The options of a named part are `build`'s to check, by its signature."""
+"""The type of a config: every key, its default and its range. The docstring of a section explains its keys.
+
+The options of a named part are not listed here: `experiments.config.options` checks them against the part's signature.
+"""
 
 from __future__ import annotations
 
@@ -10,17 +13,17 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, model_validator
 
 Count = Annotated[int, Field(ge=1, lt=2**31)]
-"""Of steps, which float32 and int32 count: as many as wanted."""
+"""A number of steps: anything that an int32 can count."""
 Positive = Annotated[float, Field(gt=0)]
 Several = Annotated[int, Field(ge=1, le=1_000_000)]
-"""Of what is held at once."""
+"""A number of things that are in memory together."""
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Tolerance = Annotated[float, Field(ge=1e-10, le=1)]
 
 
 def _label(name: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", name):
-        raise ValueError("it names files: write letters, digits, _, - and ., and begin with none of the last two")
+        raise ValueError("it names files: write letters, digits, _, - and ., and do not begin with - or .")
     return name
 
 
@@ -28,15 +31,16 @@ Label = Annotated[str, AfterValidator(_label)]
 
 
 class Strict(BaseModel):
-    """No unknown key, no coerced type, no nan."""
+    """A section that refuses unknown keys, converts no types and takes no nan."""
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, frozen=True)
 
 
 class Named(BaseModel):
-    """A part of the library, or a user's as "my_pkg.my_module:Name", with its options: the rest of the section.
+    """A part of the library with its options.
 
-    A bare name is a part without options.
+    `name`: the name of the part, or "my_pkg.my_module:Name" for a user's own. Every other key is an option of the part.
+    A section may also be just the name, if every option keeps its default.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True, strict=True)
@@ -49,6 +53,7 @@ class Named(BaseModel):
 
     @property
     def options(self) -> dict[str, Any]:
+        """The options of the part, by their names."""
         return dict(self.model_extra or {})
 
 
@@ -59,11 +64,18 @@ def _some_levels(levels: int) -> int:
 
 
 class Data(Strict):
-    """Where images or points come from; see `experiments.data.dataset`.
+    """The section that says where images or points come from; `experiments.data.sources` opens them.
 
-    `range`: of the numbers that a network sees, "symmetric" for [-1, 1] or "unit" for [0, 1], as NCSN's and NCSN++'s were.
-    `on_bad`: whether an example that cannot be read is an error, or left out, up to one in a thousand. `only`: the labels of
-    the examples that are used, of training and held-out ones alike; (): all, with a label or without.
+    - `name`: the source of the examples.
+    - `data_dir`: the folder that the source reads, if it reads one.
+    - `train`, `test`: the names of the training split and of the held-out split.
+    - `levels`: the number of grey levels of an image, 2 to 256; 0 for points, which have none.
+    - `dequantize`: whether training adds uniform noise within a grey level to each pixel.
+    - `range`: the range that a network sees: "symmetric" for [-1, 1], or "unit" for [0, 1], as in NCSN and NCSN++.
+    - `flip`: whether training mirrors images at random.
+    - `resident_mib`: decoded training examples stay in memory if they fit into this many MiB; else each batch is decoded anew.
+    - `on_bad`: an unreadable example is an error ("fail"), or is left out ("skip") as long as it is at most one in a thousand.
+    - `only`: the labels to use, for training and held-out examples alike; () uses all examples, labelled or not.
     """
 
     name: str
@@ -79,23 +91,33 @@ class Data(Strict):
     only: tuple[Annotated[int, Field(ge=0, lt=2**31)], ...] = ()
 
     def origin(self, split: str) -> str:
-        """What errors call the examples of a split, which are numbered as they are after the choice of `only`."""
+        """Returns the name of a split for error messages. Their example numbers count only the examples that `only` selects."""
         return f"{self.name} {split}" + (f" of label {', '.join(map(str, self.only))}" if self.only else "")
 
 
 class Train(Strict):
-    """Adam, with decoupled weight decay where there is any, after clipping of the gradient's global norm (`clip` None: none).
+    """The section of training: AdamW on clipped gradients, and how often to log, draw samples and save.
 
-    `ema`: the rate of the average of parameters that samples and results are drawn from; it warms up. A step that is not finite
-    changes nothing, and `bad_steps` of them on end stop the run. The newest `keep` checkpoints are kept.
+    - `steps`, `batch`: the number of steps, and of examples in each.
+    - `steps_per_call`: the number of steps in one compiled call, during which the host has nothing to do.
+    - `accumulate`: the number of parts that a batch is split into. They are computed one after the other and their mean
+      gradient makes one update, which saves memory and takes time.
+    - `learning_rate`, `beta1`, `beta2`, `epsilon`: those of Adam. `weight_decay`: that of AdamW, decoupled from the gradient.
+    - `decay`: the learning rate after the warm-up: "constant", or "cosine" down to 0 at the last step.
+    - `warm_up`: the number of steps over which the learning rate rises from 0.
+    - `clip`: the largest global norm of a gradient; None clips nothing.
+    - `ema`: the decay rate of the averaged parameters, which draw all samples and results; it is smaller in the first steps.
+    - `log_every`, `sample_every`, `checkpoint_every`: the number of steps between two rows of the log, two pictures of
+      samples, and two checkpoints.
+    - `keep`: the number of checkpoints to keep, the newest ones.
+    - `bad_steps`: a step with a non-finite loss or gradient changes nothing; this many in a row stop the run.
+    - `shard`: whether each device holds only its share of the parameters, their average and Adam's moments. The devices gather
+      the parameters for each step.
+    - `label_dropout`: the share of examples whose label is hidden from a network with classes, so that it also learns the
+      unconditional score (Ho & Salimans 2022).
 
-    `steps_per_call`: steps in one program, without a word to the host. `accumulate`: parts of a batch that are computed one
-    after the other, for one update of their mean: it takes time and saves memory. Neither changes a step but by rounding, which
-    a resumed run repeats to the last bit: so both stay as the run began. With `shard` each device keeps its share of the
-    parameters, their average and Adam's moments, and gathers the parameters for a step.
-
-    `label_dropout`: the share of labels that a network with classes is not told, so that it learns the score without one too
-    (Ho & Salimans 2022).
+    `steps_per_call` and `accumulate` change a step only by rounding. A resumed run must repeat that rounding to the last bit,
+    so a run cannot change either.
     """
 
     steps: Count
@@ -121,11 +143,15 @@ class Train(Strict):
 
 
 class Lora(Strict):
-    """Adapters of a trained network's kernels, W + scale alpha/rank A B, which are trained in its place (see `models.lora`).
+    """The section of low-rank adapters, which are trained while the network's own kernels stay fixed (see `models.lora`).
 
-    `run`: the base, of which the averaged parameters stay as they are: a run, or what `import` or `export` made. `digest` is
-    theirs: a run notes it as it begins, and goes on with no other. `on`: the kernels that have adapters. They are trained at
-    `scale` 1; at 0 the network is the base.
+        W' = W + scale alpha/rank A B
+
+    - `run`: the folder of the base: a trained run, or one that `import` or `export` wrote. W are its averaged parameters.
+    - `rank`, `alpha`: the rank of A B, and the factor in the equation.
+    - `on`: the kernels that get adapters: "attention", "convolution" or "all".
+    - `scale`: the strength of the adapters. They are trained at 1; at 0 the network is the base.
+    - `digest`: the digest of the base's parameters. A run records it when it begins, and refuses to continue on another base.
     """
 
     run: str = ""
@@ -137,15 +163,21 @@ class Lora(Strict):
 
 
 MOST_STEPS = 100_000
+"""The most steps of a sampler."""
 
 
 class Sampler(Strict):
-    """`step` on `grid` with `n` steps, after `corrector` at each, with a last Tweedie denoise or without; by a score that
-    `guidance` changes (see `config/guidance.py`). On `sde` in the place of the one that the network was trained on: any of
-    which the grid stays within the noise levels of that.
+    """The section of a sampler, which solves the reverse process on a grid of times.
 
-    `sweep`: further settings for quality against NFE, as values of "n", of options of the step, or of the guidance's "w", all
-    of one length.
+    - `step`: the step from one time to the next.
+    - `sde`: the SDE to sample on, if not the one that the network was trained on. Its noise levels on the grid must lie within
+      those of training.
+    - `corrector`: a step that runs before `step` at each time and stays at that time.
+    - `guidance`: how guidance changes the score (see `experiments.config.guidance`).
+    - `grid`: the grid of times. `n`: its number of steps.
+    - `denoise`: whether the last step is followed by Tweedie's formula, which removes the noise that is left.
+    - `sweep`: further settings to evaluate, for quality against the number of network evaluations: tuples of values, all of one
+      length, for "n", for options of the step, or for the guidance's "w".
     """
 
     step: Named
@@ -165,7 +197,13 @@ def _label_of_sample(value: Any) -> Any:
 
 
 class Sample(Strict):
-    """`n` samples by `sampler`; `label`, where there are classes: one of them, "each" in turn, or None: by no label."""
+    """The section of drawing samples.
+
+    - `sampler`: the sampler to use, one of the keys of `samplers`.
+    - `label`: if there are classes, the label of all samples; "each" takes the classes in turn, None samples
+      unconditionally.
+    - `n`: the number of samples. `seed`: the seed of their noise.
+    """
 
     sampler: str
     label: Annotated[int | Literal["each"] | None, PlainValidator(_label_of_sample)] = "each"
@@ -180,13 +218,30 @@ def _examples(value: Any) -> Any:
 
 
 class Evaluate(Strict):
-    """`n` samples for each of `seeds`, against `real` examples; bits/dim of `likelihood` held-out ones (0: none; "all").
+    """The section of evaluation: the quality of samples, and likelihood in bits per dimension.
 
-    `inception`: the weights file for the `features` of FID; `statistics`: the folder that keeps those of the real examples
-    ("": the run's own). The flow is solved to `tolerance`, its divergence by `probes` of Hutchinson's (0: exact, by D products
-    an evaluation), at `draws` importance-weighted draws of `dequantizer`, which if variational is fitted in
-    `dequantizer_steps`; beside it stands the variational bound, at `bound_times` times an example (0: none). Both start at
-    `t_min`, below which the network may not have been trained (None: the SDE's).
+    Quality compares samples with real examples in a space of features:
+
+    - `n`, `seeds`: the number of samples for each seed, and of seeds. `batch`: the number of samples that are drawn together.
+    - `features`: the space of the Fréchet distance: "pixels", the hidden layer of a "classifier" that is fitted to the
+      labels, or "inception" for FID.
+    - `inception`: the weights file of the Inception network.
+    - `real`: the split that samples are compared with, held-out ("test") or training ("train") examples.
+    - `statistics`: the folder that caches the features of the real examples; "" is a folder of the run.
+    - `neighbours`: k of the k-nearest-neighbour balls of precision and recall.
+
+    Likelihood is that of the probability flow, with a variational bound beside it:
+
+    - `likelihood`: the number of held-out examples; 0 computes none, "all" takes every one.
+    - `tolerance`: the tolerance of the ODE solver.
+    - `t_min`: the time at which the flow and the bound start, below which the network may not have been trained; None is the
+      SDE's own.
+    - `probes`: the number of Hutchinson's probes of the divergence; 0 computes it exactly, with D products per evaluation.
+    - `draws`: the number of importance-weighted draws of the dequantizer for each example.
+    - `dequantizer`: the noise within a grey level: "uniform", or "variational" with `dequantizer_steps` steps of fitting.
+    - `bound_times`: the number of times at which the bound is estimated for each example; 0 computes no bound.
+
+    `noise_levels` is the number of log-SNRs at which the training loss, or a classifier's accuracy, is measured.
     """
 
     n: Annotated[int, Field(ge=8, le=10_000_000)] = 1000
@@ -209,17 +264,24 @@ class Evaluate(Strict):
 
 
 class Interpolate(Strict):
-    """`frames` between the examples of each of `pairs`: in the latents of the flow, and from time `t` on (Ho et al. 2020)."""
+    """The section of `interpolate`, which draws the way from one held-out example to another.
+
+    - `pairs`: the number of pairs of examples. `frames`: the number of images in a row, from the one to the other.
+    - `t`: the time that both examples are noised to before they are mixed (Ho et al. 2020). For comparison, `interpolate` also
+      mixes their latents under the probability flow.
+    """
 
     pairs: Several = 6
     frames: Annotated[int, Field(ge=2, le=1000)] = 9
     t: Annotated[float, Field(gt=0, le=1)] = 0.3
 
 
-class Edit(Strict):
-    """`by` what the first `rows` held-out examples are edited (see `experiments.edits`), into edits/`file`.png and .json.
+class EditConfig(Strict):
+    """The section of `edit`, which edits held-out examples and writes edits/FILE.png and edits/FILE.json.
 
-    `file` "": the name of `by`.
+    - `by`: the edit, with its options (see `experiments.edits`).
+    - `rows`: the number of held-out examples to edit, the first ones.
+    - `file`: the name of the two files; "" is the name of the edit.
     """
 
     by: Named = Named(name="sdedit")
@@ -228,11 +290,20 @@ class Edit(Strict):
 
 
 class Config(Strict):
-    """One experiment; with `arms`, several that differ by what each arm overrides.
+    """A config: one experiment, or several that are compared, one for each of its arms.
 
-    `conditioning`: the noise level as the network hears it (None: the parameterisation's); `scale_input` False: x as it is, as
-    networks from before EDM see it. `compute`: the dtype inside the network, with parameters, schedules and reductions in
-    float32; `remat`: its backward pass computes again what is inside a block, which takes time and saves memory.
+    - `title`: the title of reports and pictures. `seed`: the seed of training, and of all else that has no seed of its own.
+    - `sde`: the SDE. `net`: the network. `parameterization`: what the network predicts, such as "eps" or "v".
+    - `sigma_data`: the standard deviation of the data, for parameterizations and weights that depend on it.
+    - `conditioning`: the function of the noise level that the network receives; None is the parameterization's own.
+    - `scale_input`: whether x is scaled to unit variance before the network; networks older than EDM take it unscaled.
+    - `compute`: the dtype inside the network. Parameters, schedules and reductions are always in float32.
+    - `remat`: whether the backward pass computes the inside of each block again, which saves memory and takes time.
+    - `objective`: the training loss. `weight`: its weight w(t); None is the objective's own.
+    - `times`: the distribution of the training times t.
+    - `data`, `lora`, `train`, `sample`, `evaluate`, `interpolate`, `edit`: sections of their own.
+    - `samplers`: any number of samplers, each under a label of its own.
+    - `arms`: for each arm its label and the keys that it changes.
     """
 
     title: str
@@ -255,9 +326,9 @@ class Config(Strict):
     sample: Sample
     evaluate: Evaluate = Evaluate()
     interpolate: Interpolate = Interpolate()
-    edit: Edit = Edit()
+    edit: EditConfig = EditConfig()
     arms: dict[Label, dict[str, Any]] = {}
 
     def digest(self) -> str:
-        """The hash that results are stamped with: of the resolved config, in canonical JSON."""
+        """Returns the hash of the whole config as canonical JSON, which every result records."""
         return sha256(json.dumps(self.model_dump(), sort_keys=True).encode()).hexdigest()[:12]

@@ -10,43 +10,41 @@ from typing import Any
 from experiments.runtime.errors import ConfigError
 
 LONGEST = 2**20
-"""The most bytes of a config that is JSON: a longer one is not parsed."""
-
-
+"""The most bytes of a config in JSON; a longer file is not parsed."""
 DEEPEST = 20
-"""The most tables within tables of one."""
+"""The deepest nesting of tables in a config."""
 
 
-def _own(tree: Any) -> Any:
-    """The tree with each section its own: what a file puts in two places is one object, and an override would change both."""
-    return {key: _own(below) for key, below in tree.items()} if isinstance(tree, dict) else tree
+def own_sections(tree: Any) -> Any:
+    """Returns the tree with separate sections. A file may use one object in two places, and an override would change both."""
+    return {key: own_sections(below) for key, below in tree.items()} if isinstance(tree, dict) else tree
 
 
-def stored(file: Path) -> dict[str, Any]:
-    """The tree of a config.json. ConfigError where it is none."""
+def read_json_tree(file: Path) -> dict[str, Any]:
+    """Returns the tree of a config.json. Raises ConfigError if the file is no config in JSON."""
     try:
         if not file.is_file():
-            raise OSError("it is no file")
+            raise OSError("it is not a file")
         with file.open("rb") as content:
             text = content.read(LONGEST + 1)
         if len(text) > LONGEST:
             raise ValueError(f"it has more than {LONGEST} bytes")
-        return from_json(json.loads(text))
+        return tree_from_json(json.loads(text))
     except (OSError, ValueError, TypeError, RecursionError) as error:
-        raise ConfigError(f"{file} is no config as JSON: {' '.join(str(error).split())}") from error
+        raise ConfigError(f"{file} is not a config in JSON: {' '.join(str(error).split())}") from error
 
 
-def from_json(tree: Any) -> dict[str, Any]:
-    """The tree of a config that was written as JSON, where a tuple is a list.
+def tree_from_json(tree: Any) -> dict[str, Any]:
+    """Returns the tree of a config from parsed JSON, in which tuples have become lists: every list becomes a tuple again.
 
-    TypeError if it is no table, ValueError if it is one within very many.
+    Raises TypeError if it is not a table, and ValueError if tables are nested more than `DEEPEST` deep.
     """
     if not isinstance(tree, dict):
-        raise TypeError("it holds no table of keys")
+        raise TypeError("it is not a table of keys")
 
     def plain(value: Any, depth: int = 0) -> Any:
         if depth > DEEPEST:
-            raise ValueError(f"it holds tables within tables, more than {DEEPEST} deep")
+            raise ValueError(f"it nests tables more than {DEEPEST} deep")
         if isinstance(value, dict):
             return {key: plain(below, depth + 1) for key, below in value.items()}
         return tuple(plain(below, depth + 1) for below in value) if isinstance(value, list) else value
@@ -54,8 +52,8 @@ def from_json(tree: Any) -> dict[str, Any]:
     return plain(tree)
 
 
-def flat(tree: Any, prefix: str = "") -> dict[str, Any]:
-    """The leaves of a tree of tables by their dotted keys."""
+def flatten(tree: Any, prefix: str = "") -> dict[str, Any]:
+    """Returns the leaves of a tree by their dotted keys, such as train.steps."""
     if not isinstance(tree, Mapping):
         return {prefix: tree}
-    return {k: v for key, below in tree.items() for k, v in flat(below, f"{prefix}.{key}" if prefix else str(key)).items()}
+    return {k: v for key, below in tree.items() for k, v in flatten(below, f"{prefix}.{key}" if prefix else str(key)).items()}

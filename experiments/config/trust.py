@@ -1,4 +1,4 @@
-"""A config from a file that is data names no code and no folder to write to."""
+"""Trust: a config that comes as data, such as a run's config.json, may name no code of others and no folder to write to."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 
-from experiments.config.schema import Config, Edit, Named, Sampler
-from experiments.config.tree import flat
+from experiments.config.schema import Config, EditConfig, Named, Sampler
+from experiments.config.tree import flatten
 from experiments.runtime.errors import ConfigError
 
 
 def _parts(section: type[BaseModel]) -> str:
-    """A regular expression for the keys of a section that name parts of the library."""
+    """Returns a regular expression for the keys of a section that name parts of the library."""
     return "|".join(
         key for key, field in section.model_fields.items() if Named in (field.annotation, *get_args(field.annotation))
     )
@@ -35,21 +35,22 @@ WRITTEN = "evaluate.statistics"
 """The key of a folder that is written to."""
 
 
-def trusted(tree: dict[str, Any], overrides: list[str], origin: str) -> dict[str, Any]:
-    """The tree of a file that is data, if it names no code but OneSDE's and no folder to write to, or the overrides do so too.
+def require_trusted(tree: dict[str, Any], overrides: list[str], origin: str) -> dict[str, Any]:
+    """Returns the tree of a config that is data.
 
-    Else ConfigError.
+    Raises ConfigError if the tree names code that is not OneSDE's, or a folder to write to, and no override has the same value.
+    `origin`: the file, for the message.
     """
-    told = {override.partition("=")[2] for override in overrides}
+    vouched = {override.partition("=")[2] for override in overrides}
 
     def reaches_out(key: str, value: str) -> bool:
-        # A key too long for a search that goes back over it is nobody's.
+        # A very long key is refused unmatched: the regular expression would backtrack for long.
         called = ":" in value and (len(key) > 1000 or re.fullmatch(CODE, key, re.DOTALL))
         opened = re.fullmatch(OWN_SOURCE, value) and re.fullmatch(DATA_NAME, key, re.DOTALL)
         return bool(called or opened or (key == WRITTEN and value))
 
-    found = {key: value for key, value in flat(tree).items() if isinstance(value, str) and reaches_out(key, value)}
-    foreign = {key: value for key, value in found.items() if value not in told}
+    reaching = {key: value for key, value in flatten(tree).items() if isinstance(value, str) and reaches_out(key, value)}
+    foreign = {key: value for key, value in reaching.items() if value not in vouched}
     if foreign:
         does = "a folder, which would be written to" if WRITTEN in foreign else "code that is not OneSDE's, which would run"
         raise ConfigError(

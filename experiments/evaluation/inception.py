@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, UInt8
 
-from experiments.config.messages import nearest
+from experiments.config.messages import suggestion
 from experiments.runtime.errors import ConfigError, StorageError
 from experiments.weights.tensors import read_tensors
 
@@ -262,7 +262,7 @@ def load(path: str) -> Inception:
         raise ConfigError(f"evaluate.features = 'inception' needs evaluate.inception, the path of a weights file: {wanted}")
     if not file.is_file():
         beside = sorted(str(p) for p in file.parent.glob("*") if p.suffix in (".pth", ".pt", ".safetensors"))
-        raise ConfigError(f"evaluate.inception: no weights file {path!r}{nearest(path, beside)}; {wanted}")
+        raise ConfigError(f"evaluate.inception: no weights file {path!r}{suggestion(path, beside)}; {wanted}")
     try:
         tensors = {name: value for name, value in read_tensors(file).items() if not re.search(IGNORED, name)}
     except StorageError as error:

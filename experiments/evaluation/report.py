@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment, PackageLoader
 
-from experiments.config.tree import flat
+from experiments.config.tree import flatten
 from experiments.data.pictures import picture
 from experiments.evaluation import formats, measures, plots, sample_sheets
 from experiments.runtime.files import replacing, write_json, write_text
@@ -95,7 +95,7 @@ def _page(results: dict[str, Any], moving: list[str], images: list[Path]) -> str
 
 def _differences(changes: dict[str, Any]) -> list[tuple[str, Any]]:
     """The keys that make an arm, without the title that names it."""
-    return sorted((key, value) for key, value in flat(changes).items() if key != "title")
+    return sorted((key, value) for key, value in flatten(changes).items() if key != "title")
 
 
 def _best(results: dict[str, Any]) -> dict[str, Any]:

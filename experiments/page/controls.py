@@ -74,7 +74,7 @@ class Controls:
                 | more
             )
         except ValidationError as error:
-            raise ConfigError(list(described(error, Request))) from error
+            raise ConfigError(list(problem_lines(error, Request))) from error
 
 
 def number(label: str, value: int, low: int, high: int) -> ui.number:

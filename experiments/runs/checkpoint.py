@@ -1,7 +1,7 @@
-"""Checkpoints of the training state, by Orbax: sealed as they are saved, and used only where the seal holds.
+"""Checkpoints of the training state, saved by Orbax with a seal, and restored only if the seal fits.
 
-Orbax saves atomically; but it restores a flipped bit as it is, casts to what is asked for, and takes any folder with a number
-for a step. So the seal says what was saved, by whom, and a step that is otherwise is set aside.
+Orbax saves atomically. But it restores flipped bits without complaint, casts arrays to the types of the target, and takes any
+folder whose name is a number for a step. The seal records what was saved, and for which run; a step that differs is set aside.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import jax
 import orbax.checkpoint as ocp
 from jax.sharding import NamedSharding
 
-from experiments.runs.seal import Damaged, check_arrays, check_content, check_origin, sealed
+from experiments.runs.seal import Damaged, check_arrays, check_content, check_origin, make_seal
 from experiments.runtime import devices, processes
 from experiments.runtime.errors import StorageError, brief
 from experiments.runtime.progress import say
@@ -27,14 +27,15 @@ from experiments.runtime.signals import Interrupted, stop
 
 
 def saved_steps(folder: Path) -> list[int]:
-    """The steps that a folder of checkpoints has, newest first, sound or not; none where there is no such folder."""
+    """Returns the steps in a folder of checkpoints, newest first, damaged ones too; none if there is no such folder."""
     return sorted((int(path.name) for path in folder.glob("*") if path.name.isdecimal()), reverse=True)
 
 
 class Checkpoints:
-    """The newest `keep` states of the run with the id `run` under `folder`; leaving the context waits for the last save.
+    """The checkpoints in `folder` of the run with the id `run`, of which the newest `keep` stay.
 
-    Where `writing` is False nothing in the folder is touched: another process may be training there.
+    Leaving the context waits for the last save. If `writing` is False nothing in the folder changes: another process may be
+    training there.
     """
 
     def __init__(self, folder: Path, run: str, keep: int = 2, writing: bool = True):
@@ -53,7 +54,7 @@ class Checkpoints:
             return ocp.CheckpointManager(self._folder, options=options, item_handlers=handlers)
         except OSError:
             raise
-        except Exception as error:  # of the _CHECKPOINT_METADATA of some step, which it reads to list them
+        except Exception as error:  # Orbax reads the _CHECKPOINT_METADATA of every step to list them
             raise StorageError(f"{self._folder} has a step that Orbax cannot list ({brief(error)}): move it away") from error
 
     def __enter__(self) -> Checkpoints:
@@ -64,23 +65,23 @@ class Checkpoints:
         try:
             self._manager.close()
         except Exception as error:
-            if kind in (None, Interrupted):  # which would say that all is saved
+            if kind in (None, Interrupted):  # after any other error nobody assumes that all is saved
                 raise StorageError(f"the last checkpoint in {self._folder} was not written: {brief(error)}") from error
         finally:
             stop.writing = lambda: False
 
     def steps(self) -> list[int]:
-        """The steps that there are, newest first, sound or not."""
+        """Returns the steps that exist, newest first, damaged ones too."""
         return sorted(self._manager.all_steps(), reverse=True)
 
     def save(self, step: int, state: Any, wait: bool = False) -> int | None:
-        """Writes in the background, or until it is done; a step that is there already is left alone.
+        """Saves the state in the background; if `wait`, until it is written. A step that exists already is not saved again.
 
-        Returns the newest step that is known to be whole, if any is. Raises NumericsError for a state that is not finite, and
-        StorageError where it cannot be written: a full disk is tried again after all but the newest step are gone.
+        Returns the newest step that is known to be complete, or None. Raises NumericsError if the state is not finite, and
+        StorageError if it cannot be written. If the disk is full it removes all steps but the newest and tries once more.
         """
         if step not in self.steps():
-            seal = ocp.args.JsonSave(sealed(state, self._run, step))
+            seal = ocp.args.JsonSave(make_seal(state, self._run, step))
             args = ocp.args.Composite(state=ocp.args.StandardSave(state), seal=seal)
             before = self._write(step, args, _bytes(state), wait)
             return step if wait else before
@@ -89,35 +90,35 @@ class Checkpoints:
         return None if self._manager.is_saving_in_progress() else step
 
     def _write(self, step: int, args: Any, size: int, wait: bool) -> int | None:
-        """The newest step that was whole before."""
+        """Starts the save, and returns the newest step that was complete before it."""
         for last_try in (False, True):
             try:
-                self._manager.wait_until_finished()  # an earlier save that failed says so here
+                self._manager.wait_until_finished()  # raises the error of an earlier save that failed
                 before = max(self.steps(), default=None)
                 if not self._manager.save(step, args=args):
                     raise StorageError(f"{self._folder} refused step {step}: its newest is {self._manager.latest_step()}")
                 if wait:
                     self._manager.wait_until_finished()
                 return before
-            except (StorageError, jax.errors.JaxRuntimeError):  # of memory, or of another process
+            except (StorageError, jax.errors.JaxRuntimeError):  # out of memory, or a failure of another process
                 raise
             except Exception as error:
                 if not _is_full(error):
                     raise StorageError(f"checkpoint {step} cannot be written to {self._folder}: {brief(error)}") from error
-                if jax.process_count() == 1:  # of several, the others wait in the middle of the save
+                if jax.process_count() == 1:  # other processes would still wait in the middle of the save
                     self._make_room()
                 if last_try or jax.process_count() > 1:
                     raise StorageError(self._too_full(size, 1)) from error
         raise AssertionError
 
     def _make_room(self) -> None:
-        """Removes what a save that failed has left, and every step but the newest."""
+        """Removes the remains of a failed save, and every step but the newest."""
         with suppress(Exception):
             self._manager.close()
         for step in saved_steps(self._folder)[1:]:
             shutil.rmtree(self._folder / str(step))
-        # Orbax would remove it too, but in the background, which a process that ends now cuts short.
-        for _ in range(50):  # a thread of Orbax's may still be writing there
+        # Orbax would remove the remains too, but in the background, which the end of this process would cut short.
+        for _ in range(50):  # a thread of Orbax may still be writing there
             if not (parts := list(self._folder.glob("*orbax-checkpoint-tmp*"))):
                 break
             for part in parts:
@@ -126,9 +127,9 @@ class Checkpoints:
         self._manager = self._open()
 
     def room_for(self, state: Any, saves: int) -> None:
-        """StorageError, before any training, where the disk has no room for the checkpoints that so many `saves` leave.
+        """Raises StorageError, before any training, if the disk has no room for the checkpoints of so many `saves`.
 
-        They are `keep`, and one more as it is written.
+        They are `keep`, and one more while it is written.
         """
         more = min(self._keep + 1 - len(self.steps()), saves)
         enough = not processes.first() or _bytes(state) * more <= shutil.disk_usage(self._folder).free
@@ -141,15 +142,15 @@ class Checkpoints:
         what = f"{count} checkpoints need" if count > 1 else "a checkpoint needs"
         return (
             f"no room in {self._folder}: {what} {size * count / 1e6:,.1f} MB, {free / 1e6:,.1f} MB are free; {state}. "
-            "Free some, or lower train.keep; then the same command goes on"
+            "Free some, or lower train.keep; then the same command continues"
         )
 
     def restore(self, like: Any, newest: int | None = None) -> Any:
-        """The newest sound state (of step `newest` at most), or None where there never was a step.
+        """Returns the newest sound state, of step `newest` at most; None if there never was a step.
 
-        `like` has its structure, shapes and types, which must match: nothing is cast; and says where each array goes, if not on
-        every device, however it was saved. What is not sound is set aside, and said.
-        Raises StorageError where no step is sound, or the sound one is of another config or of a later OneSDE.
+        `like`: a state, or its shapes, with the structure, shapes and types that the checkpoint must have, for nothing is cast.
+        Its shardings place the arrays; without one an array goes to every device. Damaged steps are set aside with a warning.
+        Raises StorageError if no step is sound, or if the sound one is of another config or of a later OneSDE.
         """
         target = _shapes(like)
         tried: set[int] = set()
@@ -164,12 +165,12 @@ class Checkpoints:
         if tried or (aside and newest is None):
             raise StorageError(
                 f"none of the checkpoints in {self._folder} is sound ({', '.join(aside[:4]) or 'all damaged'}); "
-                "mend one, or take another --workdir to begin anew"
+                "repair one, or take another --workdir to start over"
             )
         return None
 
     def _retain(self) -> None:
-        """Removes what is beyond the newest `keep`, as a process that died in the midst of it did not."""
+        """Removes all but the newest `keep` steps: a process that died may have left more."""
         extra = saved_steps(self._folder)[self._keep :] if self._writing else []
         if processes.first():
             for step in extra:
@@ -178,23 +179,26 @@ class Checkpoints:
             self._manager.reload()
 
     def _next(self, tried: set[int], newest: int | None) -> int | None:
-        """The newest step that is yet to be tried. Who only looks lists them again: a run in training replaces its oldest."""
+        """Returns the newest step that is yet to be tried; None if there is none.
+
+        A reader lists the steps anew each time: a run in training removes its oldest.
+        """
         if not self._writing:
             self._manager.reload()
         return max((s for s in self.steps() if s not in tried and (newest is None or s <= newest)), default=None)
 
     def _attempt(self, step: int, target: Any) -> tuple[Any, Damaged | None]:
-        """(the state, None), or the damage that any process has found."""
+        """Returns (the state, None), or (None, damage) if any process cannot read it."""
         try:
             state, damage = self._read(step, target), None
-        except Damaged as found:
-            state, damage = None, found
+        except Damaged as error:
+            state, damage = None, error
         if not processes.everywhere(damage is None):
             damage = damage or Damaged("another process cannot read it")
         return state, damage
 
     def _read(self, step: int, target: Any) -> Any:
-        """The state of a step if it is what was saved; else Damaged, or StorageError for what is whole but not for us."""
+        """Returns the state of a step. Raises Damaged if it is not as saved, and StorageError if it does not fit `target`."""
         seal = self._seal(step)
         check_arrays(seal, target, self._folder / str(step))
         try:
@@ -206,7 +210,7 @@ class Checkpoints:
         return state
 
     def _seal(self, step: int) -> dict[str, Any]:
-        """The seal of a step of this run and of a format that we know."""
+        """Returns the seal of a step. Raises Damaged if it is not of this run, and StorageError if its format is not ours."""
         folder = self._folder / str(step)
         if (folder / "default").is_dir():
             raise StorageError(f"{folder} is from before checkpoints were sealed: train anew, in another --workdir")
@@ -219,7 +223,7 @@ class Checkpoints:
         return seal
 
     def _raise_unless_damage(self, step: int, error: Exception) -> None:
-        """What the machine refuses now, it may give later: memory, a device, a file of a disk that is busy or away."""
+        """Raises transient failures, such as too little memory or a busy disk: they do not mean that a step is damaged."""
         if isinstance(error, (MemoryError, jax.errors.JaxRuntimeError)):
             raise error
         if _errno(error) not in (None, errno.ENOENT, errno.ENOTDIR, errno.EISDIR):
@@ -235,12 +239,12 @@ class Checkpoints:
             name += "+"
         if processes.first():
             (self._folder / str(step)).rename(self._folder / name)
-        processes.everywhere(True)  # nobody reads the list before it is true
+        processes.everywhere(True)  # all processes wait until it is moved
         self._manager.reload()
         say(f"warning: checkpoint {step} {damage}; set aside as {self._folder / name}")
 
     def verify(self, only: int | None = None) -> Iterator[tuple[int, str]]:
-        """(step, what is wrong with it) for every step, or for one, newest first; nothing is wrong with a sound one."""
+        """Yields (step, fault) for every step, newest first, or for `only` one. The fault of a sound step is ""."""
         for step in self.steps() if only is None else [only]:
             try:
                 self._read(step, _shapes(self._manager.item_metadata(step)["state"]))
@@ -252,12 +256,12 @@ class Checkpoints:
 
 
 def _shapes(tree: Any) -> Any:
-    """What Orbax is to restore, and where: what says nothing of it, on every device."""
+    """Returns the shapes that Orbax is to restore, with shardings; an array without one goes to every device."""
 
     def shape(like: Any) -> jax.ShapeDtypeStruct:
-        said = getattr(like, "sharding", None)
+        sharding = getattr(like, "sharding", None)
         return jax.ShapeDtypeStruct(
-            like.shape, like.dtype, sharding=said if isinstance(said, NamedSharding) else devices.replicated()
+            like.shape, like.dtype, sharding=sharding if isinstance(sharding, NamedSharding) else devices.replicated()
         )
 
     return jax.tree.map(shape, tree)
@@ -268,16 +272,16 @@ def _bytes(state: Any) -> int:
 
 
 def _is_full(error: BaseException) -> bool:
-    """Whether it is for want of room."""
+    """Returns whether the error means that the disk is full."""
     return _errno(error) in (errno.ENOSPC, errno.EDQUOT)
 
 
 def _errno(error: BaseException | None) -> int | None:
-    """What the system said, of this error or of a cause; TensorStore has it in its words."""
+    """Returns the errno of this error or of one that caused it; TensorStore gives it in the text of its message."""
     while error is not None:
         if isinstance(error, OSError) and error.errno:
             return error.errno
-        if told := re.search(r"os_error_code='(\d+)'", str(error)):
-            return int(told[1])
+        if match := re.search(r"os_error_code='(\d+)'", str(error)):
+            return int(match[1])
         error = error.__cause__ or error.__context__
     return None

@@ -1,4 +1,4 @@
-"""The files of a run's folder, each with its one name."""
+"""The files in the folder of a run: the only place where they get their names."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Folder(NamedTuple):
 
     @property
     def metrics(self) -> Path:
-        """The log of training: a line of JSON for each interval."""
+        """metrics.jsonl: the log of training, one line of JSON for each interval."""
         return self.path / "metrics.jsonl"
 
     @property

@@ -1,4 +1,4 @@
-"""The runs that guide a config's samplers, read before anything compiles."""
+"""Guides: the other runs that guide a config's samplers, read before anything compiles."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from experiments.config.guidance import Guide
 from experiments.config.parts import classifies
 from experiments.config.problems import attempt
 from experiments.config.schema import Config
-from experiments.config.tree import flat, stored
-from experiments.config.trust import trusted
+from experiments.config.tree import flatten, read_json_tree
+from experiments.config.trust import require_trusted
 from experiments.runs.folder import Folder
 from experiments.runs.lora_base import with_base
-from experiments.runs.resume import trained
+from experiments.runs.resume import trained_state
 from experiments.runtime.errors import ConfigError, StorageError
 from experiments.runtime.progress import say
 
 
 def with_guides(experiment: Experiment) -> Experiment:
-    """Returns the experiment with its guides read. Raises ConfigError if a run cannot guide the sampler that names it."""
+    """Returns the experiment with its guides. Raises ConfigError if a run cannot guide the sampler that names it."""
     samplers = experiment.config.samplers
     runs = {s.guidance.options["run"]: label for label, s in samplers.items() if s.guidance and "run" in s.guidance.options}
     if not runs:
@@ -50,27 +50,28 @@ def _check_labels(sampler: BoundSampler) -> None:
     if ours and theirs and ours != theirs:
         raise ValueError(f"run = {run} has net.classes = {theirs}, and this run {ours}: train the guide on the same labels")
     if not ours and isinstance(label, int) and label >= theirs:
-        reason = (
-            f"has labels from 0 to {theirs - 1}" if theirs else "has no classes, and nor has this run: leave sample.label out"
-        )
+        reason = f"has labels from 0 to {theirs - 1}" if theirs else "has no classes, nor has this run: leave sample.label out"
         raise ValueError(f"sample.label = {label}: run = {run} {reason}")
 
 
 def _guide(run: str, guided: Experiment) -> Guide:
-    """The run in that folder as a guide of the samplers of `guided`."""
+    """Returns the run in that folder as a guide for the samplers of `guided`.
+
+    Raises StorageError if there is no such run, and ConfigError if it was trained on another range of data or another SDE.
+    """
     folder = Path(run)
     if not (Folder(folder).config).is_file():
         raise StorageError(f"guidance.run = {run} holds no run: train it first")
-    own = [f"={value}" for value in flat(guided.config.model_dump()).values()]  # trusted already
+    own = [f"={value}" for value in flatten(guided.config.model_dump()).values()]  # what our config names is trusted already
     path = Folder(folder).config
-    config = Config.model_validate(trusted(stored(path), own, str(path)))
+    config = Config.model_validate(require_trusted(read_json_tree(path), own, str(path)))
     if config.data.range != guided.config.data.range:
-        raise ConfigError(f"{run} sees numbers of data.range = {config.data.range}, and this run {guided.config.data.range}")
+        raise ConfigError(f"{run} was trained with data.range = {config.data.range}, and this run {guided.config.data.range}")
     if config.sde != guided.config.sde:
         theirs, ours = (" ".join(map(str, part.model_dump().values())) for part in (config.sde, guided.config.sde))
         raise ConfigError(f"{run} was trained on the SDE {theirs}, and this run on {ours}: train the guide on the same")
     guide = with_base(build(config, guided.shape), folder)
-    params = guide.network(trained(guide, folder).ema)
+    params = guide.network(trained_state(guide, folder).ema)
     if classifies(config):
         return Guide(guide.classes, log_prob=guide.log_prob, params=params)
     return Guide(guide.classes, lambda params, y: guide.score(params, y=y if guide.classes else None), params=params)

@@ -1,4 +1,4 @@
-"""The base of a run with `lora`: another run's averaged parameters, held to be those that the adapters were trained on."""
+"""The base of a run with `lora`: the averaged parameters of another run, checked to be those that the adapters belong to."""
 
 from __future__ import annotations
 
@@ -11,70 +11,73 @@ from typing import Any
 from pydantic import ValidationError
 
 from experiments.build.experiment import Experiment
-from experiments.config.messages import schema_problems, shown
+from experiments.config.messages import in_words, schema_problems
 from experiments.config.parts import TIMES, learns_variance
 from experiments.config.problems import attempt, part_problems
 from experiments.config.schema import Config
-from experiments.config.tree import flat, stored
-from experiments.config.trust import trusted
+from experiments.config.tree import flatten, read_json_tree
+from experiments.config.trust import require_trusted
 from experiments.runs.checkpoint import saved_steps
 from experiments.runs.folder import Folder
 from experiments.runs.record import imported
-from experiments.runs.resume import trained
+from experiments.runs.resume import trained_state
 from experiments.runtime import devices
 from experiments.runtime.errors import ConfigError, StorageError
 
 SAME = ("sde", "net", "parameterization", "sigma_data", "conditioning", "scale_input", "data.range")
-"""Sections and keys that say what the network computes: of a base and of its adapters they are the same."""
+"""Sections and keys on which the function of the network depends: a base and its adapters must agree on them."""
 
 
 def with_base(experiment: Experiment, workdir: Path) -> Experiment:
-    """The experiment with its base's parameters, and their digest in its config; as it is where the config has no `lora`.
+    """Returns the experiment with its base's parameters and their digest; unchanged if its config has no `lora`.
 
-    ConfigError where the base is another network or adapters itself; StorageError where it holds no parameters, or others than
-    the adapters in `workdir`, or of the config, are of.
+    Raises ConfigError if the base is another network, or is itself a run of adapters. Raises StorageError if it has no
+    parameters, or if the config or the adapters in `workdir` belong to other ones.
     """
     lora = experiment.config.lora
     if lora is None:
         return experiment
     run = Path(lora.run)
-    params = trained(_of_base(experiment, run), run).ema
-    found, known = digest(params), lora.digest or _noted(workdir)
-    if known not in ("", found):
+    params = trained_state(_of_base(experiment, run), run).ema
+    digest, expected = params_digest(params), lora.digest or _recorded_digest(workdir)
+    if expected not in ("", digest):
         raise StorageError(
             [
-                f"lora.run = {run} has parameters of the digest {found}, and these adapters were trained on {known}",
-                "if it was trained on: python -m experiments ckpt rollback to the step that it was at, or an export of that",
-                "if it is another run, name theirs: --config.lora.run=RUN; for adapters of this one take another --workdir",
+                f"lora.run = {run} has parameters with the digest {digest}, and these adapters were trained on {expected}",
+                "if it was trained further, go back to that step: python -m experiments ckpt rollback; or name an export of it",
+                "if it is another run, name theirs: --config.lora.run=RUN; to adapt this one, take another --workdir",
             ]
         )
-    settled = experiment.config.model_copy(update={"lora": lora.model_copy(update={"digest": found})})
+    settled = experiment.config.model_copy(update={"lora": lora.model_copy(update={"digest": digest})})
     return experiment._replace(config=settled, frozen=(params,))
 
 
-def digest(params: Any) -> str:
-    """A hash of the parameters, by their names, wherever they lie."""
+def params_digest(params: Any) -> str:
+    """Returns a hash of the parameters and their names, whatever devices they are on."""
     content = sha256()
-    for name, leaf in sorted(flat(params).items()):
+    for name, leaf in sorted(flatten(params).items()):
         content.update(name.encode() + devices.gather(leaf).tobytes())
     return content.hexdigest()[:16]
 
 
 def _of_base(experiment: Experiment, run: Path) -> Experiment:
-    """The experiment by which the base was trained, as far as its checkpoints say; its code is that of the experiment alone."""
+    """Returns the experiment with the base's config and times, which is enough to restore the base's checkpoints.
+
+    Raises StorageError if `run` is no run, and ConfigError if it is not a base for the experiment.
+    """
     path, own = Folder(run).config, experiment.config
-    if not os.path.isfile(path):  # of a path too long for the system too
-        raise StorageError(f"lora.run = {shown(str(run))} holds no run to adapt, which has a config.json: train one")
-    named = [f"={value}" for value in flat(own.model_dump()).values()]  # trusted already
-    tree = trusted(stored(path), named, str(path))
-    if wrong := schema_problems(tree) + part_problems(tree):
-        raise ConfigError([f"{path} is no config of a run:", *wrong[:4]])
+    if not os.path.isfile(path):  # unlike Path.is_file, False for a path too long for the system too
+        raise StorageError(f"lora.run = {in_words(str(run))} holds no run to adapt (there is no config.json): train one")
+    named = [f"={value}" for value in flatten(own.model_dump()).values()]  # what our config names is trusted already
+    tree = require_trusted(read_json_tree(path), named, str(path))
+    if problems := schema_problems(tree) + part_problems(tree):
+        raise ConfigError([f"{path} is not the config of a run:", *problems[:4]])
     config = Config.model_validate(tree)
     if config.lora is not None:
         merge = f"python -m experiments export {run} FOLDER"
-        raise ConfigError(f"lora.run = {run} is of adapters itself: merge them with their base, {merge}, and name that")
+        raise ConfigError(f"lora.run = {run} is a run of adapters itself: merge them with their base, {merge}, and name that")
     if lines := _differences(config, own):
-        raise ConfigError([f"lora.run = {run} is another network or sees other numbers; its config says", *lines[:4]])
+        raise ConfigError([f"lora.run = {run} is another network, or sees data in another range; its config says", *lines[:4]])
     train = config.train.model_copy(update={"shard": own.train.shard})
     problems: list[str] = []
     times = attempt(problems, str(path), lambda: TIMES.find(config.times.name)(experiment.sde, **config.times.options))
@@ -84,8 +87,8 @@ def _of_base(experiment: Experiment, run: Path) -> Experiment:
 
 
 def _differences(base: Config, own: Config) -> list[str]:
-    """The keys among `SAME` that are not, a line each."""
-    there, here = (flat(config.model_dump()) for config in (base, own))
+    """Returns a line for each key under `SAME` that differs."""
+    there, here = (flatten(config.model_dump()) for config in (base, own))
     under = lambda key: any(f"{key}.".startswith(f"{same}.") for same in SAME)
     lines = [
         f"{key}: {there.get(key)!r}, and not {here.get(key)!r}"
@@ -97,10 +100,10 @@ def _differences(base: Config, own: Config) -> list[str]:
     return lines
 
 
-def _noted(workdir: Path) -> str:
-    """The digest of the base that a run noted as it began; nothing where none has."""
+def _recorded_digest(workdir: Path) -> str:
+    """Returns the digest of the base that the run in `workdir` recorded when it began; "" if there is none."""
     if saved_steps(Folder(workdir).checkpoints) or imported(workdir):
         with suppress(ValidationError):
-            noted = Config.model_validate(stored(Folder(workdir).config)).lora
-            return noted.digest if noted else ""
+            lora = Config.model_validate(read_json_tree(Folder(workdir).config)).lora
+            return lora.digest if lora else ""
     return ""

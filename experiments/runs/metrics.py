@@ -1,4 +1,4 @@
-"""metrics.jsonl: a row for each interval of training, written once."""
+"""The log of training, metrics.jsonl: a row for each interval."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from experiments.runtime.progress import say
 
 
 class Log:
-    """The log of a run that goes on from `step`.
+    """The log of a run that continues from `step`.
 
     Keeps rows up to `step` and drops later ones: a crashed session wrote them after its last checkpoint, and training will
     write them again.

@@ -1,4 +1,4 @@
-"""run.json: which run a folder is, and every session that worked on it; config.json: the config that it was last trained by."""
+"""The record of a run, run.json: its id, and every session that worked on it. config.json holds the last training's config."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from uuid import uuid4
 import jax
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from experiments.config import messages, tree
 from experiments.config.changes import changed_keys
+from experiments.config.messages import suggestion
 from experiments.config.schema import Config
+from experiments.config.tree import flatten, read_json_tree, tree_from_json
 from experiments.runs.checkpoint import saved_steps
 from experiments.runs.folder import Folder
 from experiments.runtime import processes, supervisor
@@ -31,65 +32,65 @@ FORMAT = 1
 
 
 class RunRecord:
-    """The record of the run in a folder. Of several processes the first writes it."""
+    """The record of the run in a folder. If there are several processes, only the first one writes it."""
 
     def __init__(self, run: Path, content: dict[str, Any]):
         self._path, self.content = Folder(run).record, content
 
     @property
     def id(self) -> str:
-        """The id that the run's checkpoints are sealed with."""
+        """The id of the run, which the seals of its checkpoints hold."""
         return self.content["id"]
 
     def note(self, **facts: Any) -> None:
-        """Adds facts to the session that is on."""
+        """Adds facts to the current session and writes the record."""
         self.content["sessions"][-1] |= facts
         if processes.first():
             write_text(self._path, json.dumps(self.content, indent=1))
 
-    def moved(self) -> str:
-        """The devices of the last session that saved, and of this one, in words; none where they are the same."""
+    def device_change(self) -> str:
+        """Returns the devices of the last session that saved and of this one, in words; "" if they are the same."""
         *earlier, now = self.content["sessions"]
         before = next((session for session in reversed(earlier) if "to_step" in session), now)
         then, here = (f"{s.get('devices')} in {s.get('processes')} process(es)" for s in (before, now))
         return "" if then == here else f"{then}, and now {here}"
 
     def refuse_if_saved(self) -> None:
-        """StorageError where checkpoints were saved: who asks has found none."""
+        """Raises StorageError if the run has ever saved a checkpoint. The caller has none: someone removed them."""
         if (saved := self.content.get("saved")) is not None:
-            gone = f"{self._path.parent} was saved at step {saved}, and its checkpoints are gone"
-            raise StorageError(f"{gone}: put them back, or take another --workdir")
+            loss = f"{self._path.parent} was saved at step {saved}, and its checkpoints are gone"
+            raise StorageError(f"{loss}: put them back, or take another --workdir")
 
     def config_at(self, step: int) -> Config | None:
-        """The config of the last session that began at `step` or before, if one did."""
+        """Returns the config of the last session that began at or before `step`; None if there is none."""
         began = [s for s in self.content["sessions"] if type(s.get("from_step")) is int and s["from_step"] <= step]
         trees = [self.content["configs"].get(str(s.get("config"))) for s in began[-1:]]
         with suppress(ValidationError, TypeError):
-            return Config.model_validate(tree.from_json(trees[0])) if trees else None
+            return Config.model_validate(tree_from_json(trees[0])) if trees else None
         return None
 
-    def went_back(self, step: int, aside: Path) -> None:
-        """Notes a return to `step`, with what came after it in `aside`."""
+    def note_rollback(self, step: int, aside: Path) -> None:
+        """Notes a return to `step`; the folder `aside` holds what the run did after it."""
         self.content.setdefault("rollbacks", []).append({"to_step": step, "aside": str(aside), "at": _now()})
         self.content["saved"] = step
         write_text(self._path, json.dumps(self.content, indent=1))
 
-    def saved(self, step: int | None) -> None:
-        """Notes the newest step of which a checkpoint is known to be whole, if there is one."""
+    def note_saved(self, step: int | None) -> None:
+        """Notes the newest step whose checkpoint is complete. None changes nothing."""
         if step is not None:
             self.content["saved"] = step
             self.note(to_step=step)
 
 
 class _Format(BaseModel):
-    """What every version writes."""
+    """The fields that every version of a record has."""
 
     model_config = ConfigDict(extra="allow", strict=True)
     format: Annotated[int, Field(ge=1, lt=2**31)]
 
 
 class _Content(_Format):
-    """What is read of a record, and written again."""
+    """The fields of a record that are read, and written back."""
 
     id: str
     data: str | None = None
@@ -98,58 +99,64 @@ class _Content(_Format):
     saved: int | None = None
 
 
-def read(run: Path) -> RunRecord | None:
-    """The record of a folder, if it has one. StorageError for one that cannot be read, or that a later OneSDE wrote."""
+def read_record(run: Path) -> RunRecord | None:
+    """Returns the record of a folder, or None if it has none.
+
+    Raises StorageError if the record cannot be read, or if a later OneSDE wrote it.
+    """
     path = Folder(run).record
     if not path.exists():
         return None
     try:
         if not path.is_file():
-            raise OSError("it is no file")
+            raise OSError("it is not a file")
         text = path.read_bytes()
         version = _Format.model_validate_json(text).format
         content = _Content.model_validate_json(text).model_dump(exclude_unset=True) if version <= FORMAT else {}
     except (OSError, ValueError) as error:
         raise StorageError(f"{path} cannot be read ({' '.join(str(error).split())[:80]}): mend it from a copy") from error
     if version > FORMAT:
-        raise StorageError(f"{path} is of format {version}, and this OneSDE knows {FORMAT}: upgrade")
+        raise StorageError(f"{path} has format {version}, and this OneSDE reads up to {FORMAT}: upgrade")
     return RunRecord(run, content)
 
 
 def differences(run: Path, config: Config, data: str, allowed: list[str]) -> list[str]:
-    """What made the run in the folder and is not the same in `config`, a line each, but for the keys `allowed` to change."""
+    """Returns a line for each key, and for the data, that the run in the folder was trained by and that differs in `config`.
+
+    Keys that are `allowed` to change are left out.
+    """
     path = Folder(run).config
     if not path.exists():
         return []
-    before = tree.stored(path)
-    with suppress(ValidationError):  # what a later version added stands at its default
+    before = read_json_tree(path)
+    with suppress(ValidationError):  # keys that a later version added get their defaults
         before = Config.model_validate(before).model_dump()
     as_stored = lambda tree: json.loads(json.dumps(tree))
     changed = changed_keys(as_stored(before), as_stored(config.model_dump()))
-    record = read(run)
+    record = read_record(run)
     if record and not saved_steps(Folder(run).checkpoints) and "saved" not in record.content and not imported(run):
-        return []  # it has made nothing yet
+        return []  # nothing depends on its config yet
     digest = record.content.get("data") if record else None
     if data and digest not in (None, data):
         changed.append(f"data: examples with the digest {digest} then, {data} now")
-    if imported(run):  # how it is trained further is yet to be said
+    if imported(run):  # it may be trained further in any way
         changed = [line for line in changed if not line.startswith("train.")]
     under = lambda key, section: key == section or key.startswith(f"{section}.")
     return [line for line in changed if not any(under(line.partition(":")[0], key) for key in allowed)]
 
 
 def refuse_changes(run: Path, config: Config, data: str, allowed: list[str]) -> None:
-    """ConfigError with the first `differences` and the ways on, if there are any; or with a key that no config has."""
-    known = list(tree.flat(config.model_dump()))
+    """Raises ConfigError if there are `differences`, with the remedies, or if a key in `allowed` does not exist."""
+    keys = list(flatten(config.model_dump()))
     for key in allowed:
-        if key != "data" and not any(f"{one}.".startswith(f"{key}.") for one in known):
-            raise ConfigError(f"--allow-change={key}: no such key{messages.nearest(key, known)}")
+        if key != "data" and not any(f"{one}.".startswith(f"{key}.") for one in keys):
+            raise ConfigError(f"--allow-change={key}: no such key{suggestion(key, keys)}")
     if changed := differences(run, config, data, allowed):
         key = changed[0].partition(":")[0]
         raise ConfigError(
             [
                 f"{run} is another experiment ({len(changed)} keys); undo, take another --workdir, or",
-                f"--fork=DIR (a new run from its newest state) or --allow-change={key} (this run goes on so)",
+                f"--fork=DIR (a new run from its newest state) or --allow-change={key} (this run goes on with the change)",
                 *changed[:3],
             ]
         )
@@ -157,13 +164,16 @@ def refuse_changes(run: Path, config: Config, data: str, allowed: list[str]) -> 
 
 @contextmanager
 def session(run: Path, config: Config, data: str, command: str, training: bool) -> Iterator[RunRecord]:
-    """The run's record, with a session that ends as the block does; config.json is that of the last training."""
+    """Opens the run's record with a new session, whose status says how the block ended.
+
+    A session that trains also writes config.json. Raises StorageError if the folder holds checkpoints without a record.
+    """
     if processes.first():
         run.mkdir(parents=True, exist_ok=True)
         sweep(run)
-        record = read(run)
+        record = read_record(run)
         if record is None and saved_steps(Folder(run).checkpoints):
-            raise StorageError(f"{run} holds checkpoints and no run.json: put it back, or take another --workdir")
+            raise StorageError(f"{run} holds checkpoints and no run.json: put that back, or take another --workdir")
         if record is None:
             record = RunRecord(run, {"format": FORMAT, "id": uuid4().hex, "data": data, "configs": {}, "sessions": []})
         for earlier in record.content["sessions"]:
@@ -178,8 +188,8 @@ def session(run: Path, config: Config, data: str, command: str, training: bool) 
         record.note(status="running")
         if training:
             write_text(Folder(run).config, json.dumps(config.model_dump(), indent=2))
-    processes.everywhere(True)  # the others read what the first has written
-    record = read(run)
+    processes.everywhere(True)  # the others wait until the first has written it
+    record = read_record(run)
     assert record is not None
     stopped = lambda why: record.note(status="stopped", ended=_now(), reason=why)
     try:
@@ -189,7 +199,7 @@ def session(run: Path, config: Config, data: str, command: str, training: bool) 
         stopped(str(error))
         raise
     except UserError as error:
-        with suppress(OSError):  # where the disk takes no more, that is not what is to be said
+        with suppress(OSError):  # a full disk must not hide the error itself
             record.note(status="failed", ended=_now(), reason=str(error)[:500], exit_code=error.exit_code)
         raise
     except BaseException as error:
@@ -200,12 +210,12 @@ def session(run: Path, config: Config, data: str, command: str, training: bool) 
 
 
 def imported(run: Path) -> bool:
-    """Whether the run is weights from elsewhere, and has not been trained here."""
+    """Returns whether the run starts from imported weights and has not been trained since."""
     return (Folder(run).weights).is_file() and not saved_steps(Folder(run).checkpoints)
 
 
 def _circumstances(run: Path, config: Config, command: str) -> dict[str, Any]:
-    """What a reader needs to repeat the session."""
+    """Returns the facts that a reader needs to repeat the session."""
     return {
         "command": command,
         "config": config.digest(),
@@ -221,8 +231,7 @@ def _circumstances(run: Path, config: Config, command: str) -> dict[str, Any]:
 
 
 def _source(run: Path) -> dict[str, str]:
-    """The commit of this code; what is not committed goes to a file beside, named by its digest."""
-
+    """Returns the commit of this code. Writes uncommitted changes to a file in the run, named by their digest."""
     root = Path(__file__).parents[2]
 
     def git(*words: str) -> str:
@@ -230,7 +239,7 @@ def _source(run: Path) -> dict[str, str]:
 
     try:
         if Path(git("rev-parse", "--show-toplevel").strip()) != root:
-            return {}  # installed within a repository of another's
+            return {}  # the code is installed inside another repository
         commit, diff = git("rev-parse", "HEAD").strip(), git("diff", "HEAD")
     except (OSError, subprocess.SubprocessError, UnicodeDecodeError):
         return {}

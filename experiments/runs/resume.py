@@ -1,4 +1,4 @@
-"""The state that a run goes on from: its newest sound checkpoint, or else imported weights; and forks."""
+"""The state that a run continues from: its newest sound checkpoint, or else imported weights. And forks of runs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from experiments.build.state import State, init_state, placement
 from experiments.runs.checkpoint import Checkpoints, saved_steps
 from experiments.runs.folder import Folder
 from experiments.runs.metrics import rows
-from experiments.runs.record import RunRecord, read
+from experiments.runs.record import RunRecord, read_record
 from experiments.runtime import devices, processes
 from experiments.runtime.errors import StorageError
 from experiments.runtime.files import write_text
@@ -22,13 +22,13 @@ from experiments.runtime.progress import say
 from experiments.weights import native
 
 
-def trained(experiment: Experiment, workdir: Path) -> State:
+def trained_state(experiment: Experiment, workdir: Path) -> State:
     """Returns the newest sound state of a run: its newest checkpoint, or else the weights that it starts from.
 
     Raises StorageError if it has neither.
     """
     state = state_shapes(experiment)
-    if record := read(workdir):
+    if record := read_record(workdir):
         if (Folder(workdir).checkpoints).is_dir():
             with Checkpoints(Folder(workdir).checkpoints, record.id, writing=False) as checkpoints:
                 restored = checkpoints.restore(state)
@@ -59,15 +59,19 @@ def from_weights(experiment: Experiment, state: State, workdir: Path) -> State:
 
 
 def fork(experiment: Experiment, source: Path, target: Path, record: RunRecord) -> None:
-    """Makes the run in `target`, with this `record`, begin at the newest sound state of `source`, with the log up to there."""
-    parent = read(source)
+    """Makes the run in `target` begin at the newest sound state of the run in `source`, with a copy of its log up to there.
+
+    `record`: that of `target`, which notes its parent. Raises StorageError if `source` has no such state, or if `target` holds
+    another run already.
+    """
+    parent = read_record(source)
     if parent is None:
         raise StorageError(f"{source} holds no run to fork")
     if (before := record.content.get("parent", {"run": parent.id}))["run"] != parent.id:
         raise StorageError(f"{target} is a fork of {before.get('folder')}: fork into another folder")
     if saved_steps(Folder(target).checkpoints):
         if "parent" in record.content:
-            return  # forked before; it goes on by itself
+            return  # it was forked before, and continues by itself
         raise StorageError(f"{target} holds a run already: fork into another folder")
     with Checkpoints(Folder(source).checkpoints, parent.id, writing=False) as checkpoints:
         state = checkpoints.restore(state_shapes(experiment))
@@ -80,5 +84,5 @@ def fork(experiment: Experiment, source: Path, target: Path, record: RunRecord) 
     record.content["parent"] = {"run": parent.id, "folder": str(source.absolute()), "step": step}
     with Checkpoints(Folder(target).checkpoints, record.id, experiment.config.train.keep) as checkpoints:
         record.note()
-        record.saved(checkpoints.save(step, state, wait=True))
+        record.note_saved(checkpoints.save(step, state, wait=True))
     say(f"{target} begins at step {step} of {source}")

@@ -94,7 +94,7 @@ def train(experiment: Experiment, data: Dataset, workdir: Path, record: RunRecor
                 stopping = stop_asked()
                 if due(config.checkpoint_every) or due(config.sample_every) or stopping:
                     wait(most=0)
-                    record.saved(checkpoints.save(step, state, wait=stopping or step == config.steps))
+                    record.note_saved(checkpoints.save(step, state, wait=stopping or step == config.steps))
                     stop.unsaved = False
                 if stopping:
                     raise Interrupted(f"stopped at step {step}, which is saved; the same command goes on from there")
@@ -139,7 +139,7 @@ def _first_state(
         return from_weights(experiment, state, workdir)
     step = int(resumed.step)
     say(f"resuming {workdir} at step {step}")
-    if moved := record.moved():
+    if moved := record.device_change():
         say(f"trained on {moved}: sums in another order, so what follows differs by rounding from a run on one of them")
     before = record.config_at(step - 1)
     if before and config.decay == "cosine" and before.train.steps != config.steps:

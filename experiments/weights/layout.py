@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from experiments.config.tree import flat
+from experiments.config.tree import flatten
 from experiments.runtime.errors import StorageError
 
 Tensors = Mapping[str, np.ndarray]
@@ -82,7 +82,7 @@ def to_published(params: Any, layout: Layout, shapes: Mapping[str, tuple[int, ..
     StorageError names the tensors that no parameter fills.
     """
     wanted = {name: shape for name, shape in shapes.items() if not re.search(f"{layout.ignored}|{layout.copies[0]}", name)}
-    values, written = flat(params), {name: np.full(shape, np.nan, np.float32) for name, shape in wanted.items()}
+    values, written = flatten(params), {name: np.full(shape, np.nan, np.float32) for name, shape in wanted.items()}
     for slot in _slots(params, layout, written):
         theirs = written[slot.theirs]
         target = _outputs_last(theirs, slot)
@@ -110,7 +110,7 @@ def _unflat(leaves: Mapping[str, Any]) -> dict[Any, Any]:
 def _slots(like: Any, layout: Layout, theirs: Tensors) -> list[_Slot]:
     """Returns one slot for each of our parameters."""
     slots = []
-    for path, leaf in flat(like).items():
+    for path, leaf in flatten(like).items():
         module, _, name = path.rpartition(".")
         place = layout.places.get(path, layout.places.get(module))
         if place is None:

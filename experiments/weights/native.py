@@ -18,11 +18,11 @@ from safetensors.numpy import save
 
 from experiments.config.messages import schema_problems
 from experiments.config.schema import Config
-from experiments.config.tree import from_json
+from experiments.config.tree import tree_from_json
 from experiments.runtime.errors import StorageError
 from experiments.runtime.files import replacing, write_text
 from experiments.weights import layout as layouts
-from experiments.weights.layout import Layout, flat
+from experiments.weights.layout import Layout, flatten
 from experiments.weights.tensors import LARGEST, LONGEST, MOST, read_safetensors
 
 FILE = "weights.safetensors"
@@ -63,7 +63,7 @@ def read_weights(path: Path) -> Native:
         if (length := sum(map(len, metadata.values()))) > LONGEST:
             raise ValueError(f"its metadata have {length} characters, and at most {LONGEST} are read")
         config, shape, step, data = (json.loads(metadata[key]) for key in ("config", "shape", "step", "data"))
-        config = _without(from_json(config), PATHS)
+        config = _without(tree_from_json(config), PATHS)
         problems = schema_problems(config) or _problems(config, shape, step, data, len(tensors))
     except (KeyError, ValueError, TypeError, RecursionError) as error:
         raise StorageError(f"{path} has no config of ours: {type(error).__name__}: {' '.join(str(error).split())}") from error

@@ -27,7 +27,7 @@ from experiments.runtime import devices
 from experiments.runtime.errors import ConfigError, DataError
 from experiments.training.step import make_call
 from experiments.weights import native
-from experiments.weights.layout import flat
+from experiments.weights.layout import flatten
 from models.functional import functional
 from sde_lib import VPSDE
 
@@ -79,7 +79,7 @@ def ordered(tree):
 
 def by_hand(base, adapters, scale):
     """W + scale A B by numpy, in float64, of the dotted leaves."""
-    leaves, low = flat(base), flat(adapters)
+    leaves, low = flatten(base), flatten(adapters)
     change = lambda name: scale * (np.float64(low[f"{name}.A"]) @ np.float64(low[f"{name}.B"]))
     return {name: np.float64(W) + (change(name).reshape(W.shape) if f"{name}.A" in low else 0) for name, W in leaves.items()}
 
@@ -90,7 +90,7 @@ def test_of_every_network_it_is_its_score_at_merged_parameters(name):
     model, base = of(name)
     model = model._replace(apply=jax.jit(model.apply, compiler_options=QUICKLY))
     adapted, params = models.lora(model, base, rank=2, alpha=3.0), low_rank(base, 4, rank=2)
-    none = {path: jnp.zeros_like(leaf) if path.endswith("B") else leaf for path, leaf in flat(params).items()}
+    none = {path: jnp.zeros_like(leaf) if path.endswith("B") else leaf for path, leaf in flatten(params).items()}
     first = jax.tree.unflatten(jax.tree.structure(params), [none[path] for path in ordered(params)])
     plain = model.apply(base, X, 0.4)
     np.testing.assert_array_equal(adapted.apply(first, X, 0.4), plain)
@@ -117,20 +117,20 @@ def test_kernels_are_of_one_kind(name):
     """Attention's and convolutions' are apart; all of them are every matrix that is called kernel."""
     model = models.score_model(functional(FAMILIES[name]), VPSDE())
     shapes = jax.eval_shape(model.init, jax.random.key(0), X)
-    kernels = {path for path, leaf in flat(shapes).items() if path.endswith("kernel") and len(leaf.shape) > 1}
+    kernels = {path for path, leaf in flatten(shapes).items() if path.endswith("kernel") and len(leaf.shape) > 1}
 
     def chosen(on):
         try:
             made = jax.eval_shape(partial(models.adapters, rank=1, on=on), jax.random.key(0), shapes)
         except ValueError:  # of which there are none
             return set()
-        return {path.rpartition(".")[0] for path in flat(made)}
+        return {path.rpartition(".")[0] for path in flatten(made)}
 
     attention, convolution, every = (chosen(on) for on in ("attention", "convolution", "all"))
     assert every == kernels
     assert attention == {path for path in kernels if ".attention." in path}
     assert bool(attention) == (name in ATTENDS)
-    assert convolution == {path for path in kernels if len(flat(shapes)[path].shape) == 4}
+    assert convolution == {path for path in kernels if len(flatten(shapes)[path].shape) == 4}
     assert bool(convolution) == (name not in ("MLP", "linen"))
 
 
@@ -174,8 +174,8 @@ def test_gradients_are_those_of_the_chain_rule_and_reach_no_base():
     loss = lambda base, params: (models.lora(model, base, rank=2, alpha=3.0).apply(params, X, 0.4) ** 2).sum()
     of_base, of_adapters = jax.jit(jax.grad(loss, (0, 1)))(base, params)
     assert not any(np.any(leaf) for leaf in jax.tree.leaves(of_base))
-    G = flat(jax.jit(jax.grad(lambda p: (model.apply(p, X, 0.4) ** 2).sum()))(models.merged(base, params, s)))
-    low, found = flat(params), flat(of_adapters)
+    G = flatten(jax.jit(jax.grad(lambda p: (model.apply(p, X, 0.4) ** 2).sum()))(models.merged(base, params, s)))
+    low, found = flatten(params), flatten(of_adapters)
     assert len(found) == 2 * 6  # first, two layers, their noise, last
     for name in {path.rpartition(".")[0] for path in found}:
         np.testing.assert_allclose(found[f"{name}.A"], s * G[name] @ low[f"{name}.B"].T, rtol=1e-3, atol=1e-4)
@@ -394,7 +394,7 @@ def test_what_does_not_apply_is_refused(code, more, says, runs, here, capsys):
 
 def test_adapters_are_no_base_and_a_base_has_none(runs, here, capsys):
     assert adapt(here / "new", runs / "adapters", 4) == 2
-    assert "is of adapters itself" in capsys.readouterr().err
+    assert "is a run of adapters itself" in capsys.readouterr().err
     assert main(["export", str(runs / "base"), str(here / "out"), "--layout=lora"]) == 2
     assert "has no adapters" in capsys.readouterr().err
     assert adapt(shutil.copytree(runs / "adapters", here / "adapters"), runs / "base", 8, "--config.lora.rank=1") == 2

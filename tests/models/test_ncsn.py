@@ -125,7 +125,7 @@ def test_ncsn_of_other_ladders_classes_and_outputs():
     net = partial(NCSN, width=4, multipliers=(1,), dilations=(), rungs=3, classes=2, outputs=2)
     x = jax.random.normal(jax.random.key(0), (1, 4, 4, 3))
     params = jax.jit(functional(net).init, compiler_options=QUICKLY)(jax.random.key(1), x[0])
-    assert {len(leaf) for path, leaf in flat(params).items() if path.endswith("norm1.table")} == {3}
+    assert {len(leaf) for path, leaf in flatten(params).items() if path.endswith("norm1.table")} == {3}
     call = jax.jit(functional(net).apply, compiler_options=QUICKLY)
     first, second, none = (call(params, x, jnp.zeros(1), jnp.array([y]), None) for y in range(3))
     assert first.shape == (1, 4, 4, 6)

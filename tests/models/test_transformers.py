@@ -156,7 +156,7 @@ def test_rematerialising_keeps_the_gradient(build):
 
     def gradient(remat):
         loss = lambda p: jnp.sum(functional(build, remat=remat).apply(p, x, t, None, None) ** 2)
-        return flat(jax.device_get(jax.jit(jax.grad(loss), compiler_options=QUICKLY)(params)))
+        return flatten(jax.device_get(jax.jit(jax.grad(loss), compiler_options=QUICKLY)(params)))
 
     plain, forgetful = gradient(False), gradient(True)
     largest = max(np.abs(g).max() for g in plain.values())
@@ -198,7 +198,7 @@ def test_starts_as_published():
 
     def started(build):
         init = jax.jit(functional(build).init, compiler_options=QUICKLY)
-        return flat(jax.device_get(init(jax.random.key(0), jnp.zeros((8, 8, 3)))))
+        return flatten(jax.device_get(init(jax.random.key(0), jnp.zeros((8, 8, 3)))))
 
     params = started(partial(SMALL_DIT, depth=1))
     bounds = {  # squared

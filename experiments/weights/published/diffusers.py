@@ -17,10 +17,10 @@ import numpy as np
 from flax import nnx
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from experiments.config.messages import described
+from experiments.config.messages import problem_lines
 from experiments.config.schema import Count
 from experiments.runtime.errors import StorageError
-from experiments.weights.layout import Layout, flat
+from experiments.weights.layout import Layout, flatten
 from experiments.weights.tensors import LARGEST, LONGEST, read_tensors
 
 WEIGHTS = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin")
@@ -201,7 +201,7 @@ def _fields(kind: type[Fields], path: Path, says: dict[str, Any]) -> Any:
     try:
         fields = kind.model_validate_json(json.dumps(ours))
     except ValidationError as error:
-        fields, problems = None, [*described(error, kind), *sorted(problems)]
+        fields, problems = None, [*problem_lines(error, kind), *sorted(problems)]
     if problems:
         raise _refusal(path, problems)
     return fields

@@ -14,7 +14,7 @@ from experiments.config.options import parameters
 from experiments.config.schema import Config, Count
 from experiments.runtime.errors import StorageError
 from experiments.weights import layout as layouts
-from experiments.weights.layout import Layout, flat
+from experiments.weights.layout import Layout, flatten
 from experiments.weights.published import diffusers
 from experiments.weights.published.diffusers import RULES, UNET_DEFAULTS, WEIGHTS, Fields, FolderKind
 from experiments.weights.tensors import MOST
@@ -176,7 +176,7 @@ def _groups(net: nnx.Module) -> set[int]:
 def _shapes(params: Any, net: nnx.Module) -> dict[str, tuple[int, ...]]:
     """Returns the shapes of UNet2DModel's tensors: outputs, inputs, and the two sides of a convolution, as its shortcut is."""
     places, shapes = layout(net).places, {}
-    for path, value in flat(params).items():
+    for path, value in flatten(params).items():
         module, _, leaf = path.rpartition(".")
         ones = (1, 1) if module.endswith("skip") else ()
         shape = (*value.shape[:-3:-1], *(value.shape[:-2] or ones)) if leaf == "kernel" else value.shape

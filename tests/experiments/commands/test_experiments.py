@@ -128,7 +128,7 @@ def test_arms_are_measured_alike(tmp_path, capsys):
     assert main([*argv, "--config.arms.ddpm.evaluate.n=200", "--config.arms.ddpm.data.levels=9"]) == 2
     error = capsys.readouterr().err
     for key in ("evaluate.n", "data.levels"):
-        assert f"arms.ddpm: {key} is of all arms, or their results would not compare" in error
+        assert f"arms.ddpm: {key} must be the same in all arms, or their results would not compare" in error
     assert "range" not in error
 
 

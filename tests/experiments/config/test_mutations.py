@@ -193,9 +193,9 @@ REFUSED = {
     # the command line's own text
     "config.seed=1": "write an override as --config.key=value",
     "--config.seed": "write an override as --config.key=value",
-    "--config.=3": "a key is names with a dot between them",
-    "--config.a..b=1": "a key is names with a dot between them",
-    "--config.net..width=1": "a key is names with a dot between them",
+    "--config.=3": "write a key as names with dots between them",
+    "--config.a..b=1": "write a key as names with dots between them",
+    "--config.net..width=1": "write a key as names with dots between them",
     "--config.seed.deep=1": "config.seed = 0 has no keys below it",
     "--config.net.width=": "net: width = '': input should be a valid integer",
     "--config.net.width=1e3": "net: width = 1000.0: input should be a valid integer",
@@ -234,7 +234,7 @@ REFUSED = {
     "--config.arms={'a': 3}": "arms.a = 3: input should be a valid dictionary",
     "--config.arms={'a': {'sde': 3}}": "arms.a: sde = 3",
     "--config.arms={'a': {'sead': 3}}": "arms.a: unknown config key sead (did you mean seed?)",
-    "--config.arms={'a': {'arms': {'b': {}}}}": "arms.a.arms: an arm has none of its own",
+    "--config.arms={'a': {'arms': {'b': {}}}}": "arms.a.arms: an arm has no arms of its own",
     "--config.arms={'../a': {}}": "it names files",
 }
 

@@ -31,7 +31,7 @@ from experiments.page.process import LiveProcess
 from experiments.page.request import Request
 from experiments.page.sheet import GAP
 from experiments.randomness import Purpose, stream
-from experiments.runs.resume import trained
+from experiments.runs.resume import trained_state
 from experiments.runtime.errors import ConfigError, NumericsError
 from experiments.runtime.files import write_json
 from experiments.sampling.draw import drawing
@@ -84,7 +84,7 @@ def experiment(run):
 
 @pytest.fixture(scope="module")
 def params(run, experiment):
-    return trained(experiment, run).ema
+    return trained_state(experiment, run).ema
 
 
 @pytest.fixture(scope="module")

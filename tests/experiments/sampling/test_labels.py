@@ -266,7 +266,7 @@ def test_a_classifier_is_not_drawn_from(tmp_path, capsys, command):
     [
         (3, 10, (), "net.classes = 3, and this run 10"),
         (10, 0, ("--config.sample.label=10",), "has labels from 0 to 9"),
-        (10, 0, ("--config.data.range=unit",), "sees numbers of data.range = symmetric, and this run unit"),
+        (10, 0, ("--config.data.range=unit",), "was trained with data.range = symmetric, and this run unit"),
         (10, 0, ("--config.sample.label=3", "--config.sample.sampler=ancestral"), "the network has no classes"),
     ],
 )

@@ -25,14 +25,14 @@ from experiments.config.problems import part_problems
 from experiments.config.reading import read_config
 from experiments.config.schema import Config
 from experiments.config.tiny import tiny
-from experiments.config.trust import trusted
+from experiments.config.trust import require_trusted
 from experiments.main import main
-from experiments.runs.resume import trained
+from experiments.runs.resume import trained_state
 from experiments.runtime.errors import ConfigError, StorageError
 from experiments.sampling.draw import drawing
 from experiments.weights import layout as naming
 from experiments.weights import native, tensors
-from experiments.weights.layout import Layout, flat
+from experiments.weights.layout import Layout, flatten
 from experiments.weights.published import diffusers, diffusers_ddpm, layouts, transformers
 from experiments.weights.published.checkpoint import select_params
 from experiments.weights.tensors import read_safetensors, read_tensors
@@ -184,7 +184,7 @@ def test_the_average_of_score_sde_s_flax_checkpoints():
 @pytest.mark.parametrize("weights", ["ema", "raw"])
 def test_a_checkpoint_with_a_config_and_a_layout(ours, tmp_path, monkeypatch, weights):
     """A flax checkpoint by a layout of our own names: the averaged or the raw parameters, as asked."""
-    leaves = {path: np.asarray(value) for path, value in flat(ours[1]).items()}
+    leaves = {path: np.asarray(value) for path, value in flatten(ours[1]).items()}
     tables = {"params_ema": leaves, "optimizer": {"target": {path: value + 1 for path, value in leaves.items()}}, "step": 9}
     (tmp_path / "checkpoint_9").write_bytes(flax.serialization.to_bytes(tables))
     plain = layouts.Published((MLP,), lambda net: Layout({path: path for path in leaves}))
@@ -234,8 +234,8 @@ def test_native_is_what_was_written(ours, written, tmp_path):
         found = native.read_weights(folder)
         assert Config.model_validate(found.config) == ours[0].config
         assert (found.shape, found.step, found.data) == (SHAPE, 5, "abc")
-        assert found.tensors.keys() == flat(ours[1]).keys()
-        for path, value in flat(ours[1]).items():
+        assert found.tensors.keys() == flatten(ours[1]).keys()
+        for path, value in flatten(ours[1]).items():
             np.testing.assert_array_equal(found.tensors[path], value)
         assert json.loads((folder / "config.json").read_text())["net"]["width"] == 8
 
@@ -251,7 +251,7 @@ def test_a_run_from_weights_samples_without_its_data(ours, written, tmp_path, mo
 @pytest.mark.slow
 def test_every_sampler_draws_from_weights(ours, written):
     """Those of configs/base, each for a few steps."""
-    state = trained(ours[0], written)
+    state = trained_state(ours[0], written)
     for sampler in Config.model_validate(read_config("configs/digits/vp.py", [])).samplers.values():
         sampler = sampler.model_copy(update={"n": 3, "sweep": {}})
         assert drawing(BoundSampler(ours[0], sampler))(state.ema, 0, 8, sampler.n).finite.all()
@@ -269,7 +269,7 @@ def test_a_run_from_weights_is_fine_tuned(ours, written, tmp_path):
     tuned = native.read_weights(tmp_path / "tuned")
     assert tuned.step == 5 + 2
     assert tuned.data not in (None, "abc")  # digits, on which they were trained here
-    apart = [np.abs(tuned.tensors[path] - value).max() for path, value in flat(ours[1]).items()]
+    apart = [np.abs(tuned.tensors[path] - value).max() for path, value in flatten(ours[1]).items()]
     assert 0 < max(apart) < 1e-5
 
 
@@ -369,7 +369,7 @@ def test_a_network_with_labels_is_imported_and_sampled_by_class(tmp_path, capsys
     like = nnx.to_pure_dict(nnx.state(net, nnx.Param))
     names = transformers.dit(net).places
     shapes = {}
-    for path, leaf in flat(like).items():
+    for path, leaf in flatten(like).items():
         module, _, name = path.rpartition(".")
         place, last = names[module], {"kernel": ".weight", "bias": ".bias", "table": ".weight"}[name]
         if isinstance(place, naming.Part):  # q, k and v are one
@@ -426,14 +426,14 @@ def test_a_config_of_data_is_made_tiny(written):
 def test_trust_is_about_what_is_called(ours):
     """Of any text with a colon, the names of parts alone; in few lines."""
     tree = ours[0].config.model_dump() | {"title": "a: b"}
-    assert trusted(tree | {"conditioning": {"name": "time", "told": "a:b"}}, [], "x")
+    assert require_trusted(tree | {"conditioning": {"name": "time", "told": "a:b"}}, [], "x")
     foreign = dict.fromkeys(("sde", "net", "objective", "parameterization"), "os:system")
     foreign |= {"samplers": {"a\nb": {"step": "os:system"}}}
     with pytest.raises(ConfigError) as error:
-        trusted(tree | foreign, [], "x")
+        require_trusted(tree | foreign, [], "x")
     assert len(str(error.value).splitlines()) == 5
     assert "and 2 more" in str(error.value)
-    assert trusted(tree | foreign, ["--config.sde.name=os:system"], "x")
+    assert require_trusted(tree | foreign, ["--config.sde.name=os:system"], "x")
 
 
 def test_every_misfit_is_named(written, tmp_path, capsys):
