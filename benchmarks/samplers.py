@@ -32,7 +32,7 @@ from experiments.evaluation.features import feature_space
 from experiments.evaluation.reference import Reference
 from experiments.evaluation.results import spread
 from experiments.evaluation.statistics import frechet, statistics
-from experiments.runs.resume import trained
+from experiments.runs.resume import trained_state
 from experiments.runtime.compile_cache import keep_compiled
 from experiments.runtime.errors import ConfigError
 from experiments.runtime.startup import make_fast
@@ -205,7 +205,7 @@ def main() -> None:
     config, data = plan.base, plan.load()
     assert data is not None
     experiment = build_arms(plan.arms, data.shape, training=False)[""]
-    state = trained(experiment, line.workdir.absolute())
+    state = trained_state(experiment, line.workdir.absolute())
     reference = Reference.of(config, data, feature_space(config, data), line.out)
     e = config.evaluate
     protocol = {

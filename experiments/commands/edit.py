@@ -41,7 +41,7 @@ def run(call: Call) -> None:
     opened.refuse_changes(opened.workdir, experiment)
     config, scaler = experiment.config, experiment.scaler
     edit = configured_edit(experiment, data.test)
-    state = trained(experiment, opened.workdir)
+    state = trained_state(experiment, opened.workdir)
     result = edit_examples(experiment, experiment.network(state.ema), edit, data)
     path = Folder(opened.workdir).edits / f"{config.edit.file or config.edit.by.name.rpartition(':')[2]}.png"
     if processes.first():

@@ -14,7 +14,7 @@ from experiments.evaluation.reference import Reference
 from experiments.evaluation.report import write_report
 from experiments.evaluation.report_data import describe_arm, report_data
 from experiments.evaluation.results import baseline, evaluate
-from experiments.runs.resume import trained
+from experiments.runs.resume import trained_state
 from experiments.runtime import processes
 from experiments.runtime.files import replacing, write_json
 from experiments.runtime.progress import say

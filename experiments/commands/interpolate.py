@@ -22,7 +22,7 @@ def run(call: Call) -> None:
     opened = open_run(call)
     experiment, test = opened.experiment, opened.dataset.test
     opened.refuse_changes(opened.workdir, experiment)
-    frames = interpolate_examples(experiment, experiment.network(trained(experiment, opened.workdir).ema), test)
+    frames = interpolate_examples(experiment, experiment.network(trained_state(experiment, opened.workdir).ema), test)
     path, pairs = Folder(opened.workdir).interpolation, experiment.config.interpolate.pairs
     if processes.first():
         display = experiment.scaler.display

@@ -76,7 +76,7 @@ def refusal(axis: str, name: str, sde: str) -> str | None:
     try:
         part = make(axis, name, SDES[sde](), lambda x, t: -x)
         if axis == "sampler":
-            check_moves(name, made)
+            check_moves(name, part)
         if axis in ("objective", "likelihood"):  # these may refuse no sooner than they see an example
             arguments = (jax.random.key(0), jnp.zeros(2), 0.5) if axis == "objective" else (jnp.zeros(2),)
             jax.eval_shape(part, *arguments)

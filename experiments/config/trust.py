@@ -19,8 +19,10 @@ def _parts(section: type[BaseModel]) -> str:
     )
 
 
-CODE = rf"(arms\..+\.)?(parameterization|{_parts(Config)}|samplers\..+\.({_parts(Sampler)})|edit\.({_parts(Edit)}))(\.name)?"
-"""The keys whose values name what is called."""
+CODE = (
+    rf"(arms\..+\.)?(parameterization|{_parts(Config)}|samplers\..+\.({_parts(Sampler)})|edit\.({_parts(EditConfig)}))(\.name)?"
+)
+"""A regular expression for the keys whose values name code that is called."""
 
 
 DATA_NAME = r"(arms\..+\.)?data\.name"

@@ -22,7 +22,7 @@ from zipfile import ZipFile
 
 import numpy as np
 
-from experiments.config.messages import nearest, shown
+from experiments.config.messages import in_words, suggestion
 from experiments.config.schema import Data
 from experiments.config.trust import OWN_SOURCE
 from experiments.data.prepared import digits, prepared
@@ -86,14 +86,14 @@ def _imported(name: str) -> Callable[..., Any]:
     try:
         module = import_module(path)
     except ImportError as error:
-        raise ConfigError(f"data.name: cannot import {shown(name)}: {error}; is its folder on PYTHONPATH?") from error
+        raise ConfigError(f"data.name: cannot import {in_words(name)}: {error}; is its folder on PYTHONPATH?") from error
     except Exception as error:  # it is the user's code
         raise ConfigError(
-            f"data.name: cannot import {shown(name)}: {type(error).__name__}: {printable(error)[:200]}"
+            f"data.name: cannot import {in_words(name)}: {type(error).__name__}: {printable(error)[:200]}"
         ) from error
     functions = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
     if attribute not in functions:
-        raise ConfigError(f"data.name: {path} has no function {attribute}{nearest(attribute, functions)}")
+        raise ConfigError(f"data.name: {path} has no function {attribute}{suggestion(attribute, functions)}")
     return getattr(module, attribute)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from nicegui import ui
 from pydantic import ValidationError
 
-from experiments.config.messages import described
+from experiments.config.messages import problem_lines
 from experiments.page.process import LiveProcess
 from experiments.page.program import STEPS
 from experiments.page.request import Request

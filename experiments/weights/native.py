@@ -49,7 +49,9 @@ def write_weights(
     metadata = {"format": FORMAT} | {key: json.dumps(value) for key, value in facts.items()}
     with replacing(folder / FILE) as part:
         # In C order, because safetensors writes the bytes of another order under the same shape.
-        part.write_bytes(save({path: np.array(value, np.float32, order="C") for path, value in flat(params).items()}, metadata))
+        part.write_bytes(
+            save({path: np.array(value, np.float32, order="C") for path, value in flatten(params).items()}, metadata)
+        )
     write_text(folder / "config.json", json.dumps(facts["config"], indent=2))
 
 
@@ -81,7 +83,7 @@ def _without(tree: Any, keys: tuple[str, ...], prefix: str = "") -> Any:
 
 def _problems(config: dict[str, Any], shape: Any, step: Any, data: Any, tensors: int) -> list[str]:
     """Returns what is wrong with the rest of the metadata, and the counts in the config that would take all memory or time."""
-    counts = {key: n for key, n in flat(config).items() if key.startswith(("sde.", "net.", "times.", "conditioning."))}
+    counts = {key: n for key, n in flatten(config).items() if key.startswith(("sde.", "net.", "times.", "conditioning."))}
     right = {
         f"shape = {shape!r}": all(type(side) is int and side > 0 for side in shape) and math.prod(shape) <= LARGEST,
         f"step = {step!r}": type(step) is int and step >= 0,
@@ -95,11 +97,11 @@ def _problems(config: dict[str, Any], shape: Any, step: Any, data: Any, tensors:
 
 def fit(like: Any, tensors: layouts.Tensors, origin: str) -> Any:
     """Returns the tensors as a tree like `like`. StorageError names each that does not fit."""
-    return layouts.from_published(like, Layout({path: path for path in flat(like)}), tensors, origin)
+    return layouts.from_published(like, Layout({path: path for path in flatten(like)}), tensors, origin)
 
 
 def require_finite(like: Any, params: Any, origin: str) -> Any:
     """Returns the parameters in the dtypes of `like`. StorageError names those that are not finite."""
-    if bad := [path for path, value in flat(params).items() if not np.isfinite(np.asarray(value, np.float32)).all()]:
+    if bad := [path for path, value in flatten(params).items() if not np.isfinite(np.asarray(value, np.float32)).all()]:
         raise StorageError([f"{origin}: {len(bad)} of its tensors are not finite:", *bad])
     return jax.tree.map(lambda wanted, value: np.asarray(value, wanted.dtype), like, params)

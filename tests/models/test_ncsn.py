@@ -10,7 +10,7 @@ import pytest
 from flax import nnx
 from published import HERE, draw, outputs_of, relative_error
 
-from experiments.weights.layout import flat, from_published, to_published
+from experiments.weights.layout import flatten, from_published, to_published
 from experiments.weights.published.ncsn import ncsn
 from models.functional import functional
 from models.networks.ncsn import NCSN

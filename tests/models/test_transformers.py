@@ -11,7 +11,7 @@ from flax import nnx
 from published import HERE, draw, outputs_of, relative_error
 from slow import one_in
 
-from experiments.weights.layout import flat, from_published, to_published
+from experiments.weights.layout import flatten, from_published, to_published
 from experiments.weights.published import transformers
 from models.functional import functional
 from models.layers.transformer import unpatchify

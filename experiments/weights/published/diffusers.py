@@ -175,7 +175,7 @@ PARTS = {
 def places(net: nnx.Module, rules: Mapping[str, str]) -> dict[str, str]:
     """Returns the place of each module of ours, by the last rule for it or for the block that it is a part of."""
     names = {}
-    for ours in {path.rpartition(".")[0] for path in flat(nnx.to_pure_dict(nnx.state(net, nnx.Param)))}:
+    for ours in {path.rpartition(".")[0] for path in flatten(nnx.to_pure_dict(nnx.state(net, nnx.Param)))}:
         for rule, theirs in rules.items():
             if match := re.fullmatch(rf"{rule}(?:\.(?P<part>\w+))?", ours):
                 part = match["part"]

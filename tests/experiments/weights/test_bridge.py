@@ -216,7 +216,7 @@ def ours():
     }
     experiment = experiment_of(tree | sections, SHAPE)
     like = jax.eval_shape(experiment.model.init, jax.random.key(0), jnp.zeros(SHAPE))
-    leaves = draw({path: leaf.shape for path, leaf in flat(like).items()})
+    leaves = draw({path: leaf.shape for path, leaf in flatten(like).items()})
     return experiment, native.fit(like, leaves, "drawn")
 
 
