@@ -7,7 +7,6 @@ import time
 from experiments.commands.arguments import Call, allow_change, compile_cache, config, distributed, no_restart, workdir
 from experiments.commands.opening import open_arms
 from experiments.data.pictures import first_shown
-from experiments.evaluation.features import feature_space
 from experiments.evaluation.reference import Reference
 from experiments.evaluation.report import write_report
 from experiments.evaluation.report_data import describe_arm, report_data
@@ -24,10 +23,10 @@ def run(call: Call) -> None:
     """Trains and measures every arm, each in its own folder below --workdir, and writes one report."""
     opened = open_arms(call)
     base, data, folder, experiments = opened.plan.base, opened.dataset, opened.workdir, opened.experiments
-    space = feature_space(base, data)
+    assert opened.space is not None
     with opened.held({name: folder / name for name in experiments}) as records:
         began = time.monotonic()
-        reference = Reference.of(base, data, space, folder)
+        reference = Reference.of(base, data, opened.space, folder)
         arms, pictures = [], {}
         for i, (name, experiment) in enumerate(experiments.items(), start=1):
             say(f"[{i}/{len(experiments)}] {experiment.config.title}")

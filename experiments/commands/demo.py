@@ -8,7 +8,7 @@ import numpy as np
 
 from experiments.commands.arguments import Call, compile_cache
 from experiments.commands.arguments import run as run_folder
-from experiments.commands.opening import config_of, open_run
+from experiments.commands.opening import Needs, config_of, open_run
 from experiments.page.address import opened as bound_socket
 from experiments.runs.resume import trained_state
 from experiments.runtime.errors import ConfigError
@@ -38,7 +38,7 @@ def run(call: Call) -> None:
     from experiments.page.serve import serve  # a web server, which no other command needs
 
     door = bound_socket(options.host, options.port, options.anyone)
-    opened = open_run(call, options.run, needs_data=False)
+    opened = open_run(call, Needs(data=False), options.run)
     experiment, folder = opened.experiment, opened.workdir
     opened.refuse_changes(folder, experiment)
     held_out = opened.data.test if opened.data else np.zeros((0, *experiment.shape), np.uint8)

@@ -12,7 +12,7 @@ from experiments.build.experiment import Experiment
 from experiments.build.sampler import sample_sampler
 from experiments.build.state import State
 from experiments.commands.arguments import Call, compile_cache, config, distributed, workdir
-from experiments.commands.opening import open_run
+from experiments.commands.opening import Needs, open_run
 from experiments.config.options import parameters
 from experiments.config.parts import EDIT
 from experiments.data.dataset import Dataset
@@ -36,7 +36,7 @@ def run(call: Call) -> None:
 
     Raises ConfigError before anything is computed if the edit does not apply to the run.
     """
-    opened = open_run(call)
+    opened = open_run(call, Needs())
     experiment, data = opened.experiment, opened.dataset
     opened.refuse_changes(opened.workdir, experiment)
     config, scaler = experiment.config, experiment.scaler

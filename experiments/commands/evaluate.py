@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from experiments.build.state import State
 from experiments.commands.arguments import Call, compile_cache, config, distributed, no_restart, workdir
-from experiments.commands.opening import Opened, open_run
-from experiments.config.parts import classifies
+from experiments.commands.opening import Needs, Opened, open_run
 from experiments.data.pictures import first_shown
 from experiments.evaluation import plots
-from experiments.evaluation.features import feature_space
+from experiments.evaluation.features import FeatureSpace
 from experiments.evaluation.noise_levels import accuracy_by_log_snr
 from experiments.evaluation.reference import Reference
 from experiments.evaluation.report import write_report
@@ -25,18 +24,20 @@ ARGUMENTS = (config, workdir, distributed, compile_cache, no_restart)
 
 def run(call: Call) -> None:
     """Writes report.html, report.json and pictures; of a classifier, its accuracy by noise."""
-    opened = open_run(call, scoreless=True)
-    measure = measure_classifier if classifies(opened.experiment.config) else measure_score
+    opened = open_run(call, Needs(score=False, space=True))
     with opened.held({"": opened.workdir}, training=False):
         state = trained_state(opened.experiment, opened.workdir)
-        measure(opened, state)
+        if opened.space is None:
+            measure_classifier(opened, state)
+        else:
+            measure_score(opened, opened.space, state)
         say(f"evaluate: done at step {int(state.step)}, in {opened.workdir}")
 
 
-def measure_score(opened: Opened, state: State) -> None:
+def measure_score(opened: Opened, space: FeatureSpace, state: State) -> None:
     """Writes the report of a score: its samplers, likelihood, and loss by noise."""
     config, experiment, data, folder = opened.plan.base, opened.experiment, opened.dataset, opened.workdir
-    reference = Reference.of(config, data, feature_space(config, data), folder)
+    reference = Reference.of(config, data, space, folder)
     results, pictures = evaluate(experiment, experiment.network(state.ema), data, reference)
     real = baseline(config, data, reference)
     if processes.first():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from experiments.commands.arguments import Call, compile_cache, config, distributed, workdir
-from experiments.commands.opening import open_run
+from experiments.commands.opening import Needs, open_run
 from experiments.data.pictures import first_shown
 from experiments.runs.folder import Folder
 from experiments.runs.resume import trained_state
@@ -19,7 +19,7 @@ ARGUMENTS = (config, workdir, distributed, compile_cache)
 
 def run(call: Call) -> None:
     """Writes interpolation.png: a row for each pair, between its two examples. Nothing of the run changes."""
-    opened = open_run(call)
+    opened = open_run(call, Needs())
     experiment, test = opened.experiment, opened.dataset.test
     opened.refuse_changes(opened.workdir, experiment)
     frames = interpolate_examples(experiment, experiment.network(trained_state(experiment, opened.workdir).ema), test)

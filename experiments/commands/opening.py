@@ -21,6 +21,7 @@ from experiments.config.schema import Config, Data
 from experiments.config.tiny import tiny
 from experiments.data.dataset import Dataset, load
 from experiments.data.sources import Sources, open_sources
+from experiments.evaluation.features import FeatureSpace, feature_space
 from experiments.runs.folder import Folder
 from experiments.runs.guides import with_guides
 from experiments.runs.lora_base import with_base
@@ -50,14 +51,34 @@ class Plan(NamedTuple):
         return load(self.sources, self.base.data, self.base.seed) if self.sources else None
 
 
+class Needs(NamedTuple):
+    """The demands of a command on what it opens.
+
+    `run`: there is a run in the folder. `training`: the config can be trained. `score`: the network is a score, no classifier.
+    `guides`: the runs that guide samplers are read. `data`: the data are loaded, and their labels checked; else they are loaded
+    only if no weights say their shape. `space`: the space of features is opened, for a score.
+    """
+
+    run: bool = True
+    training: bool = False
+    score: bool = True
+    guides: bool = True
+    data: bool = True
+    space: bool = False
+
+
 class Opened(NamedTuple):
-    """The objects that a command works on: the plan, the data, the experiment of each arm, and the folder."""
+    """The objects that a command works on: the plan, the data, the experiment of each arm, and the folder.
+
+    `space`: that of the features which samples are measured in, if the command measures some.
+    """
 
     call: Call
     plan: Plan
     data: Dataset | None
     experiments: dict[str, Experiment]
     workdir: Path
+    space: FeatureSpace | None = None
 
     @property
     def experiment(self) -> Experiment:
@@ -95,32 +116,20 @@ def open_arms(call: Call) -> Opened:
     if not plan.changes:
         commands = "train, sample, interpolate, edit and evaluate"
         raise ConfigError(f"{call.options.config} has no arms: use {commands}, or give it config.arms")
-    return _opened(call, plan, call.options.workdir.absolute(), plan.load(), training=True)
+    return _opened(call, plan, call.options.workdir.absolute(), Needs(run=False, training=True, space=True))
 
 
-def open_run(
-    call: Call,
-    run: Path | None = None,
-    training: bool = False,
-    scoreless: bool = False,
-    guided: bool = True,
-    needs_data: bool = True,
-) -> Opened:
-    """Opens the one experiment of a config, or of the config of a `run`.
-
-    `training`: refuses what cannot be trained, and needs no run in the folder. `scoreless`: takes a classifier too. `guided`:
-    reads the runs that guide its samplers. `needs_data`: loads the data and checks their labels; else
-    loads them only if no weights say their shape.
-    """
+def open_run(call: Call, needs: Needs, run: Path | None = None) -> Opened:
+    """Opens the one experiment of a config, or of the config of a `run`. Raises ConfigError with every problem of it."""
     file, workdir = (call.options.config, call.options.workdir) if run is None else (str(config_of(run)), run)
     workdir = workdir.absolute()
     tree = read_config(file, call.overrides, {"tiny": tiny})
     weights = Folder(workdir).weights
-    shape = native.read_weights(weights).shape if not needs_data and weights.is_file() else None
+    shape = native.read_weights(weights).shape if not needs.data and weights.is_file() else None
     plan = make_plan(tree, opening=shape is None)
     if plan.changes:
         raise ConfigError(f"{file} compares {', '.join(plan.changes)}: use compare, or a config without arms")
-    return _opened(call, plan, workdir, plan.load(), shape, training, scoreless, guided, needs_data, needs_run=not training)
+    return _opened(call, plan, workdir, needs, shape)
 
 
 def config_of(run: Path) -> Path:
@@ -185,22 +194,13 @@ def _by_arm(problems: dict[str, list[str]], shared: list[str]) -> list[str]:
     ]
 
 
-def _opened(
-    call: Call,
-    plan: Plan,
-    workdir: Path,
-    data: Dataset | None,
-    shape: tuple[int, ...] | None = None,
-    training: bool = False,
-    scoreless: bool = False,
-    guided: bool = True,
-    needs_data: bool = True,
-    needs_run: bool = False,
-) -> Opened:
-    """The experiments of a plan, with their guides and bases."""
+def _opened(call: Call, plan: Plan, workdir: Path, needs: Needs, shape: tuple[int, ...] | None = None) -> Opened:
+    """The experiments of a plan, with their guides and bases, on events of the data's shape, or else of `shape`."""
+    data = plan.load()
     keep_compiled(not call.options.no_compile_cache)  # the checks of a config compile too, a hundred small programs
-    experiments = build_arms(plan.arms, data.shape if data else shape or (), training)
-    if not scoreless and any(classifies(experiment.config) for experiment in experiments.values()):
+    experiments = build_arms(plan.arms, data.shape if data else shape or (), needs.training)
+    classifiers = any(classifies(experiment.config) for experiment in experiments.values())
+    if classifiers and needs.score:
         raise ConfigError(
             [
                 f"{call.options.command}: the objective trains a classifier, which has no score to draw from; evaluate "
@@ -208,13 +208,14 @@ def _opened(
                 "and it guides another run: --config.samplers.NAME.guidance={'name': 'classifier', 'run': 'FOLDER'}",
             ]
         )
-    if data and needs_data:
+    if data and needs.data:
         for experiment in experiments.values():
             data.check_labels(experiment.classes)
-    if guided:
+    if needs.guides:
         experiments = {name: with_guides(experiment) for name, experiment in experiments.items()}
+    space = feature_space(plan.base, data) if needs.space and data and not classifiers else None
     processes.stop_if_asked()
-    if needs_run and not Folder(workdir).config.exists():
+    if needs.run and not Folder(workdir).config.exists():
         raise StorageError(f"{workdir} holds no run: train it first, by the same command with `train`")
     experiments = {name: with_base(experiment, workdir / name) for name, experiment in experiments.items()}
-    return Opened(call, plan, data, experiments, workdir)
+    return Opened(call, plan, data, experiments, workdir, space)

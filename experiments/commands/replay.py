@@ -11,7 +11,7 @@ from experiments.build.optimizer import make_optimizer
 from experiments.build.state import placement
 from experiments.commands.arguments import Call, compile_cache
 from experiments.commands.arguments import run as run_folder
-from experiments.commands.opening import open_run
+from experiments.commands.opening import Needs, open_run
 from experiments.config.changes import changed_keys
 from experiments.data.dataset import Dataset
 from experiments.data.feed import stacked
@@ -39,7 +39,7 @@ ARGUMENTS = (run_folder, add_step, compile_cache)
 
 def run(call: Call) -> None:
     """Writes replay_STEP.json in the run's folder; nothing else of the run changes."""
-    opened = open_run(call, call.options.run, training=True, scoreless=True, guided=False)
+    opened = open_run(call, Needs(training=True, score=False, guides=False), call.options.run)
     opened.refuse_changes(opened.workdir, opened.experiment, opened.dataset.digest)
     record = read_record(opened.workdir)
     if record is None:

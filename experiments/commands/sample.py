@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from experiments.build.sampler import sample_sampler
 from experiments.commands.arguments import Call, compile_cache, config, distributed, workdir
-from experiments.commands.opening import open_run
+from experiments.commands.opening import Needs, open_run
 from experiments.runs.folder import Folder
 from experiments.runs.resume import trained_state
 from experiments.runtime.progress import say
@@ -16,7 +16,7 @@ ARGUMENTS = (config, workdir, distributed, compile_cache)
 
 def run(call: Call) -> None:
     """Writes samples/SAMPLER_seedN.png; nothing of the run changes."""
-    opened = open_run(call, needs_data=False)
+    opened = open_run(call, Needs(data=False))
     experiment, folder = opened.experiment, opened.workdir
     opened.refuse_changes(folder, experiment)
     sample, sampler = experiment.config.sample, sample_sampler(experiment)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from experiments.commands.arguments import Call, allow_change, compile_cache, config, distributed, folder, no_restart, workdir
-from experiments.commands.opening import open_run
+from experiments.commands.opening import Needs, open_run
 from experiments.runs.resume import fork
 from experiments.runtime.errors import ConfigError
 from experiments.runtime.progress import say
@@ -24,7 +24,7 @@ ARGUMENTS = (config, workdir, distributed, compile_cache, no_restart, allow_chan
 
 def run(call: Call) -> None:
     """Trains to train.steps, from the newest checkpoint of the folder, or of the run that --fork copies."""
-    opened = open_run(call, training=True, scoreless=True)
+    opened = open_run(call, Needs(run=False, training=True, score=False))
     source, target = opened.workdir, call.options.fork
     if target and target.resolve() == source.resolve():
         raise ConfigError(f"--fork={target} is --workdir itself: name a new folder")

@@ -22,6 +22,19 @@ from experiments.edits.base import Edit
 from experiments.runtime.errors import ConfigError
 
 
+def import_module_of(name: str) -> ModuleType:
+    """Imports the module of "my_pkg.my_module:Name", the only way to a user's code from a config's value.
+
+    Raises ConfigError if it cannot be imported.
+    """
+    try:
+        return importlib.import_module(name.partition(":")[0])
+    except (ImportError, AttributeError, ValueError, TypeError) as error:
+        raise ConfigError(f"cannot import {in_words(name)}: {error}; is its folder on PYTHONPATH?") from error
+    except Exception as error:  # it is the user's code
+        raise ConfigError(f"cannot import {in_words(name)}: {type(error).__name__}: {error}") from error
+
+
 @dataclass(frozen=True, eq=False)
 class Kind:
     """A kind of part that a config names.

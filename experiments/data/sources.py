@@ -15,14 +15,14 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 from zipfile import ZipFile
 
 import numpy as np
 
-from experiments.config.messages import in_words, suggestion
+from experiments.config.messages import suggestion
+from experiments.config.parts import import_module_of
 from experiments.config.schema import Data
 from experiments.config.trust import OWN_SOURCE
 from experiments.data.prepared import digits, prepared
@@ -82,15 +82,11 @@ def find_source(name: str) -> Source:
 
 
 def _imported(name: str) -> Callable[..., Any]:
-    path, _, attribute = name.partition(":")
     try:
-        module = import_module(path)
-    except ImportError as error:
-        raise ConfigError(f"data.name: cannot import {in_words(name)}: {error}; is its folder on PYTHONPATH?") from error
-    except Exception as error:  # it is the user's code
-        raise ConfigError(
-            f"data.name: cannot import {in_words(name)}: {type(error).__name__}: {printable(error)[:200]}"
-        ) from error
+        module = import_module_of(name)
+    except ConfigError as error:
+        raise ConfigError(f"data.name: {error}") from error
+    path, _, attribute = name.partition(":")
     functions = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
     if attribute not in functions:
         raise ConfigError(f"data.name: {path} has no function {attribute}{suggestion(attribute, functions)}")

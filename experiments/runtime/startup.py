@@ -6,8 +6,7 @@ Nothing here imports jax, which would be too late for both.
 import os
 import platform
 import sys
-from importlib.metadata import entry_points, version
-from importlib.util import find_spec
+from importlib.metadata import PackageNotFoundError, entry_points, version
 from pathlib import Path
 
 RESTARTED = ("train", "evaluate", "compare")
@@ -39,8 +38,12 @@ def on_cpu() -> bool:
 
 
 def _has_plugin() -> bool:
-    modules = any(find_spec(name) is not None for name in ("jax_plugins", "libtpu"))
-    return modules or "PJRT_NAMES_AND_LIBRARY_PATHS" in os.environ or bool(entry_points(group="jax_plugins"))
+    if "PJRT_NAMES_AND_LIBRARY_PATHS" in os.environ or entry_points(group="jax_plugins"):
+        return True
+    try:
+        return bool(version("libtpu"))
+    except PackageNotFoundError:
+        return False
 
 
 def flags() -> dict[str, str]:

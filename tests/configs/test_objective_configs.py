@@ -177,7 +177,7 @@ SWEEP = "--config.samplers.ancestral={'step': {'name': 'deis', 'reach': 0.4}, 'g
         ([sampled("langevin", "quadratic_grid")], "langevin leaves x at its t; make it the corrector"),
         ([sampled("ddim_inversion", "quadratic_grid")], "ddim_inversion goes from data to noise"),
         (["samplers.ancestral.corrector=ddim"], "ddim moves x to s, and a corrector leaves it at t; take langevin, or None"),
-        ([sampled("inpaint", "uniform_grid")], "samplers.e.step: 'inpaint' needs step and known and observed, which no config"),
+        ([sampled("inpaint", "uniform_grid")], "samplers.e.step: 'inpaint' needs step and x_0 and observed, which no config"),
         ([SWEEP % "{'order': (1, 2)}"], "sweep: order is a count, and each needs a program: write a sampler for each order"),
         ([SWEEP % "{'reach': (-1.0, 2.0)}"], "samplers.ancestral.sweep: reach = -1.0: input should be greater than 0"),
     ],

@@ -14,7 +14,7 @@ from slow import one_in
 from experiments.weights.layout import from_published, to_published
 from experiments.weights.published import edm as bridge
 from models import functional
-from models.networks import adm, edm_unet
+from models.layers.unet import Level
 from models.networks.adm import ADM
 from models.networks.edm_unet import EDMUNet
 
@@ -50,7 +50,7 @@ def loaded(case):
 @pytest.mark.parametrize("case", CASES)
 def test_it_computes_what_the_published_code_does(case):
     params, _, _, (x, c, y) = loaded(case)
-    with outputs_of(edm_unet.Level, adm.Level) as seen:
+    with outputs_of(Level) as seen:
         out = functional(CASES[case]).apply(params, jnp.array(x), c, y, None)
     theirs = [RECORD[f"{case}.block{i}"] for i in range(len(seen))]
     assert f"{case}.block{len(seen)}" not in RECORD

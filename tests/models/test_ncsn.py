@@ -104,10 +104,11 @@ def test_ncsn_hears_the_rung_and_ncsnv2_hears_nothing():
 
     def outputs(name, *labels):
         net, _, _, record = loaded(name)
-        return net(jnp.asarray(record["x"][[0, 0]]), jnp.array(labels))
+        # One image at a time: a batch may round its rows differently.
+        return [net(jnp.asarray(record["x"][[0]]), jnp.array([label]))[0] for label in labels]
 
     for same in (outputs("ncsn", 3.0, 3.4), outputs("ncsn", 9.0, 12.0), outputs("ncsnv2", 3.0, 40.0)):
-        np.testing.assert_allclose(same[0], same[1], atol=1e-6)
+        np.testing.assert_array_equal(same[0], same[1])
     assert relative_error(*outputs("ncsn", 3.0, 4.0)) > 1e-2
 
 

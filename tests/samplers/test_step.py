@@ -90,8 +90,8 @@ def test_draw_is_the_loop_from_the_prior(sde, final):
 
     for a, b in zip(drawn, solved(jax.random.key(3)), strict=True):
         assert jnp.array_equal(a, b)
-    compiled = jax.jit(solved)(jax.random.key(3)).x
-    assert jnp.array_equal(jax.jit(lambda key: samplers.draw(key, sde, step, grid, (2,), final).x)(jax.random.key(3)), compiled)
+    draw = lambda key: samplers.draw(key, sde, step, grid, (2,), final)
+    assert str(jax.make_jaxpr(draw)(jax.random.key(3))) == str(jax.make_jaxpr(solved)(jax.random.key(3)))
     assert drawn.nfe == 5 + (final is not None)
 
 
