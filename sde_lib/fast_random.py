@@ -6,6 +6,9 @@ hashes the key alone, and a hash of 32 bits each number's index.
 Use it in the steps of samplers and for dropout, which draw an event's noise at every step and average over many of them. Use
 jax.random for losses and priors: they draw once per example, and their distribution is the one that a result is judged by.
 
+With jax.random in its place a step of training with dropout takes 1.05 times as long (DDPM of width 32 at 8x8) to 1.07 (at
+32x32; two cores of an AMD EPYC, jax 0.10.2).
+
 Limits, which tests/sde_lib/test_fast_random.py holds: z comes from 23 bits, so it takes 2^23 values and |z| never
 exceeds 5.3. Its distribution, tails and correlations are tested over 2^20 numbers of a key.
 

@@ -14,7 +14,6 @@ import jax.numpy as jnp
 from flax import nnx
 
 from benchmarks.common.turns import Contender, turns
-from models.layers.attention import attend
 from models.layers.fir import downsample, upsample
 from models.layers.norm import GroupNorm
 
@@ -70,7 +69,7 @@ def measured(batch: int, width: int, rounds: int) -> dict[str, Any]:
             figures["GB/s"][f"{taps}, {name}, gradient"] = rate(x.nbytes + y.nbytes, with_gradient(layer), y, x)
     q = draw(batch, 256, 1, 2 * width)
     fused = lambda name: lambda q, k, v: jax.nn.dot_product_attention(q, k, v, implementation=name)
-    for name, layer in {"attend": attend, "xla": fused("xla"), "cudnn": fused("cudnn")}.items():
+    for name, layer in {"xla": fused("xla"), "cudnn": fused("cudnn")}.items():
         try:
             forward = seconds(layer, q, q, q, rounds=rounds)
             figures["attention, ms"][name] = 1e3 * forward

@@ -7,14 +7,12 @@ gets plain JAX, and so does a CPU if ONESDE_PLAIN=1 is in the environment. The s
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import jax
 from jax.extend.core import Primitive
 from jax.interpreters import mlir
 from jaxlib.mlir import ir
-from jaxtyping import Array
 
 
 def is_plain() -> bool:
@@ -30,15 +28,6 @@ def gate(primitive: Primitive, plain: Any, on_cpu: Any) -> None:
 
     mlir.register_lowering(primitive, plain)
     mlir.register_lowering(primitive, chosen, platform="cpu")
-
-
-def by_backend(on_cpu: Callable[..., Array], plain: Callable[..., Array]) -> Callable[..., Array]:
-    """Returns `on_cpu` if this process computes on a CPU and the switch is off, and `plain` otherwise.
-
-    This is for a function that is not linear, whose derivatives no primitive has: the choice comes before, at its trace.
-    `jax.lax.platform_dependent` would leave branches in the program of a scan.
-    """
-    return on_cpu if jax.default_backend() == "cpu" and not is_plain() else plain
 
 
 def lowered(function: Any) -> Any:

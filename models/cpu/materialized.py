@@ -19,6 +19,8 @@ def materialized(x: Float[Array, "*shape"], forward: bool = True, backward: bool
 
     XLA:CPU fuses a chain of sums into each of its consumers, those that add up all pixels on one core included, and drops
     `optimization_barrier` before it does. It does not inline a function, which is here the identity and costs nothing.
+    Without it a step of training takes 1.18 times as long (DDPM of width 32, at 8x8 and at 32x32; two cores of an AMD EPYC, jax
+    0.10.2).
     """
     return materialized_p.bind(x, forward=forward, backward=backward)
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import jax
 from flax import nnx
 from jaxtyping import Array, Float
 
 from models.layers.affine import Images, Init, linear
-from models.layers.attention import attend
 from models.layers.pyramid import Stage
 
 Tokens = Float[Array, "B T D"]
@@ -25,7 +25,7 @@ class Attention(nnx.Module):
 
     def __call__(self, x: Tokens) -> Tokens:
         q, k, v = (project(x).reshape(*x.shape[:2], self.heads, -1) for project in (self.q, self.k, self.v))
-        return self.out(attend(q, k, v).reshape(x.shape))
+        return self.out(jax.nn.dot_product_attention(q, k, v).reshape(x.shape))
 
 
 class FeedForward(nnx.Module):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
+import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Key
 
 from models.layers.affine import Conv, Images, Init, fan_avg, linear
-from models.layers.attention import attend
 from models.layers.block import Block, rematerialised
 from models.layers.dropout import Dropout
 from models.layers.fir import WAYS, Kernel
@@ -95,7 +95,7 @@ class SelfAttention(Block):
         q, k, v = (
             f(h).reshape(batch, -1, channels // self.head_channels, self.head_channels) for f in (self.q, self.k, self.v)
         )
-        return self.rescale * (x + self.out(attend(q, k, v).reshape(x.shape)))
+        return self.rescale * (x + self.out(jax.nn.dot_product_attention(q, k, v).reshape(x.shape)))
 
 
 class Level(nnx.Module):

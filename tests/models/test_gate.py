@@ -26,12 +26,10 @@ def gradient():
     return jax.jit(steps)
 
 
-def program(monkeypatch, platform):
-    """The lowered program of a process whose backend is `platform`, which lowering does not need."""
+def program(platform):
+    """The program for `platform`, which need not be there."""
     xs = jax.ShapeDtypeStruct((2, *X.shape), X.dtype)
-    with monkeypatch.context() as patch:
-        patch.setattr(jax, "default_backend", lambda: platform)
-        return gradient().trace(PARAMS, xs).lower(lowering_platforms=(platform,)).as_text()
+    return gradient().trace(PARAMS, xs).lower(lowering_platforms=(platform,)).as_text()
 
 
 def assert_plain(text):
@@ -45,16 +43,16 @@ def assert_plain(text):
 
 
 @pytest.mark.parametrize("platform", ["cuda", "tpu"])
-def test_accelerators_get_plain_jax(monkeypatch, platform):
-    assert_plain(program(monkeypatch, platform))
+def test_accelerators_get_plain_jax(platform):
+    assert_plain(program(platform))
 
 
 def test_the_switch_makes_a_cpu_plain(monkeypatch):
-    text = program(monkeypatch, "cpu")
+    text = program("cpu")
     assert "inlineable" in text
     assert "lhs_dilate = [2, 2]" not in text
     monkeypatch.setenv("ONESDE_PLAIN", "1")
-    assert_plain(program(monkeypatch, "cpu"))
+    assert_plain(program("cpu"))
 
 
 def test_both_programs_compute_the_same(monkeypatch):

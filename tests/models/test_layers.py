@@ -1,11 +1,10 @@
-"""The layers that are written for speed against plain ones: group normalisation, attention, dropout."""
+"""The layers that are written for speed against plain ones: group normalisation and dropout."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from models.layers.attention import attend, divided_last
 from models.layers.dropout import Dropout
 from models.layers.norm import GroupNorm, standardize
 
@@ -39,17 +38,6 @@ def test_group_norm_survives_a_large_mean():
     """Of a thousand deviations: by mean(x^2) - mean(x)^2 nothing would be left of float32."""
     norm, x = GroupNorm(8, 2), jax.random.normal(KEYS[0], (2, 4, 4, 8))
     np.testing.assert_allclose(norm(x + 1000.0), norm(x), atol=2e-3)
-
-
-@pytest.mark.parametrize("heads", [1, 3])
-def test_attention_is_jax_s(heads):
-    q, k, v, ct = (jax.random.normal(key, (2, 5, heads, 4)) for key in KEYS)
-    for function in (lambda f: (f(q, k, v),), lambda f: jax.vjp(f, q, k, v)[1](ct), lambda f: (f(90 * q, k, v),)):
-        for ours, theirs in zip(function(divided_last), function(jax.nn.dot_product_attention), strict=True):
-            np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
-    narrow = attend(*(x.astype(jnp.bfloat16) for x in (q, k, v)))
-    assert narrow.dtype == jnp.bfloat16
-    np.testing.assert_allclose(narrow.astype(jnp.float32), attend(q, k, v), atol=0.03)
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])
