@@ -42,7 +42,10 @@ def convolved(x: Map, W: Kernel, padding: Padding) -> Map:
 
 
 def dense(x: Map, W: Kernel, padding: Padding) -> Map:
-    """`convolved` if each pixel of y sees all of x: each is one product, and XLA:CPU is ten times faster at it.
+    """`convolved` if each pixel of y sees all of x: each is one product, which XLA:CPU is faster at.
+
+    Without it a step of training at 8x8 takes 1.59 times as long (DDPM of width 32, batch 128; two cores of an AMD EPYC, jax
+    0.10.2).
 
     y[h, w] = sum_{h' w'} x[h', w'] W[h' - h + top, w' - w + left]: for each (h, w) the kernel's taps of all x are a slice.
     """
@@ -57,7 +60,8 @@ def dense(x: Map, W: Kernel, padding: Padding) -> Map:
 def strided(x: Map, W: Kernel, stride: int, padding: Padding) -> Map:
     """y[h, w] = sum_{k l} x[s h + k, s w + l] W[k, l]: cells of s by s pixels are the channels of a map of stride 1.
 
-    A gradient of strided taps has holes, for which XLA:CPU has no fast convolution.
+    A gradient of strided taps has holes, for which XLA:CPU has no fast convolution: without this a step of training at 8x8
+    takes 1.46 times as long (as for `dense`).
     """
     s, edges, cells = stride, [(0, 0, 0)], []
     for side, n, (before, after) in zip(x.shape[1:3], W.shape[:2], padding, strict=True):

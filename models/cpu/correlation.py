@@ -2,8 +2,9 @@
 
     T(x, W, y) = sum_{b h w i o k l} y[b, h, w, o] x[b, h + k, w + l, i] W[k, l, i, o]
 
-XLA:CPU has fast code for NHWC with HWIO, stride 1 and undilated, and rewrites other forms to it only outside of loops. The
-gradient of a kernel as JAX derives it takes 26 times as long inside `lax.scan`. So all three are in this form.
+XLA:CPU has fast code for NHWC with HWIO, stride 1 and undilated, and rewrites other forms to it only outside of loops. Inside
+`lax.scan` the gradient of a kernel as JAX derives it makes a whole step of training at 8x8 take 36 times as long (DDPM of width
+32, batch 128; two cores of an AMD EPYC, jax 0.10.2). So all three are in this form.
 """
 
 from __future__ import annotations
