@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
+from spawned import digits_size
 
 from experiments.config.schema import Data
 from experiments.data import toys
@@ -41,10 +42,6 @@ def digits_dir(tmp_path_factory):
         sizes = list(pool.map(digits_size, [folder] * 2))
     assert sizes == [1297, 1297]
     return folder
-
-
-def digits_size(folder):
-    return len(open_sources(config("digits", folder)).train)
 
 
 @pytest.fixture

@@ -210,7 +210,7 @@ def test_from_training_to_guided_samples(tmp_path, capsys):
         ("--config.samplers.fast.guidance={'name': 'classifier_free', 'w': -1.0}", "samplers.fast.guidance: w = -1.0"),
         (
             "--config.samplers.fast.guidance={'name': 'classifier_free', 'interval': (2.0, 1.0)}",
-            "from a lower to a higher noise",
+            "give a lower and then a higher noise",
         ),
         ("--config.samplers.fast.sweep={'w': (1.0, 2.0)}", "samplers.fast.sweep: w is of a guidance"),
         ("--config.net.classes=5", "labels from 0 to 9, and those of net.classes = 5 are from 0 to 4"),
