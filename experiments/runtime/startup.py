@@ -20,9 +20,13 @@ def make_fast(restart: bool = True) -> None:
     """Sets what XLA:CPU is fast with, before jax is imported; with `restart` it may start this program once more."""
     os.environ.update(flags())
     if restart and (wishes := memory()):
-        name = sys.argv[1] if sys.argv[1:] else Path(sys.argv[0]).stem
-        how = "restarting once with GLIBC_TUNABLES for XLA:CPU's memory (--no-restart to leave that out)"
-        print(f"{name}: {how}", file=sys.stderr, flush=True)
+        command = next((word for word in sys.argv[1:2] if word in RESTARTED), None)
+        hint = " (--no-restart to leave that out)" if command else ""
+        print(
+            f"{command or Path(sys.argv[0]).stem}: restarting once with GLIBC_TUNABLES for XLA:CPU's memory{hint}",
+            file=sys.stderr,
+            flush=True,
+        )
         os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], os.environ | wishes)
 
 
