@@ -53,6 +53,6 @@ __all__ = [
 
 NETWORKS = (ADM, Classifier, DDPM, DiT, EDMUNet, MLP, NCSN, NCSNpp, NCSNv2, UViT)
 PARAMETERIZATIONS = (edm, eps, residual_eps, score, sigma_score, v, x0)
-"""What a network predicts."""
+"""The predictions that a network can make."""
 CONDITIONINGS = (index, log_noise, rung, time)
-"""How a network hears its noise level."""
+"""The forms in which a network gets its noise level."""

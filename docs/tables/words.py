@@ -1,4 +1,4 @@
-"""What a reader wants to know of a part and its signature cannot say: one entry of a name, for the tables of docs/parts."""
+"""Words about parts that no signature can say: an entry for each name, for the tables of docs/parts."""
 
 SDES = {
     "VPSDE": "variance preserving: DDPM's limit (Song et al. 2021)",

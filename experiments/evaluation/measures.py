@@ -65,7 +65,7 @@ class Measure(NamedTuple):
 
 
 def _frechet_protocol(config: Config, reference: Reference) -> tuple[str, str]:
-    """How the Fréchet distance came about; for FID, everything that its number depends on."""
+    """Returns how the Fréchet distance was computed; for FID, everything that its number depends on."""
     gaussians = "between Gaussians fitted to the features (squared 2-Wasserstein); biased up by small n, alike for all rows"
     if not reference.space.logits:
         return "Fréchet distance", gaussians
@@ -157,7 +157,7 @@ MEASURES = (
         against=("w",),
     ),
 )
-"""In the order of the report's columns. The first ranks the samplers of an arm."""
+"""The columns of the report, in their order. The first ranks the samplers of an arm."""
 
 
 def applicable(space: FeatureSpace, labelled: bool = False) -> list[Measure]:

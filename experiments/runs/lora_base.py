@@ -11,9 +11,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from experiments.build.experiment import Experiment
-from experiments.config.messages import in_words, schema_problems
+from experiments.config.messages import in_words
 from experiments.config.parts import TIMES, learns_variance
-from experiments.config.problems import attempt, part_problems
+from experiments.config.problems import attempt, parse
 from experiments.config.schema import Config
 from experiments.config.tree import flatten, read_json_tree
 from experiments.config.trust import require_trusted
@@ -70,16 +70,15 @@ def _of_base(experiment: Experiment, run: Path) -> Experiment:
         raise StorageError(f"lora.run = {in_words(str(run))} holds no run to adapt (there is no config.json): train one")
     named = [f"={value}" for value in flatten(own.model_dump()).values()]  # what our config names is trusted already
     tree = require_trusted(read_json_tree(path), named, str(path))
-    if problems := schema_problems(tree) + part_problems(tree):
+    config, problems = parse(tree)
+    if config is None or problems:
         raise ConfigError([f"{path} is not the config of a run:", *problems[:4]])
-    config = Config.model_validate(tree)
     if config.lora is not None:
         merge = f"python -m experiments export {run} FOLDER"
         raise ConfigError(f"lora.run = {run} is a run of adapters itself: merge them with their base, {merge}, and name that")
     if lines := _differences(config, own):
         raise ConfigError([f"lora.run = {run} is another network, or sees data in another range; its config says", *lines[:4]])
     train = config.train.model_copy(update={"shard": own.train.shard})
-    problems: list[str] = []
     times = attempt(problems, str(path), lambda: TIMES.find(config.times.name)(experiment.sde, **config.times.options))
     if problems:
         raise ConfigError(problems)

@@ -53,7 +53,7 @@ def _edit(experiment: Experiment) -> Edit:
 
 
 def _is_noisy(sampler: BoundSampler) -> bool:
-    """Whether a step of the sampler draws noise."""
+    """Returns whether a step of the sampler draws noise."""
     return sampler.step(None, 0 if sampler.classes else None).stochastic
 
 

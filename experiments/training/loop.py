@@ -55,7 +55,7 @@ def train(experiment: Experiment, data: Dataset, workdir: Path, record: RunRecor
         log = Log(folder.metrics, step)
 
         def due(every: int) -> bool:
-            """Whether a multiple of `every` is among the steps of the last call."""
+            """Returns whether a multiple of `every` is among the steps of the last call."""
             return step % every < config.steps_per_call or step == config.steps
 
         if step < config.steps:
