@@ -40,6 +40,7 @@ def test_both_draws_estimate_one_loss_and_importance_with_less_variance(sde):
     assert reweighted["importance"]["variance"] < reweighted["likelihood"]["variance"] / 3
 
 
+@pytest.mark.slow
 def test_every_sampler_is_held_at_the_evaluations_that_are_asked_for():
     tree = read_config("configs/digits/vp.py", [])
     tree["samplers"] = samplers([5, 20], [100])

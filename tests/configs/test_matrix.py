@@ -78,7 +78,7 @@ def test_the_cells_run(sde):
             assert all(np.isfinite(a).all() for a in jax.tree.leaves(value)), (cell, name)
 
 
-@slow_for(*KIN)
+@slow_for(*KIN, "VPSDE", "VESDE")
 @pytest.mark.parametrize("cell", [walk(sde)[-1 - i] for i, sde in enumerate(SDES)], ids="-".join)
 def test_some_cells_run(cell):
     """A sample of `test_the_cells_run`, on every run of the suite."""

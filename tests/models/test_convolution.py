@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.test_util import check_grads
+from slow import one_in
 
 from experiments.build.build import build
 from experiments.build.optimizer import make_optimizer
@@ -39,6 +40,7 @@ def derivatives(convolution, x, W):
     return gradient(x, W), jax.jvp(gradient, (x, W), (x, W))[1], each(x, W), mapped(W), many
 
 
+@one_in(3)
 @pytest.mark.parametrize("padding", [((1, 1), (1, 1)), ((0, 0), (0, 0)), ((2, 0), (1, 2))], ids=str)
 @pytest.mark.parametrize("taps", [(3, 3), (1, 1), (2, 3)], ids=str)
 def test_every_derivative_is_jax_s(taps, padding):

@@ -55,6 +55,7 @@ def test_the_switch_makes_a_cpu_plain(monkeypatch):
     assert_plain(program("cpu"))
 
 
+@pytest.mark.slow
 def test_both_programs_compute_the_same(monkeypatch):
     params = jax.tree.map(lambda a: 0.1 * jnp.cos(jnp.arange(a.size, dtype=a.dtype)).reshape(a.shape), PARAMS)
     fast = gradient()(params, X[None])

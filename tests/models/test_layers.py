@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from slow import slow_for
 
 from models.layers.dropout import Dropout
 from models.layers.norm import GroupNorm, standardize
@@ -18,6 +19,7 @@ def published(norm, x):
     return y if norm.scale is None else y * norm.scale[...] + norm.bias[...]
 
 
+@slow_for("()", "(5,)")
 @pytest.mark.parametrize("affine", [True, False])
 @pytest.mark.parametrize("space", [(), (5,), (4, 3)], ids=str)
 def test_group_norm_is_the_published_one(space, affine):

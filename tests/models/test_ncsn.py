@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from flax import nnx
 from published import HERE, draw, outputs_of, relative_error
+from slow import slow_for
 
 from experiments.weights.layout import flatten, from_published, to_published
 from experiments.weights.published.ncsn import ncsn
@@ -65,6 +66,7 @@ def test_the_layout_writes_what_it_read(name):
         np.testing.assert_array_equal(written[key], tensors[key])
 
 
+@slow_for("deepest", "deeper")
 @pytest.mark.parametrize("name", THEIRS)
 def test_cifar_networks_have_the_published_size(name):
     _, _, facts, _ = loaded(name)

@@ -70,7 +70,7 @@ def given(family, variant):
     return jnp.array(GIVEN[family]["x"]), jnp.log(GIVEN[family]["sigmas"]) if fourier else jnp.array(GIVEN[family]["labels"])
 
 
-@one_in(2)
+@one_in(4)
 @every_run
 def test_computes_what_is_published(family, variant):
     """Every block, of the first image, and the end, in float32."""
@@ -115,10 +115,10 @@ def test_another_network_is_no_place_for_their_weights():
 @pytest.mark.parametrize(
     ("name", "build"),
     [
-        ("ncsnpp_ve", partial(NCSNpp, embedding="fourier")),
+        pytest.param("ncsnpp_ve", partial(NCSNpp, embedding="fourier"), marks=pytest.mark.slow),
         pytest.param("ncsnpp_vp", NCSNpp, marks=pytest.mark.slow),
         pytest.param("ncsnpp_ve_deep", partial(NCSNpp, embedding="fourier", blocks=8), marks=pytest.mark.slow),
-        ("ddpmpp", partial(NCSNpp, **DDPMPP)),
+        pytest.param("ddpmpp", partial(NCSNpp, **DDPMPP), marks=pytest.mark.slow),
         pytest.param("ddpmpp_deep", partial(NCSNpp, **DDPMPP, blocks=8), marks=pytest.mark.slow),
         ("ddpm", partial(DDPM, attention_up="level", embedding="positional")),
     ],
@@ -130,6 +130,7 @@ def test_has_as_many_parameters_as_published(name, build):
     assert sum(leaf.size for leaf in jax.tree.leaves(parameters(net))) == theirs[name]
 
 
+@pytest.mark.slow
 def test_bfloat16_is_near():
     _, _, params, _ = published("ncsnpp", "ncsnpp_ve")
     half = functional(partial(NCSNpp, **options("ncsnpp", "ncsnpp_ve")), compute="bfloat16")

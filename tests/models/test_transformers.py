@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from flax import nnx
 from published import HERE, draw, outputs_of, relative_error
-from slow import one_in
+from slow import one_in, slow_for
 
 from experiments.weights.layout import flatten, from_published, to_published
 from experiments.weights.published import transformers
@@ -118,6 +118,7 @@ def count(build, shape=(32, 32, 4)):
     return sum(a.size for a in jax.tree.leaves(shapes_of(build, shape)[1]))
 
 
+@slow_for("L", "XL")
 @pytest.mark.parametrize(
     ("size", "net"),
     [
@@ -134,12 +135,14 @@ def test_dit_has_the_published_sizes(size, net):
     assert count(partial(net, classes=1000, outputs=2)) == total - fixed
 
 
+@pytest.mark.slow
 def test_uvit_has_the_published_sizes():
     """44 M on CIFAR-10; 501 M on latents, whose 1001 published classes are 1000 and none."""
     assert count(UViT, (32, 32, 3)) == UVIT["counts"]["S"] == 44_255_328
     assert count(partial(UViT, width=1152, depth=29, heads=16, classes=1000, final_conv=False)) == UVIT["counts"]["H"]
 
 
+@slow_for("dit")
 @pytest.mark.parametrize("name", ["dit", "uvit labelled"])
 def test_half_precision_stays_close(name):
     _, _, params, _ = published(name)

@@ -121,6 +121,7 @@ def test_guidance_by_the_measurement_needs_no_resampling(noiseless):
     np.testing.assert_allclose(end, jnp.array([KNOWN[0], CONDITIONAL, MEAN[2]]), atol=0.02)
 
 
+@slow_for("coarse")
 @pytest.mark.parametrize(("P", "shape"), [(grey, (1, 2, 3)), (coarse(2), (2, 4, 1))], ids=["grey", "coarse"])
 def test_a_projection_is_a_mask_in_its_own_basis(noiseless, P, shape):
     """With P = Q diag(0, .., 1) Q^T: the path of x around P known is Q times that of u = Q^T x around a mask of u."""
@@ -145,6 +146,7 @@ MIXED = Mixture(
 )
 
 
+@slow_for("grey")
 @pytest.mark.parametrize(
     ("sde", "P", "shape"), [(VPSDE(), grey, (1, 1, 4)), (VESDE(), coarse(2), (2, 2, 1))], ids=["grey", "coarse"]
 )

@@ -38,7 +38,7 @@ from sde_lib import VESDE, VPSDE, TableVPSDE, fast_random
 pytestmark = pytest.mark.usefixtures("in_root")
 
 
-@slow_for(*KIN)
+@slow_for(*KIN, "VESDE", "Straight")
 def test_decode_inverts_encode(sde):
     """From data of a mixture to t = 1 and back, at its exact score."""
     score = MIXTURE.score(sde)
@@ -160,6 +160,7 @@ def posterior_of_the_gaussian(sde, t):
     return sde.alpha(t) * GAUSSIAN.std**2 / total, (GAUSSIAN.std * sde.sigma(t)) ** 2 / total
 
 
+@slow_for("0.4")
 @pytest.mark.parametrize("exact", [by_ancestral, by_flow])
 @pytest.mark.parametrize("t", [0.15, 0.4])
 def test_the_law_of_an_edit_is_known_for_a_gaussian(exact, t):

@@ -18,7 +18,7 @@ def exact(x):
     return float(MIXTURE.log_prob(SDE, x, SDE.t_min))
 
 
-@slow_for(*KIN)
+@slow_for(*KIN, "VESDE")
 def test_log_prob_is_the_density(sde):
     """log p_{t_min}(x) of the exact score, once the prior's own error at the latent is taken out."""
     t_min = max(sde.t_min, 1e-3)

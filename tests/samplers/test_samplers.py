@@ -95,7 +95,7 @@ def truth():
 
 
 @slow_for(*KIN, "Straight")
-@one_in(4)
+@one_in(8)
 @pytest.mark.parametrize("name", PREDICTORS)
 def test_samplers_recover_a_mixture(sde, name):
     """Mean, covariance and weights to 4.5 standard errors, and 0.02 for the sampler's own bias."""

@@ -262,7 +262,7 @@ SHORT = (
     "overrides",
     [
         ("--config.net.width=2", "--config.net.depth=1", "--config.train.clip=None"),
-        ("--config.sde={'name': 'VPSDE', 'beta_min': 20.0, 'beta_max': 0.1}",),
+        pytest.param(("--config.sde={'name': 'VPSDE', 'beta_min': 20.0, 'beta_max': 0.1}",), marks=pytest.mark.slow),
         pytest.param(("--config.sde={'name': 'VESDE', 'sigma_max': 1e10}",), marks=pytest.mark.slow),
         pytest.param(("--config.sde={'name': 'ddpm_table', 'n': 2}",), marks=pytest.mark.slow),
         pytest.param(("--config.sigma_data=1e-6", "--config.parameterization=edm"), marks=pytest.mark.slow),

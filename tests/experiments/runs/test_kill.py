@@ -230,14 +230,15 @@ RARE_KILLS = {
 """Of which the files are there for less than a millisecond: a try may miss them."""
 
 
-def test_a_run_that_dies_again_and_again_is_one_that_never_did(tmp_path):
-    """kill -9 as it compiles, mid-step, mid-save and mid-picture, and SIGTERM mid-step: all of one run."""
+@pytest.mark.parametrize("places", [("save",), pytest.param(tuple(KILLS), marks=pytest.mark.slow)], ids=["once", "everywhere"])
+def test_a_run_that_dies_again_and_again_is_one_that_never_did(tmp_path, places):
+    """kill -9 mid-save, and also as it compiles, mid-step and mid-picture; then SIGTERM mid-step: all of one run."""
     whole = Running(tmp_path, HELD, "whole").done().run
-    for place, so in KILLS.items():
+    for place in places:
         running = Running(tmp_path, HELD)
         if place == "picture":
             running.hold("sampling", lambda now: True)
-        assert running.kill(so), place
+        assert running.kill(KILLS[place]), place
         running.release()
     stopped = Running(tmp_path, HELD)
     assert stopped.until(KILLS["step"])

@@ -85,6 +85,7 @@ def test_the_platform_is_read_as_jax_reads_it(device, plugin, variable, expected
     assert startup.on_cpu() == expected
 
 
+@pytest.mark.slow
 @glibc
 def test_only_long_commands_start_again(tmp_path):
     """And their exit code is the same through it."""

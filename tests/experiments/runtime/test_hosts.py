@@ -93,6 +93,7 @@ def losses(workdir, n):
     return [(row["loss"], row["grad_norm"]) for row in metrics(workdir)[:n]]
 
 
+@pytest.mark.slow
 def test_two_processes_are_one_run_that_no_process_outlives(tmp_path, capsys):
     """They train as one, keep others out, end with the first that dies, and one process goes on from where they were."""
     both = pair(tmp_path / "run", "--config.train.steps=1000000", "--config.train.checkpoint_every=4")
@@ -286,7 +287,8 @@ def test_a_folder_that_cannot_be_used_is_a_storage_error(tmp_path, capsys):
     assert len(error.splitlines()) <= 6
 
 
-@pytest.mark.parametrize("devices", [3, pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("devices", [3, 1, 2])
 def test_what_eight_devices_saved_fewer_restore_bit_by_bit(tmp_path, devices):
     """By the digest of every leaf; and they sample it, though the training batch of 64 does not fall into three shares."""
     assert run("train", tmp_path / "run", "--config.train.steps=4", ONE_SAMPLER) == 0
