@@ -1,5 +1,6 @@
 """Eight CPU devices, annotations checked, one compile cache for all, and every exported SDE in one fixture."""
 
+import gc
 import os
 import tempfile
 from pathlib import Path
@@ -14,6 +15,8 @@ os.environ.setdefault("XLA_FLAGS", CHEAP)
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", f"{OURS.name}/compiled")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+
+gc.set_threshold(200_000, 50, 100)  # what JAX keeps of a program is much to walk through and nothing to collect
 
 import jax
 

@@ -58,6 +58,7 @@ def test_it_computes_what_the_published_code_does(case):
     assert relative_error(out, RECORD[f"{case}.final"]) < 1e-5
 
 
+@one_in(3)
 @pytest.mark.parametrize("case", CASES)
 def test_writing_is_reading_backwards(case):
     params, tensors, layout, _ = loaded(case, CASES[case])

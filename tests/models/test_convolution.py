@@ -81,6 +81,7 @@ QUICK = [("stride", 3, 2), ("stride", 4, 2), ("one more at the end", 3, 2), ("di
 OTHERS = [(case, n, by) for case in CASES for n, by in ((1, 2), (3, 3))]
 
 
+@one_in(2)
 @pytest.mark.parametrize(("case", "n", "by"), QUICK + [pytest.param(*other, marks=pytest.mark.slow) for other in OTHERS])
 def test_every_kind_is_xla_s(case, by, n):
     """Value and gradients, on sides that the stride or the dilation divides and on others, down to one pixel."""

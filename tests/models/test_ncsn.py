@@ -46,6 +46,7 @@ def loaded(name, **options):
     return nnx.merge(graph, state), params, facts, record
 
 
+@slow_for("ncsn")
 @pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in ("deeper", "deepest") else n for n in THEIRS])
 def test_every_block_computes_what_theirs_does(name):
     net, _, facts, record = loaded(name)

@@ -50,6 +50,7 @@ def test_training_learns(tmp_path):
     assert loss[2e-3] < 0.9 * loss[1e-12]
 
 
+@pytest.mark.slow
 def test_sample_and_evaluate_a_trained_run(tmp_path):
     ancestral = "{'step': 'ancestral', 'grid': 'uniform_grid', 'n': 100}"
     flow = "{'step': 'probability_flow', 'grid': {'name': 'uniform_grid', 't_min': 0.01}, 'n': 1}"

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 from runs import MOONS, in_root  # noqa: F401
+from slow import one_in
 
 from experiments.config.reading import read_config
 from experiments.config.schema import Config
@@ -92,6 +93,7 @@ def test_one_more_measure_is_everywhere(moons, monkeypatch, tmp_path):
     assert list(guided[-1].containers[0].lines[0].get_ydata()) == pytest.approx([10 * row["shift"]["mean"]])
 
 
+@one_in(2)
 @pytest.mark.parametrize(("better", "chosen"), [("lower", "near"), ("higher", "far")])
 def test_the_first_measure_ranks_the_samplers(moons, monkeypatch, tmp_path, better, chosen):
     """The best of an arm is the lowest or the highest, as the measure says, and is marked in its column."""
