@@ -29,9 +29,9 @@ def image_folder(config: Data) -> list[list[Any]]:
     Without splits every tenth image is held out. A subfolder is a class. DataError if there is one split without the other, or
     if one is in the other.
     """
-    root, names = Path(config.data_dir), (config.train, config.test)
-    if not root.is_dir():
-        raise DataError(f"no folder {printable(root)}: set --config.data.data_dir to a folder of images")
+    root, names = Path(os.path.expanduser(config.data_dir)), (config.train, config.test)
+    if not config.data_dir or not root.is_dir():
+        raise DataError(f"no folder {config.data_dir!r}: set --config.data.data_dir to a folder of images")
     splits = [root / name for name in names]
     if all(split.is_dir() for split in splits):
         train, test = (split.resolve() for split in splits)
@@ -78,8 +78,10 @@ def _images(root: Path) -> list[Path]:
                 folders.remove(name)  # and so the walk does not enter it
             visited.add(real)
         folders.sort()
-    if left_out:
-        say(f"{root}: left out {', '.join(f'{n} {kind}' for kind, n in left_out.most_common(8))}")
+    if commonest := left_out.most_common(8):
+        rest = left_out.total() - sum(n for _, n in commonest)
+        kinds = [f"{n} {kind}" for kind, n in commonest] + [f"{rest} of other kinds"] * bool(rest)
+        say(f"{root}: left out {', '.join(kinds)}")
     if not images:
         raise DataError(f"{printable(root)} holds no image ({', '.join(SUFFIXES)})")
     return sorted(images)

@@ -12,6 +12,7 @@ A source is a function of the config's section `data`. `SOURCES` are ours; a use
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -140,8 +141,9 @@ def _of_labels(source: Any, config: Data, split: str) -> Subset:
 
 
 def npz(config: Data) -> Sources:
-    """The files data_dir/`train`.npz and `test`.npz of uint8 `image` [N, H, W] or [N, H, W, C] and perhaps `label` [N]."""
-    train, test = (_npz(Path(config.data_dir) / f"{split}.npz") for split in (config.train, config.test))
+    """The files data_dir/`train`.npz and `test`.npz: `image` [N, H, W] or [N, H, W, C] of 8 or 16 bits, perhaps `label` [N]."""
+    root = Path(os.path.expanduser(config.data_dir))
+    train, test = (_npz(root / f"{split}.npz") for split in (config.train, config.test))
     return Sources(train, test)
 
 
@@ -161,8 +163,9 @@ def _npz(path: Path) -> Sequence[dict[str, Any]]:
     image = arrays.get("image")
     if image is None:
         raise DataError(f"{name} has no array `image`; it holds {printable(', '.join(keys)[:200]) or 'nothing'}")
-    if image.dtype != np.uint8 or image.ndim not in (3, 4) or not len(image):
-        raise DataError(f"{name}: image must be uint8 [N, H, W] or [N, H, W, C] with N > 0, not {image.dtype} {image.shape}")
+    if image.dtype not in (np.uint8, np.uint16) or image.ndim not in (3, 4) or not image.size:
+        why = f"must be uint8 or uint16, [N, H, W] or [N, H, W, C] with N > 0, not {image.dtype} {image.shape}"
+        raise DataError(f"{name}: image {why}")
     if (labels := arrays.get("label", image)).shape[:1] != image.shape[:1]:
         raise DataError(f"{name}: labels of shape {labels.shape} for {len(image)} images")
     return [{key: array[i] for key, array in arrays.items()} for i in range(len(image))]

@@ -121,6 +121,29 @@ def test_hidden_and_foreign_files_are_counted_and_nothing_else(lay, capsys):
     assert "all 6 examples can be used" in said
 
 
+def test_all_that_is_left_out_is_counted(lay, capsys):
+    root = lay(*CLEAN)
+    for i in range(20):
+        (root / f"scan.{i:03}").touch()
+    labels(root)
+    said = capsys.readouterr().out
+    assert f"{root}: left out 1 .0" in said
+    assert said.endswith(", 12 of other kinds\n")
+
+
+def test_home_is_where_a_shell_would_look(lay, monkeypatch):
+    """A shell leaves the ~ in --config.data.data_dir=~/images as it is."""
+    monkeypatch.setenv("HOME", str(lay(*(f"images/{name}" for name in CLEAN))))
+    assert len(opened("~/images").train) == 5
+
+
+def test_no_folder_is_not_the_working_folder(lay, monkeypatch):
+    """It was scanned with all that lies below it."""
+    monkeypatch.chdir(lay(*CLEAN))
+    with pytest.raises(DataError, match="no folder '': set --config"):
+        opened("")
+
+
 def test_a_hidden_root_is_the_users_own(lay):
     root = lay(*(f".data/{name}" for name in CLEAN))
     assert len(labels(root / ".data")) == 6
