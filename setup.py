@@ -39,7 +39,7 @@ setup(
         "msgpack>=1",
         "numpy>=2.1",
         "optimistix>=0.0.10",
-        "pillow>=10",
+        "pillow>=11",
         "pydantic>=2.10,<3",
         "rich>=13",
         "safetensors>=0.8,<1",

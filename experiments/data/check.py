@@ -12,7 +12,8 @@ import numpy as np
 
 from experiments.config.schema import Data
 from experiments.data.decoded import in_order
-from experiments.data.examples import Bad, example, kind
+from experiments.data.examples import Bad, example
+from experiments.data.image_file import kind
 from experiments.data.sources import Sources
 from experiments.runtime.errors import DataError, StorageError, printable
 from experiments.runtime.files import write_text
@@ -50,7 +51,7 @@ def check(sources: Sources, config: Data, listing: Path | None = None) -> Report
     """Decodes all examples and prints what there is. DataError if one cannot be used; `listing` then names all of these."""
     facts: list[list[Facts]] = []
     bad: list[Bad] = []
-    for source, split in zip(sources, (config.train, config.test), strict=True):
+    for source, split in ((sources.train, config.train), (sources.test, config.test)):
         origin, good = config.origin(split), []
         look = lambda i, source=source, origin=origin: _facts(source, i, origin, config.levels)
         with progress(f"data check: {printable(split)}", len(source)) as show:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, Shaped, UInt8
 from PIL import Image
 
 from experiments.data.canvas import colour, panel_row
@@ -23,8 +23,27 @@ def first_shown(scaler: Scaler, levels: np.ndarray) -> np.ndarray:
     return scaler.display(levels[: 64 if scaler.levels else 1000])
 
 
+def visible_part(shape: tuple[int, ...]) -> str:
+    """Says what pictures show of events of this shape; nothing if they show all."""
+    if len(shape) == 1:
+        return f"coordinates 1 and 2 of {shape[0]}" if shape[0] > 2 else ""
+    channels = shape[-1]
+    if channels == 2:
+        return "channels 1 and 2 as red and green"
+    return f"channels 1 to 3 of {channels} as red, green and blue" if channels > 3 else ""
+
+
+def in_plane(points: Float[np.ndarray, "n D"]) -> Float[np.ndarray, "2 n"]:
+    """The first two coordinates of points, x and y; if they have one, y is 0."""
+    return _first(points, 2).T
+
+
 def tiled(images: Images, columns: int, gap: int = 1, fill: int = 128) -> UInt8[np.ndarray, "height width C"]:
-    """The images in rows of `columns`, image i in row i // columns; `gap` pixels of the grey level `fill` between them."""
+    """The images in rows of `columns`, image i in row i // columns; `gap` pixels of the grey level `fill` between them.
+
+    One channel is grey; of several the first three are red, green and blue, and there is no blue if there are two.
+    """
+    images = images if images.shape[-1] == 1 else _first(images, 3)
     n, height, width, channels = images.shape
     rows = -(-n // columns)
     sheet = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap, channels), fill, np.uint8)
@@ -35,12 +54,12 @@ def tiled(images: Images, columns: int, gap: int = 1, fill: int = 128) -> UInt8[
 
 
 def as_image(pixels: UInt8[np.ndarray, "H W C"]) -> Image.Image:
-    """The pixels as an image: grey if they have one channel."""
+    """The pixels of one channel or of three as an image."""
     return Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
 
 
 def picture(events: np.ndarray, columns: int = 8, scale: int = 4) -> Image.Image:
-    """Images [n, H, W, C] in rows of `columns`, enlarged; or points [n, 2] as a scatter plot of the square [-1.6, 1.6]^2."""
+    """Images [n, H, W, C] in rows of `columns`, enlarged; or points [n, D] as a scatter plot of the square [-1.6, 1.6]^2."""
     if events.ndim == 2:
         return _scatter(events)
     image = as_image(tiled(events, columns))
@@ -52,14 +71,19 @@ def show_events(panel: Axes, events: np.ndarray, columns: int) -> None:
     panel.set(xticks=[], yticks=[])
     panel.spines[:].set_visible(False)
     if len(events):
-        panel.imshow(picture(events, columns, 1), cmap="gray", interpolation="nearest")
+        panel.imshow(picture(events, columns, 1).convert("RGB"), interpolation="nearest")
     else:
         panel.text(0.5, 0.5, "not finite", ha="center", va="center", fontsize=7, transform=panel.transAxes)
 
 
+def _first(x: Shaped[np.ndarray, "... C"], n: int) -> Shaped[np.ndarray, "... n"]:
+    """The first n numbers of the last axis, with zeros for those that it lacks."""
+    return np.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, max(0, n - x.shape[-1]))])[..., :n]
+
+
 def _scatter(points: np.ndarray) -> Image.Image:
     figure, (panel,) = panel_row(1, 2.6, 2.6)
-    panel.scatter(*points.T, s=3, alpha=0.6, linewidths=0, color=colour(0))
+    panel.scatter(*in_plane(points), s=3, alpha=0.6, linewidths=0, color=colour(0))
     panel.set(xlim=(-1.6, 1.6), ylim=(-1.6, 1.6), aspect="equal", xticks=[], yticks=[])
     return _rendered(figure)
 

@@ -25,12 +25,11 @@ from experiments.config.messages import suggestion
 from experiments.config.parts import import_module_of
 from experiments.config.schema import Data
 from experiments.config.trust import OWN_SOURCE
+from experiments.data.image_folder import image_folder
 from experiments.data.prepared import digits, prepared
 from experiments.data.toys import TOYS, Points
 from experiments.runtime.errors import ConfigError, DataError, UserError, printable
 from experiments.runtime.limits import fits, within
-
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 
 
 class Sources(NamedTuple):
@@ -39,12 +38,15 @@ class Sources(NamedTuple):
     An example is a dictionary. `image` is an array, uint8 or uint16 [H, W] or [H, W, C], or the `Path` of an image file; with
     data.levels = 0 it is a point, float32 [D]. `label`, if there is one, is an integer from 0 on. All examples have one shape.
 
+    `classes`: the names of the labels 0, 1, ..., if they have names.
+
     examples[i] is the same at every call and in every process, and several threads call it at once. Each example that it raises
     an error for is named to the user. Resuming, `data check` and the hash of the data rely on no more than this.
     """
 
     train: Any
     test: Any
+    classes: Sequence[str] = ()
 
 
 Source = Callable[[Data], Sources]
@@ -71,7 +73,8 @@ def open_sources(config: Data) -> Sources:
     sources = find_source(config.name)(config)
     if not config.only:
         return sources
-    return Sources(*(_of_labels(s, config, split) for s, split in zip(sources, (config.train, config.test), strict=True)))
+    train, test = _of_labels(sources.train, config, config.train), _of_labels(sources.test, config, config.test)
+    return Sources(train, test, sources.classes)
 
 
 def find_source(name: str) -> Source:
@@ -106,7 +109,7 @@ def _checked(name: str, function: Callable[..., Any]) -> Source:
         contract = "a source returns experiments.data.sources.Sources(train, test)"
         if not isinstance(sources, Sources):
             raise DataError(f"{name} returned a {type(sources).__name__}: {contract}")
-        for split, examples in zip(Sources._fields, sources, strict=True):
+        for split, examples in {"train": sources.train, "test": sources.test}.items():
             if not (hasattr(examples, "__len__") and hasattr(examples, "__getitem__")):
                 kind = type(examples).__name__
                 raise DataError(f"{name} returned a {kind} as {split}, which has no len() or no [i]: take a list, say")
@@ -138,8 +141,10 @@ def _of_labels(source: Any, config: Data, split: str) -> Subset:
 
 
 def npz(config: Data) -> Sources:
-    """The files data_dir/`train`.npz and `test`.npz of uint8 `image` [N, H, W] or [N, H, W, C] and perhaps `label` [N]."""
-    return Sources(*(_npz(Path(config.data_dir) / f"{split}.npz") for split in (config.train, config.test)))
+    """The files data_dir/`train`.npz and `test`.npz: `image` [N, H, W] or [N, H, W, C] of 8 or 16 bits, perhaps `label` [N]."""
+    root = Path(os.path.expanduser(config.data_dir))
+    train, test = (_npz(root / f"{split}.npz") for split in (config.train, config.test))
+    return Sources(train, test)
 
 
 def _npz(path: Path) -> Sequence[dict[str, Any]]:
@@ -158,8 +163,9 @@ def _npz(path: Path) -> Sequence[dict[str, Any]]:
     image = arrays.get("image")
     if image is None:
         raise DataError(f"{name} has no array `image`; it holds {printable(', '.join(keys)[:200]) or 'nothing'}")
-    if image.dtype != np.uint8 or image.ndim not in (3, 4) or not len(image):
-        raise DataError(f"{name}: image must be uint8 [N, H, W] or [N, H, W, C] with N > 0, not {image.dtype} {image.shape}")
+    if image.dtype not in (np.uint8, np.uint16) or image.ndim not in (3, 4) or not image.size:
+        why = f"must be uint8 or uint16, [N, H, W] or [N, H, W, C] with N > 0, not {image.dtype} {image.shape}"
+        raise DataError(f"{name}: image {why}")
     if (labels := arrays.get("label", image)).shape[:1] != image.shape[:1]:
         raise DataError(f"{name}: labels of shape {labels.shape} for {len(image)} images")
     return [{key: array[i] for key, array in arrays.items()} for i in range(len(image))]
@@ -182,47 +188,6 @@ def _array(file: ZipFile, key: str, name: str) -> np.ndarray:
         return np.lib.format.read_array(content, allow_pickle=False)
 
 
-def folder(config: Data) -> Sources:
-    """The images in data_dir/`train` and data_dir/`test` if both exist; else every tenth one in data_dir is held out.
-
-    A subfolder is a class.
-    """
-    root = Path(config.data_dir)
-    if not root.is_dir():
-        raise DataError(f"no folder {printable(root)}: set --config.data.data_dir to a folder of images")
-    splits = [root / config.train, root / config.test]
-    if all(split.is_dir() for split in splits):
-        return Sources(*_labelled({split: _paths(split) for split in splits}))
-    (files,) = _labelled({root: _paths(root)})
-    return Sources([f for i, f in enumerate(files) if i % 10], files[::10])
-
-
-def _paths(root: Path) -> list[Path]:
-    """Returns the images under `root` by their suffixes, sorted; a folder of such a name is among them, and fails to decode."""
-
-    def unreadable(error: OSError) -> None:
-        raise DataError(f"the folder {printable(error.filename)} cannot be read: {error.strerror}")
-
-    paths, walk = [], os.walk(root, onerror=unreadable)
-    while True:
-        with within(300, f"listing {printable(root)}"):
-            place, folders, files = next(walk, (None, [], []))
-        if place is None:
-            break
-        paths += [Path(place, name) for name in folders + files if os.path.splitext(name)[1].lower() in SUFFIXES]
-    if not paths:
-        raise DataError(f"{printable(root)} holds no image ({', '.join(SUFFIXES)})")
-    return sorted(paths)
-
-
-def _labelled(paths: dict[Path, list[Path]]) -> list[list[dict[str, Any]]]:
-    """The images under each root, numbered by the place of their folder's name among all such names."""
-    names = sorted({path.parent.name for root, images in paths.items() for path in images if path.parent != root})
-    number = {name: i for i, name in enumerate(names)}
-    label = lambda path, root: {"label": number[path.parent.name]} if path.parent != root else {}
-    return [[{"image": path} | label(path, root) for path in images] for root, images in paths.items()]
-
-
 def _toy(points: Callable[[int, int], Points]) -> Source:
     """20,000 training and 2,000 held-out points."""
     draw = lambda n, seed: [{"image": x} for x in points(n, seed).astype(np.float32)]
@@ -231,7 +196,7 @@ def _toy(points: Callable[[int, int], Points]) -> Source:
 
 SOURCES: dict[str, Source] = {
     "digits": lambda config: Sources(*digits(config)),
-    "folder": folder,
+    "folder": lambda config: Sources(*image_folder(config)),
     "npz": npz,
     **{name: _toy(points) for name, points in TOYS.items()},
 }

@@ -16,6 +16,7 @@ from experiments.build.experiment import Experiment
 from experiments.build.state import State
 from experiments.config.schema import Config
 from experiments.data.dataset import Dataset
+from experiments.data.pictures import visible_part
 from experiments.evaluation.protocol import protocol_lines
 from experiments.evaluation.reference import Reference
 from experiments.runs.folder import Folder
@@ -39,6 +40,7 @@ def report_data(
         "seconds": seconds,
         "arms": arms,
         "distance": reference.space.distance,
+        "visible_part": visible_part(data.shape),
         "doubts": reference.doubts(config.evaluate.n) + list(non_finite(config, arms)),
         "reference": baseline,
         "protocol": protocol_lines(config, data, reference),

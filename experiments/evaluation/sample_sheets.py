@@ -46,7 +46,7 @@ def process_gif(process: dict[str, np.ndarray], path: Path) -> None:
     """Writes the reverse process of every arm side by side, the last frame held."""
     frames = []
     for snapshots in zip(*process.values(), strict=True):
-        arms = [np.asarray(picture(_first(events, 16), 4, 6).convert("L"))[..., None] for events in snapshots]
+        arms = [np.atleast_3d(np.asarray(picture(_first(events, 16), 4, 6))) for events in snapshots]
         frames.append(as_image(tiled(np.stack(arms), len(arms), gap=24, fill=255)))
     durations = [140] * (len(frames) - 1) + [2000]
     frames[0].save(path, save_all=True, append_images=frames[1:], duration=durations, loop=0)

@@ -18,10 +18,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from experiments.build.experiment import Experiment
 from experiments.build.state import State
 from experiments.build.summary import network_size
+from experiments.data.pictures import visible_part
 from experiments.page.address import LOOPBACK
 from experiments.page.process import LiveProcess
 from experiments.page.tab import Tab
-from experiments.runtime.errors import ConfigError
 from experiments.runtime.progress import say
 from experiments.runtime.signals import stop
 
@@ -53,16 +53,13 @@ class Own:
 
 
 def serve(experiment: Experiment, state: State, held_out: np.ndarray, run: Path, listener: socket.socket, anyone: bool) -> None:
-    """Serves the page of a run until a signal comes. ConfigError if its data are neither images nor points in the plane.
+    """Serves the page of a run until a signal comes.
 
     `held_out` [M, *event]: levels to paint on; there may be none. `anyone`: the socket is not for this machine alone.
     """
     config, shape = experiment.config, experiment.shape
-    if not (len(shape) == 3 and shape[2] in (1, 3)) and shape != (2,):
-        raise ConfigError(f"demo shows images of 1 or 3 channels and points in the plane; the events of {run} are {shape}")
-    subtitle = (
-        f"{config.sde.name} · {config.net.name}, {network_size(experiment):,} parameters · step {int(state.step):,} · {run}"
-    )
+    network = f"{config.net.name}, {network_size(experiment):,} parameters"
+    subtitle = " · ".join(filter(None, [config.sde.name, network, f"step {int(state.step):,}", str(run), visible_part(shape)]))
     process, worker = LiveProcess(experiment, state.ema), ThreadPoolExecutor(1, "sampling")
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     address, port = listener.getsockname()[:2]

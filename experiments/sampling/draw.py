@@ -14,11 +14,12 @@ import numpy as np
 import samplers
 from experiments.build.experiment import Experiment
 from experiments.build.sampler import BoundSampler, sample_sampler
-from experiments.data.pictures import picture
+from experiments.data.pictures import picture, visible_part
 from experiments.randomness import Purpose, streams
 from experiments.runtime import devices, processes
 from experiments.runtime.errors import NumericsError
 from experiments.runtime.files import replacing
+from experiments.runtime.progress import say
 
 
 class Samples(NamedTuple):
@@ -94,3 +95,5 @@ def save_images(samples: Samples, experiment: Experiment, path: Path) -> None:
     if processes.first():
         with replacing(path) as part:  # half a picture would never be drawn again
             picture(np.asarray(experiment.scaler.display(samples.levels))).save(part)
+        if part := visible_part(experiment.shape):
+            say(f"{path} shows {part}")

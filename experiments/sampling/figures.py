@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from experiments.data.canvas import blank_figure, colour, plain
-from experiments.data.pictures import as_image, picture, tiled
+from experiments.data.pictures import as_image, in_plane, show_events, tiled, visible_part
 
 if TYPE_CHECKING:  # a second to import: only where something is plotted
     from matplotlib.figure import Figure
@@ -23,24 +23,31 @@ def interpolation(frames: dict[str, np.ndarray], ends: tuple[np.ndarray, np.ndar
     figure = blank_figure(size[0] * columns, size[1] * rows)
     for panel, (title, kind) in zip(figure.subplots(rows, columns, squeeze=False).flat, frames.items(), strict=True):
         panel.set_title(title, fontsize=10)
-        panel.set(xticks=[], yticks=[])
-        panel.spines[:].set_visible(False)
         if points:
-            panel.scatter(*held_out.T, s=3, linewidths=0, color="#bbb")
+            panel.set(xticks=[], yticks=[], aspect="equal")
+            panel.spines[:].set_visible(False)
+            panel.scatter(*in_plane(held_out), s=3, linewidths=0, color="#bbb")
             for i, path in enumerate(kind):
-                panel.plot(*path.T, marker=".", color=colour(i))
-                panel.scatter(*np.stack([end[i] for end in ends]).T, marker="o", color=colour(i), zorder=3)
-            panel.set(aspect="equal")
+                panel.plot(*in_plane(path), marker=".", color=colour(i))
+                panel.scatter(*in_plane(np.stack([end[i] for end in ends])), marker="o", color=colour(i), zorder=3)
         else:
             whole = np.concatenate([ends[0][:, None], kind, ends[1][:, None]], axis=1)
-            panel.imshow(picture(whole.reshape(-1, *whole.shape[2:]), n + 2, 4), cmap="gray", interpolation="nearest")
-    return figure
+            show_events(panel, whole.reshape(-1, *whole.shape[2:]), n + 2)
+    return _named(figure, held_out.shape[1:])
 
 
 def edits(frames: np.ndarray, columns: Sequence[str], lines: Sequence[str], held_out: np.ndarray) -> Figure:
     """Frames [examples, lines, columns, *event]: images in the lines of each example; points in one panel for all examples."""
     titles = [plain(title) for title in columns]
-    return _point_edits(frames, titles, lines, held_out) if frames.ndim == 4 else _image_edits(frames, titles, lines)
+    figure = _point_edits(frames, titles, lines, held_out) if frames.ndim == 4 else _image_edits(frames, titles, lines)
+    return _named(figure, held_out.shape[1:])
+
+
+def _named(figure: Figure, shape: tuple[int, ...]) -> Figure:
+    """The figure, with a title if it does not show all of an event of this shape."""
+    if part := visible_part(shape):
+        figure.suptitle(part, fontsize=8)
+    return figure
 
 
 def _point_edits(frames: np.ndarray, titles: Sequence[str], lines: Sequence[str], held_out: np.ndarray) -> Figure:
@@ -50,8 +57,8 @@ def _point_edits(frames: np.ndarray, titles: Sequence[str], lines: Sequence[str]
     for (i, j), panel in zip(np.ndindex(n_lines, n_columns), panels.flat, strict=True):
         panel.set(xticks=[], yticks=[], aspect="equal", title=titles[j] if i == 0 else "", ylabel=lines[i] if j == 0 else "")
         panel.spines[:].set_visible(False)
-        panel.scatter(*held_out.T, s=2, linewidths=0, color="#ccc")
-        panel.scatter(*frames[:, i, j].T, s=16, linewidths=0, color=[colour(k) for k in range(examples)])
+        panel.scatter(*in_plane(held_out), s=2, linewidths=0, color="#ccc")
+        panel.scatter(*in_plane(frames[:, i, j]), s=16, linewidths=0, color=[colour(k) for k in range(examples)])
     return figure
 
 
@@ -64,7 +71,7 @@ def _image_edits(frames: np.ndarray, titles: Sequence[str], lines: Sequence[str]
     sheet = tiled(blocks, 1, gap, fill)
     figure = blank_figure(0.7 * n_columns + 0.6, 0.7 * len(sheet) / width + 0.4)
     panel = figure.subplots()
-    panel.imshow(np.asarray(as_image(sheet)), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+    panel.imshow(as_image(sheet).convert("RGB"), interpolation="nearest")
     panel.set_xticks(np.arange(n_columns) * width + (width - 2) / 2, titles, fontsize=7)
     tops = np.arange(examples)[:, None] * (blocks.shape[1] + gap) + np.arange(n_lines) * height
     panel.set_yticks(tops.ravel() + (height - 2) / 2, [*lines] * examples, fontsize=7)

@@ -213,6 +213,14 @@ def test_npz_round_trip(tmp_path, resident_mib):
         np.testing.assert_array_equal(data.train_labels, np.arange(30) % 7)
 
 
+def test_an_npz_of_16_bits_is_read_to_the_nearest_of_8(tmp_path, monkeypatch):
+    v = np.arange(65536, dtype=np.uint16).reshape(16, 64, 64)
+    for split in ("train", "test"):
+        np.savez(tmp_path / f"{split}.npz", image=v)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    np.testing.assert_array_equal(opened("npz", "~").test[..., 0], (v.astype(int) + 128) // 257)
+
+
 @pytest.mark.parametrize(
     ("arrays", "words"),
     [
