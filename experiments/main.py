@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import shlex
 import sys
 
 from experiments.commands import (
@@ -65,7 +66,7 @@ def main(argv: list[str] | None = None) -> int:
         stop.check()  # a signal may have come during the seconds of importing jax
         if distributed:
             processes.join(distributed)
-        command.run(Call("python -m experiments " + " ".join(argv), options, overrides))
+        command.run(Call("python -m experiments " + shlex.join(argv), options, overrides))
         if distributed:
             processes.everywhere(True)  # the first may still be writing, and the way out waits no longer than PATIENCE
     except (UserError, Interrupted) as error:

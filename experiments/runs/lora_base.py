@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
@@ -74,7 +75,7 @@ def _of_base(experiment: Experiment, run: Path) -> Experiment:
     if config is None or problems:
         raise ConfigError([f"{path} is not the config of a run:", *problems[:4]])
     if config.lora is not None:
-        merge = f"python -m experiments export {run} FOLDER"
+        merge = f"python -m experiments export {shlex.quote(str(run))} FOLDER"
         raise ConfigError(f"lora.run = {run} is a run of adapters itself: merge them with their base, {merge}, and name that")
     if lines := _differences(config, own):
         raise ConfigError([f"lora.run = {run} is another network, or sees data in another range; its config says", *lines[:4]])

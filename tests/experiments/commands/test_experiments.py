@@ -97,7 +97,7 @@ def test_a_user_s_sde_and_network_by_name(tmp_path):
     ("override", "says"),
     [
         ("--config.train.stepz=3", "unknown config key train.stepz (did you mean steps?)"),
-        ("--config.train.steps=1e3", "train.steps = 1000.0: input should be a valid integer"),
+        ("--config.train.steps=1.5", "train.steps = 1.5: input should be a valid integer"),
         ("--config.train.steps=True", "train.steps = True"),
         ("--config.train.learning_rate=-1", "train.learning_rate = -1"),
         ("--config.train.learning_rate=nan", "train.learning_rate"),
