@@ -31,6 +31,7 @@ from experiments.runtime.errors import NumericsError
 from experiments.runtime.files import write_json
 from experiments.runtime.progress import progress, say
 from experiments.runtime.signals import Interrupted, stop
+from experiments.runtime.startup import PROGRAM
 from experiments.sampling.draw import drawing, save_images, unsound
 from experiments.training.autopsy import autopsy, sentence
 from experiments.training.step import make_call
@@ -187,7 +188,7 @@ def _end(experiment: Experiment, data: Dataset, state: State, checkpoints: Check
     raise NumericsError(
         [
             f"{bad} steps in a row were not finite and changed nothing; {sentence(report)}",
-            f"the whole story is in {folder.nan_report}; to see where: python -m experiments replay {run} --step={last}",
-            f"to go on: python -m experiments ckpt rollback {run} --step=N, then --allow-change=train.learning_rate",
+            f"the whole story is in {folder.nan_report}; to see where: {PROGRAM} replay {run} --step={last}",
+            f"to go on: {PROGRAM} ckpt rollback {run} --step=N, then --allow-change=train.learning_rate",
         ]
     )
