@@ -16,6 +16,8 @@ setup(
     python_requires=">=3.11",
     # Several top-level packages: setuptools refuses to discover them without their names.
     packages=find_packages(include=["sde_lib*", "models*", "losses*", "samplers*", "configs*", "experiments*"]),
+    py_modules=["onesde"],
+    entry_points={"console_scripts": ["onesde = onesde:main"]},
     package_data={"experiments.evaluation": ["*.jinja"], "experiments.page": ["*.js", "*.css"]},
     install_requires=[
         "jax>=0.10,<0.12",

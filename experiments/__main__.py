@@ -3,6 +3,7 @@
 import sys
 
 from experiments.runtime import startup, supervisor
+from onesde import ours_first
 
 if __name__ == "__main__":
     words = sys.argv[1:]
@@ -17,6 +18,7 @@ if __name__ == "__main__":
     from experiments.runtime.signals import listen
 
     listen()  # from before the seconds that importing jax takes
-    from experiments.main import main
+    with ours_first():
+        from experiments.main import main
 
-    sys.exit(main())
+        sys.exit(main())

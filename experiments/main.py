@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import shlex
 import sys
 
 from experiments.commands import (
@@ -27,6 +28,7 @@ from experiments.runtime import processes
 from experiments.runtime.errors import UserError
 from experiments.runtime.failures import LostError, but_tensorstore, ending, explained, lines
 from experiments.runtime.signals import Interrupted, stop
+from experiments.runtime.startup import PROGRAM
 
 TABLE = {
     "train": train,
@@ -65,7 +67,7 @@ def main(argv: list[str] | None = None) -> int:
         stop.check()  # a signal may have come during the seconds of importing jax
         if distributed:
             processes.join(distributed)
-        command.run(Call("python -m experiments " + " ".join(argv), options, overrides))
+        command.run(Call(f"{PROGRAM} {shlex.join(argv)}", options, overrides))
         if distributed:
             processes.everywhere(True)  # the first may still be writing, and the way out waits no longer than PATIENCE
     except (UserError, Interrupted) as error:
@@ -89,7 +91,7 @@ def main(argv: list[str] | None = None) -> int:
 def make_parser() -> argparse.ArgumentParser:
     """Returns the parser of every subcommand; the words that it leaves are overrides of the config."""
     parser = argparse.ArgumentParser(
-        prog="python -m experiments",
+        prog=PROGRAM,
         description="Score-based diffusion from config files.",
         epilog="Any key of the config can be overridden: --config.train.steps=100 --config.sde.name=my_pkg.my_module:MySDE",
         allow_abbrev=False,

@@ -19,10 +19,16 @@ class Call(NamedTuple):
 
 
 def folder(text: str) -> Path:
-    """Returns the path of a folder. Raises ArgumentTypeError if it is empty."""
+    """Returns the path of a folder, with ~ as in a shell, which leaves that of --workdir=~/runs to us.
+
+    Raises ArgumentTypeError if it is empty, or if there is no such home folder.
+    """
     if not text:
         raise argparse.ArgumentTypeError("it names no folder: is a variable of the shell unset?")
-    return Path(text)
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise argparse.ArgumentTypeError(f"{text}: {error}") from error
 
 
 def config(parser: argparse.ArgumentParser) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from experiments.commands.arguments import Call
+from experiments.commands.arguments import Call, folder
 from experiments.commands.exchange import brief_errors, experiment_of, network, refuse_existing
 from experiments.config.changes import override_free_keys
 from experiments.config.messages import suggestion
@@ -28,8 +28,8 @@ from experiments.weights.published.layouts import EXPORTS, OURS
 
 def add_folders(parser: argparse.ArgumentParser) -> None:
     """Adds RUN, OUT and --layout."""
-    parser.add_argument("run", type=Path, metavar="RUN", help="the run's folder")
-    parser.add_argument("out", type=Path, metavar="OUT", help="the folder, which is made")
+    parser.add_argument("run", type=folder, metavar="RUN", help="the run's folder")
+    parser.add_argument("out", type=folder, metavar="OUT", help="the folder, which is made")
     parser.add_argument("--layout", metavar="NAME", default="native", help="its form: " + ", ".join([*OURS, *EXPORTS]))
 
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import jax
 
-from configs import base
 from experiments.build.experiment import Experiment
-from experiments.commands.arguments import Call
+from experiments.commands.arguments import Call, folder
 from experiments.commands.exchange import brief_errors, experiment_of, network, refuse_existing
 from experiments.config.changes import override_free_keys
 from experiments.config.messages import suggestion
@@ -31,8 +31,8 @@ from experiments.weights.tensors import read_safetensors, read_tensors
 
 def add_weights(parser: argparse.ArgumentParser) -> None:
     """Adds SOURCE, OUT, --layout, --weights and --config."""
-    parser.add_argument("source", type=Path, metavar="SOURCE", help="a folder of diffusers or of ours, or a file of tensors")
-    parser.add_argument("out", type=Path, metavar="OUT", help="the run's folder, which is made")
+    parser.add_argument("source", type=folder, metavar="SOURCE", help="a folder of diffusers or of ours, or a file of tensors")
+    parser.add_argument("out", type=folder, metavar="OUT", help="the run's folder, which is made")
     parser.add_argument("--layout", metavar="NAME", help="whose names a file's tensors have: " + ", ".join(LAYOUTS))
     parser.add_argument("--weights", choices=("ema", "raw"), help="the average of a file's parameters (the default), or not")
     parser.add_argument("--config", metavar="FILE", help="the config of a file that says nothing of its network")
@@ -114,7 +114,8 @@ def _finish(out: Path, experiment: Experiment, params: Any, source: Path, step: 
     params = native.require_finite(_like(experiment), params, str(source))
     native.write_weights(out, experiment.config, params, experiment.shape, step, data)
     size = sum(a.size for a in jax.tree.leaves(params))
-    say(f"{out}: {size} parameters; go on with sample, evaluate or train --config={out}/config.json --workdir={out}")
+    run = shlex.quote(str(out))
+    say(f"{out}: {size} parameters; go on with sample, evaluate or train --config={run}/config.json --workdir={run}")
 
 
 def form_of(source: Path) -> str | None:
@@ -139,6 +140,8 @@ def _tree(file: str | None, overrides: list[str], sections: dict[str, Any], sour
         tree, chosen_here = read_config(file, overrides, {"tiny": tiny}), ("times", "sample.sampler")
         sections = {key: value for key, value in sections.items() if key not in chosen_here}
     elif any(override.startswith("--config.data.name=") for override in overrides):
+        from configs import base  # no earlier: the folder of a config file comes before ours, and has another perhaps
+
         tree = base.get_config().to_dict() | {"title": source.name}
     else:
         raise ConfigError("say which images it is compared with: --config.data.name=cifar10, or --config=FILE")

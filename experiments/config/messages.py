@@ -13,6 +13,15 @@ from experiments.config.schema import Config
 MOST_SUGGESTIONS = 20
 """The most unknown keys that get a suggestion: the search takes time."""
 
+HOW = {
+    "bool_type": "True or False",
+    "dict_type": "as in {'n': (5, 10)}",
+    "float_type": "as in 0.5 or 2e-4",
+    "int_type": "as in 1000",
+    "tuple_type": "as in (3, 5), (3,) or ()",
+}
+"""The way to write a value, by the type that pydantic finds it is not."""
+
 
 def in_words(value: Any) -> str:
     """Returns a value as a config writes it, shortened to fit a line."""
@@ -47,8 +56,14 @@ def problem_lines(error: ValidationError, kind: type[BaseModel] = Config) -> Ite
         elif problem["type"] == "missing":
             yield f"config key {key} is missing"
         else:
-            wanted = problem["msg"].partition(" or instance of ")[0]
-            yield f"{shorten(key)} = {in_words(problem['input'])}: {wanted[0].lower()}{wanted[1:]}"
+            yield wrong_value(key, problem)
+
+
+def wrong_value(key: str, problem: Any) -> str:
+    """Returns the line about a value that pydantic refuses, and how to write one of its type."""
+    wanted = problem["msg"].partition(" or instance of ")[0]
+    how = HOW.get(problem["type"], "")
+    return f"{shorten(key)} = {in_words(problem['input'])}: {wanted[0].lower()}{wanted[1:]}{how and ', ' + how}"
 
 
 def _fields(section: type[BaseModel], parents: list[Any]) -> list[str]:

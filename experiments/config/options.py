@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from annotated_types import Interval
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
-from experiments.config.messages import in_words, suggestion
+from experiments.config.messages import suggestion, wrong_value
 from experiments.runtime.errors import ConfigError
 
 FITS = {float: Annotated[float, Interval(ge=-3e38, le=3e38)], int: Annotated[int, Interval(ge=-(2**31), lt=2**31)]}
@@ -57,7 +57,7 @@ def check_options(function: Callable[..., Any], options: dict[str, Any], context
             elif problem["type"] == "missing":
                 lines.append(f"option {name} is missing")
             else:
-                lines.append(f"{name} = {in_words(problem['input'])}: {problem['msg'][0].lower()}{problem['msg'][1:]}")
+                lines.append(wrong_value(name, problem))
         raise ConfigError(lines) from error
 
 

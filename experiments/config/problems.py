@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from experiments.config.arms import resolve_arms
 from experiments.config.messages import problem_lines
 from experiments.config.parts import (
     CONDITIONING,
@@ -55,6 +56,11 @@ def parse(tree: dict[str, Any]) -> tuple[Config | None, Problems]:
         return Config.model_validate(tree), part_problems(tree)
     except ValidationError as error:
         return None, [*problem_lines(error), *part_problems(tree)]
+
+
+def every_problem(tree: dict[str, Any]) -> Problems:
+    """Returns the problems of a tree and of each of its arms."""
+    return [line for each in (tree, *resolve_arms(tree).values()) for line in parse(each)[1]]
 
 
 def part_problems(tree: dict[str, Any]) -> Problems:

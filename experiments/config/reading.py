@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-import ast
 import runpy
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import configs
 from experiments.config.messages import in_words, schema_problems, shorten, suggestion
+from experiments.config.problems import every_problem
 from experiments.config.tree import own_sections, read_json_tree
 from experiments.config.trust import require_trusted
+from experiments.config.values import readings
 from experiments.runtime.errors import ConfigError
+
+OURS = list(configs.__path__)
 
 Variants = Mapping[str, Callable[[dict[str, Any]], dict[str, Any]]]
 
@@ -34,10 +39,10 @@ def read_config(path: str, overrides: list[str], variants: Variants = MappingPro
         others = sorted(str(p) for p in Path("configs").rglob("*.py"))
         raise ConfigError(f"no config file {path}{suggestion(path, others)}")
     if file.suffix == ".json":
-        tree = require_trusted(override(read_json_tree(file), overrides), overrides, path)
+        tree = override(read_json_tree(file), overrides, origin=path)
         return override(variants[variant](tree), overrides) if variant and not schema_problems(tree) else tree
     try:
-        tree = own_sections(runpy.run_path(path)["get_config"]().to_dict())
+        tree = own_sections(_run(file)["get_config"]().to_dict())
     except (KeyError, AttributeError) as error:
         raise ConfigError(f"{path} must define get_config(), which returns an ml_collections.ConfigDict ({error})") from error
     except Exception as error:  # the code is the user's
@@ -49,9 +54,20 @@ def read_config(path: str, overrides: list[str], variants: Variants = MappingPro
         raise ConfigError(problems) from error
 
 
-def override(tree: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
-    """Changes the tree by each --config.a.b=value and returns it. Raises ConfigError with a line for each that is wrong."""
-    problems = []
+def _run(file: Path) -> dict[str, Any]:
+    """Runs a config file. What it imports from `configs` is in the folder of that name that holds it, or else is ours."""
+    own = [str(above) for above in file.absolute().parents if above.name == "configs"][:1]
+    configs.__path__ = own + OURS
+    return runpy.run_path(str(file))
+
+
+def override(tree: dict[str, Any], overrides: list[str], origin: str | None = None) -> dict[str, Any]:
+    """Changes the tree by each --config.a.b=text and returns it.
+
+    Of the readings of a text it takes the one with which the config has the fewest problems. `origin`: the file of a tree that
+    is data, and must be trusted. Raises ConfigError with a line for each override that is wrong.
+    """
+    problems, places = [], []
     for argument in overrides:
         key, equals, text = argument.removeprefix("--config.").partition("=")
         if not argument.startswith("--config.") or not equals:
@@ -70,15 +86,20 @@ def override(tree: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
                 problems.append(f"{shorten(argument)}: config.{parent} = {in_words(node)} has no keys below it")
                 break
         else:
-            node[leaf] = _value(text)
+            values = list(readings(text))
+            node[leaf] = values[0]
+            places.append((node, leaf, values))
     if problems:
         raise ConfigError(problems)
+    if origin is not None:
+        require_trusted(tree, overrides, origin)
+    if places and every_problem(tree):
+        for node, leaf, values in places:
+            node[leaf] = min(values, key=partial(_problems_with, tree, node, leaf))
     return tree
 
 
-def _value(text: str) -> Any:
-    """Returns the value of a Python literal, such as 2e-4, (1, 2), True or None; any other text, such as VPSDE, as it is."""
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
-        return text
+def _problems_with(tree: dict[str, Any], node: dict[str, Any], leaf: str, value: Any) -> int:
+    """Returns the number of problems of a tree with that value in a node of it."""
+    node[leaf] = value
+    return len(every_problem(tree))

@@ -12,6 +12,7 @@ from experiments.data.examples import Bad, example
 from experiments.runtime.errors import DataError
 from experiments.runtime.limits import fits, within
 from experiments.runtime.progress import say
+from experiments.runtime.startup import PROGRAM
 
 PATIENCE = 300.0
 """Seconds without an example after which its reader counts as hanging."""
@@ -96,7 +97,7 @@ class Decoded:
         first, n = [str(why) for why in self.bad.values()][:3], f"{len(self.bad)} of {self._n} examples of {self.origin}"
         if len(self.bad) > self._spare:
             limit = f", and data.on_bad = skip leaves out {self._spare} at most" if self._spare else ""
-            raise DataError([f"{n} cannot be used{limit}:", *first, "all are named by: python -m experiments data check"])
+            raise DataError([f"{n} cannot be used{limit}:", *first, f"all are named by: {PROGRAM} data check"])
         if before < len(self.bad) and before < 3:
             say("\n".join([f"left out, as data.on_bad = skip says: {n}", *first]))
 

@@ -17,9 +17,11 @@ from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
+import tensorstore
 from jax.sharding import NamedSharding
 
 from experiments.runs.seal import Damaged, check_arrays, check_content, check_origin, make_seal
+from experiments.runs.state_handler import state_handler
 from experiments.runtime import devices, processes
 from experiments.runtime.errors import StorageError, brief
 from experiments.runtime.progress import say
@@ -49,7 +51,9 @@ class Checkpoints:
             read_only=not self._writing,
             create=self._writing,
         )
-        handlers = {"state": ocp.StandardCheckpointHandler(), "seal": ocp.JsonCheckpointHandler()}
+        if not _storable(self._folder):
+            raise StorageError(f"no checkpoint can be written to {self._folder}: TensorStore takes no such name")
+        handlers = {"state": state_handler(), "seal": ocp.JsonCheckpointHandler()}
         try:
             return ocp.CheckpointManager(self._folder, options=options, item_handlers=handlers)
         except OSError:
@@ -265,6 +269,14 @@ def _shapes(tree: Any) -> Any:
         )
 
     return jax.tree.map(shape, tree)
+
+
+def _storable(folder: Path) -> bool:
+    """Returns whether TensorStore takes the folder's name as it is. It reads a backslash as a slash, and only UTF-8."""
+    path = f"{folder}/"
+    with suppress(ValueError, RuntimeError):
+        return tensorstore.KvStore.Spec({"driver": "file", "path": path}).to_json()["path"] == path
+    return False
 
 
 def _bytes(state: Any) -> int:

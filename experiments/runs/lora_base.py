@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
@@ -23,6 +24,7 @@ from experiments.runs.record import imported
 from experiments.runs.resume import trained_state
 from experiments.runtime import devices
 from experiments.runtime.errors import ConfigError, StorageError
+from experiments.runtime.startup import PROGRAM
 
 SAME = ("sde", "net", "parameterization", "sigma_data", "conditioning", "scale_input", "data.range")
 """Sections and keys on which the function of the network depends: a base and its adapters must agree on them."""
@@ -44,7 +46,7 @@ def with_base(experiment: Experiment, workdir: Path) -> Experiment:
         raise StorageError(
             [
                 f"lora.run = {run} has parameters with the digest {digest}, and these adapters were trained on {expected}",
-                "if it was trained further, go back to that step: python -m experiments ckpt rollback; or name an export of it",
+                f"if it was trained further, go back to that step: {PROGRAM} ckpt rollback; or name an export of it",
                 "if it is another run, name theirs: --config.lora.run=RUN; to adapt this one, take another --workdir",
             ]
         )
@@ -74,7 +76,7 @@ def _of_base(experiment: Experiment, run: Path) -> Experiment:
     if config is None or problems:
         raise ConfigError([f"{path} is not the config of a run:", *problems[:4]])
     if config.lora is not None:
-        merge = f"python -m experiments export {run} FOLDER"
+        merge = f"{PROGRAM} export {shlex.quote(str(run))} FOLDER"
         raise ConfigError(f"lora.run = {run} is a run of adapters itself: merge them with their base, {merge}, and name that")
     if lines := _differences(config, own):
         raise ConfigError([f"lora.run = {run} is another network, or sees data in another range; its config says", *lines[:4]])

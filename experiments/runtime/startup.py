@@ -11,6 +11,8 @@ from pathlib import Path
 
 RESTARTED = ("train", "evaluate", "compare")
 """The commands that run long enough to start again for memory."""
+PROGRAM = "onesde" if Path(sys.argv[0]).stem == "onesde" else "python -m experiments"
+"""The command that started this process, by which messages name others."""
 DEVICES = Path("/dev")
 DEVICE_FILES = ("nvidia[0-9]*", "nvidiactl", "dxg", "kfd", "accel*", "accel/*", "vfio/[0-9]*", "dri/renderD*")
 """The files there of GPUs (NVIDIA, also under WSL; AMD; Intel) and of TPUs."""

@@ -20,6 +20,7 @@ from experiments.runtime import devices, processes
 from experiments.runtime.errors import NumericsError
 from experiments.runtime.files import replacing
 from experiments.runtime.progress import say
+from experiments.runtime.startup import PROGRAM
 
 
 class Samples(NamedTuple):
@@ -90,7 +91,7 @@ def save_images(samples: Samples, experiment: Experiment, path: Path) -> None:
     """Saves the samples of `sample.sampler` as one picture. NumericsError, and no picture, if one of them is not finite."""
     if why := unsound(samples, sample_sampler(experiment).grid()):
         label = experiment.config.sample.sampler
-        remedy = f"more steps (--config.samplers.{label}.n), or an earlier checkpoint (python -m experiments ckpt rollback)"
+        remedy = f"more steps (--config.samplers.{label}.n), or an earlier checkpoint ({PROGRAM} ckpt rollback)"
         raise NumericsError([f"{why}; no picture is written to {path}", f"try another --config.sample.sampler, {remedy}"])
     if processes.first():
         with replacing(path) as part:  # half a picture would never be drawn again

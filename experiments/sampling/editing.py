@@ -19,6 +19,7 @@ from experiments.edits.base import Edit, Frames, Row, Setting, Trained
 from experiments.randomness import Purpose, streams
 from experiments.runtime import devices
 from experiments.runtime.errors import ConfigError, NumericsError
+from experiments.runtime.startup import PROGRAM
 
 
 def configured_edit(experiment: Experiment, test: np.ndarray) -> Edit:
@@ -119,7 +120,7 @@ def edit_examples(experiment: Experiment, params: Any, edit: Edit, data: Dataset
         raise NumericsError(
             [
                 f"{(~finite).sum()} of {finite.size} frames are not finite, {where}{spent}",
-                f"no picture is written; try {remedy}, or an earlier checkpoint (python -m experiments ckpt rollback)",
+                f"no picture is written; try {remedy}, or an earlier checkpoint ({PROGRAM} ckpt rollback)",
             ]
         )
     return Edited(x, nfe, time.monotonic() - began)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
@@ -30,6 +31,7 @@ from experiments.runtime.errors import NumericsError
 from experiments.runtime.files import write_json
 from experiments.runtime.progress import progress, say
 from experiments.runtime.signals import Interrupted, stop
+from experiments.runtime.startup import PROGRAM
 from experiments.sampling.draw import drawing, save_images, unsound
 from experiments.training.autopsy import autopsy, sentence
 from experiments.training.step import make_call
@@ -182,11 +184,11 @@ def _end(experiment: Experiment, data: Dataset, state: State, checkpoints: Check
     if processes.first():
         write_json(folder.nan_report, report)
     checkpoints.save(last, before, wait=True)
-    bad, workdir = experiment.config.train.bad_steps, folder.path
+    bad, run = experiment.config.train.bad_steps, shlex.quote(str(folder.path))
     raise NumericsError(
         [
             f"{bad} steps in a row were not finite and changed nothing; {sentence(report)}",
-            f"the whole story is in {folder.nan_report}; to see where: python -m experiments replay {workdir} --step={last}",
-            f"to go on: python -m experiments ckpt rollback {workdir} --step=N, then --allow-change=train.learning_rate",
+            f"the whole story is in {folder.nan_report}; to see where: {PROGRAM} replay {run} --step={last}",
+            f"to go on: {PROGRAM} ckpt rollback {run} --step=N, then --allow-change=train.learning_rate",
         ]
     )

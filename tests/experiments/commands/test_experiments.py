@@ -9,7 +9,7 @@ import jax
 import numpy as np
 import pytest
 from PIL import Image
-from runs import DIGITS, metrics, run
+from runs import DIGITS, metrics, run, seal
 from source_files import ROOT
 
 from experiments.config.reading import read_config
@@ -30,6 +30,21 @@ def test_resuming_is_not_stopping(tmp_path):
     )
     assert whole == halves
     assert [step for step, *_ in whole] == [4, 8]
+
+
+@pytest.mark.slow
+def test_a_run_in_an_odd_folder_is_a_run(tmp_path):
+    """4 steps in r, and 2 + 2 in [lab] x/r and its fork: the same checkpoint and the same picture, to the last bit."""
+    plain, odd = tmp_path / "r", tmp_path / "[lab] x" / "r"
+    assert run("train", plain, "--config.train.steps=4") == 0
+    assert run("train", odd, "--config.train.steps=2") == 0
+    assert run("train", odd, "--config.train.steps=4") == 0
+    assert main(["ckpt", "verify", str(odd)]) == 0
+    for folder in (plain, odd):
+        assert run("sample", folder, "--config.train.steps=4") == 0
+    assert run("train", odd, f"--fork={tmp_path}/[f]/*", "--config.train.steps=4") == 0
+    assert seal(plain, 4) == seal(odd, 4) == seal(tmp_path / "[f]" / "*", 4)
+    assert (plain / "samples/ancestral_seed0.png").read_bytes() == (odd / "samples/ancestral_seed0.png").read_bytes()
 
 
 def test_several_steps_per_call_are_single_steps(tmp_path):
@@ -83,7 +98,7 @@ def test_a_user_s_sde_and_network_by_name(tmp_path):
     ("override", "says"),
     [
         ("--config.train.stepz=3", "unknown config key train.stepz (did you mean steps?)"),
-        ("--config.train.steps=1e3", "train.steps = 1000.0: input should be a valid integer"),
+        ("--config.train.steps=1.5", "train.steps = 1.5: input should be a valid integer"),
         ("--config.train.steps=True", "train.steps = True"),
         ("--config.train.learning_rate=-1", "train.learning_rate = -1"),
         ("--config.train.learning_rate=nan", "train.learning_rate"),

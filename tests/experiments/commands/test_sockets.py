@@ -1,7 +1,9 @@
 """A subcommand plugs in as one file and one line; every subcommand has the same three parts."""
 
 import re
+import shlex
 import types
+from pathlib import Path
 
 import pytest
 
@@ -25,6 +27,23 @@ def test_a_subcommand_is_a_module_and_a_line_of_the_table(monkeypatch, capsys):
     with pytest.raises(SystemExit):
         main.main(["--help"])
     assert "greet a run" in capsys.readouterr().out
+
+
+def test_a_path_of_a_command_line_is_what_a_shell_makes_of_it(monkeypatch, capsys):
+    """With ~ as the home folder; the line that is recorded can be typed again; and no name is no folder."""
+    calls = []
+    monkeypatch.setitem(
+        main.TABLE, "greet", types.SimpleNamespace(HELP="greet", ARGUMENTS=(arguments.workdir,), run=calls.append)
+    )
+    monkeypatch.setenv("HOME", "/home/[me]")
+    argv = ["greet", "--workdir=~/a b", "--config.title='x'"]
+    assert main.main(argv) == 0
+    assert calls[0].options.workdir == Path("/home/[me]/a b")
+    assert shlex.split(calls[0].line) == ["python", "-m", "experiments", *argv]
+    for text, reason in (("", "it names no folder"), ("~no one/x", "~no one/x")):
+        with pytest.raises(SystemExit):
+            main.main(["greet", f"--workdir={text}"])
+        assert reason in capsys.readouterr().err
 
 
 def test_one_that_takes_no_overrides_says_so(monkeypatch, capsys):

@@ -12,6 +12,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+import orbax.checkpoint as ocp
 import pytest
 
 from experiments.runs.checkpoint import Checkpoints
@@ -88,6 +89,40 @@ DAMAGE = {
     "seal of nothing": lambda step: reseal(step, leaves=None),
     "another step's": lambda step: [shutil.rmtree(step), shutil.copytree(step.parent / "2", step)],
 }
+
+
+NAMES = ["r[1]", "[!a]/*", "[/a?/{x,y}/#1/100%41/ a b /é雪/-r/~/$HOME/a:b/file:/x\ny/'\""]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_path_is_never_a_pattern(tmp_path, name):
+    """Nor a URL, nor anything else but a path."""
+    assert restored(saved(tmp_path / name, 1, 2)) == 2
+
+
+def test_a_link_and_a_slash_at_the_end_are_the_folder(tmp_path):
+    (tmp_path / "[r]").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "[r]")
+    saved(tmp_path / "link", 1)
+    assert restored(Path(f"{tmp_path}/[r]/")) == 1
+
+
+@pytest.mark.parametrize("name", ["a\\b", "\udcff"])
+def test_what_tensorstore_refuses_is_refused_before_training(tmp_path, name):
+    with pytest.raises(StorageError, match="no checkpoint can be written"):
+        saved(tmp_path / name, 1)
+
+
+def test_a_save_that_cannot_be_opened_is_none(tmp_path, monkeypatch):
+    """It fails, its step gets no name, and the last sound one stays though only one is kept."""
+    folder = saved(tmp_path, 1)
+    monkeypatch.setattr(ocp.StandardCheckpointHandler, "finalize", lambda self, folder: None)  # nothing is merged
+    with Checkpoints(folder, RUN, keep=1) as checkpoints, pytest.raises(StorageError, match="checkpoint 2 cannot be written"):
+        checkpoints.save(2, state(2), wait=True)
+    with pytest.raises(StorageError, match=r"last checkpoint in .* was not written"), Checkpoints(folder, RUN) as checkpoints:
+        checkpoints.save(2, state(2))
+    assert restored(folder) == 1
+    assert [path.name for path in folder.iterdir()] == ["1"]
 
 
 @pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)

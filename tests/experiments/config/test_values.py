@@ -1,0 +1,76 @@
+"""Overrides as people write them: each is read as what its key takes, or the refusal says how to write one."""
+
+import copy
+import json
+
+import pytest
+from runs import DIGITS
+
+from experiments.config.problems import every_problem
+from experiments.config.reading import override, read_config
+from experiments.config.tree import flatten
+from experiments.main import main
+
+pytestmark = pytest.mark.usefixtures("in_root")
+
+READ = [
+    *[("data.only", text, (3, 5)) for text in ("(3, 5)", "[3,5]", "3,5", "[3e0, 5]")],
+    *[("data.only", text, (3,)) for text in ("(3,)", "(3)", "[3]", "3", "3.0")],
+    *[("net.multipliers", text, (1, 2)) for text in ("(1, 2)", "[1,2]")],
+    *[("train.steps", text, 1000) for text in ("1000", "1e3", "1_000", "1000.0")],
+    *[("net.width", text, 64) for text in ("64", "6.4e1")],
+    *[("data.flip", text, True) for text in ("True", "true", "TRUE")],
+    *[("data.flip", text, False) for text in ("False", "false")],
+    *[("train.clip", text, None) for text in ("None", "none", "null")],
+    *[("title", text, text) for text in ("2024", "1e3", "True", "none", "(3)", "[3,5]", "...", "{1}", "a b")],
+    *[("data.data_dir", text, text) for text in ("2024", "[lab] x", "~")],
+    ("title", "'2024'", "2024"),
+    ("sample.label", "none", None),
+    ("arms.a.train.steps", "1e3", 1000),
+    ("arms.a.title", "7", "7"),
+]
+
+
+@pytest.mark.parametrize(("key", "text", "value"), READ)
+def test_a_text_is_what_its_key_takes(key, text, value):
+    tree = read_config(DIGITS, [f"--config.{key}={text}"])
+    result = flatten(tree)[key]
+    assert (result, type(result)) == (value, type(value))
+    assert not every_problem(tree)
+
+
+@pytest.mark.parametrize("write", [repr, str, json.dumps])
+def test_every_leaf_can_be_written_three_ways(write):
+    """As Python, as text, as JSON: the config is the same."""
+    for file in (DIGITS, "configs/digits/ddpm_vs_ncsn.py", "configs/cifar10/ncsn_5.py"):
+        tree = read_config(file, [])
+        for key, value in flatten(tree).items():
+            assert override(copy.deepcopy(tree), [f"--config.{key}={write(value)}"]) == tree, (key, value)
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("train.steps=1.5", "train.steps = 1.5: input should be a valid integer, as in 1000"),
+        ("train.steps=many", "train.steps = 'many': input should be a valid integer, as in 1000"),
+        ("train.learning_rate=fast", "input should be a valid number, as in 0.5 or 2e-4"),
+        ("data.flip=1", "data.flip = 1: input should be a valid boolean, True or False"),
+        ("data.only=a", "data.only = 'a': input should be a valid tuple, as in (3, 5), (3,) or ()"),
+        ("data.only=[a,b]", "data.only = '[a,b]': input should be a valid tuple, as in (3, 5), (3,) or ()"),
+        ("net.multipliers=none", "net: multipliers = None: input should be a valid tuple, as in (3, 5), (3,) or ()"),
+        ("samplers.ancestral.sweep=3", "input should be a valid dictionary, as in {'n': (5, 10)}"),
+    ],
+)
+def test_a_refusal_says_how_to_write_it(tmp_path, capsys, override, says):
+    assert main(["train", f"--config={DIGITS}", f"--workdir={tmp_path}", f"--config.{override}"]) == 2
+    assert says in capsys.readouterr().err
+
+
+def test_a_run_s_config_is_trusted_before_it_is_read_otherwise(tmp_path, monkeypatch):
+    """To find a part's options its module is imported: that of a file that is data is not, whatever else is wrong."""
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "foreign.py").write_text(f"open({str(tmp_path / 'mark')!r}, 'w')")
+    tree = read_config(DIGITS, []) | {"sde": {"name": "foreign:SDE"}}
+    (tmp_path / "config.json").write_text(json.dumps(tree))
+    assert main(["train", f"--config={tmp_path}/config.json", f"--workdir={tmp_path}", "--config.title=2024"]) == 2
+    assert not (tmp_path / "mark").exists()
