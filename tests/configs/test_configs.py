@@ -34,7 +34,7 @@ FILES = sorted(
     path.relative_to(ROOT) for path in (ROOT / "configs").rglob("*.py") if path.name not in ("__init__.py", "base.py")
 )
 RECIPES = [path for path in FILES if path.parent.name == "cifar10"]
-QUICK = [path for path in FILES if path.stem in ("ncsnpp_continuous_ve", "ncsnv2")]
+QUICK = [path for path in FILES if path.stem == "ncsnpp_continuous_ve"]
 QUICK += [path for path in FILES if path.parent.name in ("digits", "toy2d") and path.stem not in ("conditional", "classifier")]
 """Configs that differ most; the others are traced among the slow tests."""
 named = pytest.mark.parametrize("path", FILES, ids=str)

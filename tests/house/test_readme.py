@@ -2,6 +2,7 @@
 
 import jax
 import numpy as np
+import pytest
 from pages import ROOT, python_blocks
 
 EXAMPLE, OWN_SDE = python_blocks(ROOT / "README.md")
@@ -12,6 +13,7 @@ def test_it_is_short():
     assert len((ROOT / "README.md").read_text().splitlines()) <= 110
 
 
+@pytest.mark.slow
 def test_the_library_example_trains_and_samples(capsys):
     """Eight points within 0.5 of (1, 1) or (-1, -1), some of each; it prints such a point."""
     names = {}

@@ -67,6 +67,7 @@ def test_writing_is_reading_backwards(case):
     assert all(np.array_equal(written[name], tensors[name]) for name in tensors)
 
 
+@pytest.mark.slow
 @one_in(2)
 @pytest.mark.parametrize(
     ("build", "published"),

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from runs import DIGITS, TINY, content, seal
+from slow import slow_for
 from user_parts import Net
 
 import models
@@ -84,6 +85,7 @@ def by_hand(base, adapters, scale):
     return {name: np.float64(W) + (change(name).reshape(W.shape) if f"{name}.A" in low else 0) for name, W in leaves.items()}
 
 
+@slow_for("UViT", "DiT")
 @each
 def test_of_every_network_it_is_its_score_at_merged_parameters(name):
     """At B = 0 the base's, to the last bit; else that of W + alpha/rank A B."""

@@ -44,6 +44,7 @@ def measured(A):
     return A @ jnp.array([1.2, 0.4, -0.6]) + jnp.linspace(0.1, 0.2, len(A))
 
 
+@slow_for("general", "multiple of a projection")
 @pytest.mark.parametrize(("name", "constant"), [*((name, True) for name in MEASUREMENTS), ("multiple of a projection", False)])
 def test_pi_gdm_is_the_posterior_score_of_isotropic_data(name, constant):
     """At every (x, t) of every SDE, in float64, whether A is known to the program or an argument of it."""

@@ -79,6 +79,7 @@ def test_what_the_solver_cannot_reach_is_nan():
     assert np.isnan(encoding.latent).all()
 
 
+@pytest.mark.slow
 def test_the_density_integrates_to_one():
     """Over a fine grid of the plane."""
     side = jnp.linspace(-3, 3, 61)

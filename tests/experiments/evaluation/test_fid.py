@@ -82,6 +82,7 @@ def test_resizing_is_tensorflow_1_s(shape):
     np.testing.assert_allclose(inception.resize(jnp.asarray(x)), exact[0].numpy().transpose(1, 2, 0), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_every_block_is_theirs(network, theirs):
     """At 32 x 32 pixels: the resize, each layer of the stem, each block, the features and the logits."""
     torch = pytest.importorskip("torch")

@@ -230,7 +230,8 @@ RARE_KILLS = {
 """Of which the files are there for less than a millisecond: a try may miss them."""
 
 
-@pytest.mark.parametrize("places", [("save",), pytest.param(tuple(KILLS), marks=pytest.mark.slow)], ids=["once", "everywhere"])
+@pytest.mark.slow
+@pytest.mark.parametrize("places", [("save",), tuple(KILLS)], ids=["once", "everywhere"])
 def test_a_run_that_dies_again_and_again_is_one_that_never_did(tmp_path, places):
     """kill -9 mid-save, and also as it compiles, mid-step and mid-picture; then SIGTERM mid-step: all of one run."""
     whole = Running(tmp_path, HELD, "whole").done().run

@@ -231,6 +231,7 @@ def everything(sde, t):
     return jax.vmap(partial(schedules, sde))(t), {name: drawn(make) for name, make in DRAWS.items()}
 
 
+@slow_for("TableVPSDE")
 @slow_for(*KIN)
 @pytest.mark.parametrize("name", SPACES)
 @settings(max_examples=15, deadline=None, derandomize=True)
