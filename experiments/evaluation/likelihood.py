@@ -98,8 +98,9 @@ def measure_bits(experiment: Experiment, params: Any, test: Batch, q: Dequantize
     n = len(test.levels)
     rows = streams(experiment.config.seed, Purpose.LIKELIHOOD, n), test
     with progress("bits/dim", n) as show:
-        told = lambda done: show(done, "")
-        return devices.in_batches(devices.mapped(one), (params, q.params), rows, options.batch, show=told)
+        return devices.in_batches(
+            devices.mapped(one), (params, q.params), rows, options.batch, show=lambda count: show(count, "")
+        )
 
 
 def bits_per_dim(experiment: Experiment, params: Any, data: Dataset) -> dict[str, Any] | None:

@@ -25,13 +25,13 @@ def verdict(measure: Measure, rows: list[dict[str, Any]], real: dict[str, Any]) 
     A row that they do not beat is as good as the measure can see. Rows without the measure take no part.
     """
     beats = lambda a, b: _beats(a[measure.name], b[measure.name], measure.better)
-    known = [row for row in rows if math.isfinite(row[measure.name]["mean"])]
-    if equals := tuple(row["label"] for row in known if not beats(real, row)):
+    finite = [row for row in rows if math.isfinite(row[measure.name]["mean"])]
+    if equals := tuple(row["label"] for row in finite if not beats(real, row)):
         return Verdict(equals=equals, real=True)
-    if not known:
+    if not finite:
         return Verdict()
-    first = {"lower": min, "higher": max}[measure.better](known, key=lambda row: row[measure.name]["mean"])
-    equals = tuple(row["label"] for row in known if row is first or not beats(first, row))
+    first = {"lower": min, "higher": max}[measure.better](finite, key=lambda row: row[measure.name]["mean"])
+    equals = tuple(row["label"] for row in finite if row is first or not beats(first, row))
     return Verdict(equals=equals) if len(equals) > 1 else Verdict(first)
 
 

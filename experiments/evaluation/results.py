@@ -35,7 +35,8 @@ def evaluate(experiment: Experiment, params: Any, data: Dataset, reference: Refe
             say(f"sampling with {label} (compiles first)")
             row, pictures[label] = _quality(experiment, label, params, reference)
             table.append(row)
-            show(i, f"{label}: {headline.heading(reference.space.distance)} {row[headline.name]['mean']:.3g}")
+            mean = headline.times * row[headline.name]["mean"]
+            show(i, f"{label}: {headline.heading(reference.space.distance)} = {mean:.3g}")
     say("likelihood of held-out examples, and loss by noise level (compile first)")
     bits = bits_per_dim(experiment, params, data)
     by_noise = loss_by_log_snr(experiment, params, data, stream(config.seed, Purpose.NOISE_LEVELS))

@@ -109,12 +109,12 @@ def in_batches(
     rows: Any,
     most: int,
     *rest: Any,
-    show: Callable[[int], None] = lambda done: None,
+    show: Callable[[int], None] = lambda n: None,
 ) -> Any:
     """Calls a `mapped` function on rows [n, ...] in `batches` of at most `most`; results [n, ...] are on this host.
 
     It fetches one batch while it computes the next, and holds only the results beside them. A signal to any process interrupts
-    it in all of them, between two batches. `show` is told the number of rows that are done.
+    it in all of them, between two batches. `show` gets the number of rows that have results.
     """
     n = len(jax.tree.leaves(rows)[0])
     stop_asked, in_flight = asking(), deque()

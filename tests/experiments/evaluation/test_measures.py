@@ -18,7 +18,7 @@ from experiments.evaluation.ranking import verdict
 from experiments.evaluation.reference import Reference
 from experiments.evaluation.report import write_report
 from experiments.evaluation.report_data import report_data
-from experiments.evaluation.results import baseline, spread
+from experiments.evaluation.results import baseline, say_cost, spread
 
 SHIFT = Measure(
     "shift",
@@ -142,6 +142,12 @@ def test_a_report_without_a_best_sampler_says_why(moons, tmp_path):
     page = write_report(tmp_path, content, pictures, events).read_text()
     assert "Of run, flow cannot be told from real training images." in page
     assert 'class="n best"' not in page
+
+
+def test_the_cost_is_said_before_it_starts(moons, capsys):
+    """Five samplers at three settings each, with two seeds; a set of real examples took two seconds."""
+    say_cost([moons[0]], {"seconds": 2.0})
+    assert "30 sets of samples to draw; measuring them takes about 60 s beside that" in " ".join(capsys.readouterr().out.split())
 
 
 def test_few_samples_for_their_features_are_warned_of(moons):
