@@ -25,7 +25,7 @@ def get_config() -> ConfigDict:
 
 
 def samplers(n: int) -> ConfigDict:
-    """The four samplers of Song et al. (2021) at about n score evaluations and fewer, and the library's fast solver at n/4."""
+    """The four samplers of Song et al. (2021) at about n evaluations of the score and fewer, and our fast solver at n/4."""
     end = {"log_snr_max": 6.0}  # grey levels can be told apart here; Tweedie's denoising removes the rest
     grid = {"name": "log_snr_grid", **end}
     swept = (n // 4, n // 2)

@@ -41,7 +41,13 @@ class Bound(NamedTuple):
 
 
 def vlb(
-    sde: SDE, score: Score, n: Several, width: Positive | None = 2 / 255, v: Variance = 0.0, t_min: float | None = None
+    sde: SDE,
+    score: Score,
+    n: Several,
+    width: Positive | None = 2 / 255,
+    v: Variance = 0.0,
+    t_min: float | None = None,
+    low: Scalar = -1.0,
 ) -> Loss:
     """l(x_0, t) = n/D L_i at t = t_i of `discrete(sde, n, t_min)`: L_0 at the first, KL from t_i to t_{i-1} at the others.
 
@@ -53,7 +59,7 @@ def vlb(
     times = discrete_times(sde, n, t_min)
 
     def loss(key: Key[Array, ""], x_0: Event, t: Scalar) -> Scalar:
-        t, term = _term(linear_sde, times, t, width)
+        t, term = _term(linear_sde, times, t, width, low)
         x_t, d = noise_error(linear_sde, score, key, x_0, t)
         return term(d, x_0, variance_share(v, x_t, t))
 
@@ -67,6 +73,7 @@ def hybrid(
     width: Positive | None = 2 / 255,
     lambda_vlb: NonNegative = 1e-3,
     t_min: float | None = None,
+    low: Scalar = -1.0,
 ) -> Loss:
     """L_simple + lambda L_vlb: `dsm` of weight sigma^2 trains the score, and `vlb` the variance v alone.
 
@@ -78,7 +85,7 @@ def hybrid(
     times = discrete_times(sde, n, t_min)
 
     def loss(key: Key[Array, ""], x_0: Event, t: Scalar) -> Scalar:
-        t, term = _term(linear_sde, times, t, width)
+        t, term = _term(linear_sde, times, t, width, low)
         eps = jax.random.normal(key, x_0.shape)
         score, v = score_and_v(linear_sde.perturb(x_0, eps, t), t)
         d = -linear_sde.sigma(t) * score - eps
@@ -95,6 +102,7 @@ def elbo(
     v: Variance = 0.0,
     m: Count | None = None,
     t_min: float | None = None,
+    low: Scalar = -1.0,
 ) -> Callable[[Key[Array, ""], Event], Bound]:
     """L_T + sum_{i=2}^n KL(q(x_{i-1} | x_i, x_0) || p(x_{i-1} | x_i)) + L_0 at the n times of `discrete(sde, n, t_min)`.
 
@@ -102,7 +110,7 @@ def elbo(
     has a density. Ho et al. (2020), eq. 5. Returns bound(key, x_0). Raises TypeError for an SDE without alpha and sigma.
     """
     sde = require_linear_bound(sde, "elbo")
-    step, last = diffusion_term(sde, score, v), reconstruction_term(sde, score, width)
+    step, last = diffusion_term(sde, score, v), reconstruction_term(sde, score, width, low)
     times = discrete_times(sde, n, t_min)
 
     def bound(key: Key[Array, ""], x_0: Event) -> Bound:
@@ -116,7 +124,12 @@ def elbo(
 
 
 def continuous_bound(
-    sde: SDE, score: Score, width: Positive | None = None, m: Count = 100, t_min: float | None = None
+    sde: SDE,
+    score: Score,
+    width: Positive | None = None,
+    m: Count = 100,
+    t_min: float | None = None,
+    low: Scalar = -1.0,
 ) -> Callable[[Key[Array, ""], Event], Bound]:
     """L_T + int_{t_min}^1 -lambda'(t)/2 E|eps - eps_hat|^2 dt + L_0 at t_min: `elbo` as n -> infinity.
 
@@ -126,7 +139,7 @@ def continuous_bound(
     "Maximum Likelihood Training"), thm. 3. Returns bound(key, x_0). Raises TypeError for an SDE without alpha and sigma.
     """
     sde = require_linear_bound(sde, "continuous_bound")
-    last = reconstruction_term(sde, score, width)
+    last = reconstruction_term(sde, score, width, low)
     error, times = dsm(sde, score, likelihood), importance(sde, t_min)
     start = sde.t_min if t_min is None else t_min
 
@@ -141,13 +154,13 @@ def continuous_bound(
 
 
 def _term(
-    sde: LinearSDE, times: Float[Array, " n"], t: Scalar, width: Positive | None
+    sde: LinearSDE, times: Float[Array, " n"], t: Scalar, width: Positive | None, low: Scalar
 ) -> tuple[Scalar, Callable[[Event, Event, Share], Scalar]]:
     """Returns t_i, the nearest of `times` to t, and (d, x_0, v) -> n/D L_i."""
     i = jnp.argmin(jnp.abs(times - t))
     t_i, s = times[i], times[jnp.maximum(i - 1, 0)]
 
     def term(d: Event, x_0: Event, v: Share) -> Scalar:
-        return len(times) / x_0.size * jnp.where(i == 0, cell_nll(sde, d, x_0, t_i, width), kl(sde, d, t_i, s, v))
+        return len(times) / x_0.size * jnp.where(i == 0, cell_nll(sde, d, x_0, t_i, width, low), kl(sde, d, t_i, s, v))
 
     return t_i, term

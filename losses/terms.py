@@ -46,7 +46,7 @@ def diffusion_term(sde: SDE, score: Score, v: Variance = 0.0) -> Callable[[Key[A
 
 
 def reconstruction_term(
-    sde: SDE, score: Score, width: Positive | None = 2 / 255
+    sde: SDE, score: Score, width: Positive | None = 2 / 255, low: Scalar = -1.0
 ) -> Callable[[Key[Array, ""], Event, Scalar], Scalar]:
     """L_0 = -log p(x_0 | x_t), p = N(x_0_hat, (sigma/alpha)^2) over the cell of x_0; see `cell_nll`.
 
@@ -56,7 +56,7 @@ def reconstruction_term(
     linear_sde = require_linear_bound(sde, "reconstruction_term")
 
     def term(key: Key[Array, ""], x_0: Event, t: Scalar) -> Scalar:
-        return cell_nll(linear_sde, noise_error(linear_sde, score, key, x_0, t)[1], x_0, t, width)
+        return cell_nll(linear_sde, noise_error(linear_sde, score, key, x_0, t)[1], x_0, t, width, low)
 
     return term
 
@@ -88,16 +88,17 @@ def kl(sde: LinearSDE, d: Event, t: Scalar, s: Scalar, v: Share) -> Scalar:
     return jnp.sum(log_rho + jnp.expm1(-2 * log_rho) / 2 + jnp.exp(-2 * log_rho) * gain * d**2 / 2)
 
 
-def cell_nll(sde: LinearSDE, d: Event, x_0: Event, t: Scalar, width: Positive | None) -> Scalar:
+def cell_nll(sde: LinearSDE, d: Event, x_0: Event, t: Scalar, width: Positive | None, low: Scalar = -1.0) -> Scalar:
     """-sum log N(x_0; x_0_hat, (sigma/alpha)^2): a density if `width` is None, or the mass on [x_0 - width/2, x_0 + width/2].
 
-    `width` is the distance between two grey levels, 2/(L - 1). The first and the last cell, at -1 and 1, are open.
+    `width` is the distance between two of the L grey levels on [`low`, 1], (1 - low)/(L - 1). The cells of the first and of the
+    last, at `low` and 1, are open outward, so that the masses of all L sum to 1.
     """
     std = jnp.exp(-sde.log_snr(t) / 2)
     if width is None:
         return -jnp.sum(norm.logpdf(d) - jnp.log(std))
     half = width / (2 * std)
-    log_p = jnp.where(x_0 < -1 + width / 2, log_ndtr(d + half), _log_cell(d, half))
+    log_p = jnp.where(x_0 < low + width / 2, log_ndtr(d + half), _log_cell(d, half))
     return -jnp.sum(jnp.where(x_0 > 1 - width / 2, log_ndtr(half - d), log_p))
 
 

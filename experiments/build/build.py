@@ -98,9 +98,10 @@ def _parameterization(config: Config) -> Parameterization:
 
 
 def _objective(config: Config) -> Callable[..., losses.Loss]:
-    """objective(sde, score), with the weight, the times of a discrete bound, and the distance of two levels."""
-    cell = scale(config).cell if config.data.levels and not config.data.dequantize else None
-    context = {"width": cell} | ({} if config.weight is None else {"weight": _weight(config)})
+    """objective(sde, score), with the weight, the times of a discrete bound, the distance of two levels and the lowest."""
+    scaler = scale(config)
+    cell = scaler.cell if scaler.levels and not scaler.dequantize else None
+    context = {"width": cell, "low": scaler.low} | ({} if config.weight is None else {"weight": _weight(config)})
     context |= {k: v for k, v in config.times.options.items() if k in ("n", "t_min")}
     return _bound(OBJECTIVE.find(config.objective.name), context, config.objective.options)
 

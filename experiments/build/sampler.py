@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 import samplers
@@ -57,6 +58,23 @@ class BoundSampler(NamedTuple):
         """The first of `labels`, to try the sampler with."""
         labels = self.labels(1)
         return None if labels is None else labels[0]
+
+    @property
+    def networks(self) -> int:
+        """The number of network evaluations in one evaluation of the guided score, counted as it is traced on stand-ins."""
+        guidance, evaluated = self.config.guidance, []
+        if guidance is None:
+            return 1
+
+        def score(x: Any, t: Any) -> Any:
+            evaluated.append(t)
+            return x
+
+        log_prob_y = lambda x, t: jnp.sum(score(x, t))
+        scores = Scores(self.experiment.sde, score, lambda: score, lambda run: score, lambda run: log_prob_y)
+        guided = GUIDANCE.build(guidance.name, scores, **guidance.options)
+        jax.eval_shape(guided, jax.ShapeDtypeStruct(self.experiment.shape, jnp.float32), 0.5)
+        return len(evaluated)
 
     def reverse(self, params: Any, y: Any = None, transform: Callable[[Any], Any] | None = None, **swept: Any) -> Reverse:
         """Returns what the sampler runs at `params` for the label `y`.

@@ -10,7 +10,7 @@ from experiments.data.pictures import first_shown
 from experiments.evaluation.reference import Reference
 from experiments.evaluation.report import write_report
 from experiments.evaluation.report_data import describe_arm, report_data
-from experiments.evaluation.results import baseline, evaluate
+from experiments.evaluation.results import baseline, evaluate, say_cost
 from experiments.runtime import processes
 from experiments.runtime.progress import say
 from experiments.training.loop import train
@@ -27,6 +27,8 @@ def run(call: Call) -> None:
     with opened.held({name: folder / name for name in experiments}) as records:
         began = time.monotonic()
         reference = Reference.of(base, data, opened.space, folder)
+        real = baseline(base, data, reference)
+        say_cost((experiment.config for experiment in experiments.values()), real)
         arms, pictures = [], {}
         for i, (name, experiment) in enumerate(experiments.items(), start=1):
             say(f"[{i}/{len(experiments)}] {experiment.config.title}")
@@ -34,7 +36,6 @@ def run(call: Call) -> None:
             results, pictures[name] = evaluate(experiment, experiment.network(state.ema), data, reference)
             changes = {"changes": opened.plan.changes[name]}
             arms.append(describe_arm(name, experiment, state, folder / name) | results | changes)
-        real = baseline(base, data, reference)
         if processes.first():
             report = report_data(base, arms, data, reference, real, call.line, time.monotonic() - began)
             write_report(folder, report, pictures, first_shown(next(iter(experiments.values())).scaler, data.test))

@@ -12,7 +12,7 @@ from experiments.evaluation.noise_levels import accuracy_by_log_snr
 from experiments.evaluation.reference import Reference
 from experiments.evaluation.report import write_report
 from experiments.evaluation.report_data import describe_arm, report_data
-from experiments.evaluation.results import baseline, evaluate
+from experiments.evaluation.results import baseline, evaluate, say_cost
 from experiments.runs.resume import trained_state
 from experiments.runtime import processes
 from experiments.runtime.files import replacing, write_json
@@ -38,8 +38,9 @@ def measure_score(opened: Opened, space: FeatureSpace, state: State) -> None:
     """Writes the report of a score: its samplers, likelihood, and loss by noise."""
     config, experiment, data, folder = opened.plan.base, opened.experiment, opened.dataset, opened.workdir
     reference = Reference.of(config, data, space, folder)
-    results, pictures = evaluate(experiment, experiment.network(state.ema), data, reference)
     real = baseline(config, data, reference)
+    say_cost([config], real)
+    results, pictures = evaluate(experiment, experiment.network(state.ema), data, reference)
     if processes.first():
         arm = describe_arm("run", experiment, state, folder) | results
         report = report_data(config, [arm], data, reference, real, opened.call.line, arm["train_seconds"])

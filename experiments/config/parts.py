@@ -98,7 +98,7 @@ class Kind:
 
 SCHEDULE = {"sde": "sde", "t": "times", "sigma_data": "sigma_data"}
 NOISE = {"score": "net", "score_and_v": "net", "log_prob_y": "net"}
-BOUND = {"n": "times.n", "t_min": "times.t_min", "width": "data.levels"}
+BOUND = {"n": "times.n", "t_min": "times.t_min", "width": "data.levels", "low": "data.range"}
 
 SDE = Kind(sde_lib, sde_lib.SDES, makes=sde_lib.SDE)
 NET = Kind(models, models.NETWORKS, {"shape": "data", "outputs": "objective", "rngs": "seed"})

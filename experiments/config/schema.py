@@ -222,9 +222,9 @@ class Evaluate(Strict):
 
     Quality compares samples with real examples in a space of features:
 
-    - `n`, `seeds`: the number of samples for each seed, and of seeds. `batch`: the number of samples that are drawn together.
-    - `features`: the space of the Fréchet distance: "pixels", the hidden layer of a "classifier" that is fitted to the
-      labels, or "inception" for FID.
+    - `n`, `seeds`: the number of samples for each seed, and of seeds. `batch`: the most samples that are drawn together.
+    - `features`: the space of the Fréchet distance: "pixels" (points are their own), the hidden layer of a "classifier" that is
+      fitted to the labels, or "inception" for FID. None is the last of them that the data and `inception` allow.
     - `inception`: the weights file of the Inception network.
     - `real`: the split that samples are compared with, held-out ("test") or training ("train") examples.
     - `statistics`: the folder that caches the features of the real examples; "" is a folder of the run.
@@ -247,7 +247,7 @@ class Evaluate(Strict):
     n: Annotated[int, Field(ge=8, le=10_000_000)] = 1000
     seeds: Several = 3
     batch: Several = 256
-    features: Literal["pixels", "classifier", "inception"] = "pixels"
+    features: Literal["pixels", "classifier", "inception"] | None = None
     inception: str = ""
     real: Literal["test", "train"] = "test"
     statistics: str = ""

@@ -71,7 +71,7 @@ class Row(NamedTuple):
 
 
 class Frames(NamedTuple):
-    """`x` of every frame of an example or of a line, its number of score evaluations, and if any solver ran out of steps."""
+    """`x` of every frame of an example or of a line, its evaluations of the run's score, and if any solver ran out of steps."""
 
     x: Float[Array, "*lines columns *event"]
     nfe: Int[Array, "*lines columns"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from experiments.runtime import devices
 from experiments.runtime.errors import ConfigError
 from experiments.runtime.progress import say
 
+Name = Literal["pixels", "classifier", "inception"]
 FITTED = 10_000
 """The most training labels that the classifier is fit to: more would take minutes."""
 
@@ -24,7 +25,8 @@ class FeatureSpace(NamedTuple):
     """A map `embed(levels [n, *event]) -> features [n, f]`, and its `description`.
 
     `extractor` names the network, with the hash of its weights if it has any, and `input` the form of its images.
-    `logits` of the features exist if they are Inception's, and `classify`, their classes, if they are a classifier's.
+    `logits` of the features exist if they are Inception's, and `classify`, their classes, if they are a classifier's. `points`:
+    the features are points themselves.
     """
 
     embed: Callable[[np.ndarray], Features]
@@ -33,6 +35,7 @@ class FeatureSpace(NamedTuple):
     input: str
     logits: Callable[[Features], Features] | None = None
     classify: Callable[[Features], np.ndarray] | None = None
+    points: bool = False
 
     @property
     def distance(self) -> str:
@@ -40,13 +43,22 @@ class FeatureSpace(NamedTuple):
         return "FID" if self.logits else "Fréchet distance"
 
 
+def default_features(config: Config, data: Dataset) -> Name:
+    """The features of data if the config names none: FID's if it has their weights, those of labels if there are several."""
+    if config.evaluate.inception:
+        return "inception"
+    labelled = data.test_labels is not None and len(np.unique([] if data.train_labels is None else data.train_labels)) > 1
+    return "classifier" if config.data.levels and labelled else "pixels"
+
+
 def feature_space(config: Config, data: Dataset) -> FeatureSpace:
-    """The space `evaluate.features`. ConfigError if the data or the weights do not give it.
+    """The space `evaluate.features`, or of the `default_features`. ConfigError if the data or the weights do not give it.
 
     `pixels`: the event itself, levels scaled to [-1, 1]; `classifier`: the hidden layer of a network fit to the labels;
     `inception`: FID's network, on all devices.
     """
-    if config.evaluate.features == "inception":
+    features = config.evaluate.features or default_features(config, data)
+    if features == "inception":
         return _inception(config, data.shape)
     levels = config.data.levels
 
@@ -58,15 +70,18 @@ def feature_space(config: Config, data: Dataset) -> FeatureSpace:
         return flat
 
     scaled = "scaled to [-1, 1]" if levels else "as it is"
-    if config.evaluate.features == "pixels":
+    if features == "pixels":
         size = int(np.prod(data.shape))
         embed = lambda images: pixels(images, np.float32)
-        return FeatureSpace(embed, f"the {size} values of an event" + (", in [-1, 1]" if levels else ""), "pixels", scaled)
+        words = f"the {size} values of an event" + (", in [-1, 1]" if levels else "")
+        return FeatureSpace(embed, words, "pixels", scaled, points=not levels)
 
-    if data.train_labels is None:
-        raise ConfigError("evaluate.features = 'classifier' needs labels, and this data has none: take 'pixels'")
+    if data.train_labels is None or data.test_labels is None:
+        split = "training" if data.train_labels is None else "held-out"
+        raise ConfigError(f"evaluate.features = 'classifier' needs labels, and the {split} data has none: take 'pixels'")
     from sklearn.neural_network import MLPClassifier  # seconds to import: only if it is used
 
+    say(f"fitting the classifier of the features to {min(FITTED, len(data.train)):,} labels")
     classifier = MLPClassifier(hidden_layer_sizes=(64,), alpha=1e-2, max_iter=300, random_state=0)
     classifier.fit(pixels(data.train_examples(FITTED)), data.train_labels[:FITTED])
     accuracy = classifier.score(pixels(data.test), data.test_labels)

@@ -95,15 +95,12 @@ def measure_bits(experiment: Experiment, params: Any, test: Batch, q: Dequantize
         score = experiment.score(score_params, y=example.y)
         return bits_of(experiment.sde, score, experiment.scaler, draw, options)(key, example.levels)
 
-    run, parts, n = devices.mapped(one), [], len(test.levels)
-    keys = streams(experiment.config.seed, Purpose.LIKELIHOOD, n)
+    n = len(test.levels)
+    rows = streams(experiment.config.seed, Purpose.LIKELIHOOD, n), test
     with progress("bits/dim", n) as show:
-        for start in range(0, n, options.batch):
-            block = slice(start, start + options.batch)
-            rows = keys[block], jax.tree.map(lambda a: jnp.asarray(a[block]), test)  # noqa: B023
-            parts.append(devices.in_batches(run, (params, q.params), rows, options.batch))
-            show(min(block.stop, n), "")
-    return jax.tree.map(lambda *parts: np.concatenate(parts), *parts)
+        return devices.in_batches(
+            devices.mapped(one), (params, q.params), rows, options.batch, show=lambda count: show(count, "")
+        )
 
 
 def bits_per_dim(experiment: Experiment, params: Any, data: Dataset) -> dict[str, Any] | None:

@@ -46,7 +46,7 @@ class Measure(NamedTuple):
     the name of the Fréchet distance in the feature space. Table and plots show it `times` as large.
     `protocol` returns a heading and a sentence on how it came about; measures may share one.
     It exists in the feature spaces that `applies` accepts, and if `of_labels`, only for images drawn for a label.
-    `against` lists the plots that show it: over score evaluations ("nfe"), over the guidance weight ("w").
+    `against` lists the plots that show it: over network evaluations ("nfe"), over the guidance weight ("w").
     """
 
     name: str
@@ -98,6 +98,20 @@ def _inception_score(comparison: Comparison) -> float:
 has_logits = lambda space: space.logits is not None
 
 MEASURES = (
+    Measure(
+        "energy",
+        "energy distance × 10³",
+        "lower",
+        of=lambda c: distances.energy_distance(c.fake.features, c.reference.real.features),
+        protocol=lambda config, reference: (
+            "energy distance",
+            f"2 E|x - y|^½ - E|x - x'|^½ - E|y - y'|^½ of samples x and real points y, at most {FEW:,} of each; 0 if their "
+            "laws are equal, and else above; unbiased, so that it may fall below",
+        ),
+        applies=lambda space: space.points,
+        times=1000,
+        against=("nfe",),
+    ),
     Measure(
         "frechet",
         "{distance}",
@@ -157,7 +171,7 @@ MEASURES = (
         against=("w",),
     ),
 )
-"""The columns of the report, in their order. The first ranks the samplers of an arm."""
+"""The columns of the report, in their order. The first of those that apply ranks the samplers of an arm."""
 
 
 def applicable(space: FeatureSpace, labelled: bool = False) -> list[Measure]:
@@ -177,6 +191,6 @@ def measured(results: dict[str, Any]) -> list[Measure]:
     return [m for m in MEASURES if m.name in names]
 
 
-def plotted(against: Literal["nfe", "w"]) -> list[Measure]:
-    """The measures that a plot shows; first those of labels, which guidance is meant to raise."""
-    return sorted((m for m in MEASURES if against in m.against), key=lambda m: not m.of_labels)
+def plotted(results: dict[str, Any], against: Literal["nfe", "w"]) -> list[Measure]:
+    """The measures of a report that a plot shows; first those of labels, which guidance is meant to raise."""
+    return sorted((m for m in measured(results) if against in m.against), key=lambda m: not m.of_labels)

@@ -19,8 +19,8 @@ LOG_SNR = "log-SNR  λ = log α²/σ²   (noise ← → data)"
 
 
 def quality_against_nfe(results: dict[str, Any]) -> Figure:
-    """Samplers against their score evaluations, with real images as a line: a row a measure, a column an arm."""
-    arms, measures = results["arms"], plotted("nfe")
+    """Samplers against their network evaluations, with real images as a line: a row a measure, a column an arm."""
+    arms, measures = results["arms"], plotted(results, "nfe")
     size = 1.5 + 3.4 * len(arms), 3.6 * len(measures)
     figure, panels = panel_grid(len(measures), len(arms), *size, sharey="row")
     for row, measure in zip(panels, measures, strict=True):
@@ -30,7 +30,7 @@ def quality_against_nfe(results: dict[str, Any]) -> Figure:
                 _curve(panel, i, sampler["label"], "nfe", measure, points, markersize=5)
             _baseline(panel, results["reference"], measure)
             panel.set(xscale="log", yscale="log" if measure.better == "lower" else "linear")
-            panel.set(title=plain(arm["label"]), xlabel="score evaluations per sample (NFE)")
+            panel.set(title=plain(arm["label"]), xlabel="network evaluations per sample (NFE)")
             _tick_at_evaluations(panel, arm)
         row[0].set_ylabel(plain(measure.heading(results["distance"])))
         row[-1].legend(frameon=False, fontsize=8)
@@ -39,7 +39,7 @@ def quality_against_nfe(results: dict[str, Any]) -> Figure:
 
 def quality_against_w(results: dict[str, Any]) -> Figure:
     """Samplers against the weight of their guidance: a row a measure, a column an arm."""
-    arms, measures = results["arms"], plotted("w")
+    arms, measures = results["arms"], plotted(results, "w")
     size = 1.5 + 3.0 * len(arms), 2.2 * len(measures)
     figure, panels = panel_grid(len(measures), len(arms), *size, sharex=True, sharey="row")
     for row, measure in zip(panels, measures, strict=True):

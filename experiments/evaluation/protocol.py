@@ -30,7 +30,7 @@ def protocol_lines(config: Config, data: Dataset, reference: Reference) -> list[
         "features": reference.space.description,
         **dict(m.protocol(config, reference) for m in applicable(reference.space, labelled=True) if m.protocol),
         "bits/dim": bits_protocol(scale(config)),
-        "NFE": "evaluations of the network per sample, counted; for an adaptive solver the mean over samples",
+        "NFE": "network evaluations per sample, a guide's among them, counted; for an adaptive solver the mean over samples",
         "wall time": f"of {e.n} samples in batches of {e.batch}, without compiling",
         "devices": f"{jax.device_count()} {jax.devices()[0].device_kind}, {machine}",
         "versions": versions(),

@@ -42,14 +42,21 @@ class Reference(NamedTuple):
         return reference
 
     def doubts(self, n: int) -> list[str]:
-        """The reasons why a FID of n samples does not compare with a paper's, a line each."""
-        more = ": papers have the training images, evaluate.real = 'train'" if self.real.protocol.split == "test" else ""
-        sets = [
-            (n, "of", "samples", ": raise evaluate.n, papers have 50,000"),
-            (self.real.n, "against", "real images", more),
-        ]
+        """The reasons why the Fréchet distance of n samples says more of their number than of the model, a line each.
+
+        FID wants as many as papers have. In any space fewer than features have no covariance of full rank.
+        """
+        if self.space.logits:
+            least, few = FEW, f"fewer than {FEW:,}"
+            raised, whole = "raise evaluate.n, papers have 50,000", "papers have the training images, evaluate.real = 'train'"
+        else:
+            f = len(self.real.mu)
+            least, few = f + 1, f"too few for {f:,} features"
+            raised, whole = "raise evaluate.n, or take other evaluate.features", "evaluate.real = 'train' has more"
+        more = f": {whole}" if self.real.protocol.split == "test" else ""
+        sets = [(n, "of", "samples", f": {raised}"), (self.real.n, "against", "real images", more)]
         return [
-            f"FID {of} {size:,} {what}, fewer than {FEW:,}, is biased up{remedy}"
+            f"{self.space.distance} {of} {size:,} {what}, {few}, is biased up{remedy}"
             for size, of, what, remedy in sets
-            if size < FEW and self.space.logits
+            if size < least
         ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from base64 import b64encode
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from jinja2 import Environment, PackageLoader
 from experiments.config.tree import flatten
 from experiments.data.pictures import picture
 from experiments.evaluation import formats, measures, plots, sample_sheets
+from experiments.evaluation.ranking import verdict
 from experiments.runtime.files import replacing, write_json, write_text
 
 
@@ -81,12 +81,14 @@ def _page(results: dict[str, Any], moving: list[str], images: list[Path]) -> str
     environment = Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {f.__name__: f for f in (formats.number, formats.mean_std, formats.mean_error, formats.listed)}
     labels = {arm["name"]: arm["label"] for arm in results["arms"]}
+    headline, *_ = columns = measures.measured(results)
+    verdicts = {arm["name"]: verdict(headline, arm["samplers"], results["reference"]) for arm in results["arms"]}
     return environment.get_template("report.html.jinja").render(
         **results,
-        columns=measures.measured(results),
-        headline=measures.MEASURES[0],
-        plotted={x: [m.heading(results["distance"]) for m in measures.plotted(x)] for x in ("nfe", "w")},
-        best=_best(results),
+        columns=columns,
+        headline=headline,
+        plotted={x: [m.heading(results["distance"]) for m in measures.plotted(results, x)] for x in ("nfe", "w")},
+        verdicts=verdicts,
         changed=[[arm["label"], _differences(arm["changes"])] for arm in results["arms"]],
         moving=[labels[arm] for arm in moving],
         images={path.stem: _data_uri(path) for path in images},
@@ -96,17 +98,6 @@ def _page(results: dict[str, Any], moving: list[str], images: list[Path]) -> str
 def _differences(changes: dict[str, Any]) -> list[tuple[str, Any]]:
     """The keys that make an arm, without the title that names it."""
     return sorted((key, value) for key, value in flatten(changes).items() if key != "title")
-
-
-def _best(results: dict[str, Any]) -> dict[str, Any]:
-    """The best row of each arm by the first measure, {arm name: row}; arms without a finite one are left out."""
-    headline, best = measures.MEASURES[0], {}
-    choose = {"lower": min, "higher": max}[headline.better]
-    mean = lambda row: row[headline.name]["mean"]
-    for arm in results["arms"]:
-        if finite := [row for row in arm["samplers"] if math.isfinite(mean(row))]:
-            best[arm["name"]] = choose(finite, key=mean)
-    return best
 
 
 def _data_uri(path: Path) -> str:

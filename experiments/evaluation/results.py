@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -26,14 +28,15 @@ def evaluate(experiment: Experiment, params: Any, data: Dataset, reference: Refe
 
     Samples that are not finite are counted and not shown: a picture may be of no samples.
     """
-    config, headline = experiment.config, measures.MEASURES[0]
+    config, headline = experiment.config, measures.applicable(reference.space)[0]
     table, pictures = [], {}
     with progress("evaluate", len(config.samplers)) as show:
         for i, label in enumerate(config.samplers, start=1):
             say(f"sampling with {label} (compiles first)")
             row, pictures[label] = _quality(experiment, label, params, reference)
             table.append(row)
-            show(i, f"{label}: {headline.heading(reference.space.distance)} {row[headline.name]['mean']:.3g}")
+            mean = headline.times * row[headline.name]["mean"]
+            show(i, f"{label}: {headline.heading(reference.space.distance)} = {mean:.3g}")
     say("likelihood of held-out examples, and loss by noise level (compile first)")
     bits = bits_per_dim(experiment, params, data)
     by_noise = loss_by_log_snr(experiment, params, data, stream(config.seed, Purpose.NOISE_LEVELS))
@@ -94,17 +97,27 @@ def spread(by_seed: list[dict[str, float]], names: list[str]) -> dict[str, dict[
 def baseline(config: Config, data: Dataset, reference: Reference) -> dict[str, Any]:
     """The measures of other real examples, as many as samples, another draw for each seed, or all of them once if they are few.
 
-    They are training examples, or held-out ones if the reference is the training examples.
+    They are training examples, or held-out ones if the reference is the training examples. `seconds`: the time that one of
+    these sets took.
     """
     e, words = config.evaluate, {"test": "held-out", "train": "training"}
     others = data.train_examples() if e.real == "test" else data.test
     n = min(e.n, len(others))
     draws = [np.random.default_rng(seed).choice(len(others), n, replace=False) for seed in range(e.seeds)]
     subsets = (others[rows] for rows in (draws if n < len(others) else draws[:1]))
+    began = time.monotonic()
     by_seed = [measures.measure_images(reference, images, config.data.levels) for images in subsets]
     return {
+        "seconds": (time.monotonic() - began) / len(by_seed),
         "of": words["train" if e.real == "test" else "test"],
         "against": f"{reference.real.n:,} real {words[e.real]}",
         "n": n,
         **spread(by_seed, [m.name for m in measures.applicable(reference.space)]),
     }
+
+
+def say_cost(configs: Iterable[Config], baseline: dict[str, Any]) -> None:
+    """Says the number of sets of samples that will be drawn and measured, and how long measuring takes, as the baseline did."""
+    settings = lambda sampler: 1 + len(next(iter(sampler.sweep.values()), ()))
+    sets = sum(config.evaluate.seeds * sum(map(settings, config.samplers.values())) for config in configs)
+    say(f"{sets} sets of samples to draw; measuring them takes about {sets * baseline['seconds']:.0f} s beside that")

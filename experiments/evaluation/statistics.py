@@ -34,10 +34,10 @@ class Protocol(NamedTuple):
 
 
 class Statistics(NamedTuple):
-    """Mean [f] and covariance [f, f] of the features of n images, and `features` of all or of `FEW` of them."""
+    """Mean [f] and root [r, f] of the covariance of the features of n images, and `features` of all or of `FEW` of them."""
 
     mu: np.ndarray
-    cov: np.ndarray
+    root: np.ndarray
     n: int
     features: Features
     protocol: Protocol
@@ -47,11 +47,11 @@ def statistics(features: Features, protocol: Protocol) -> Statistics:
     """The statistics of all features. Of more than `FEW`, a random subset is held: data may be sorted."""
     n = len(features)
     some = features if n <= FEW else features[np.sort(np.random.default_rng(0).choice(n, FEW, replace=False))]
-    return Statistics(*distances.moments(features), n, some, protocol)
+    return Statistics(*distances.gaussian(features), n, some, protocol)
 
 
 def frechet(a: Statistics, b: Statistics) -> float:
     """The Fréchet distance of two sets of images. Raises ConfigError with the fields of their protocols that differ."""
     if unlike := a.protocol.unlike(b.protocol):
         raise ConfigError(["statistics of unlike protocols do not compare:", *unlike])
-    return distances.gaussian_distance(a.mu, a.cov, b.mu, b.cov)
+    return distances.gaussian_distance(a.mu, a.root, b.mu, b.root)

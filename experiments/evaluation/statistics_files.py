@@ -17,10 +17,13 @@ from experiments.evaluation.statistics import FEW, Protocol, Statistics
 from experiments.runtime import processes
 from experiments.runtime.progress import say
 
+PARTS = ("mu", "root", "features")
+"""The arrays of a file."""
+
 
 def stored_statistics(folder: Path, images: np.ndarray, protocol: Protocol, compute: Callable[[], Statistics]) -> Statistics:
     """The result of `compute()`, read from `folder` if it was stored there for the same images and protocol."""
-    key = sha256(json.dumps(protocol).encode() + images.tobytes()).hexdigest()[:16]
+    key = sha256(json.dumps([PARTS, protocol]).encode() + images.tobytes()).hexdigest()[:16]
     path = folder / f"{protocol.split}_{key}.npz"
     stored = _read(path, protocol)
     everywhere = multihost_utils.process_allgather(np.array(stored is not None)).all()  # all processes compute, or none does
@@ -55,21 +58,22 @@ def _arrays(content: bytes) -> dict[str, np.ndarray]:
         if any(member.compress_type or member.file_size > len(content) for member in archive.infolist()):
             raise ValueError("it is compressed, and the files stored here are not")
     with np.load(BytesIO(content), allow_pickle=False) as file:
-        return {key: file[key] for key in ("mu", "cov", "features")}
+        return {key: file[key] for key in PARTS}
 
 
 def _is_sound(stored: Statistics) -> bool:
     """Says if these are the moments of n sets of f features, all of them finite numbers."""
     f, held = stored.mu.size, len(stored.features)
-    shapes = (stored.mu.shape, stored.cov.shape, stored.features.shape) == ((f,), (f, f), (held, f))
-    numbers = all(a.dtype.kind in "fiu" and np.isfinite(a).all() for a in (stored.mu, stored.cov, stored.features))
+    arrays = tuple(getattr(stored, part) for part in PARTS)
+    shapes = tuple(a.shape for a in arrays) == ((f,), (min(stored.n, f), f), (held, f))
+    numbers = all(a.dtype.kind in "fiu" and np.isfinite(a).all() for a in arrays)
     return shapes and numbers and type(stored.n) is int and held == min(stored.n, FEW) > 1
 
 
 def _write(path: Path, computed: Statistics) -> None:
     """Writes both files, whole or not at all; a failure is a warning, and the run goes on."""
     packed = BytesIO()
-    np.savez(packed, mu=computed.mu, cov=computed.cov, features=computed.features)
+    np.savez(packed, **{part: getattr(computed, part) for part in PARTS})
     words = {"n": computed.n, "protocol": computed.protocol._asdict(), "sha256": sha256(packed.getvalue()).hexdigest()}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

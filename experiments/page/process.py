@@ -11,10 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.build.experiment import Experiment
-from experiments.build.sampler import BoundSampler
 from experiments.config.parts import STEP, parameters
 from experiments.config.schema import Named
-from experiments.page.program import FRAMES, MOVES, Inputs, Program, make_program
+from experiments.page.program import FRAMES, MOVES, Inputs, Program, make_program, page_sampler
 from experiments.page.request import KnownPart, Request
 from experiments.randomness import Purpose, streams
 from experiments.runtime import devices
@@ -26,7 +25,7 @@ class Frame(NamedTuple):
     """The process after `step` of its `steps`, at time `t` and log-SNR `log_snr`, as levels [n, *event] (points: points).
 
     `noisy`: x_t over sqrt(alpha^2 + sigma^2); `expected`: E[x_0 | x_t] by the network; `samples`: the result if the sampler
-    ended here. `nfe`: score evaluations in the mean, without those for `expected`; `seconds`: without compiling.
+    ended here. `nfe`: network evaluations in the mean, without those for `expected`; `seconds`: without compiling.
     """
 
     step: int
@@ -65,7 +64,7 @@ class LiveProcess:
         NumericsError, a sentence, if a number is not finite.
         """
         self._check(request)
-        bound = BoundSampler(self.experiment, self.experiment.config.samplers[request.sampler])
+        bound = page_sampler(self.experiment, request.sampler, request.label is not None)
         sampler, sde = bound.config, bound.sde
         kind = _kind(request, known_part is not None)
         begin, advance = self._program(request, kind)
@@ -82,7 +81,7 @@ class LiveProcess:
             seconds += (time.monotonic() - began) * bool(moved)
             self._compiled.add((*kind, request.n))
             step, sound = step + moved, np.concatenate([sound, finite[:, :moved]], axis=1)
-            nfe = nfe + (sampler.denoise and step == request.steps)
+            nfe = (nfe + (sampler.denoise and step == request.steps)) * bound.networks
             well = np.cumprod(sound, axis=1).sum(1)
             samples = Samples(levels, (well == step) & (fine_end | (step < request.steps)), nfe, seconds, well, gave_up)
             if why := unsound(samples, jnp.asarray(grid)):

@@ -44,15 +44,23 @@ class Program(NamedTuple):
     advance: Callable[..., Any]
 
 
-def make_program(experiment: Experiment, label: str, repeats: int) -> Program:
-    """The program of the sampler `label`, for a batch of samples on all devices."""
-    decode, sampler = experiment.scaler.decode, experiment.config.samplers[label]
-    by_label = sampler.model_copy(update={"guidance": CLASSIFIER_FREE if experiment.has_unconditional else None})
+def page_sampler(experiment: Experiment, name: str, labelled: bool) -> BoundSampler:
+    """The sampler of that name; of samples with a label its guidance is `CLASSIFIER_FREE`, or none if nothing was learned."""
+    sampler = experiment.config.samplers[name]
+    if labelled:
+        sampler = sampler.model_copy(update={"guidance": CLASSIFIER_FREE if experiment.has_unconditional else None})
+    return BoundSampler(experiment, sampler)
+
+
+def make_program(experiment: Experiment, name: str, repeats: int) -> Program:
+    """The program of the sampler of that name, for a batch of samples on all devices."""
+    decode, denoises = experiment.scaler.decode, experiment.config.samplers[name].denoise
 
     def parts(params: Any, inputs: Inputs):
-        w = {"w": inputs.w} if inputs.label is not None and experiment.has_unconditional else {}
-        guided = sampler if inputs.label is None else by_label
-        sde, score, step, _ = BoundSampler(experiment, guided).reverse(params, inputs.label, **inputs.options, **w)
+        labelled = inputs.label is not None
+        w = {"w": inputs.w} if labelled and experiment.has_unconditional else {}
+        sampler = page_sampler(experiment, name, labelled)
+        sde, score, step, _ = sampler.reverse(params, inputs.label, **inputs.options, **w)
         if inputs.mask is not None:
             step = inpaint(step, sde, inputs.x_0, inputs.mask)
             step = resample(step, sde, repeats) if repeats > 1 else step
@@ -71,7 +79,7 @@ def make_program(experiment: Experiment, label: str, repeats: int) -> Program:
         x, memory, _, finite = moves(keys, step, x, memory, times)
         t = times[-1]
         x_0 = jnp.where(sde.sigma(t) > 0, sde.denoise(score, x, t), x)  # at sigma = 0 the score is infinite
-        end = x_0 if sampler.denoise else x
+        end = x_0 if denoises else x
         scale = jnp.maximum(jnp.hypot(sde.alpha(t), sde.sigma(t)), 1.0)
         nfe = step.count(memory, stop)
         view = decode(x / scale), decode(x_0), decode(end), nfe, finite, jnp.isfinite(end).all(), step.gave_up(memory)

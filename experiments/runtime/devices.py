@@ -94,14 +94,29 @@ def mapped(function: Callable[..., Any]) -> Callable[..., Any]:
     return jax.jit(run, out_shardings=over_data())
 
 
-def in_batches(function: Callable[..., Any], params: Any, rows: Any, batch: int, *rest: Any) -> Any:
-    """Calls a `mapped` function on rows [n, ...] in batches of one size, the last padded; results [n, ...] are on this host.
+def batches(n: int, most: int) -> np.ndarray:
+    """Returns the rows of each batch [k, size]: as few batches as hold n, of at most `most` rows and of one size, one program.
+
+    The last wraps around to the first rows; on one device it repeats fewer than k.
+    """
+    k = -(-n // most)
+    return np.resize(np.arange(n), (k, rounded_up(-(-n // k))))
+
+
+def in_batches(
+    function: Callable[..., Any],
+    params: Any,
+    rows: Any,
+    most: int,
+    *rest: Any,
+    show: Callable[[int], None] = lambda n: None,
+) -> Any:
+    """Calls a `mapped` function on rows [n, ...] in `batches` of at most `most`; results [n, ...] are on this host.
 
     It fetches one batch while it computes the next, and holds only the results beside them. A signal to any process interrupts
-    it in all of them, between two batches.
+    it in all of them, between two batches. `show` gets the number of rows that have results.
     """
     n = len(jax.tree.leaves(rows)[0])
-    batches = np.resize(np.arange(n), (-(-n // batch), batch))  # the last wraps around
     stop_asked, in_flight = asking(), deque()
     results: Any = None
 
@@ -112,11 +127,12 @@ def in_batches(function: Callable[..., Any], params: Any, rows: Any, batch: int,
         if results is None:
             results = jax.tree.map(lambda a: np.empty((n, *a.shape[1:]), a.dtype), part)
         for result, of_part in zip(jax.tree.leaves(results), jax.tree.leaves(part), strict=True):
-            result[at : at + batch] = of_part[: n - at]
+            result[at : at + len(of_part)] = of_part[: n - at]
+        show(min(at + len(of_part), n))
 
-    for at, rows_of_batch in zip(range(0, n, batch), batches, strict=True):
+    for batch in batches(n, most):
         stop_if_asked(stop_asked)
-        in_flight.append((at, function(params, jax.tree.map(itemgetter(rows_of_batch), rows), *rest)))
+        in_flight.append((batch[0], function(params, jax.tree.map(itemgetter(batch), rows), *rest)))
         if len(in_flight) > 1:
             fetch()
     fetch()

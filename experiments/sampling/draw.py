@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,7 +25,7 @@ from experiments.runtime.startup import PROGRAM
 
 
 class Samples(NamedTuple):
-    """Samples as `levels` [n, *event] (points: the points), `nfe` [n] score evaluations, and wall time without compiling.
+    """Samples as `levels` [n, *event] (points: the points), `nfe` [n] network evaluations, and wall time without compiling.
 
     `finite` [n]: x was finite all the way. If it was not, the levels mean nothing, and `moves` [n] went well before.
     `gave_up` [n]: an adaptive solver ran out of steps.
@@ -50,25 +51,23 @@ def drawing(sampler: BoundSampler) -> Callable[..., Samples]:
         reverse = sampler.reverse(params, y, **swept)
         solution = samplers.draw(key, reverse.sde, reverse.step, grid, experiment.shape, reverse.final)
         finite = solution.finite == len(solution.path) + config.denoise
-        return experiment.scaler.decode(solution.x), finite, solution.nfe, solution.finite, solution.gave_up
+        nfe = solution.nfe * sampler.networks
+        return experiment.scaler.decode(solution.x), finite, nfe, solution.finite, solution.gave_up
 
     run = devices.mapped(one)
     longest = max(config.n, *(int(n) for n in config.sweep.get("n", (1,))))
-    batch = experiment.config.evaluate.batch  # one batch size, one program
-    compiled = False
+    batch = experiment.config.evaluate.batch
+    compiled: set[int] = set()
 
     def draw(params: Any, seed: int, n: int, steps: int, **swept: float) -> Samples:
-        nonlocal compiled
         # Grids are padded to the longest: a step of length zero costs nothing, a compile costs seconds.
         grid = jnp.pad(sampler.grid(steps), (0, longest - steps), mode="edge")
         outside = config.step.options | (config.guidance.options if config.guidance else {})
-        options = {k: jnp.asarray(swept.get(k, outside.get(k))) for k in config.sweep if k != "n"}
-        keys = streams(seed, Purpose.SAMPLE, n)
-        rows = keys, sampler.labels(n)
-        if not compiled:  # before the clock starts, with a grid that does not move
-            first = jax.tree.map(lambda a: a[:1], rows)
-            devices.in_batches(run, params, first, batch, grid[-1:].repeat(len(grid)), options)
-            compiled = True
+        options = {k: jnp.float32(swept.get(k, outside.get(k))) for k in config.sweep if k != "n"}
+        rows, first = (streams(seed, Purpose.SAMPLE, n), sampler.labels(n)), devices.batches(n, batch)[0]
+        if len(first) not in compiled:  # before the clock starts
+            run.lower(params, jax.tree.map(itemgetter(first), rows), grid, options).compile()
+            compiled.add(len(first))
         began = time.monotonic()
         levels, finite, nfe, moves, gave_up = devices.in_batches(run, params, rows, batch, grid, options)
         return Samples(levels, finite, nfe, time.monotonic() - began, moves, gave_up)

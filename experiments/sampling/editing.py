@@ -71,7 +71,7 @@ def _least_time(sampler: BoundSampler) -> float | None:
 
 
 class Edited(NamedTuple):
-    """The frames `x` of every example, their score evaluations `nfe`, and the `seconds` of all, with compiling."""
+    """The frames `x` of every example, their network evaluations `nfe`, and the `seconds` of all, with compiling."""
 
     x: np.ndarray
     nfe: np.ndarray
@@ -123,4 +123,4 @@ def edit_examples(experiment: Experiment, params: Any, edit: Edit, data: Dataset
                 f"no picture is written; try {remedy}, or an earlier checkpoint ({PROGRAM} ckpt rollback)",
             ]
         )
-    return Edited(x, nfe, time.monotonic() - began)
+    return Edited(x, nfe * sampler.networks, time.monotonic() - began)

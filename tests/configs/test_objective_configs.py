@@ -77,12 +77,12 @@ def test_a_draw_that_learns_resumes_to_the_last_bit(tmp_path):
     jax.tree.map(np.testing.assert_array_equal, whole, halves)
 
 
-def value(experiment: Experiment, loss=None) -> float:
+def value(experiment: Experiment, loss=None, t=0.37) -> float:
     """The loss of one example, at parameters that do something."""
     params = experiment.model.init(jax.random.key(0), jnp.zeros(2))
     params = jax.tree.map(lambda a: a + 0.1, params)
     objective = experiment.loss(params, None) if loss is None else loss(experiment, params)
-    return float(objective(jax.random.key(1), jnp.array([0.3, -0.8]), 0.37))
+    return float(objective(jax.random.key(1), jnp.array([0.3, -0.8]), t))
 
 
 def test_the_options_of_a_weight_reach_the_loss():
@@ -93,15 +93,21 @@ def test_the_options_of_a_weight_reach_the_loss():
     assert value(strict) == value(strict, lambda e, params: losses.dsm(e.sde, e.score(params), weight)) < sigma2
 
 
-@pytest.mark.parametrize(("data", "width"), [(("levels=17",), 2 / 16), (("levels=17", "dequantize=True"), None), ((), None)])
-def test_the_bound_takes_its_times_and_its_width_from_the_config(data, width):
+@pytest.mark.parametrize(
+    ("data", "width", "low"),
+    [(("levels=17", "range=unit"), 1 / 16, 0.0), (("levels=17", "dequantize=True"), None, -1.0), ((), None, -1.0)],
+)
+def test_the_bound_takes_its_times_and_its_cells_from_the_config(data, width, low):
+    """At t = 0.37, and at the first time, where it is L_0."""
     overrides = (DISCRETE, UNWEIGHTED, *(f"--config.data.{o}" for o in data))
-    given = {"n": 10, "t_min": 0.1, "width": width}
+    given = {"n": 10, "t_min": 0.1, "width": width, "low": low}
     vlb = small_experiment("--config.objective=vlb", *overrides)
-    assert value(vlb) == value(vlb, lambda e, params: losses.vlb(e.sde, e.score(params), **given))
+    alone = lambda e, params: losses.vlb(e.sde, e.score(params), **given)
     hybrid = small_experiment("--config.objective={'name': 'hybrid', 'lambda_vlb': 0.5}", *overrides)
     both = lambda e, params: losses.hybrid(e.sde, partial(e.model.with_variance, params), lambda_vlb=0.5, **given)
-    assert value(hybrid) == value(hybrid, both)
+    for t in (0.1, 0.37):
+        assert value(vlb, t=t) == value(vlb, alone, t)
+        assert value(hybrid, t=t) == value(hybrid, both, t)
 
 
 def test_the_weight_takes_the_network_s_sigma_data():

@@ -52,14 +52,31 @@ def test_prior_term_is_a_gaussian_divergence(sde):
     assert float(prior_term(sde, X_0)) == pytest.approx(exact, rel=1e-4, abs=1e-12)
 
 
-@pytest.mark.parametrize("t", [1e-3, 0.05, 0.5])
-def test_reconstruction_sums_to_one_over_all_grey_levels(t):
-    """At one x_0_hat, whatever it is: the 256 cells from -1 to 1 share all the probability, the ends open."""
-    sde, levels = VPSDE(), jnp.linspace(-1, 1, 256)[:, None]
-    for guess in (-0.999, 0.1234, 1.3):
-        score = lambda x, t, guess=guess: (sde.alpha(t) * guess - x) / sde.sigma(t) ** 2
-        p = jnp.exp(-jax.vmap(reconstruction_term(sde, score), (None, 0, None))(KEY, levels, t))
-        assert float(p.sum()) == pytest.approx(1, abs=2e-3)
+def always(sde, x_0_hat):
+    """The score whose x_0_hat is the same at every x and t."""
+    return lambda x, t: (sde.alpha(t) * x_0_hat - x) / sde.sigma(t) ** 2
+
+
+@slow_for(*KIN)
+def test_reconstruction_sums_to_one_over_all_levels(sde):
+    """At one x_0_hat and t, whatever they are: the cells of L levels on [low, 1] share all the probability, the ends open."""
+    k = jnp.arange(256)
+
+    def total(low, levels, x_0_hat, t):
+        width = (1 - low) / (levels - 1)
+        surprise = reconstruction_term(sde, always(sde, x_0_hat), width, low)
+        p = jnp.exp(-jax.vmap(surprise, (None, 0, None))(KEY, (low + width * k)[:, None], t))
+        return jnp.where(k < levels, p, 0).sum()
+
+    times, guesses = [max(sde.t_min, 1e-3), 0.05, 0.5, 1.0], [-0.3, 0.1234, 1.3]
+    cases = jnp.meshgrid(*map(jnp.array, ([-1.0, 0.0], [2, 17, 256], guesses, times)))
+    np.testing.assert_allclose(jax.jit(jax.vmap(total))(*(case.ravel() for case in cases)), 1, atol=2e-3)
+
+
+def test_the_first_level_of_the_unit_range_is_open():
+    """-log Phi(1/510/std) at d = 0, with std = sigma/alpha = 0.0100005 of DDPM's first noise."""
+    nll = cell_nll(ddpm_table(), jnp.zeros(()), jnp.zeros(()), 1e-3, 1 / 255, low=0.0)
+    assert float(nll) == pytest.approx(-log_ndtr(0.5 / 255 / 0.0100005), rel=1e-4)  # 0.5487
 
 
 @pytest.mark.parametrize("width", [2 / 255, 0.3])

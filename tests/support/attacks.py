@@ -124,9 +124,9 @@ WEIGHTS = {
     "torch_bomb": lambda mark: torch_zip(bytes(BOMB), compression=zipfile.ZIP_DEFLATED),
     "zip_paths": lambda mark: torch_zip(b"\x80\x02}.", {str(mark): b"x", f"../{mark.name}": b"x", "x/../../fired": b"x"}),
     "npy_objects": objects,
-    "npz_objects": lambda mark: npz({name + ".npy": objects(mark) for name in ("mu", "cov", "features", "image")}),
+    "npz_objects": lambda mark: npz({name + ".npy": objects(mark) for name in ("mu", "root", "features", "image")}),
     "npz_shape": lambda mark: npz(
-        {name + ".npy": npy((HUGE,)) for name in ("mu", "cov", "features")} | {"image.npy": npy((HUGE, 8, 8), "|u1")}
+        {name + ".npy": npy((HUGE,)) for name in ("mu", "root", "features")} | {"image.npy": npy((HUGE, 8, 8), "|u1")}
     ),
     "npz_bomb": lambda mark: npz({name + ".npy": zeros(BOMB) for name in ("mu", "image")}, zipfile.ZIP_DEFLATED),
     "safetensors_head": lambda mark: safetensors(b"{", size=2**60),

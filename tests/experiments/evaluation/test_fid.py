@@ -211,7 +211,7 @@ def test_statistics_are_kept_by_what_made_them(tmp_path, capsys):
     first, again = kept(), kept()
     assert len(made) == 1
     assert (again.n, again.protocol) == (first.n, first.protocol)
-    for field in ("mu", "cov", "features"):
+    for field in ("mu", "root", "features"):
         np.testing.assert_array_equal(getattr(again, field), getattr(first, field))
     kept(images[::-1].copy())
     kept(protocol=PROTOCOL._replace(extractor="another"))
@@ -283,7 +283,7 @@ def test_a_set_held_against_itself(weights, capsys, tmp_path, monkeypatch):
     with pytest.raises(ConfigError, match="levels: 9 and 17"):
         measure_images(reference, data.test, 9)
     again = Reference.of(settings, data, space._replace(embed=None), tmp_path)
-    np.testing.assert_array_equal(again.real.cov, reference.real.cov)
+    np.testing.assert_array_equal(again.real.root, reference.real.root)
 
 
 @pytest.mark.parametrize(

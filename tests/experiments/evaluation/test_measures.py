@@ -9,16 +9,17 @@ from slow import one_in
 
 from experiments.config.reading import read_config
 from experiments.config.schema import Config
-from experiments.data.dataset import load
+from experiments.data.dataset import Dataset, load
 from experiments.data.sources import open_sources
 from experiments.evaluation import measures, plots
-from experiments.evaluation.features import feature_space
+from experiments.evaluation.features import default_features, feature_space
 from experiments.evaluation.formats import mean_std, number
 from experiments.evaluation.measures import MEASURES, Measure, applicable, measure_images
+from experiments.evaluation.ranking import verdict
 from experiments.evaluation.reference import Reference
 from experiments.evaluation.report import write_report
 from experiments.evaluation.report_data import report_data
-from experiments.evaluation.results import baseline, spread
+from experiments.evaluation.results import baseline, say_cost, spread
 
 SHIFT = Measure(
     "shift",
@@ -82,15 +83,20 @@ def test_one_more_measure_is_everywhere(moons, monkeypatch, tmp_path):
     assert f"<td>|mean of samples - mean of {len(data.test)} real ones|</td>" in page
 
     figure = plots.quality_against_nfe(content)
-    frechet, shift = figure.axes
-    assert [panel.get_ylabel() for panel in (frechet, shift)] == ["Fréchet distance", "shift of the mean × 10"]
+    *_, shift = figure.axes
+    labels = ["energy distance × 10³", "Fréchet distance", "shift of the mean × 10"]
+    assert [panel.get_ylabel() for panel in figure.axes] == labels
     curve, line = shift.containers[0].lines[0], shift.lines[-1]
     assert list(curve.get_xdata()) == [4, 8]
     assert list(curve.get_ydata()) == pytest.approx([10 * p["shift"]["mean"] for p in (row["sweep"][0], row)])
     assert list(line.get_ydata()) == pytest.approx(2 * [10 * real["shift"]["mean"]])
     guided = plots.quality_against_w(content).axes
-    assert [panel.get_ylabel() for panel in guided] == ["accuracy", "precision", "recall", "shift of the mean × 10"]
+    assert [panel.get_ylabel() for panel in guided] == ["precision", "recall", "shift of the mean × 10"]
     assert list(guided[-1].containers[0].lines[0].get_ydata()) == pytest.approx([10 * row["shift"]["mean"]])
+
+
+def over_seeds(*values):
+    return spread([{"shift": value} for value in values], ["shift"])["shift"]
 
 
 @one_in(2)
@@ -100,14 +106,82 @@ def test_the_first_measure_ranks_the_samplers(moons, monkeypatch, tmp_path, bett
     monkeypatch.setattr(measures, "MEASURES", (SHIFT._replace(better=better), *MEASURES))
     content, events = results(moons), moons[1].test[:16]
     (only,) = content["arms"]
-    row = only["samplers"][0]
+    row, content["reference"]["shift"] = only["samplers"][0], over_seeds({"lower": 0.1, "higher": 5.0}[better])
     spreads = {"near": 0.5, "far": 2.0}
-    only["samplers"] = [row | {"name": n, "label": n, "shift": row["shift"] | {"mean": m}} for n, m in spreads.items()]
+    only["samplers"] = [row | {"name": n, "label": n, "shift": over_seeds(m - 0.01, m + 0.01)} for n, m in spreads.items()]
     pictures = {"run": {"grids": dict.fromkeys(spreads, events), "process": np.stack([events] * 3)}}
     page = write_report(tmp_path, content, pictures, events).read_text()
-    assert f"run is best with {chosen}, at a shift of the mean × 10 of {number(10 * spreads[chosen])}" in page
+    assert f"run is best with {chosen}, at shift of the mean × 10 = {number(10 * spreads[chosen])}" in page
     assert page.count('class="n best"') == 1
     assert f'class="n best">{number(10 * spreads[chosen])}' in page
+
+
+@pytest.mark.parametrize(
+    ("near", "far", "real", "best", "equals", "as_real"),
+    [
+        ((1.0, 1.1, 1.2), (2.0, 2.1, 2.2), (0.1, 0.2, 0.3), "near", (), False),
+        ((1.0, 1.1, 1.2), (1.1, 1.2, 1.3), (0.1, 0.2, 0.3), None, ("near", "far"), False),
+        ((0.1, 0.2, 0.3), (2.0, 2.1, 2.2), (0.1, 0.2, 0.3), None, ("near",), True),
+        ((0.0, 0.01, 0.02), (0.1, 0.2, 0.3), (0.2, 0.3, 0.4), None, ("near", "far"), True),  # below real data is not above it
+        ((1.0, 1.1), (2.0, 2.1), (0.1,), "near", (), False),  # all real examples, measured once
+        ((1.0,), (2.0,), (0.1,), None, ("near", "far"), True),  # one seed has no spread
+        ((), (2.0, 2.1, 2.2), (0.1, 0.2, 0.3), "far", (), False),
+        ((), (), (0.1, 0.2, 0.3), None, (), False),
+    ],
+)
+def test_what_cannot_be_told_apart_is_not_ranked(near, far, real, best, equals, as_real):
+    rows = [{"label": label, "shift": over_seeds(*values)} for label, values in (("near", near), ("far", far))]
+    found = verdict(SHIFT, rows, {"shift": over_seeds(*real)})
+    assert (found.best and found.best["label"], found.equals, found.real) == (best, equals, as_real)
+
+
+def test_a_report_without_a_best_sampler_says_why(moons, tmp_path):
+    """Moons of the training data are moons: no cell is marked."""
+    content, events = results(moons), moons[1].test[:16]
+    row = content["arms"][0]["samplers"][0]
+    row["energy"] = content["reference"]["energy"]
+    pictures = {"run": {"grids": {"flow": events}, "process": np.stack([events] * 3)}}
+    page = write_report(tmp_path, content, pictures, events).read_text()
+    assert "Of run, flow cannot be told from real training images." in page
+    assert 'class="n best"' not in page
+
+
+def test_the_cost_is_said_before_it_starts(moons, capsys):
+    """Five samplers at three settings each, with two seeds; a set of real examples took two seconds."""
+    say_cost([moons[0]], {"seconds": 2.0})
+    assert "30 sets of samples to draw; measuring them takes about 60 s beside that" in " ".join(capsys.readouterr().out.split())
+
+
+def test_few_samples_for_their_features_are_warned_of(moons):
+    """With as many features as samples, or real examples, no covariance has full rank; two numbers of a point need three."""
+    reference = moons[2]
+    wide = reference._replace(real=reference.real._replace(mu=np.zeros(3072), n=500))
+    assert reference.doubts(8) == []
+    assert wide.doubts(64) == [
+        f"Fréchet distance {of}, too few for 3,072 features, is biased up: {remedy}"
+        for of, remedy in (
+            ("of 64 samples", "raise evaluate.n, or take other evaluate.features"),
+            ("against 500 real images", "evaluate.real = 'train' has more"),
+        )
+    ]
+    assert len(wide.doubts(3073)) == 1
+
+
+@pytest.mark.parametrize(
+    ("levels", "train", "test", "weights", "expected"),
+    [
+        (0, [0, 1], [0, 1], "", "pixels"),
+        (17, [0, 1], [0, 1], "", "classifier"),
+        (17, [0, 1], [0, 1], "inception.pth", "inception"),
+        (17, [0, 1], None, "", "pixels"),
+        (17, None, None, "", "pixels"),
+        (17, [3, 3], [3], "", "pixels"),
+    ],
+)
+def test_the_data_choose_the_features(levels, train, test, weights, expected):
+    tree = read_config(MOONS, [f"--config.data.levels={levels}", f"--config.evaluate.inception={weights}"])
+    data = Dataset((2,), None, None, train and np.array(train), test and np.array(test), "")  # pyright: ignore[reportArgumentType]
+    assert default_features(Config.model_validate(tree), data) == expected
 
 
 def test_names_are_unique():

@@ -392,6 +392,7 @@ def test_a_label_is_classifier_free_guidance():
         *_, last = process.frames(Request(sampler=name, steps=10, n=8, seed=5, label=label, w=w))
         wanted = jax.vmap(one, (0, None, None))(jnp.arange(8), label or 0, w if label is not None else 0.0)  # w = 0: no label
         ended[label, w] = last.samples
+        assert last.nfe == (10 if label is None else 20)  # two networks
         np.testing.assert_allclose(last.samples, wanted, rtol=2e-4, atol=2e-4)
     assert all(np.abs(a - b).max() > 1e-2 for k, a in ended.items() for j, b in ended.items() if k != j)
     with pytest.raises(ConfigError, match="the network has 3 classes"):
@@ -404,8 +405,9 @@ def test_a_network_that_was_always_told_the_label_is():
     """It samples by the label alone, whatever the weight, and is refused without one."""
     experiment, params = labelled()
     of = lambda w: Request(sampler="ancestral", steps=10, n=8, seed=5, label=2, w=w)
-    drawn = [list(LiveProcess(experiment, params).frames(of(w)))[-1].samples for w in (1.0, 3.0)]
-    np.testing.assert_array_equal(*drawn)
+    last = [list(LiveProcess(experiment, params).frames(of(w)))[-1] for w in (1.0, 3.0)]
+    np.testing.assert_array_equal(*(frame.samples for frame in last))
+    assert [frame.nfe for frame in last] == [10, 10]
     with pytest.raises(ConfigError, match="no score without a label"):
         next(LiveProcess(experiment, params).frames(Request(sampler="ancestral", steps=10, n=8, seed=5)))
 

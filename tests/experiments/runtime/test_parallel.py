@@ -49,6 +49,18 @@ def test_in_batches_is_vmap(n):
     np.testing.assert_allclose(got, expected, rtol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("n", "most", "sizes"), [(1, 320, [8]), (4, 64, [8]), (64, 64, [64]), (257, 256, [136] * 2), (20, 8, [8] * 3)]
+)
+def test_the_work_follows_the_rows(n, most, sizes):
+    """All batches are of one size, so of one program, and hold no more rows than the eight devices need."""
+    calls, told = [], []
+    got = devices.in_batches(lambda _, rows: calls.append(len(rows)) or rows, None, np.arange(n), most, show=told.append)
+    np.testing.assert_array_equal(got, np.arange(n))
+    assert calls == sizes
+    assert told[-1] == n
+
+
 def test_joining_needs_three_words():
     with pytest.raises(Exception, match="write auto or HOST:PORT,N,I"):
         processes.join("localhost")

@@ -414,16 +414,16 @@ def test_no_module_is_imported_at_a_dataset_s_word(tmp_path, monkeypatch, mark):
 PROTOCOL = Protocol("inception-2015-12-05 0123", "uint8", (2, 2, 1), 17, "abcd", "test")
 
 
-def packed(mu=(4,), cov=(4, 4), features=(30, 4), fill=1.0):
+def packed(mu=(4,), root=(4, 4), features=(30, 4), fill=1.0):
     file = BytesIO()
-    np.savez(file, mu=np.full(mu, fill), cov=np.full(cov, fill), features=np.full(features, fill))
+    np.savez(file, mu=np.full(mu, fill), root=np.full(root, fill), features=np.full(features, fill))
     return file.getvalue()
 
 
 STATISTICS = {
     **{name: WEIGHTS[name] for name in ("npz_objects", "npz_shape", "npz_bomb", "pickle", "torch_zip", "nothing")},
     "mu": lambda _: packed(mu=(3,)),
-    "cov": lambda _: packed(cov=(4,)),
+    "root": lambda _: packed(root=(4,)),
     "features": lambda _: packed(features=(30, 5)),
     "nan": lambda _: packed(fill=np.nan),
     "few": lambda _: packed(features=(2, 4)),

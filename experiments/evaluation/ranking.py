@@ -1,0 +1,49 @@
+"""The best sampler of an arm, if the numbers can tell."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+from experiments.evaluation.measures import Measure
+
+LEVEL = 0.05
+"""The share of equals that the test takes for unequal."""
+
+
+class Verdict(NamedTuple):
+    """The row of the `best` sampler of an arm, or the labels of those that are `equals`, of real examples too if `real`."""
+
+    best: dict[str, Any] | None = None
+    equals: tuple[str, ...] = ()
+    real: bool = False
+
+
+def verdict(measure: Measure, rows: list[dict[str, Any]], real: dict[str, Any]) -> Verdict:
+    """Returns the row that beats all others by a measure, if the `real` examples beat it in turn.
+
+    A row that they do not beat is as good as the measure can see. Rows without the measure take no part.
+    """
+    beats = lambda a, b: _beats(a[measure.name], b[measure.name], measure.better)
+    finite = [row for row in rows if math.isfinite(row[measure.name]["mean"])]
+    if equals := tuple(row["label"] for row in finite if not beats(real, row)):
+        return Verdict(equals=equals, real=True)
+    if not finite:
+        return Verdict()
+    first = {"lower": min, "higher": max}[measure.better](finite, key=lambda row: row[measure.name]["mean"])
+    equals = tuple(row["label"] for row in finite if row is first or not beats(first, row))
+    return Verdict(equals=equals) if len(equals) > 1 else Verdict(first)
+
+
+def _beats(a: dict[str, Any], b: dict[str, Any], better: str) -> bool:
+    """Says if the mean of the values of `a` is better than that of `b`, by Student's one-sided t-test.
+
+    The variance is pooled, so that one of the two may be a single value. Two single ones tell nothing.
+    """
+    from scipy.stats import ttest_ind_from_stats  # a second to import: only where something is ranked
+
+    if len(a["values"]) + len(b["values"]) < 3:
+        return False
+    alternative = {"lower": "less", "higher": "greater"}[better]
+    of = lambda s: (s["mean"], s["std"], len(s["values"]))
+    return bool(ttest_ind_from_stats(*of(a), *of(b), alternative=alternative).pvalue < LEVEL)
