@@ -18,9 +18,12 @@ def check(sde: SDE, shape: tuple[int, ...] = (2,)) -> None:
     An SDE promises a drift of event shape, a finite g(t)^2 > 0 on [t_min, 1] and a prior whose samples have finite density. A
     LinearSDE also promises finite alpha, sigma^2 > 0, a strictly decreasing log-SNR with `time_at` as its inverse, and the
     moment equations alpha' = f alpha and (sigma^2)' = 2 f sigma^2 + g^2 (Särkkä & Solin 2019, sec. 6.2). A prior that still
-    knows the data (SNR above 2 % at t = 1) is a warning.
+    knows the data (SNR above 2 % at t = 1) is a warning. Beside the promises the error says what causes and mends it, as far as
+    alpha and sigma in float64 tell.
     """
     broken = list(_broken(sde, shape))
+    if broken and isinstance(sde, LinearSDE):
+        broken += _causes(sde)
     if broken:
         raise ValueError(f"{type(sde).__name__} breaks {len(broken)} promise(s):\n" + "\n".join(f"- {b}" for b in broken))
 
@@ -35,6 +38,8 @@ def _broken(sde: SDE, shape: tuple[int, ...]) -> Iterator[str]:
         if rising.any():
             i = rising.argmax()
             yield f"log_snr(t) must decrease: {log_snr[i]:.4g} at t = {t[i]:.3g}, {log_snr[i + 1]:.4g} at t = {t[i + 1]:.3g}"
+            if (np.diff(log_snr) > 0).all():
+                yield "it increases all the way: t = 0 is the data and t = 1 the prior, so exchange t and 1 - t"
         if outside or rising.any():
             return  # what follows divides by sigma^2 and by lambda'
         yield from _broken_moments(sde, t)
@@ -52,6 +57,26 @@ def _broken(sde: SDE, shape: tuple[int, ...]) -> Iterator[str]:
         yield "prior_log_prob must be finite at a sample of the prior"
     elif sde.drift(x, 0.5).shape != shape:
         yield f"drift(x, t) must have the shape of x, {shape}, not {sde.drift(x, 0.5).shape}"
+
+
+def _causes(sde: LinearSDE) -> Iterator[str]:
+    """Each cause that alpha or sigma show in float64, with what mends it."""
+    t = np.linspace(sde.t_min, 1.0, 64, dtype=np.float32)
+    for name, of in (("alpha", sde.alpha), ("sigma", sde.sigma)):
+        single = np.asarray(jax.vmap(of)(jnp.asarray(t)))
+        with jax.enable_x64(True):
+            double = np.asarray(jax.vmap(of)(jnp.asarray(t, jnp.float64)))
+        sound = np.isfinite(double) & (double > 0)
+        with np.errstate(all="ignore"):
+            lost = sound & (np.abs(single.astype(np.float64)) < 1e19) & ~(np.abs(single / double - 1) < 1e-3)
+        if lost.any():
+            i = lost.argmax()
+            digits = f"{name}({t[i]:.3g}) = {single[i]:.4g} in float32, and {double[i]:.4g} in float64"
+            yield f"{name} loses its digits, {digits}: write 1 - exp(-b) as -expm1(-b), say, or give the SDE a larger t_min"
+        if not sound[0] and sound[1:].all():
+            yield f"{name}(t) is sound after t = {t[0]:.3g}: give the SDE a t_min above that"
+        if not sound[-1] and sound[:-1].all():
+            yield f"{name}(t) is sound before t = 1: let it end a little short of that, as CosineVPSDE's t_end does"
 
 
 def _outside(name: str, t: jax.Array, value: np.ndarray) -> Iterator[str]:
@@ -76,17 +101,19 @@ def _broken_moments(sde: LinearSDE, t: jax.Array) -> Iterator[str]:
     d_alpha = jax.vmap(jax.grad(lambda t: jnp.asarray(sde.alpha(t))))(t)
     d_sigma2 = jax.vmap(jax.grad(lambda t: jnp.asarray(sde.sigma(t)) ** 2))(t)
     equations = [
-        ("alpha' = f alpha", d_alpha, f * alpha, jnp.abs(d_alpha) + 1),
-        ("(sigma^2)' = 2 f sigma^2 + g^2", d_sigma2, 2 * f * sigma**2 + g**2, g**2 + jnp.abs(f) * sigma**2),
+        ("alpha' = f alpha", d_alpha, f * alpha, jnp.abs(d_alpha) + 1, "drift"),
+        ("(sigma^2)' = 2 f sigma^2 + g^2", d_sigma2, 2 * f * sigma**2 + g**2, g**2 + jnp.abs(f) * sigma**2, "diffusion"),
         (
             "log_snr(time_at(l)) = l",
             jax.vmap(lambda t: sde.log_snr(sde.time_at(sde.log_snr(t))))(t),
             jax.vmap(sde.log_snr)(t),
             1.0,
+            "time_at",
         ),
     ]
-    for name, left, right, scale in equations:
+    for name, left, right, scale, method in equations:
         error = np.asarray(jnp.abs(left - right) / scale)
         if not (error < 1e-2).all():
             i = int(np.nan_to_num(error, nan=np.inf).argmax())
-            yield f"{name} fails at t = {t[i]:.3g}: {left[i]:.5g} against {right[i]:.5g}"
+            own = f"; leave your {method} out, it follows from alpha and sigma" if method in vars(type(sde)) else ""
+            yield f"{name} fails at t = {t[i]:.3g}: {left[i]:.5g} against {right[i]:.5g}{own}"

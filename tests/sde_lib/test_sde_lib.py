@@ -186,6 +186,78 @@ def test_check_names_the_broken_promise(broken, says):
         check(broken())
 
 
+@flax.struct.dataclass
+class Cancelling(LinearSDE):
+    """VP of which 1 - e^(-B) is written as it stands."""
+
+    def alpha(self, t):
+        return jnp.exp(-(0.01 * t + 5 * t**2))
+
+    def sigma(self, t):
+        return jnp.sqrt(1 - jnp.exp(-2 * (0.01 * t + 5 * t**2)))
+
+
+@flax.struct.dataclass
+class WithExpm1(Cancelling):
+    def sigma(self, t):
+        return jnp.sqrt(-jnp.expm1(-2 * (0.01 * t + 5 * t**2)))
+
+
+@flax.struct.dataclass
+class FromZero(WithExpm1):
+    @property
+    def t_min(self):
+        return 0.0
+
+
+@flax.struct.dataclass
+class FromAbove(FromZero):
+    @property
+    def t_min(self):
+        return 1e-4
+
+
+@flax.struct.dataclass
+class ToZero(FromAbove):
+    def alpha(self, t):
+        return 1 - jnp.asarray(t)
+
+    def sigma(self, t):
+        return jnp.asarray(t)
+
+
+@flax.struct.dataclass
+class ShortOfZero(ToZero):
+    def alpha(self, t):
+        return 1 - 0.99 * jnp.asarray(t)
+
+
+@flax.struct.dataclass
+class Backwards(WithExpm1):
+    def alpha(self, t):
+        return super().alpha(1 - t + 1e-5)
+
+    def sigma(self, t):
+        return super().sigma(1 - t + 1e-5)
+
+
+@pytest.mark.parametrize(
+    ("broken", "remedy", "mended"),
+    [
+        (Cancelling, r"-expm1\(-b\)", WithExpm1),
+        (FromZero, "give the SDE a t_min above", FromAbove),
+        (ToZero, "end a little short", ShortOfZero),
+        (Backwards, "exchange t and 1 - t", WithExpm1),
+        (WrongDrift, "leave your drift out", Straight),
+        (WrongInverse, "leave your time_at out", Straight),
+    ],
+)
+def test_what_check_advises_mends_it(broken, remedy, mended):
+    with pytest.raises(ValueError, match=remedy):
+        check(broken())
+    check(mended())
+
+
 def test_check_warns_of_a_prior_that_knows_the_data():
     with pytest.warns(UserWarning, match="still knows the data"):
         check(VPSDE(0.1, 3.0))
