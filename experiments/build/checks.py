@@ -190,7 +190,8 @@ def label_problems(config: Config) -> Problems:
     if not classes and dropout:
         problems.append(f"train.label_dropout = {dropout:g}: the network learns from no labels; set net.classes, or take 0")
     if not classes and isinstance(label, int) and not guided:
-        problems.append(f"sample.label = {label}: the network has no classes; set net.classes, or guide by a classifier's run")
+        remedy = "train one with net.classes, or guide by a classifier's run"
+        problems.append(f"sample.label = {label}: the network has no classes; {remedy}")
     if classes and isinstance(label, int) and label >= classes:
         problems.append(f"sample.label = {label}: net.classes = {classes} are from 0 to {classes - 1}")
     if dropout and classifies(config):
@@ -222,8 +223,6 @@ def combination_problems(config: Config) -> Problems:
     if config.sample.sampler not in config.samplers:
         close = suggestion(config.sample.sampler, list(config.samplers))
         problems.append(f"sample.sampler = {in_words(config.sample.sampler)} is not one of samplers{close}")
-    if config.train.warm_up >= config.train.steps and config.train.decay == "cosine":
-        problems.append(f"train.warm_up = {config.train.warm_up} leaves no step to decay in train.steps = {config.train.steps}")
     if reason := clash(config.objective.name, config.times.name):
         problems.append(f"times: {reason}")
     if config.weight is not None and not OBJECTIVE.takes(config.objective.name, "weight"):

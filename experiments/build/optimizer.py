@@ -17,9 +17,14 @@ def make_optimizer(config: Train) -> optax.GradientTransformation:
     return optax.chain(clip, optax.adamw(rate, config.beta1, config.beta2, config.epsilon, weight_decay=config.weight_decay))
 
 
+def warm_up(config: Train) -> int:
+    """Returns the steps of the warm-up: `warm_up`, or a tenth of `steps` if a cosine would have none left to decay in."""
+    return config.steps // 10 if config.decay == "cosine" and config.warm_up >= config.steps else config.warm_up
+
+
 def optimizer_rate(config: Train) -> Callable[[Any], Any]:
     """Returns the learning rate at each step: a linear warm-up from 0, then constant or a cosine to 0 at the end."""
-    rate, ramp = config.learning_rate, config.warm_up
+    rate, ramp = config.learning_rate, warm_up(config)
     after = (
         optax.cosine_decay_schedule(rate, config.steps - ramp) if config.decay == "cosine" else optax.constant_schedule(rate)
     )

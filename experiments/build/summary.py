@@ -9,6 +9,8 @@ import jax.numpy as jnp
 
 from experiments.build.build import structure
 from experiments.build.experiment import Experiment
+from experiments.build.optimizer import warm_up
+from experiments.config.schema import Train
 
 
 def size(params: Any) -> int:
@@ -26,6 +28,7 @@ def summary(experiment: Experiment) -> list[str]:
     """Returns lines of the network's size and, if it has `stages`, of their resolutions, channels, blocks and attention."""
     config, shape = experiment.config, experiment.shape
     lines = [f"{config.net.name}: {network_size(experiment):,} parameters, computing in {config.compute}"]
+    lines += _warm_up(config.train)
     if config.lora:
         adapters = size(jax.eval_shape(experiment.initial, jax.random.key(0)))
         lines += [f"trained: {adapters:,} parameters, of adapters of rank {config.lora.rank} (on {config.lora.on})"]
@@ -33,3 +36,13 @@ def summary(experiment: Experiment) -> list[str]:
     rows = [(f"{s.height} x {s.width}", s.channels, s.blocks, "yes" if s.attention else "-") for s in stages]
     table = [("resolution", "channels", "blocks", "attention"), *rows] if rows else []
     return lines + ["{:<12}{:<10}{:<8}{}".format(*row) for row in table]
+
+
+def _warm_up(config: Train) -> list[str]:
+    """A line on a warm-up that takes up all steps, and so is another or never ends."""
+    what = f"train.warm_up = {config.warm_up} takes all of train.steps = {config.steps}"
+    if (ramp := warm_up(config)) < config.warm_up:
+        return [f"{what}: it is {ramp}, a tenth of them, and the cosine has the rest"]
+    if config.warm_up > config.steps:
+        return [f"{what}: the learning rate rises to {config.steps / config.warm_up:.1%} of train.learning_rate"]
+    return []

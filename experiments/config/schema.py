@@ -104,7 +104,8 @@ class Train(Strict):
       gradient makes one update, which saves memory and takes time.
     - `learning_rate`, `beta1`, `beta2`, `epsilon`: those of Adam. `weight_decay`: that of AdamW, decoupled from the gradient.
     - `decay`: the learning rate after the warm-up: "constant", or "cosine" down to 0 at the last step.
-    - `warm_up`: the number of steps over which the learning rate rises from 0.
+    - `warm_up`: the number of steps over which the learning rate rises from 0; a tenth of `steps` if a cosine would have none
+      left to decay in.
     - `clip`: the largest global norm of a gradient; None clips nothing.
     - `ema`: the decay rate of the averaged parameters, which draw all samples and results; it is smaller in the first steps.
     - `log_every`, `sample_every`, `checkpoint_every`: the number of steps between two rows of the log, two pictures of
