@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import time
-
 from experiments.commands.arguments import Call, allow_change, compile_cache, config, distributed, no_restart, workdir
 from experiments.commands.opening import open_arms
 from experiments.data.pictures import first_shown
+from experiments.evaluation.kept import forget, keeping
 from experiments.evaluation.reference import Reference
 from experiments.evaluation.report import write_report
 from experiments.evaluation.report_data import describe_arm, report_data
@@ -25,7 +24,6 @@ def run(call: Call) -> None:
     base, data, folder, experiments = opened.plan.base, opened.dataset, opened.workdir, opened.experiments
     assert opened.space is not None
     with opened.held({name: folder / name for name in experiments}) as records:
-        began = time.monotonic()
         reference = Reference.of(base, data, opened.space, folder)
         real = baseline(base, data, reference)
         say_cost((experiment.config for experiment in experiments.values()), real)
@@ -33,10 +31,14 @@ def run(call: Call) -> None:
         for i, (name, experiment) in enumerate(experiments.items(), start=1):
             say(f"[{i}/{len(experiments)}] {experiment.config.title}")
             state = train(experiment, data, folder / name, records[name])
-            results, pictures[name] = evaluate(experiment, experiment.network(state.ema), data, reference)
+            params = experiment.network(state.ema)
+            part = keeping(folder / name, records[name], reference, params)
+            results, pictures[name] = evaluate(experiment, params, data, reference, part)
             changes = {"changes": opened.plan.changes[name]}
             arms.append(describe_arm(name, experiment, state, folder / name) | results | changes)
         if processes.first():
-            report = report_data(base, arms, data, reference, real, call.line, time.monotonic() - began)
+            report = report_data(base, arms, data, reference, real, call.line)
             write_report(folder, report, pictures, first_shown(next(iter(experiments.values())).scaler, data.test))
+            for name in experiments:
+                forget(folder / name)
         say(f"report: {folder / 'report.html'}")

@@ -8,11 +8,13 @@ from experiments.commands.opening import Needs, Opened, open_run
 from experiments.data.pictures import first_shown
 from experiments.evaluation import plots
 from experiments.evaluation.features import FeatureSpace
+from experiments.evaluation.kept import forget, keeping
 from experiments.evaluation.noise_levels import accuracy_by_log_snr
 from experiments.evaluation.reference import Reference
 from experiments.evaluation.report import write_report
 from experiments.evaluation.report_data import describe_arm, report_data
 from experiments.evaluation.results import baseline, evaluate, say_cost
+from experiments.runs.record import RunRecord
 from experiments.runs.resume import trained_state
 from experiments.runtime import processes
 from experiments.runtime.files import replacing, write_json
@@ -25,26 +27,28 @@ ARGUMENTS = (config, workdir, distributed, compile_cache, no_restart)
 def run(call: Call) -> None:
     """Writes report.html, report.json and pictures; of a classifier, its accuracy by noise."""
     opened = open_run(call, Needs(score=False, space=True))
-    with opened.held({"": opened.workdir}, training=False):
+    with opened.held({"": opened.workdir}, training=False) as records:
         state = trained_state(opened.experiment, opened.workdir)
         if opened.space is None:
             measure_classifier(opened, state)
         else:
-            measure_score(opened, opened.space, state)
+            measure_score(opened, opened.space, state, records[""])
         say(f"evaluate: done at step {int(state.step)}, in {opened.workdir}")
 
 
-def measure_score(opened: Opened, space: FeatureSpace, state: State) -> None:
-    """Writes the report of a score: its samplers, likelihood, and loss by noise."""
+def measure_score(opened: Opened, space: FeatureSpace, state: State, record: RunRecord) -> None:
+    """Writes the report of a score: its samplers, likelihood, and loss by noise. If it was stopped it goes on from there."""
     config, experiment, data, folder = opened.plan.base, opened.experiment, opened.dataset, opened.workdir
     reference = Reference.of(config, data, space, folder)
     real = baseline(config, data, reference)
     say_cost([config], real)
-    results, pictures = evaluate(experiment, experiment.network(state.ema), data, reference)
+    params = experiment.network(state.ema)
+    results, pictures = evaluate(experiment, params, data, reference, keeping(folder, record, reference, params))
     if processes.first():
         arm = describe_arm("run", experiment, state, folder) | results
-        report = report_data(config, [arm], data, reference, real, opened.call.line, arm["train_seconds"])
+        report = report_data(config, [arm], data, reference, real, opened.call.line)
         say(f"report: {write_report(folder, report, {'run': pictures}, first_shown(experiment.scaler, data.test))}")
+        forget(folder)
 
 
 def measure_classifier(opened: Opened, state: State) -> None:

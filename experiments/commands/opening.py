@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -25,12 +26,14 @@ from experiments.evaluation.features import FeatureSpace, feature_space
 from experiments.runs.folder import Folder
 from experiments.runs.guides import with_guides
 from experiments.runs.lora_base import with_base
-from experiments.runs.record import RunRecord, refuse_changes, session
+from experiments.runs.record import RunRecord, session
+from experiments.runs.ways_on import refuse_changes
 from experiments.runtime import processes
 from experiments.runtime.compile_cache import keep_compiled
 from experiments.runtime.errors import ConfigError, DataError, StorageError
 from experiments.runtime.lock import exclusive
 from experiments.runtime.progress import warned
+from experiments.runtime.startup import PROGRAM
 from experiments.weights import native
 
 
@@ -107,7 +110,7 @@ class Opened(NamedTuple):
 
     def refuse_changes(self, folder: Path, experiment: Experiment, digest: str = "") -> None:
         """Raises ConfigError if the folder holds another experiment, but for the keys that --allow-change names."""
-        refuse_changes(folder, experiment.config, digest, getattr(self.call.options, "allow_change", []))
+        refuse_changes(folder, experiment, digest, vars(self.call.options))
 
 
 def open_arms(call: Call) -> Opened:
@@ -201,13 +204,9 @@ def _opened(call: Call, plan: Plan, workdir: Path, needs: Needs, shape: tuple[in
     experiments = build_arms(plan.arms, data.shape if data else shape or (), needs.training)
     classifiers = any(classifies(experiment.config) for experiment in experiments.values())
     if classifiers and needs.score:
-        raise ConfigError(
-            [
-                f"{call.options.command}: the objective trains a classifier, which has no score to draw from; evaluate "
-                "measures it,",
-                "and it guides another run: --config.samplers.NAME.guidance={'name': 'classifier', 'run': 'FOLDER'}",
-            ]
-        )
+        what = "the objective trains a classifier, which has no score to draw from; evaluate measures it, and it guides a run:"
+        guidance = "--config.samplers.NAME.guidance"
+        raise ConfigError([f"{call.options.command}: {what}", f"{guidance}.name=classifier {guidance}.run=FOLDER"])
     if data and needs.data:
         for experiment in experiments.values():
             data.check_labels(experiment.classes)
@@ -216,6 +215,7 @@ def _opened(call: Call, plan: Plan, workdir: Path, needs: Needs, shape: tuple[in
     space = feature_space(plan.base, data) if needs.space and data and not classifiers else None
     processes.stop_if_asked()
     if needs.run and not Folder(workdir).config.exists():
-        raise StorageError(f"{workdir} holds no run: train it first, by the same command with `train`")
+        words = [f"--config={call.options.config}", f"--workdir={workdir}", *call.overrides]
+        raise StorageError(f"{workdir} holds no run: train it first, {PROGRAM} train {shlex.join(words)}")
     experiments = {name: with_base(experiment, workdir / name) for name, experiment in experiments.items()}
     return Opened(call, plan, data, experiments, workdir, space)

@@ -30,14 +30,12 @@ def report_data(
     reference: Reference,
     baseline: dict[str, Any],
     command: str,
-    seconds: float,
 ) -> dict[str, Any]:
     """The content of report.json; `baseline` are the measures of other real images, under the key "reference"."""
     return {
         "title": config.title,
         "command": command,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "seconds": seconds,
         "arms": arms,
         "distance": reference.space.distance,
         "visible_part": visible_part(data.shape),

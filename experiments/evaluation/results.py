@@ -14,6 +14,7 @@ from experiments.config.schema import Config
 from experiments.data.dataset import Dataset
 from experiments.data.pictures import first_shown
 from experiments.evaluation import measures
+from experiments.evaluation.kept import NO_EVENTS, Measured, measured
 from experiments.evaluation.likelihood import bits_per_dim
 from experiments.evaluation.noise_levels import loss_by_log_snr
 from experiments.evaluation.reference import Reference
@@ -23,26 +24,41 @@ from experiments.sampling.draw import drawing, unsound
 from experiments.sampling.process import reverse_process
 
 
-def evaluate(experiment: Experiment, params: Any, data: Dataset, reference: Reference) -> tuple[dict[str, Any], dict[str, Any]]:
+def evaluate(
+    experiment: Experiment, params: Any, data: Dataset, reference: Reference, part: Measured = measured
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """The results of one arm as JSON values, and its pictures: the first samples of each sampler, and the reverse process.
 
-    Samples that are not finite are counted and not shown: a picture may be of no samples.
+    Samples that are not finite are counted and not shown: a picture may be of no samples. `part` measures each part, or has
+    it from an evaluation that was stopped.
     """
     config, headline = experiment.config, measures.applicable(reference.space)[0]
-    table, pictures = [], {}
+    rows = {}
     with progress("evaluate", len(config.samplers)) as show:
         for i, label in enumerate(config.samplers, start=1):
             say(f"sampling with {label} (compiles first)")
-            row, pictures[label] = _quality(experiment, label, params, reference)
-            table.append(row)
-            mean = headline.times * row[headline.name]["mean"]
+            rows[label] = part(f"sampler_{label}", lambda label=label: _quality(experiment, label, params, reference))
+            mean = headline.times * rows[label].values[headline.name]["mean"]
             show(i, f"{label}: {headline.heading(reference.space.distance)} = {mean:.3g}")
     say("likelihood of held-out examples, and loss by noise level (compile first)")
-    bits = bits_per_dim(experiment, params, data)
-    by_noise = loss_by_log_snr(experiment, params, data, stream(config.seed, Purpose.NOISE_LEVELS))
-    process, bad = reverse_process(experiment, params, stream(config.seed, Purpose.PROCESS))
-    results = {"samplers": table, "bits_per_dim": bits, "loss_by_log_snr": by_noise, "process_non_finite": bad}
-    return results, {"grids": pictures, "process": process}
+    key = stream(config.seed, Purpose.NOISE_LEVELS)
+    bits = part("bits_per_dim", lambda: (bits_per_dim(experiment, params, data), NO_EVENTS))
+    by_noise = part("loss_by_log_snr", lambda: (loss_by_log_snr(experiment, params, data, key), NO_EVENTS))
+    process = part("process", lambda: _process(experiment, params))
+    results = {
+        "samplers": [row.values for row in rows.values()],
+        "bits_per_dim": bits.values,
+        "loss_by_log_snr": by_noise.values,
+        "process_non_finite": process.values,
+        "evaluate_seconds": sum(each.seconds for each in (*rows.values(), bits, by_noise, process)),
+    }
+    return results, {"grids": {label: row.events for label, row in rows.items()}, "process": process.events}
+
+
+def _process(experiment: Experiment, params: Any) -> tuple[int, np.ndarray]:
+    """The number of samples of the reverse process that are not finite, and its snapshots."""
+    snapshots, bad = reverse_process(experiment, params, stream(experiment.config.seed, Purpose.PROCESS))
+    return bad, snapshots
 
 
 def _quality(experiment: Experiment, label: str, params: Any, reference: Reference) -> tuple[dict[str, Any], np.ndarray]:
@@ -54,7 +70,7 @@ def _quality(experiment: Experiment, label: str, params: Any, reference: Referen
     config, bound = experiment.config.evaluate, BoundSampler(experiment, experiment.config.samplers[label])
     sampler, draw, labels = bound.config, drawing(bound), bound.labels(config.n)
 
-    def measured(steps: int, **swept: float) -> tuple[dict[str, Any], np.ndarray]:
+    def at(steps: int, **swept: float) -> tuple[dict[str, Any], np.ndarray]:
         grid = bound.grid(steps)
         by_seed, sets = [], []
         for seed in range(config.seeds):
@@ -73,9 +89,9 @@ def _quality(experiment: Experiment, label: str, params: Any, reference: Referen
         names = [m.name for m in measures.applicable(reference.space, labels is not None)]
         return setting | spread(by_seed, names), sets[0].levels
 
-    headline, first = measured(sampler.n)
+    headline, first = at(sampler.n)
     settings = [dict(zip(sampler.sweep, values, strict=True)) for values in zip(*sampler.sweep.values(), strict=True)]
-    sweep = [s | measured(int(s.get("n", sampler.n)), **{k: v for k, v in s.items() if k != "n"})[0] for s in settings]
+    sweep = [s | at(int(s.get("n", sampler.n)), **{k: v for k, v in s.items() if k != "n"})[0] for s in settings]
     return {"name": label, "label": label.replace("_", " "), **headline, "sweep": sweep}, first
 
 

@@ -173,6 +173,15 @@ class Checkpoints:
             )
         return None
 
+    def hold(self, like: Any) -> bool:
+        """Returns whether the newest step has the arrays of `like`, by their paths, shapes and types; True if there is none."""
+        for step in self.steps()[:1]:
+            try:
+                check_arrays(self._seal(step), like, self._folder)
+            except (Damaged, StorageError):
+                return False
+        return True
+
     def _retain(self) -> None:
         """Removes all but the newest `keep` steps: a process that died may have left more."""
         extra = saved_steps(self._folder)[self._keep :] if self._writing else []

@@ -54,6 +54,11 @@ class Folder(NamedTuple):
         return self.path / "interpolation.png"
 
     @property
+    def measured(self) -> Path:
+        """The folder of what was measured by an evaluation that is not done."""
+        return self.path / "measured"
+
+    @property
     def abandoned(self) -> Path:
         """The folder of what a rollback moved aside."""
         return self.path / "abandoned"

@@ -17,14 +17,13 @@ import jax
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from experiments.config.changes import changed_keys
-from experiments.config.messages import suggestion
 from experiments.config.schema import Config
-from experiments.config.tree import flatten, read_json_tree, tree_from_json
+from experiments.config.tree import read_json_tree, tree_from_json
 from experiments.runs.checkpoint import saved_steps
 from experiments.runs.folder import Folder
 from experiments.runtime import processes, supervisor
 from experiments.runtime.circumstances import _now, _packages, flags
-from experiments.runtime.errors import ConfigError, StorageError, UserError
+from experiments.runtime.errors import StorageError, UserError
 from experiments.runtime.files import sweep, write_text
 from experiments.runtime.signals import Interrupted, last_words
 
@@ -41,6 +40,12 @@ class RunRecord:
     def id(self) -> str:
         """The id of the run, which the seals of its checkpoints hold."""
         return self.content["id"]
+
+    @property
+    def circumstances(self) -> dict[str, Any]:
+        """All that results of this session depend on beside data and parameters: config, code, packages, devices and flags."""
+        session = self.content["sessions"][-1]
+        return {key: session.get(key) for key in ("config", "git", "packages", "devices", "processes", "platform", *flags())}
 
     def note(self, **facts: Any) -> None:
         """Adds facts to the current session and writes the record."""
@@ -59,7 +64,7 @@ class RunRecord:
         """Raises StorageError if the run has ever saved a checkpoint. The caller has none: someone removed them."""
         if (saved := self.content.get("saved")) is not None:
             loss = f"{self._path.parent} was saved at step {saved}, and its checkpoints are gone"
-            raise StorageError(f"{loss}: put them back, or take another --workdir")
+            raise StorageError(f"{loss}: put them back, or train anew in another folder")
 
     def config_at(self, step: int) -> Config | None:
         """Returns the config of the last session that began at or before `step`; None if there is none."""
@@ -143,23 +148,6 @@ def differences(run: Path, config: Config, data: str, allowed: list[str]) -> lis
         changed = [line for line in changed if not line.startswith("train.")]
     under = lambda key, section: key == section or key.startswith(f"{section}.")
     return [line for line in changed if not any(under(line.partition(":")[0], key) for key in allowed)]
-
-
-def refuse_changes(run: Path, config: Config, data: str, allowed: list[str]) -> None:
-    """Raises ConfigError if there are `differences`, with the remedies, or if a key in `allowed` does not exist."""
-    keys = list(flatten(config.model_dump()))
-    for key in allowed:
-        if key != "data" and not any(f"{one}.".startswith(f"{key}.") for one in keys):
-            raise ConfigError(f"--allow-change={key}: no such key{suggestion(key, keys)}")
-    if changed := differences(run, config, data, allowed):
-        key = changed[0].partition(":")[0]
-        raise ConfigError(
-            [
-                f"{run} is another experiment ({len(changed)} keys); undo, take another --workdir, or",
-                f"--fork=DIR (a new run from its newest state) or --allow-change={key} (this run goes on with the change)",
-                *changed[:3],
-            ]
-        )
 
 
 @contextmanager

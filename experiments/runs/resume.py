@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import jax
@@ -19,6 +20,7 @@ from experiments.runtime import devices, processes
 from experiments.runtime.errors import StorageError
 from experiments.runtime.files import write_text
 from experiments.runtime.progress import say
+from experiments.runtime.startup import PROGRAM
 from experiments.weights import native
 
 
@@ -36,7 +38,8 @@ def trained_state(experiment: Experiment, workdir: Path) -> State:
                 return restored
         record.refuse_if_saved()
     if not (Folder(workdir).weights).exists():
-        raise StorageError(f"{workdir} holds no checkpoint: train it first, by the same command with `train`")
+        config, place = (shlex.quote(str(path)) for path in (Folder(workdir).config, workdir))
+        raise StorageError(f"{workdir} holds no checkpoint: train it, {PROGRAM} train --config={config} --workdir={place}")
     return from_weights(experiment, state, workdir)
 
 

@@ -50,7 +50,7 @@ def arm(reference, data):
         return {"nfe": nfe, "seconds": 1.0, "non_finite": 0, "unsound": [], **spread(by_seed, names)}
 
     row = {"name": "flow", "label": "flow", **setting(8.0, 0.1), "sweep": [setting(4.0, 0.3), {"w": 2.0} | setting(8.0, 0.1)]}
-    size = {"parameters": 3, "train_seconds": 1.0, "steps_per_second": 1.0, "final_loss": 1.0}
+    size = {"parameters": 3, "train_seconds": 1.0, "evaluate_seconds": 1.0, "steps_per_second": 1.0, "final_loss": 1.0}
     curves = {
         "curve": {"step": [1, 2], "loss": [1.0, 0.5]},
         "loss_by_log_snr": {"log_snr": [0.0, 1.0], "loss": [1.0, 1.0], "std_error": [0.1, 0.1]},
@@ -61,7 +61,7 @@ def arm(reference, data):
 
 def results(moons):
     config, data, reference = moons
-    return report_data(config, [arm(reference, data)], data, reference, baseline(config, data, reference), "", 0.0)
+    return report_data(config, [arm(reference, data)], data, reference, baseline(config, data, reference), "")
 
 
 def test_one_more_measure_is_everywhere(moons, monkeypatch, tmp_path):

@@ -183,7 +183,7 @@ def saved(run: Path) -> list[int]:
     return sorted(int(path.name) for path in (run / "checkpoints").glob("*") if path.name.isdigit())
 
 
-WALL_CLOCK = {"seconds", "images_per_second", "created", "train_seconds", "steps_per_second", "command"}
+WALL_CLOCK = {"seconds", "images_per_second", "created", "train_seconds", "evaluate_seconds", "steps_per_second", "command"}
 
 
 def timeless(value: Any) -> Any:

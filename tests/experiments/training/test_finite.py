@@ -357,7 +357,7 @@ def test_a_report_counts_what_is_not_finite_and_draws_none_of_it(tmp_path, netwo
         measured, pictures[name] = evaluate(experiment, {}, data, reference)
         untrained = {"parameters": 0, "train_seconds": 0.0, "steps_per_second": 0.0, "final_loss": np.nan}
         arms.append({"name": name, "label": name, "changes": {}, "curve": {"step": [], "loss": []}} | untrained | measured)
-    results = report_data(config, arms, data, reference, baseline(config, data, reference), "", 0.0)
+    results = report_data(config, arms, data, reference, baseline(config, data, reference), "")
     stale = [tmp_path / "samples" / "never_ancestral.png", tmp_path / "reverse_process.gif"]
     stale[0].parent.mkdir()
     for path in stale:
