@@ -73,7 +73,7 @@ def main(argv: list[str] | None = None) -> int:
     except (UserError, Interrupted) as error:
         return _report(options.command, error, error.exit_code)
     except KeyboardInterrupt:
-        words = "interrupted; the same command goes on from the last checkpoint"
+        words = "interrupted; the same command goes on from what was saved"
         return _report(options.command, words, Interrupted.exit_code)
     except Exception as error:
         explanation = explained(error)

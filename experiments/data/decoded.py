@@ -97,7 +97,7 @@ class Decoded:
         first, n = [str(why) for why in self.bad.values()][:3], f"{len(self.bad)} of {self._n} examples of {self.origin}"
         if len(self.bad) > self._spare:
             limit = f", and data.on_bad = skip leaves out {self._spare} at most" if self._spare else ""
-            raise DataError([f"{n} cannot be used{limit}:", *first, f"all are named by: {PROGRAM} data check"])
+            raise DataError([f"{n} cannot be used{limit}:", *first, f"all are named by: {PROGRAM} data check --config=FILE"])
         if before < len(self.bad) and before < 3:
             say("\n".join([f"left out, as data.on_bad = skip says: {n}", *first]))
 

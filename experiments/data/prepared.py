@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
@@ -132,14 +133,18 @@ def _prepare(name: str, folder: Path) -> str:
 def _missing(name: str, folder: Path, others: Sequence[str]) -> list[str]:
     import tensorflow_datasets as tfds
 
-    names = [*others, *tfds.list_builders(with_community_datasets=False)]
+    builders, theirs = tfds.list_builders(with_community_datasets=False), re.split("[/:]", name)[0]
     there = sorted(p.name for p in folder.glob("*") if p.is_dir()) if folder.is_dir() else []
-    close = [] if name in names else difflib.get_close_matches(name, names, n=1)
-    others = ", ".join([*others, "my_pkg.my_module:source"])
-    begun = [str(path) for path in sorted((folder / name.split(":")[0]).glob("*")) if path.is_dir()][:3]
+    close = difflib.get_close_matches(theirs.lower(), [*others, *builders], n=1)
+    meant = theirs if theirs in builders else close[0] if close else ""
+    begun = [str(path) for path in sorted((folder / theirs).glob("*")) if path.is_dir()][:3]
+    if meant in builders:
+        last = f"to prepare it: {_prepare(name if meant == theirs else meant, folder)}"
+    else:
+        last = "TFDS has none of that name; a function of yours is written my_pkg.my_module:source, as Python imports it"
     return [
-        f"no prepared dataset {name!r} in {folder}" + (f" (did you mean {close[0]}?)" if close else ""),
-        f"that folder holds {', '.join(there) or 'nothing'}; data.name may also be {others}",
+        f"no prepared dataset {name!r} in {folder}" + (f" (did you mean {meant}?)" if meant not in ("", theirs) else ""),
+        f"it holds {', '.join(there) or 'nothing'}; data.name may also be {', '.join(others)}, my_pkg.my_module:source",
         *([f"{', '.join(begun)} was prepared in part only, or is another version: if in part, delete it"] if begun else []),
-        f"to prepare it: {_prepare(name, folder)}",
+        last,
     ]

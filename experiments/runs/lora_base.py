@@ -46,7 +46,7 @@ def with_base(experiment: Experiment, workdir: Path) -> Experiment:
         raise StorageError(
             [
                 f"lora.run = {run} has parameters with the digest {digest}, and these adapters were trained on {expected}",
-                f"if it was trained further, go back to that step: {PROGRAM} ckpt rollback; or name an export of it",
+                f"if it trained further, go back: {PROGRAM} ckpt rollback {shlex.quote(lora.run)} --step=N; or name an export",
                 "if it is another run, name theirs: --config.lora.run=RUN; to adapt this one, take another --workdir",
             ]
         )

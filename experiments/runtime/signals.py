@@ -93,5 +93,5 @@ def _end(why: str) -> None:
     speaker = threading.Thread(target=speak, daemon=True)
     speaker.start()
     speaker.join(1.0)  # and no longer, if a disk hangs
-    os.write(2, f"{why}; what was saved is whole, and the same command goes on from there\n".encode())
+    os.write(2, f"{why}; what was saved is whole, and the same command goes on from that\n".encode())
     os._exit(Interrupted.exit_code)

@@ -90,7 +90,7 @@ def save_images(samples: Samples, experiment: Experiment, path: Path) -> None:
     """Saves the samples of `sample.sampler` as one picture. NumericsError, and no picture, if one of them is not finite."""
     if why := unsound(samples, sample_sampler(experiment).grid()):
         label = experiment.config.sample.sampler
-        remedy = f"more steps (--config.samplers.{label}.n), or an earlier checkpoint ({PROGRAM} ckpt rollback)"
+        remedy = f"more steps (--config.samplers.{label}.n), or an earlier checkpoint ({PROGRAM} ckpt rollback RUN --step=N)"
         raise NumericsError([f"{why}; no picture is written to {path}", f"try another --config.sample.sampler, {remedy}"])
     if processes.first():
         with replacing(path) as part:  # half a picture would never be drawn again

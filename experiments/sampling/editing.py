@@ -120,7 +120,7 @@ def edit_examples(experiment: Experiment, params: Any, edit: Edit, data: Dataset
         raise NumericsError(
             [
                 f"{(~finite).sum()} of {finite.size} frames are not finite, {where}{spent}",
-                f"no picture is written; try {remedy}, or an earlier checkpoint ({PROGRAM} ckpt rollback)",
+                f"no picture is written; try {remedy}, or an earlier checkpoint ({PROGRAM} ckpt rollback RUN --step=N)",
             ]
         )
     return Edited(x, nfe * sampler.networks, time.monotonic() - began)

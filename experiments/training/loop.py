@@ -189,6 +189,7 @@ def _end(experiment: Experiment, data: Dataset, state: State, checkpoints: Check
         [
             f"{bad} steps in a row were not finite and changed nothing; {sentence(report)}",
             f"the whole story is in {folder.nan_report}; to see where: {PROGRAM} replay {run} --step={last}",
-            f"to go on: {PROGRAM} ckpt rollback {run} --step=N, then --allow-change=train.learning_rate",
+            f"to go on: {PROGRAM} ckpt rollback {run} --step=N, then train by a lower learning rate",
+            "(--config.train.learning_rate=RATE --allow-change=train.learning_rate)",
         ]
     )

@@ -262,7 +262,16 @@ def test_an_unprepared_tfds_set_is_reported_at_once(tmp_path, name, words):
         opened(name, tmp_path)
     assert time.monotonic() - start < 5
     assert str(tmp_path) in str(caught.value)
-    assert f"tfds build {name} --data_dir={tmp_path} --file_format=array_record" in str(caught.value)
+    assert f"tfds build cifar10 --data_dir={tmp_path} --file_format=array_record" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "name", ["my-pkg.my_module:source", "my_pkg/my_module.py:source", "my_module.source", "source()", "digit"]
+)
+def test_what_is_no_dataset_of_tfds_is_not_to_be_built_by_it(tmp_path, name):
+    with pytest.raises(DataError, match="written my_pkg") as caught:
+        opened(name, tmp_path)
+    assert "tfds build" not in str(caught.value)
 
 
 def test_a_tfds_set_is_read_by_name_and_version(digits_dir):
