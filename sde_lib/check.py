@@ -22,10 +22,10 @@ def check(sde: SDE, shape: tuple[int, ...] = (2,)) -> None:
     alpha and sigma in float64 tell.
     """
     broken = list(_broken(sde, shape))
-    if broken and isinstance(sde, LinearSDE):
-        broken += _causes(sde)
     if broken:
-        raise ValueError(f"{type(sde).__name__} breaks {len(broken)} promise(s):\n" + "\n".join(f"- {b}" for b in broken))
+        causes = _causes(sde) if isinstance(sde, LinearSDE) else ()
+        lines = "\n".join(f"- {line}" for line in (*broken, *causes))
+        raise ValueError(f"{type(sde).__name__} breaks {len(broken)} promise(s):\n{lines}")
 
 
 def _broken(sde: SDE, shape: tuple[int, ...]) -> Iterator[str]:
@@ -37,9 +37,9 @@ def _broken(sde: SDE, shape: tuple[int, ...]) -> Iterator[str]:
         rising = ~(np.diff(log_snr) < 0)
         if rising.any():
             i = rising.argmax()
-            yield f"log_snr(t) must decrease: {log_snr[i]:.4g} at t = {t[i]:.3g}, {log_snr[i + 1]:.4g} at t = {t[i + 1]:.3g}"
-            if (np.diff(log_snr) > 0).all():
-                yield "it increases all the way: t = 0 is the data and t = 1 the prior, so exchange t and 1 - t"
+            remedy = "; t = 0 is the data and t = 1 the prior: exchange the ends" if (np.diff(log_snr) > 0).all() else ""
+            rise = f"{log_snr[i]:.4g} at t = {t[i]:.3g}, {log_snr[i + 1]:.4g} at t = {t[i + 1]:.3g}"
+            yield f"log_snr(t) must decrease: {rise}{remedy}"
         if outside or rising.any():
             return  # what follows divides by sigma^2 and by lambda'
         yield from _broken_moments(sde, t)

@@ -247,7 +247,7 @@ class Backwards(WithExpm1):
         (Cancelling, r"-expm1\(-b\)", WithExpm1),
         (FromZero, "give the SDE a t_min above", FromAbove),
         (ToZero, "end a little short", ShortOfZero),
-        (Backwards, "exchange t and 1 - t", WithExpm1),
+        (Backwards, "exchange the ends", WithExpm1),
         (WrongDrift, "leave your drift out", Straight),
         (WrongInverse, "leave your time_at out", Straight),
     ],
