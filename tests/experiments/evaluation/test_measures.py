@@ -149,7 +149,9 @@ def test_a_report_without_a_best_sampler_says_why(moons, tmp_path):
 def test_the_cost_is_said_before_it_starts(moons, capsys):
     """Five samplers at three settings each, with two seeds; a set of real examples took two seconds."""
     say_cost([moons[0]], {"seconds": 2.0})
-    assert "30 sets of samples to draw; measuring them takes about 60 s beside that" in " ".join(capsys.readouterr().out.split())
+    assert "30 sets of samples to draw; measuring them takes about 60 s beside that" in " ".join(
+        capsys.readouterr().out.split()
+    )
 
 
 def test_few_samples_for_their_features_are_warned_of(moons):
