@@ -30,6 +30,7 @@ install_import_hook(
 )
 
 import pytest
+from runs import homeless as homeless
 from runs import in_root as in_root
 from sdes import SDES
 from slow import mark_slow

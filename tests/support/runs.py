@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import pwd
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,17 @@ def in_root(monkeypatch):
     """The test runs in the repository's root, and finds the modules of tests/support by name; conftest.py hands it out."""
     monkeypatch.chdir(ROOT)
     monkeypatch.syspath_prepend(str(ROOT / "tests" / "support"))
+
+
+@pytest.fixture
+def homeless(monkeypatch):
+    """The test has no home folder: HOME is unset, and the user has no entry in passwd; conftest.py hands it out."""
+
+    def no_entry(uid):
+        raise KeyError(uid)
+
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", no_entry)
 
 
 def run(command, workdir, *overrides, config=MOONS):

@@ -181,6 +181,53 @@ def test_the_average_of_score_sde_s_flax_checkpoints():
     assert select_params(tensors, layout, "raw", Path(__file__))["Conv_0.kernel"] == 0
 
 
+PREFIXES = {
+    "": ("", "module.", "_orig_mod.", "module._orig_mod.", "unet.", "diffusion_model.module.", "online_model."),
+    "ema": ("ema_model.", "model.ema.module.", "state_dict.ema_model._orig_mod.", "netEMA.ema.", "ema_0.9999.", "4.module."),
+    "raw": ("model.", "module.model.", "state_dict.module._orig_mod.", "state_dict.model.unet.", "0.module.", "net."),
+}
+"""Prefixes of all tensors of a part, by what they say it is."""
+NAMES = ("conv.weight", "block.conv.weight", "block._orig_mod.norm.bias", "positions")
+LAYOUT = Layout({"first": "conv", "block.conv1": "block.conv", "block.norm": "block.norm", "positions": "positions"})
+
+
+def part(prefix, value):
+    return {f"{prefix}{name}": np.full(2, value) for name in NAMES}
+
+
+def values(tensors, weights):
+    return {name: value[0] for name, value in select_params(tensors, LAYOUT, weights, Path(__file__)).items()}
+
+
+@pytest.mark.parametrize(("kind", "prefix"), [(kind, prefix) for kind, prefixes in PREFIXES.items() for prefix in prefixes])
+def test_a_prefix_that_all_parameters_share_goes(kind, prefix, capsys):
+    """And a line says which. One that says average or raw is taken for that alone, and else the other is offered."""
+    other = {"ema": "raw", "raw": "ema"}
+    plain = {name.replace("_orig_mod.", ""): 1 for name in NAMES}
+    for weights in [kind] if kind else ["ema", "raw"]:
+        others = {"step": np.ones(1), "optimizer.conv": np.ones(2)} if prefix.replace("_orig_mod.", "") else {}
+        assert values(part(prefix, 1) | others, weights) == plain
+        assert prefix.replace("_orig_mod.", "").removesuffix(".") in capsys.readouterr().out
+    if kind:
+        with pytest.raises(StorageError, match=f"no {other[kind]} parameters; it has .*: --weights={kind}$"):
+            values(part(prefix, 1), other[kind])
+
+
+@pytest.mark.parametrize("average", PREFIXES["ema"])
+@pytest.mark.parametrize("raw", [*PREFIXES["raw"], *PREFIXES[""]])
+def test_of_two_parts_each_is_found(average, raw):
+    tensors = part(raw, 0) | part(average, 1)
+    assert set(values(tensors, "ema").values()) == {1}
+    assert set(values(tensors, "raw").values()) == {0}
+
+
+def test_what_is_none_or_many_is_named():
+    with pytest.raises(StorageError, match=r"2 parts for ema parameters, ema_0\.9\.\*, ema_1\.\*: save one of them alone"):
+        values(part("ema_0.9.", 1) | part("ema_1.", 2), "ema")
+    with pytest.raises(StorageError, match=r"none of the layout's names, as block\.conv; it holds vae \(2 tensors\), step"):
+        values({"vae.a": np.ones(1), "vae.b": np.ones(1), "step": np.ones(1)}, "ema")
+
+
 @pytest.mark.parametrize("weights", ["ema", "raw"])
 def test_a_checkpoint_with_a_config_and_a_layout(ours, tmp_path, monkeypatch, weights):
     """A flax checkpoint by a layout of our own names: the averaged or the raw parameters, as asked."""
