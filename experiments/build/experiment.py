@@ -21,7 +21,8 @@ from experiments.data.scaler import Scaler
 class Experiment(NamedTuple):
     """The objects that a config names, built for events of `shape`.
 
-    `model`: a ScoreModel, or a ClassModel if the objective trains a classifier. `guides`: the runs that guide samplers, by
+    `model`: a ScoreModel, or a ClassModel if the objective trains a classifier. `names`: those of the labels, if they have
+    names. `guides`: the runs that guide samplers, by
     their folders. `frozen`: (the base's parameters,) if the config has `lora`, else nothing.
     """
 
@@ -32,6 +33,7 @@ class Experiment(NamedTuple):
     times: losses.TimeSampler
     objective: Callable[..., losses.Loss]
     scaler: Scaler
+    names: tuple[str, ...] = ()
     guides: Mapping[str, Guide] = MappingProxyType({})
     frozen: tuple[Any, ...] = ()
 

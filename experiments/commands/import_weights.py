@@ -17,6 +17,7 @@ from experiments.config.changes import override_free_keys
 from experiments.config.messages import suggestion
 from experiments.config.reading import override, read_config
 from experiments.config.tiny import tiny
+from experiments.data.dataset import DataFacts
 from experiments.runs.lora_base import with_base
 from experiments.runtime.errors import ConfigError, StorageError
 from experiments.runtime.progress import say
@@ -66,12 +67,13 @@ def import_run(
     layout = layout or own
     if layout == "native":
         ours = native.read_weights(source)
-        experiment = with_base(experiment_of(override_free_keys(ours.config, overrides, str(source)), ours.shape), out)
+        data = DataFacts(ours.shape, ours.classes)
+        experiment = with_base(experiment_of(override_free_keys(ours.config, overrides, str(source)), data), out)
         params = native.fit(_like(experiment), ours.tensors, str(source))
         _finish(out, experiment, params, source, ours.step, ours.data)
     elif layout == "diffusers":
         theirs = diffusers.read_folder(source, KINDS)
-        experiment = experiment_of(_tree(file, overrides, theirs.sections, source), theirs.shape)
+        experiment = experiment_of(_tree(file, overrides, theirs.sections, source), DataFacts(theirs.shape))
         places = _places((theirs.net,), theirs.layout, layout, experiment)
         _finish(out, experiment, layouts.from_published(_like(experiment), places, theirs.tensors, str(source)), source)
     elif layout is None or file is None:
@@ -112,7 +114,7 @@ def _places(nets: tuple[type[Any], ...], layout: Callable[[Any], Layout], name: 
 
 def _finish(out: Path, experiment: Experiment, params: Any, source: Path, step: int = 0, data: str | None = None) -> None:
     params = native.require_finite(_like(experiment), params, str(source))
-    native.write_weights(out, experiment.config, params, experiment.shape, step, data)
+    native.write_weights(out, experiment.config, params, experiment.shape, step, data, experiment.names)
     size = sum(a.size for a in jax.tree.leaves(params))
     say(f"{out}: {size} parameters; go on with sample, evaluate or train --config={out}/config.json --workdir={out}")
 

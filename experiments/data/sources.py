@@ -21,7 +21,8 @@ from zipfile import ZipFile
 
 import numpy as np
 
-from experiments.config.messages import suggestion
+from experiments.config.classes import numbered
+from experiments.config.messages import in_words, suggestion
 from experiments.config.parts import import_module_of
 from experiments.config.schema import Data
 from experiments.config.trust import OWN_SOURCE
@@ -39,12 +40,15 @@ class Sources(NamedTuple):
     An example is a dictionary. `image` is an array, uint8 or uint16 [H, W] or [H, W, C], or the `Path` of an image file; with
     data.levels = 0 it is a point, float32 [D]. `label`, if there is one, is an integer from 0 on. All examples have one shape.
 
+    `classes`: the names of the labels 0, 1, ..., if they have names.
+
     examples[i] is the same at every call and in every process, and several threads call it at once. Each example that it raises
     an error for is named to the user. Resuming, `data check` and the hash of the data rely on no more than this.
     """
 
     train: Any
     test: Any
+    classes: Sequence[str] = ()
 
 
 Source = Callable[[Data], Sources]
@@ -69,9 +73,13 @@ def open_sources(config: Data) -> Sources:
     ConfigError if there is no such function of a user's. DataError says what else is missing and where it was looked for.
     """
     sources = find_source(config.name)(config)
+    names = [name for name in sources.classes if isinstance(name, str)]
+    if len({*names}) < len(sources.classes):
+        raise DataError(f"{config.name}: the names of its labels must be strings, each another: {in_words(sources.classes)}")
     if not config.only:
         return sources
-    return Sources(*(_of_labels(s, config, split) for s, split in zip(sources, (config.train, config.test), strict=True)))
+    train, test = _of_labels(sources.train, config, config.train), _of_labels(sources.test, config, config.test)
+    return Sources(train, test, sources.classes)
 
 
 def find_source(name: str) -> Source:
@@ -106,7 +114,7 @@ def _checked(name: str, function: Callable[..., Any]) -> Source:
         contract = "a source returns experiments.data.sources.Sources(train, test)"
         if not isinstance(sources, Sources):
             raise DataError(f"{name} returned a {type(sources).__name__}: {contract}")
-        for split, examples in zip(Sources._fields, sources, strict=True):
+        for split, examples in {"train": sources.train, "test": sources.test}.items():
             if not (hasattr(examples, "__len__") and hasattr(examples, "__getitem__")):
                 kind = type(examples).__name__
                 raise DataError(f"{name} returned a {kind} as {split}, which has no len() or no [i]: take a list, say")
@@ -138,11 +146,21 @@ def _of_labels(source: Any, config: Data, split: str) -> Subset:
 
 
 def npz(config: Data) -> Sources:
-    """The files data_dir/`train`.npz and `test`.npz of uint8 `image` [N, H, W] or [N, H, W, C] and perhaps `label` [N]."""
-    return Sources(*(_npz(Path(config.data_dir) / f"{split}.npz") for split in (config.train, config.test)))
+    """The files data_dir/`train`.npz and `test`.npz of uint8 `image` [N, H, W] or [N, H, W, C] and perhaps `label` [N].
+
+    With data.levels = 0 `image` are points of floats, [N, D]. `classes`, if it is there, names the labels. `sample` writes such
+    files.
+    """
+    path = lambda split: Path(config.data_dir) / f"{split}.npz"
+    (train, classes), (test, others) = (_npz(path(split), points=not config.levels) for split in (config.train, config.test))
+    if classes and others and classes != others:
+        names = f"data.train = {config.train!r} has the classes {numbered(classes)}, and data.test {numbered(others)}"
+        raise DataError(f"{printable(names)[:300]}: give the labels of both the same names")
+    return Sources(train, test, classes or others)
 
 
-def _npz(path: Path) -> Sequence[dict[str, Any]]:
+def _npz(path: Path, points: bool) -> tuple[Sequence[dict[str, Any]], tuple[str, ...]]:
+    """Returns the examples of a file and the names of their labels."""
     if not path.is_file():
         there = ", ".join(sorted(p.name for p in path.parent.glob("*.npz"))[:5]) or "no .npz file"
         raise DataError(f"no file {path}; its folder holds {there}: set --config.data.data_dir, data.train and data.test")
@@ -150,7 +168,7 @@ def _npz(path: Path) -> Sequence[dict[str, Any]]:
     try:
         with ZipFile(path) as file, within(3600, f"reading {name}"):
             keys = [member.removesuffix(".npy") for member in file.namelist()]
-            arrays = {key: _array(file, key, name) for key in ("image", "label") if key in keys}
+            arrays = {key: _array(file, key, name) for key in ("image", "label", "classes") if key in keys}
     except DataError:
         raise
     except Exception as error:  # damaged files raise anything
@@ -158,11 +176,16 @@ def _npz(path: Path) -> Sequence[dict[str, Any]]:
     image = arrays.get("image")
     if image is None:
         raise DataError(f"{name} has no array `image`; it holds {printable(', '.join(keys)[:200]) or 'nothing'}")
-    if image.dtype != np.uint8 or image.ndim not in (3, 4) or not len(image):
-        raise DataError(f"{name}: image must be uint8 [N, H, W] or [N, H, W, C] with N > 0, not {image.dtype} {image.shape}")
+    fits_levels = image.dtype.kind == "f" and image.ndim == 2 if points else image.dtype == np.uint8 and image.ndim in (3, 4)
+    if not fits_levels or not len(image):
+        wanted = "floats [N, D], as data.levels = 0 are points," if points else "uint8 [N, H, W] or [N, H, W, C]"
+        raise DataError(f"{name}: image must be {wanted} with N > 0, not {image.dtype} {image.shape}")
+    classes = arrays.pop("classes", np.array([], str))
+    if classes.dtype.kind != "U" or classes.ndim != 1:
+        raise DataError(f"{name}: classes must be strings [C], not {classes.dtype} {classes.shape}")
     if (labels := arrays.get("label", image)).shape[:1] != image.shape[:1]:
         raise DataError(f"{name}: labels of shape {labels.shape} for {len(image)} images")
-    return [{key: array[i] for key, array in arrays.items()} for i in range(len(image))]
+    return [{key: array[i] for key, array in arrays.items()} for i in range(len(image))], tuple(classes.tolist())
 
 
 def _array(file: ZipFile, key: str, name: str) -> np.ndarray:
@@ -192,7 +215,8 @@ def folder(config: Data) -> Sources:
         raise DataError(f"no folder {printable(root)}: set --config.data.data_dir to a folder of images")
     splits = [root / config.train, root / config.test]
     if all(split.is_dir() for split in splits):
-        return Sources(*_labelled({split: _paths(split) for split in splits}))
+        train, test = _labelled({split: _paths(split) for split in splits})
+        return Sources(train, test)
     (files,) = _labelled({root: _paths(root)})
     return Sources([f for i, f in enumerate(files) if i % 10], files[::10])
 

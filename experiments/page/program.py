@@ -48,10 +48,12 @@ def make_program(experiment: Experiment, label: str, repeats: int) -> Program:
     """The program of the sampler `label`, for a batch of samples on all devices."""
     decode, sampler = experiment.scaler.decode, experiment.config.samplers[label]
     by_label = sampler.model_copy(update={"guidance": CLASSIFIER_FREE if experiment.has_unconditional else None})
+    to_a_class = sampler.guidance and sampler.guidance.name in ("classifier", "classifier_free")
+    without = sampler.model_copy(update={"guidance": None}) if to_a_class else sampler
 
     def parts(params: Any, inputs: Inputs):
         w = {"w": inputs.w} if inputs.label is not None and experiment.has_unconditional else {}
-        guided = sampler if inputs.label is None else by_label
+        guided = without if inputs.label is None else by_label
         sde, score, step, _ = BoundSampler(experiment, guided).reverse(params, inputs.label, **inputs.options, **w)
         if inputs.mask is not None:
             step = inpaint(step, sde, inputs.x_0, inputs.mask)

@@ -1,0 +1,32 @@
+"""Classes by their numbers, which networks know, and by their names, which people do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from experiments.config.messages import in_words, suggestion
+
+
+def class_name(y: int, names: Sequence[str]) -> str:
+    """Returns the name of class `y`: its number, if it has no other."""
+    return names[y] if y < len(names) else str(y)
+
+
+def class_number(label: int | str, classes: int, names: Sequence[str] = ()) -> int:
+    """Returns the number, below `classes`, of the class that is called `label`.
+
+    Names that are numbers count as numbers: of the classes 2, 4 and 10, the label 10 is the last. An integer is the number
+    itself only if no name is one. Raises ValueError with the nearest name if there is no such class.
+    """
+    known = [class_name(y, names) for y in range(classes)]
+    if str(label) in known:
+        return known.index(str(label))
+    of_integer = {int(name): y for y, name in enumerate(names[:classes]) if name.isdecimal()} or range(classes)
+    if isinstance(label, int) and label in of_integer:
+        return of_integer[label]
+    raise ValueError(f"there is no class {in_words(label)}{suggestion(label if isinstance(label, str) else '', known)}")
+
+
+def numbered(names: Sequence[str]) -> str:
+    """Returns which number is which class, in words."""
+    return ", ".join(f"{y} is {name}" for y, name in enumerate(names))
