@@ -14,18 +14,15 @@ from experiments.commands.arguments import Call, compile_cache, config, distribu
 from experiments.commands.opening import Needs, open_run
 from experiments.config.options import parameters
 from experiments.config.parts import EDIT
-from experiments.data.dataset import Dataset
 from experiments.data.pictures import first_shown
-from experiments.edits.base import Edit
 from experiments.runs.folder import Folder
 from experiments.runs.resume import trained_state
 from experiments.runtime import processes
-from experiments.runtime.circumstances import circumstances
 from experiments.runtime.files import replacing, write_json
 from experiments.runtime.progress import say
 from experiments.sampling import figures
-from experiments.sampling.editing import Edited, configured_edit, edit_examples
-from experiments.sampling.settings import picture_path, sampler_settings
+from experiments.sampling.editing import configured_edit, edit_examples
+from experiments.sampling.settings import picture_path, provenance, sampler_settings
 
 HELP = "make other versions of held-out examples, by a trained run"
 ARGUMENTS = (config, workdir, distributed, compile_cache)
@@ -51,8 +48,16 @@ def run(call: Call) -> None:
         with replacing(path) as part:
             figure.savefig(part, bbox_inches="tight", pad_inches=0.1)
         examples = np.asarray(scaler.place(jnp.asarray(data.test[: config.edit.rows]), 0.5))
-        told = edit_protocol(experiment, data, edit, result) | {"numbers": edit.measure(result.x, examples)}
-        write_json(path.with_suffix(".json"), settings | told | ({} if edit.sampled else {"sampler": None}))
+        results = {
+            "lines": [*edit.lines],
+            "columns": [*edit.columns],
+            "nfe": result.nfe.mean(0).tolist(),
+            "seconds": result.seconds,
+        }
+        results |= {"numbers": edit.measure(result.x, examples)}
+        of = {"examples": f"the first {config.edit.rows} of {len(data.test)} held out, and then the others of pairs"}
+        sampler = {} if edit.sampled else {"sampler": None}
+        write_json(path.with_suffix(".json"), settings | sampler | of | results | provenance(experiment, opened.facts))
     say(f"{path}: {config.edit.rows} rows, at most {result.nfe.max()} evaluations a frame, {result.seconds:.1f} s")
 
 
@@ -64,18 +69,3 @@ def edit_settings(experiment: Experiment, state: State) -> dict[str, Any]:
     flow = {"tolerance": config.evaluate.tolerance, "t_min": config.evaluate.t_min}
     edit = {"edit": {"name": by.name} | defaults | by.options, "rows": config.edit.rows}
     return edit | flow | sampler_settings(sample_sampler(experiment), int(state.step))
-
-
-def edit_protocol(experiment: Experiment, data: Dataset, edit: Edit, result: Edited) -> dict[str, Any]:
-    """Returns what else a reader needs to repeat or to doubt the picture, as JSON values."""
-    config = experiment.config
-    return {
-        "examples": f"the first {config.edit.rows} of {len(data.test)} held out, and then the others of pairs",
-        "lines": list(edit.lines),
-        "columns": list(edit.columns),
-        "nfe": result.nfe.mean(0).tolist(),
-        "config": config.digest(),
-        "data": data.digest,
-        "seconds": result.seconds,
-        **circumstances(),
-    }

@@ -26,16 +26,19 @@ def refuse_existing(out: Path) -> None:
         raise StorageError(f"{out} is there already: take another folder")
 
 
-def experiment_of(tree: dict[str, Any], data: DataFacts | None) -> Experiment:
-    """Returns the experiment of a config's tree, on `data`, or on its own. Raises ConfigError with all problems."""
+def experiment_of(tree: dict[str, Any], shape: tuple[int, ...] | None, classes: tuple[str, ...] = ()) -> Experiment:
+    """Returns the experiment of a config's tree, on events of `shape` with labels of these names, or on its own data if None.
+
+    Raises ConfigError with all problems.
+    """
     config, problems = parse(tree)
     if problems or config is None:
         raise ConfigError(problems)
     if config.arms:
         raise ConfigError(f"a config without arms is needed, and this has {', '.join(config.arms)}")
     with warned():
-        known = data or _facts(config.data)
-        return build(config, known.shape, known.classes)
+        facts = _facts(config.data) if shape is None else DataFacts(shape, classes)
+        return build(config, facts.shape, facts.classes)
 
 
 def network(experiment: Experiment) -> nnx.Module:

@@ -59,7 +59,7 @@ def export_run(run: Path, out: Path, layout: str, overrides: list[str]) -> None:
     if config is None:
         raise ConfigError([f"{Folder(run).config} is no config of a run:", *problems])
     data = data_facts(run) or load(open_sources(config.data), config.data, config.seed).facts
-    experiment = with_base(experiment_of(tree, data), run)
+    experiment = with_base(experiment_of(tree, data.shape, data.classes), run)
     if layout == "lora" and not experiment.config.lora:
         raise ConfigError(f"--layout=lora: {run} has no adapters, which a run with config.lora trains; take native")
     state = trained_state(experiment, run)

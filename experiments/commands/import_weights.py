@@ -17,7 +17,6 @@ from experiments.config.changes import override_free_keys
 from experiments.config.messages import suggestion
 from experiments.config.reading import override, read_config
 from experiments.config.tiny import tiny
-from experiments.data.dataset import DataFacts
 from experiments.runs.lora_base import with_base
 from experiments.runtime.errors import ConfigError, StorageError
 from experiments.runtime.progress import say
@@ -67,13 +66,13 @@ def import_run(
     layout = layout or own
     if layout == "native":
         ours = native.read_weights(source)
-        data = DataFacts(ours.shape, ours.classes)
-        experiment = with_base(experiment_of(override_free_keys(ours.config, overrides, str(source)), data), out)
+        tree = override_free_keys(ours.config, overrides, str(source))
+        experiment = with_base(experiment_of(tree, ours.shape, ours.classes), out)
         params = native.fit(_like(experiment), ours.tensors, str(source))
         _finish(out, experiment, params, source, ours.step, ours.data)
     elif layout == "diffusers":
         theirs = diffusers.read_folder(source, KINDS)
-        experiment = experiment_of(_tree(file, overrides, theirs.sections, source), DataFacts(theirs.shape))
+        experiment = experiment_of(_tree(file, overrides, theirs.sections, source), theirs.shape)
         places = _places((theirs.net,), theirs.layout, layout, experiment)
         _finish(out, experiment, layouts.from_published(_like(experiment), places, theirs.tensors, str(source)), source)
     elif layout is None or file is None:

@@ -9,12 +9,11 @@ from experiments.data.pictures import first_shown
 from experiments.runs.folder import Folder
 from experiments.runs.resume import trained_state
 from experiments.runtime import processes
-from experiments.runtime.circumstances import circumstances
 from experiments.runtime.files import replacing, write_json
 from experiments.runtime.progress import say
 from experiments.sampling import figures
 from experiments.sampling.interpolation import interpolate_examples
-from experiments.sampling.settings import picture_path, sampler_settings
+from experiments.sampling.settings import picture_path, provenance, sampler_settings
 
 HELP = "show what lies between held-out examples, by a trained run"
 ARGUMENTS = (config, workdir, distributed, compile_cache)
@@ -32,8 +31,8 @@ def run(call: Call) -> None:
     frames = interpolate_examples(experiment, experiment.network(state.ema), test)
     settings = sampler_settings(sample_sampler(experiment), int(state.step)) | config.interpolate.model_dump(exclude={"file"})
     settings |= {"tolerance": config.evaluate.tolerance, "seed": config.seed}
-    path, pairs = Folder(opened.workdir).interpolations, config.interpolate.pairs
-    path = picture_path(path, config.sample.sampler, config.interpolate.file, settings)
+    folder, pairs = Folder(opened.workdir).interpolations, config.interpolate.pairs
+    path = picture_path(folder, config.sample.sampler, config.interpolate.file, settings)
     if processes.first():
         display = experiment.scaler.display
         ends = display(test[:pairs]), display(test[pairs : 2 * pairs])
@@ -41,6 +40,5 @@ def run(call: Call) -> None:
         figure = figures.interpolation(pictures, ends, first_shown(experiment.scaler, test))
         with replacing(path) as part:
             figure.savefig(part, bbox_inches="tight", pad_inches=0.1)
-        told = {"config": config.digest(), "data": opened.dataset.digest, **circumstances()}
-        write_json(path.with_suffix(".json"), settings | told)
+        write_json(path.with_suffix(".json"), settings | provenance(experiment, opened.facts))
     say(f"{path}: {pairs} pairs of held-out examples")

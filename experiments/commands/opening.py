@@ -124,17 +124,17 @@ def open_run(call: Call, needs: Needs, run: Path | None = None) -> Opened:
     file, workdir = (call.options.config, call.options.workdir) if run is None else (str(config_of(run)), run)
     workdir = workdir.absolute()
     tree = read_config(file, call.overrides, {"tiny": tiny})
-    known = None if needs.data else data_facts(workdir)
-    plan = make_plan(tree, opening=known is None)
+    facts = None if needs.data else data_facts(workdir)
+    plan = make_plan(tree, opening=facts is None)
     if plan.changes:
         raise ConfigError(f"{file} compares {', '.join(plan.changes)}: use compare, or a config without arms")
-    return _opened(call, plan, workdir, needs, known)
+    return _opened(call, plan, workdir, needs, facts)
 
 
 def config_of(run: Path) -> Path:
     """Returns the config of a run. Raises StorageError if the folder holds none, with the runs below it."""
-    if (found := runs_in(run)) != [run]:
-        raise StorageError(f"{run} holds no run; below it is {', '.join(map(str, found))}")
+    if (runs := runs_in(run)) != [run]:
+        raise StorageError(f"{run} holds no run; below it is {', '.join(map(str, runs))}")
     return Folder(run).config
 
 
@@ -144,10 +144,10 @@ def runs_in(folder: Path) -> list[Path]:
     Raises StorageError if there are none.
     """
     below = sorted(file.parent for file in folder.glob("*/config.json"))
-    found = [folder] if Folder(folder).config.is_file() else below
-    if not found:
+    runs = [folder] if Folder(folder).config.is_file() else below
+    if not runs:
         raise StorageError(f"{folder} holds no run")
-    return found
+    return runs
 
 
 def make_plan(tree: dict[str, Any], opening: bool = True) -> Plan:
@@ -204,13 +204,13 @@ def _by_arm(problems: dict[str, list[str]], shared: list[str]) -> list[str]:
     ]
 
 
-def _opened(call: Call, plan: Plan, workdir: Path, needs: Needs, known: DataFacts | None = None) -> Opened:
-    """The experiments of a plan, with their guides and bases, on its data, or on what is `known` of them."""
+def _opened(call: Call, plan: Plan, workdir: Path, needs: Needs, facts: DataFacts | None = None) -> Opened:
+    """The experiments of a plan, with their guides and bases, on its data, or on the `facts` of data that are not loaded."""
     if needs.run and not Folder(workdir).config.exists():
         raise StorageError(f"{workdir} holds no run: train it first, by the same command with `train`")
     data = plan.load()
     keep_compiled(not call.options.no_compile_cache)  # the checks of a config compile too, a hundred small programs
-    facts = data.facts if data else known or DataFacts(())
+    facts = data.facts if data else facts or DataFacts(())
     experiments = build_arms(plan.arms, facts, needs.training)
     classifiers = any(classifies(experiment.config) for experiment in experiments.values())
     if classifiers and needs.score:

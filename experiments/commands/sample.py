@@ -8,12 +8,11 @@ from experiments.commands.opening import Needs, open_run
 from experiments.runs.folder import Folder
 from experiments.runs.resume import trained_state
 from experiments.runtime import processes
-from experiments.runtime.circumstances import circumstances
 from experiments.runtime.files import write_json
 from experiments.runtime.progress import say
 from experiments.sampling.draw import SHOWN, drawing
 from experiments.sampling.sample_files import write_samples
-from experiments.sampling.settings import picture_path, sampler_settings
+from experiments.sampling.settings import picture_path, provenance, sampler_settings
 
 HELP = "draw images from a trained run"
 ARGUMENTS = (config, workdir, distributed, compile_cache)
@@ -32,7 +31,6 @@ def run(call: Call) -> None:
     write_samples(samples, sampler, path)
     if processes.first():
         results = {"nfe": float(samples.nfe.mean()), "seconds": samples.seconds}
-        told = {"config": experiment.config.digest(), "data": opened.facts.digest, **circumstances()}
-        write_json(path.with_suffix(".json"), settings | results | told)
-    shown = f" (the first {SHOWN} in the picture)" if experiment.scaler.levels and sample.n > SHOWN else ""
-    say(f"{path} and .npz: {sample.n} samples{shown}, NFE {samples.nfe.mean():.0f}, {samples.seconds:.1f} s")
+        write_json(path.with_suffix(".json"), settings | results | provenance(experiment, opened.facts))
+    first = f" (the first {SHOWN} in the picture)" if experiment.scaler.levels and sample.n > SHOWN else ""
+    say(f"{path} and .npz: {sample.n} samples{first}, NFE {samples.nfe.mean():.0f}, {samples.seconds:.1f} s")

@@ -41,9 +41,9 @@ class Controls:
             self._n = ui.toggle(list(n), value=n[-1]).props("unelevated dense no-caps spread").classes("wide")
         self._label, self._w = None, None
         if classes := process.experiment.classes:
-            known = {y: class_name(y, process.experiment.names) for y in range(classes)}
+            named = {y: class_name(y, process.experiment.names) for y in range(classes)}
             none = {-1: "none"} if process.experiment.has_unconditional else {}
-            self._label = ui.select(none | known, value=-1 if none else 0, label="label")
+            self._label = ui.select(none | named, value=-1 if none else 0, label="label")
             with ui.column().classes("slide") as weight:
                 self._w = slider("weight of the label, w", 1.0, 0.0, 8.0, 0.1)
             weight.set_visibility(bool(none))

@@ -1,4 +1,4 @@
-"""The circumstances of a result: devices, versions of packages, time."""
+"""The circumstances of a result: versions of packages, time."""
 
 from __future__ import annotations
 
@@ -7,17 +7,10 @@ from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import distributions, version
 
-import jax
-
 
 def versions() -> str:
     """Returns the versions of the packages that results depend on."""
     return ", ".join(f"{p} {version(p)}" for p in ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "diffrax", "numpy"))
-
-
-def circumstances() -> dict[str, str]:
-    """Returns the devices and versions that a result was computed by."""
-    return {"devices": f"{jax.device_count()} {jax.devices()[0].device_kind}", "versions": versions()}
 
 
 def flags() -> dict[str, str]:

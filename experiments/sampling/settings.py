@@ -1,4 +1,4 @@
-"""All that a picture of a run depends on, so that each setting has a file of its own."""
+"""The settings of a run's pictures, by which each has a file of its own, and where else it comes from."""
 
 from __future__ import annotations
 
@@ -7,8 +7,13 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import jax
+
+from experiments.build.experiment import Experiment
 from experiments.build.sampler import BoundSampler
 from experiments.config.classes import class_name
+from experiments.data.dataset import DataFacts
+from experiments.runtime.circumstances import versions
 
 
 def sampler_settings(sampler: BoundSampler, step: int) -> dict[str, Any]:
@@ -22,6 +27,12 @@ def sampler_settings(sampler: BoundSampler, step: int) -> dict[str, Any]:
         "step": step,
         "lora": config.lora and config.lora.model_dump(include={"scale", "digest"}),
     }
+
+
+def provenance(experiment: Experiment, data: DataFacts) -> dict[str, str]:
+    """Returns where a picture comes from beside its settings: the hashes of config and data, the devices and the versions."""
+    devices = f"{jax.device_count()} {jax.devices()[0].device_kind}"
+    return {"config": experiment.config.digest(), "data": data.digest, "devices": devices, "versions": versions()}
 
 
 def picture_path(folder: Path, name: str, file: str, settings: dict[str, Any]) -> Path:

@@ -245,7 +245,7 @@ GREY, POINT, RGB = (8, 8, 1), (2,), (8, 6, 3)
         (RGB, "{'name': 'pi_gdm', 'hidden': 'left', 'factor': 3}", "factor = 3 is for hidden = 'coarse', and this is 'left'"),
         (RGB, "{'name': 'pi_gdm', 'noise': -0.1}", "noise = -0.1: input should be greater than or equal to 0"),
         (RGB, "{'name': 'dps', 'zeta': 0.0}", "zeta = 0.0: input should be greater than 0"),
-        (POINT, "{'name': 'round_trip', 'label': 1}", "label = 1: samplers.ancestral knows of no classes; take None"),
+        (POINT, "{'name': 'round_trip', 'label': 1}", "neither network nor guide has classes: take None"),
         (POINT, "{'name': 'round_trip', 'label': -1}", "label = -1: input should be greater than or equal to 0"),
     ],
 )
@@ -265,7 +265,7 @@ CLASSES = "--config.net.classes=2"
 
 
 def test_a_label_that_the_network_does_not_know_is_refused():
-    with pytest.raises(ConfigError, match=r"edit.by: label = 2: samplers.ancestral has the classes 0 to 1"):
+    with pytest.raises(ConfigError, match=r"edit.by: there is no class 2 \(there are 0, 1\)"):
         refused("{'name': 'round_trip', 'label': 2}", POINT, CLASSES)
 
 
