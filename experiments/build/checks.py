@@ -16,7 +16,7 @@ import sde_lib
 from experiments.build.experiment import Experiment
 from experiments.build.idle import idle_problems
 from experiments.build.sampler import BoundSampler, bound_samplers
-from experiments.config.classes import class_number
+from experiments.config.classes import class_number, class_numbers
 from experiments.config.guidance import Guide
 from experiments.config.messages import in_words, suggestion
 from experiments.config.options import parameters
@@ -200,6 +200,7 @@ def label_problems(config: Config, names: tuple[str, ...]) -> Problems:
     sampler = config.samplers.get(config.sample.sampler)
     guided = sampler and sampler.guidance and "run" in sampler.guidance.options
     problems: Problems = []
+    attempt(problems, "data.only", lambda: class_numbers(config.data.only, names))
     if not classes and dropout:
         problems.append(f"train.label_dropout = {dropout:g}: the network learns from no labels; set net.classes, or take 0")
     if not classes and not guided and label not in (None, "each"):

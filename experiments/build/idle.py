@@ -14,7 +14,9 @@ OF_STEPS = {"deis": ("order", 3, ("reach",)), "edm_heun": ("churn", 0, ("churn_m
 
 def idle_problems(config: Config) -> list[str]:
     """Returns a line for each setting that would change nothing, with the reason and the remedy."""
-    lines = [] if config.evaluate.features == "inception" else _set(config, OF_INCEPTION, "features are not 'inception'")
+    features, file = config.evaluate.features, config.evaluate.inception
+    by_inception = features == "inception" or (file and features not in ("pixels", "classifier"))
+    lines = [] if by_inception else _set(config, OF_INCEPTION, "features are not 'inception'")
     lines += [] if config.data.levels else _set(config, OF_LEVELS, "points (data.levels = 0) have no grey levels")
     return lines + [line for label, sampler in config.samplers.items() for line in _of_step(f"samplers.{label}.step", sampler)]
 

@@ -12,7 +12,7 @@ import numpy as np
 import samplers
 import sde_lib
 from experiments.build.experiment import Experiment
-from experiments.config.classes import class_number
+from experiments.config.classes import class_number, class_numbers
 from experiments.config.guidance import Guide, Guided, Scores
 from experiments.config.parts import GRID, GUIDANCE, SDE, STEP
 from experiments.config.schema import Sampler
@@ -71,7 +71,7 @@ class BoundSampler(NamedTuple):
         """Returns the label of each of n samples [n]; None if they have no label."""
         if self.label is None:
             return None
-        each = self.experiment.config.data.only or range(self.classes)
+        each = class_numbers(self.experiment.config.data.only, self.experiment.names) or range(self.classes)
         return np.resize(np.array(each if self.label == "each" else [self.label], np.int32), n)
 
     @property

@@ -27,6 +27,14 @@ def class_number(label: int | str, classes: int, names: Sequence[str] = ()) -> i
     raise ValueError(f"there is no class {in_words(label)}{suggestion(label if isinstance(label, str) else '', all_names)}")
 
 
+def class_numbers(labels: Sequence[int | str], names: Sequence[str]) -> tuple[int, ...]:
+    """Returns the numbers of the classes that are called `labels`; of classes without names, integers are the numbers.
+
+    Raises ValueError if there is no such name.
+    """
+    return tuple(y if not names and isinstance(y, int) else class_number(y, len(names), names) for y in labels)
+
+
 def numbered(names: Sequence[str]) -> str:
     """Returns which number is which class, in words."""
     return ", ".join(f"{y} is {name}" for y, name in enumerate(names))

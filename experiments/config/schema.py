@@ -77,7 +77,8 @@ class Data(Strict):
     - `flip`: whether training mirrors images at random.
     - `resident_mib`: decoded training examples stay in memory if they fit into this many MiB; else each batch is decoded anew.
     - `on_bad`: an unreadable example is an error ("fail"), or is left out ("skip") as long as it is at most one in a thousand.
-    - `only`: the labels to use, for training and held-out examples alike; () uses all examples, labelled or not.
+    - `only`: the labels to use, by names or numbers, for training and held-out examples alike; () uses all examples, labelled
+      or not.
     """
 
     name: str
@@ -90,7 +91,7 @@ class Data(Strict):
     flip: bool = False
     resident_mib: Annotated[int, Field(ge=0, lt=2**31)] = 4096
     on_bad: Literal["fail", "skip"] = "fail"
-    only: tuple[Annotated[int, Field(ge=0, lt=2**31)], ...] = ()
+    only: tuple[Annotated[int, Field(ge=0, lt=2**31)] | str, ...] = ()
 
     def origin(self, split: str) -> str:
         """Returns the name of a split for error messages. Their example numbers count only the examples that `only` selects."""

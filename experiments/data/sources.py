@@ -78,8 +78,12 @@ def open_sources(config: Data) -> Sources:
         raise DataError(f"{config.name}: the names of its labels must be strings, each another: {in_words(sources.classes)}")
     if not config.only:
         return sources
-    train, test = _of_labels(sources.train, config, config.train), _of_labels(sources.test, config, config.test)
-    return Sources(train, test, sources.classes)
+    try:
+        wanted = class_numbers(config.only, sources.classes)
+    except ValueError as error:
+        raise DataError(f"data.only: {error}") from error
+    of_labels = lambda source, split: _of_labels(source, wanted, config, split)
+    return Sources(of_labels(sources.train, config.train), of_labels(sources.test, config.test), sources.classes)
 
 
 def find_source(name: str) -> Source:
@@ -123,7 +127,7 @@ def _checked(name: str, function: Callable[..., Any]) -> Source:
     return source
 
 
-def _of_labels(source: Any, config: Data, split: str) -> Subset:
+def _of_labels(source: Any, wanted: tuple[int, ...], config: Data, split: str) -> Subset:
     """Reads each example once, for its label. One that cannot be read stays: decoding names it."""
     rows, labels = [], set()
     for i in range(len(source)):
@@ -131,10 +135,10 @@ def _of_labels(source: Any, config: Data, split: str) -> Subset:
             with within(300, f"reading {config.name} {split}"):
                 label = source[i].get("label")
         except Exception:
-            label = config.only[0]
+            label = wanted[0]
         else:
             labels.add(label)
-        if label in config.only:
+        if label in wanted:
             rows.append(i)
     only = f"data.only = {config.only}"
     if not any(isinstance(label, int | np.integer) for label in labels):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from experiments.config.classes import class_name, class_number, numbered
+from experiments.config.classes import class_name, class_number, class_numbers, numbered
 
 
 @pytest.mark.parametrize(
@@ -45,3 +45,5 @@ def test_every_number_is_the_class_of_its_own_name():
     for y in range(5):
         assert class_number(class_name(y, names), 5, names) == y
     assert numbered(names) == "0 is cat, 1 is 10, 2 is dog"
+    assert class_numbers(("dog", 10), names) == (2, 1)
+    assert class_numbers((7, 1), ()) == (7, 1)

@@ -269,6 +269,13 @@ def test_a_label_that_the_network_does_not_know_is_refused():
         refused("{'name': 'round_trip', 'label': 2}", POINT, CLASSES)
 
 
+def test_a_label_is_asked_for_by_its_name():
+    experiment = experiment_of(CLASSES, "--config.edit.by={'name': 'round_trip', 'label': 'dog'}")._replace(
+        names=("cat", "dog")
+    )
+    assert editing.configured_edit(experiment, np.zeros((40, 2), np.float32)).columns == ("example", "latent", "as a dog")
+
+
 def test_a_round_trip_to_another_class_moves_a_gaussian_onto_the_other():
     """Between the flows of N(m_0, v I) and N(m_1, v I): x + m_1 - m_0, but for what is left of the means at t = 1."""
 
