@@ -50,7 +50,8 @@ def run(call: Call) -> None:
         examples = np.asarray(scaler.place(jnp.asarray(data.test[: config.edit.rows]), 0.5))
         words = {"examples": f"the first {config.edit.rows} of {len(data.test)} held out, and then the others of pairs"}
         words |= {} if edit.sampled else {"sampler": None}
-        results = edit_results(edit, result) | {"numbers": edit.measure(result.x, examples)}
+        results = {"lines": list(edit.lines), "columns": list(edit.columns), "nfe": result.nfe.mean(0).tolist()}
+        results |= {"seconds": result.seconds, "numbers": edit.measure(result.x, examples)}
         write_json(path.with_suffix(".json"), settings | words | results | provenance(experiment, opened.facts))
     say(f"{path}: {config.edit.rows} rows, at most {result.nfe.max()} evaluations a frame, {result.seconds:.1f} s")
 
@@ -63,9 +64,3 @@ def edit_settings(experiment: Experiment, state: State) -> dict[str, Any]:
     flow = {"tolerance": config.evaluate.tolerance, "t_min": config.evaluate.t_min}
     edit = {"edit": {"name": by.name} | defaults | by.options, "rows": config.edit.rows}
     return edit | flow | sampler_settings(sample_sampler(experiment), int(state.step))
-
-
-def edit_results(edit: Edit, result: Edited) -> dict[str, Any]:
-    """Returns the titles of the frames and what they cost, as JSON values."""
-    titles = {"lines": list(edit.lines), "columns": list(edit.columns)}
-    return titles | {"nfe": result.nfe.mean(0).tolist(), "seconds": result.seconds}

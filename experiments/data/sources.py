@@ -21,7 +21,7 @@ from zipfile import ZipFile
 
 import numpy as np
 
-from experiments.config.classes import numbered
+from experiments.config.classes import class_numbers, numbered
 from experiments.config.messages import in_words, suggestion
 from experiments.config.parts import import_module_of
 from experiments.config.schema import Data

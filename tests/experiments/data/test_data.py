@@ -245,7 +245,7 @@ def test_npz_of_points_and_of_names(tmp_path):
     with pytest.raises(DataError, match=r"data.only: there is no class 'dgo' \(did you mean dog\?\)"):
         opened("npz", tmp_path, levels=0, test="train", only=("dgo",))
     np.savez(tmp_path / "test.npz", image=points, **names | {"classes": np.array(["dog", "cat"])})
-    with pytest.raises(DataError, match="has the classes 0 is cat, 1 is dog, and data.test 0 is dog, 1 is cat"):
+    with pytest.raises(DataError, match=r"has the classes 0 is cat, 1 is dog, and data\.test 0 is dog, 1 is cat"):
         opened("npz", tmp_path, levels=0)
     with pytest.raises(DataError, match=r"image must be uint8 .*, not float32"):
         opened("npz", tmp_path)
