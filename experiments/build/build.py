@@ -48,7 +48,7 @@ def build(config: Config, shape: tuple[int, ...], names: tuple[str, ...] = ()) -
     times = attempt(problems, "times", lambda: TIMES.build(config.times.name, sde, **config.times.options))
     objective = attempt(problems, "objective", lambda: _objective(config))
     weight = attempt(problems, "weight", lambda: _weight(config))
-    experiment = Experiment(config, shape, sde, model, times, objective, scale(config), names)
+    experiment = Experiment(config, shape, sde, model, times, objective, scale(config), names=names)
 
     problems += experiment_problems(experiment, weight)
     if problems:

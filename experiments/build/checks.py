@@ -180,10 +180,12 @@ def _check_end(sampler: BoundSampler, step: samplers.Step, grid: np.ndarray) -> 
 def _check_interval(sampler: BoundSampler, grid: np.ndarray) -> None:
     """Checks that some of the noises sigma_t/alpha_t of the grid are in the guidance's interval, if it has one."""
     guidance, sde = sampler.config.guidance, sampler.sde
-    low, high = (guidance and guidance.options.get("interval")) or (0.0, np.inf)
+    interval = guidance and guidance.options.get("interval")
+    if not interval:
+        return
     most, least = (float(sde.sigma(t) / sde.alpha(t)) for t in (grid[0], grid[-1]))
-    if low >= most or high < least:
-        raise ValueError(f"interval = {(low, high)} would change nothing: the grid's noises are from {least:.3g} to {most:.3g}")
+    if interval[0] >= most or interval[1] < least:
+        raise ValueError(f"interval = {interval} would change nothing: the grid's noises are from {least:.3g} to {most:.3g}")
 
 
 def training_problems(config: Config) -> Problems:

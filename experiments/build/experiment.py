@@ -21,9 +21,9 @@ from experiments.data.scaler import Scaler
 class Experiment(NamedTuple):
     """The objects that a config names, built for events of `shape`.
 
-    `model`: a ScoreModel, or a ClassModel if the objective trains a classifier. `names`: those of the labels, if they have
-    names. `guides`: the runs that guide samplers, by
-    their folders. `frozen`: (the base's parameters,) if the config has `lora`, else nothing.
+    `model`: a ScoreModel, or a ClassModel if the objective trains a classifier. `guides`: the runs that guide samplers, by
+    their folders. `frozen`: (the base's parameters,) if the config has `lora`, else nothing. `names`: those of the labels, if
+    they have names.
     """
 
     config: Config
@@ -33,9 +33,9 @@ class Experiment(NamedTuple):
     times: losses.TimeSampler
     objective: Callable[..., losses.Loss]
     scaler: Scaler
-    names: tuple[str, ...] = ()
     guides: Mapping[str, Guide] = MappingProxyType({})
     frozen: tuple[Any, ...] = ()
+    names: tuple[str, ...] = ()
 
     def initial(self, key: Any) -> Any:
         """Returns the parameters that training begins with: the network's, or adapters to it."""

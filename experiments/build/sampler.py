@@ -18,8 +18,6 @@ from experiments.config.parts import GRID, GUIDANCE, SDE, STEP
 from experiments.config.schema import Sampler
 from samplers.reverse import Reverse
 
-NO_CLASSES = "net.classes, and train.label_dropout = 0.1, for a network of labels, or take guidance = None"
-
 
 class BoundSampler(NamedTuple):
     """A sampler's config and the experiment that it samples."""
@@ -109,7 +107,8 @@ class BoundSampler(NamedTuple):
         conditional = experiment.conditional(params, y)
         if guidance is None:
             return conditional
-        no_label = f"guidance {guidance.name} goes to a class: set " + ("sample.label to one" if self.classes else NO_CLASSES)
+        remedy = "sample.label to one" if self.classes else "net.classes"
+        no_label = f"guidance {guidance.name} goes to a class: set {remedy}, or take guidance = None"
         guide_params = params.guides if isinstance(params, Guided) else dict.fromkeys(experiment.guides)
 
         def unconditional() -> sde_lib.Score:

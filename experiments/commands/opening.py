@@ -178,15 +178,20 @@ def make_plan(tree: dict[str, Any], opening: bool = True) -> Plan:
     return Plan(base, arms, tree["arms"] if trees else {}, sources)
 
 
-def build_arms(arms: dict[str, Config], data: DataFacts, training: bool) -> dict[str, Experiment]:
-    """Returns the experiment of each arm on the data. Raises ConfigError with every problem of every arm."""
+def build_arms(
+    arms: dict[str, Config], shape: tuple[int, ...], training: bool, names: tuple[str, ...] = ()
+) -> dict[str, Experiment]:
+    """Returns the experiment of each arm on events of `shape` and labels of these `names`, if they have names.
+
+    Raises ConfigError with every problem of every arm.
+    """
     experiments: dict[str, Experiment] = {}
     problems: dict[str, list[str]] = {}
     for name, config in arms.items():
         with warned():
             lines = training_problems(config) if training else []
             try:
-                experiments[name] = build(config, data.shape, data.classes)
+                experiments[name] = build(config, shape, names)
             except ConfigError as error:
                 lines += str(error).splitlines()
             if lines:
@@ -211,7 +216,7 @@ def _opened(call: Call, plan: Plan, workdir: Path, needs: Needs, facts: DataFact
     data = plan.load()
     keep_compiled(not call.options.no_compile_cache)  # the checks of a config compile too, a hundred small programs
     facts = data.facts if data else facts or DataFacts(())
-    experiments = build_arms(plan.arms, facts, needs.training)
+    experiments = build_arms(plan.arms, facts.shape, needs.training, facts.classes)
     classifiers = any(classifies(experiment.config) for experiment in experiments.values())
     if classifiers and needs.score:
         raise ConfigError(

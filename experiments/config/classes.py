@@ -18,13 +18,14 @@ def class_number(label: int | str, classes: int, names: Sequence[str] = ()) -> i
     Names that are numbers count as numbers: of the classes 2, 4 and 10, the label 10 is the last. An integer is the number
     itself only if no name is one. Raises ValueError with the nearest name if there is no such class.
     """
-    all_names = [class_name(y, names) for y in range(classes)]
-    if str(label) in all_names:
-        return all_names.index(str(label))
-    of_integer = {int(name): y for y, name in enumerate(names[:classes]) if name.isdecimal()} or range(classes)
-    if isinstance(label, int) and label in of_integer:
-        return of_integer[label]
-    raise ValueError(f"there is no class {in_words(label)}{suggestion(label if isinstance(label, str) else '', all_names)}")
+    word, names = str(label), list(names[:classes])
+    if word in names:
+        return names.index(word)
+    of_integer = {int(name): y for y, name in enumerate(names) if name.isdecimal()} or range(classes)
+    if word.isdecimal() and int(word) in of_integer:
+        return of_integer[int(word)]
+    valid = [class_name(y, names) for y in range(min(classes, 10_000))]
+    raise ValueError(f"there is no class {in_words(label)}{suggestion('' if word.isdecimal() else word, valid)}")
 
 
 def class_numbers(labels: Sequence[int | str], names: Sequence[str]) -> tuple[int, ...]:

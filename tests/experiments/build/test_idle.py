@@ -23,8 +23,7 @@ SWEPT = HEUN.replace("'n': 2", "'n': 2, 'sweep': {'churn': (0.0, 0.2)}")
     [
         (DIGITS, "--config.evaluate.inception=weights.pth", "evaluate.inception = 'weights.pth' would change nothing"),
         (DIGITS, "--config.evaluate.statistics=there", "evaluate.statistics = 'there' would change nothing"),
-        (MOONS, "--config.data.dequantize=True", "data.dequantize = True would change nothing: points"),
-        (MOONS, "--config.data.range=unit", "data.range = 'unit' would change nothing: points"),
+        (MOONS, "--config.evaluate.draws=4", "evaluate.draws = 4 would change nothing: points"),
         (MOONS, "--config.sample.pngs=True", "sample.pngs = True would change nothing: points"),
         (
             DIGITS,
@@ -49,9 +48,10 @@ def test_a_setting_without_a_part_to_play(file, override, says):
         (DIGITS, ()),
         (MOONS, ()),
         (DIGITS, ("--config.evaluate.features=inception", "--config.evaluate.inception=weights.pth")),
-        (DIGITS, ("--config.data.dequantize=True", "--config.data.range=unit", "--config.sample.pngs=True")),
+        (DIGITS, ("--config.evaluate.draws=4", "--config.sample.pngs=True")),
         (DIGITS, (HEUN % ", 'churn': 0.1",)),
         (DIGITS, (SWEPT % ", 'churn': 0.0",)),
+        (DIGITS, (FAST % "{'name': 'edm_heun', 'churn': 0.0, 'churn_min': 0.0, 's_noise': 1.0}",)),
         (DIGITS, (FAST % "{'name': 'deis', 'reach': 0.5}",)),
     ],
 )
@@ -69,7 +69,7 @@ LABELS = "--config.net.classes=2", "--config.train.label_dropout=0.1"
 @pytest.mark.parametrize(
     ("overrides", "says"),
     [
-        ((GUIDED % "",), "guidance classifier_free goes to a class: set net.classes, and train.label_dropout = 0.1"),
+        ((GUIDED % "",), "guidance classifier_free goes to a class: set net.classes, or take guidance = None"),
         (
             (GUIDED % "", *LABELS, "--config.sample.label=None"),
             "guidance classifier_free goes to a class: set sample.label to one",
