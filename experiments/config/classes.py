@@ -21,11 +21,14 @@ def class_number(label: int | str, classes: int, names: Sequence[str] = ()) -> i
     word, names = str(label), list(names[:classes])
     if word in names:
         return names.index(word)
-    of_integer = {int(name): y for y, name in enumerate(names) if name.isdecimal()} or range(classes)
-    if word.isdecimal() and int(word) in of_integer:
-        return of_integer[int(word)]
+    numerals = {int(name): y for y, name in enumerate(names) if name.isdecimal()}
+    number = int(word) if word.isdecimal() else -1
+    if number in numerals:
+        return numerals[number]
+    if (len(names) if numerals else 0) <= number < classes:
+        return number
     valid = [class_name(y, names) for y in range(min(classes, 10_000))]
-    raise ValueError(f"there is no class {in_words(label)}{suggestion('' if word.isdecimal() else word, valid)}")
+    raise ValueError(f"there is no class {in_words(label)}{suggestion('' if number >= 0 else word, valid)}")
 
 
 def class_numbers(labels: Sequence[int | str], names: Sequence[str]) -> tuple[int, ...]:

@@ -27,10 +27,14 @@ def write_samples(samples: Samples, sampler: BoundSampler, path: Path) -> None:
     if label is not None and sampler.names:
         arrays["classes"] = np.array(sampler.names)
     with replacing(path.with_suffix(".npz")) as part:
-        np.savez(part, allow_pickle=False, **arrays)
-    if not sampler.experiment.config.sample.pngs:
-        return
+        np.savez(part, **arrays)  # pyright: ignore[reportArgumentType] as none of them is `allow_pickle`
+    if sampler.experiment.config.sample.pngs:
+        _write_pngs(image, label, path.with_suffix(""))
+
+
+def _write_pngs(image: np.ndarray, label: np.ndarray | None, folder: Path) -> None:
+    for of_another_setting in folder.rglob("[0-9]" * 6 + ".png"):
+        of_another_setting.unlink()
     for i, pixels in enumerate(image):
-        folder = path.with_suffix("") if label is None else path.with_suffix("") / str(label[i])
-        with replacing(folder / f"{i:06d}.png") as part:
+        with replacing(folder / ("" if label is None else str(label[i])) / f"{i:06d}.png") as part:
             picture(pixels[None], columns=1, scale=1).save(part)

@@ -151,6 +151,10 @@ def test_samples_are_data(without_data):
     for i, image in enumerate(arrays["image"]):
         single = Image.open(without_data / "samples" / "all" / str(i % 2) / f"{i:06d}.png")
         np.testing.assert_array_equal(np.asarray(single), image)
+    fewer = "--config.sample.pngs=True", "--config.sample.file=all", "--config.sample.n=3", "--config.sample.label=None"
+    assert command("sample", without_data, *fewer) == 0
+    singles = (without_data / "samples" / "all").rglob("*.png")
+    assert sorted(path.name for path in singles) == ["000000.png", "000001.png", "000002.png"]
 
 
 @pytest.mark.parametrize("levels", [2, 9, 17, 100, 255, 256])
