@@ -40,7 +40,7 @@ ARGUMENTS = (run_folder, add_step, compile_cache)
 def run(call: Call) -> None:
     """Writes replay_STEP.json in the run's folder; nothing else of the run changes."""
     opened = open_run(call, Needs(training=True, score=False, guides=False), call.options.run)
-    opened.refuse_changes(opened.workdir, opened.experiment, opened.dataset.digest)
+    opened.refuse_changes(opened.workdir, opened.experiment, opened.dataset.facts)
     record = read_record(opened.workdir)
     if record is None:
         raise StorageError(f"{opened.workdir} holds no run that was trained here")

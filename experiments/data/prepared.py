@@ -21,8 +21,8 @@ from experiments.runtime.limits import within
 from experiments.runtime.progress import say
 
 
-def digits(config: Data) -> list[Any]:
-    """Returns the training and the held-out examples of scikit-learn's digits, a TFDS dataset that is written at first use.
+def digits(config: Data) -> tuple[Any, Any, tuple[str, ...]]:
+    """Returns the parts of `Sources` for scikit-learn's digits, a TFDS dataset that is written at first use.
 
     If there is no home folder to write it to, or it cannot be written there, a folder of this process takes its place.
     """
@@ -38,8 +38,8 @@ def digits(config: Data) -> list[Any]:
         return _splits(_written_digits(_own_folder()), config, again)
 
 
-def prepared(config: Data, others: Sequence[str]) -> list[Any]:
-    """Returns the training and the held-out examples of a TFDS dataset that is on disk.
+def prepared(config: Data, others: Sequence[str]) -> tuple[Any, Any, tuple[str, ...]]:
+    """Returns the parts of `Sources` for a TFDS dataset that is on disk.
 
     Never touches the network. DataError says how to prepare what is not there (`others`: what else data.name may be), or not
     whole.
@@ -79,12 +79,13 @@ def _own_folder() -> Path:
     return Path(folder.name)
 
 
-def _splits(builder: Any, config: Data, again: str) -> list[Any]:
-    """Returns both splits, of which every record is there; `again` says how to make the data anew."""
+def _splits(builder: Any, config: Data, again: str) -> tuple[Any, Any, tuple[str, ...]]:
+    """Returns both splits, of which every record is there, and the classes; `again` says how to make the data anew."""
     try:
         for split in (config.train, config.test):
             _check_whole(builder, split, again)
-        return [builder.as_data_source(split=split) for split in (config.train, config.test)]
+        train, test = (builder.as_data_source(split=split) for split in (config.train, config.test))
+        return train, test, _classes(builder.info.features)
     except (NotImplementedError, ImportError) as error:
         kind = builder.info.file_format.value
         raise DataError([f"{builder.data_path} is in the format {kind}, not array_record: delete it", again]) from error
@@ -93,6 +94,14 @@ def _splits(builder: Any, config: Data, again: str) -> list[Any]:
             f"{config.name} has the splits {', '.join(builder.info.splits)}: "
             f"data.train = {config.train!r} or data.test = {config.test!r} is none of them, nor a part: {error}"
         ) from error
+
+
+def _classes(features: Any) -> tuple[str, ...]:
+    """Returns the names of the labels 0, 1, ...; none if `label` is no class."""
+    from tensorflow_datasets.core.features import ClassLabel, FeaturesDict
+
+    label = features["label"] if isinstance(features, FeaturesDict) and "label" in features else None
+    return tuple(label.names) if isinstance(label, ClassLabel) and label.num_classes else ()
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import platform
 
 import jax
 
+from experiments.config.classes import numbered
 from experiments.config.schema import Config
 from experiments.data.dataset import Dataset
 from experiments.data.scaler import Scaler, scale
@@ -22,6 +23,7 @@ def protocol_lines(config: Config, data: Dataset, reference: Reference) -> list[
     machine = f"{platform.machine()}, Python {platform.python_version()}"
     lines = {
         "data": f"{config.data.name}: {examples}",
+        **({"labels": numbered(data.classes)} if data.classes else {}),
         "data hash": data.digest,
         "config hash": config.digest(),
         "training seed": f"{config.seed} (one training run per arm)",

@@ -56,3 +56,8 @@ def content(folder: Path) -> dict[str, str]:
     """Returns the digest of every file but the lock."""
     files = (path for path in folder.rglob("*") if path.is_file() and path.name != ".lock")
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def drawn(folder: Path, name: str) -> Path:
+    """Returns the newest picture of that name, at whatever setting."""
+    return max(folder.glob(f"{name}_????????.png"), key=lambda path: path.stat().st_mtime_ns)

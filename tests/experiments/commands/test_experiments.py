@@ -9,7 +9,7 @@ import jax
 import numpy as np
 import pytest
 from PIL import Image
-from runs import DIGITS, metrics, run, seal
+from runs import DIGITS, drawn, metrics, run, seal
 from source_files import ROOT
 
 from experiments.config.reading import read_config
@@ -72,7 +72,7 @@ def test_sample_and_evaluate_a_trained_run(tmp_path):
     two = f"--config.samplers={{'ancestral': {ancestral}, 'probability_flow': {flow}}}"
     assert run("train", tmp_path, "--config.train.steps=4", two) == 0
     assert run("sample", tmp_path, "--config.train.steps=4", two) == 0
-    assert np.asarray(Image.open(tmp_path / "samples" / "ancestral_seed0.png")).std() > 1
+    assert np.asarray(Image.open(drawn(tmp_path / "samples", "ancestral_seed0"))).std() > 1
     assert run("evaluate", tmp_path, "--config.train.steps=4", two) == 0
     report = json.loads((tmp_path / "report.json").read_text())
     (arm,) = report["arms"]

@@ -15,6 +15,7 @@ from experiments.evaluation import measures, plots
 from experiments.evaluation.features import default_features, feature_space
 from experiments.evaluation.formats import mean_std, number
 from experiments.evaluation.measures import MEASURES, Measure, applicable, measure_images
+from experiments.evaluation.protocol import protocol_lines
 from experiments.evaluation.ranking import verdict
 from experiments.evaluation.reference import Reference
 from experiments.evaluation.report import write_report
@@ -57,6 +58,13 @@ def arm(reference, data):
     }
     rest = {"name": "run", "label": "run", "changes": {}, "bits_per_dim": None, "process_non_finite": 0}
     return {"samplers": [row], **size, **curves, **rest}
+
+
+def test_the_report_says_which_label_is_which_class(moons):
+    config, data, reference = moons
+    assert "labels" not in dict(protocol_lines(config, data, reference))
+    named = data._replace(classes=("cat", "dog"))
+    assert dict(protocol_lines(config, named, reference))["labels"] == "0 is cat, 1 is dog"
 
 
 def results(moons):

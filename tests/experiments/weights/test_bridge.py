@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from flax import nnx
 from published import draw, outputs_of, relative_error
+from runs import drawn
 from safetensors.numpy import save_file
 
 from experiments.build.sampler import BoundSampler
@@ -292,7 +293,7 @@ def test_a_run_from_weights_samples_without_its_data(ours, written, tmp_path, mo
     assert main(["import", str(written), str(tmp_path / "run"), "--config.sample.n=8"]) == 0
     monkeypatch.setattr("experiments.commands.opening.open_sources", None)
     assert main(["sample", *there(tmp_path / "run"), "--config.sample.sampler=fast"]) == 0
-    assert (tmp_path / "run" / "samples" / "fast_seed0.png").is_file()
+    assert drawn(tmp_path / "run" / "samples", "fast_seed0").is_file()
 
 
 @pytest.mark.slow
@@ -430,7 +431,7 @@ def test_a_network_with_labels_is_imported_and_sampled_by_class(tmp_path, capsys
     pictures = []
     for label in (3, 4):
         assert main(["sample", *there(run), *fast, f"--config.sample.label={label}"]) == 0
-        pictures.append((run / "samples" / "fast_seed0.png").read_bytes())
+        pictures.append(drawn(run / "samples", "fast_seed0").read_bytes())
     assert pictures[0] != pictures[1]
     for without in ("--config.sample.label=None", "--config.samplers.fast.guidance=classifier_free"):
         assert main(["sample", *there(run), *fast, without]) == 2
@@ -728,7 +729,7 @@ def test_a_folder_of_ncsnpp_is_scored_as_by_diffusers_and_sampled(tmp_path):
             emitted = model(torch.from_numpy(x.transpose(2, 0, 1)[None].copy()), torch.from_numpy(sigma)).sample[0]
         assert relative_error(score(jnp.asarray(x), t), emitted.numpy().transpose(1, 2, 0)) < 1e-5
     assert main(["sample", *there(tmp_path / "run")]) == 0
-    assert (tmp_path / "run" / "samples" / "published_seed0.png").is_file()
+    assert drawn(tmp_path / "run" / "samples", "published_seed0").is_file()
 
 
 def test_their_tensors_that_do_not_fit_are_named(unet, tmp_path):
