@@ -29,7 +29,8 @@ def quality_against_nfe(results: dict[str, Any]) -> Figure:
                 points = sorted([sampler, *(p for p in sampler["sweep"] if "w" not in p)], key=lambda p: p["nfe"])
                 _curve(panel, i, sampler["label"], "nfe", measure, points, markersize=5)
             _baseline(panel, results["reference"], measure)
-            panel.set(xscale="log", yscale="log" if measure.better == "lower" else "linear")
+            panel.set_xscale("log")
+            _scale_quality(panel, results["reference"], measure)
             panel.set(title=plain(arm["label"]), xlabel="network evaluations per sample (NFE)")
             _tick_at_evaluations(panel, arm)
         row[0].set_ylabel(plain(measure.heading(results["distance"])))
@@ -78,6 +79,15 @@ def _baseline(panel: Axes, real: dict[str, Any], measure: Measure) -> None:
     if measure.name in real:
         options: dict[str, Any] = {"color": "#555", "linestyle": "--", "linewidth": 1}
         panel.axhline(measure.times * real[measure.name]["mean"], label=plain(f"real {real['of']} images"), **options)
+
+
+def _scale_quality(panel: Axes, real: dict[str, Any], measure: Measure) -> None:
+    """A logarithmic axis for a distance; of one that may fall below 0 it is linear as far as real images are from 0."""
+    if measure.signed:
+        near = measure.times * max(abs(real[measure.name]["mean"]), real[measure.name]["std"])
+        panel.set_yscale("symlog", linthresh=near if near > 0 else 1.0)
+    elif measure.better == "lower":
+        panel.set_yscale("log")
 
 
 def _tick_at_evaluations(panel: Axes, arm: dict[str, Any]) -> None:

@@ -91,7 +91,8 @@ def test_one_more_measure_is_everywhere(moons, monkeypatch, tmp_path):
     assert f"<td>|mean of samples - mean of {len(data.test)} real ones|</td>" in page
 
     figure = plots.quality_against_nfe(content)
-    *_, shift = figure.axes
+    energy, *_, shift = figure.axes
+    assert [energy.get_yscale(), shift.get_yscale()] == ["symlog", "log"]  # real moons are as far below 0 as above
     labels = ["energy distance × 10³", "Fréchet distance", "shift of the mean × 10"]
     assert [panel.get_ylabel() for panel in figure.axes] == labels
     curve, line = shift.containers[0].lines[0], shift.lines[-1]
