@@ -26,16 +26,15 @@ def digits(config: Data) -> tuple[Any, Any, tuple[str, ...]]:
 
     If there is no home folder to write it to, or it cannot be written there, a folder of this process takes its place.
     """
-    again = "the next run writes it again"
     try:
-        return _splits(_written_digits(_folder(config)), config, again)
+        builder = _written_digits(_folder(config))
     except OSError as error:
         if config.data_dir:
-            raise DataError(
-                f"the digits cannot be written to {config.data_dir}: {error}; set --config.data.data_dir"
-            ) from error
+            where = f"the digits cannot be written to {config.data_dir}"
+            raise DataError(f"{where}: {error}; set --config.data.data_dir") from error
         say(f"warning: the digits are not kept ({error}); --config.data.data_dir may name a folder for them")
-        return _splits(_written_digits(_own_folder()), config, again)
+        builder = _written_digits(_own_folder())
+    return _splits(builder, config, "the next run writes it again")
 
 
 def prepared(config: Data, others: Sequence[str]) -> tuple[Any, Any, tuple[str, ...]]:

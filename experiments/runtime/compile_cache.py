@@ -26,7 +26,7 @@ def keep_compiled(keep: bool = True) -> None:
         if keep and theirs and "://" not in theirs:
             _require_writable(Path(theirs))
         elif keep and not theirs:
-            folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "onesde" / "xla"
+            folder = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "onesde" / "xla"
             _require_writable(folder)
             remove_damaged(folder)
             jax.config.update("jax_compilation_cache_dir", str(folder))
@@ -34,7 +34,7 @@ def keep_compiled(keep: bool = True) -> None:
     except OSError as error:
         say(f"warning: compiled programs are not kept: {error.filename}: {error.strerror}")
         keep = False
-    except RuntimeError:  # of Path.home
+    except RuntimeError:  # of expanduser
         say("warning: compiled programs are not kept: there is no home folder; XDG_CACHE_HOME may name another")
         keep = False
     if not keep:

@@ -11,11 +11,10 @@ import numpy as np
 from experiments.runtime.errors import StorageError
 from experiments.runtime.progress import say
 from experiments.weights.layout import LEAVES, Layout, Part
+from experiments.weights.tensors import unwrapped
 
 Tensors = dict[str, np.ndarray]
 
-WRAPPED = r"(^|(?<=\.))(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\."
-"""A regular expression for what torch's wrappers put into the names of a module's tensors, for what they wrap."""
 AVERAGED = r"(.*[._])?ema([._\d].*)?|4"
 RAW = r"(.*\.)?(model|state_dict|net|optimizer\.target)(\..*)?|0"
 """Regular expressions for the parts of a checkpoint with averaged and with raw parameters; 4 and 0 are NCSN's, in a list."""
@@ -29,7 +28,7 @@ def select_params(tensors: Tensors, layout: Layout, weights: str, source: Path) 
     A part whose prefix says neither, such as all of a released file, serves as both. StorageError, with the parts that there
     are, if not one of them is of the `weights`.
     """
-    tensors = {re.sub(WRAPPED, "", name): tensor for name, tensor in tensors.items()}
+    tensors = unwrapped(tensors)
     parts = _parts(tensors, layout)
     if weights == "ema" and (shadow := [value for name, value in tensors.items() if name.startswith(SHADOW)]):
         raw = next((_below(part, tensors) for part in parts if _kind(part) == "raw"), {})

@@ -581,14 +581,14 @@ def test_it_is_the_network_of_diffusers(unet):
 
 @pytest.mark.slow
 def test_a_folder_of_theirs_there_and_back(unet, tmp_path):
-    """Imported, with attention by its older names, and exported: the tensors and what was said of them. diffusers loads it."""
+    """Imported, compiled by torch and with attention by its older names, and exported: the same. diffusers loads it."""
     net, params, tensors = unet
     older = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
     renamed = {}
     for name, value in tensors.items():
         for new, old in older.items():
             name = name.replace(f".{new}.", f".{old}.")
-        renamed[name] = value
+        renamed[f"_orig_mod.{name}"] = value
     source = folder(tmp_path / "theirs", renamed, scheduler={"prediction_type": "v_prediction", "beta_end": 0.01})
     file = tmp_path / "config.py"
     file.write_text(CONFIG)
