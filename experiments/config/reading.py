@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import runpy
 from collections.abc import Callable, Mapping
-from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -64,8 +63,9 @@ def _run(file: Path) -> dict[str, Any]:
 def override(tree: dict[str, Any], overrides: list[str], origin: str | None = None) -> dict[str, Any]:
     """Changes the tree by each --config.a.b=text and returns it.
 
-    Of the readings of a text it takes the one with which the config has the fewest problems. `origin`: the file of a tree that
-    is data, and must be trusted. Raises ConfigError with a line for each override that is wrong.
+    Of the readings of a text it takes the likeliest, or the one with which the config has the fewest of that one's problems and
+    no other. `origin`: the file of a tree that is data, and must be trusted. Raises ConfigError with a line for each override
+    that is wrong.
     """
     problems, places = [], []
     for argument in overrides:
@@ -95,11 +95,16 @@ def override(tree: dict[str, Any], overrides: list[str], origin: str | None = No
         require_trusted(tree, overrides, origin)
     if places and every_problem(tree):
         for node, leaf, values in places:
-            node[leaf] = min(values, key=partial(_problems_with, tree, node, leaf))
+            node[leaf] = _fitting(tree, node, leaf, values)
     return tree
 
 
-def _problems_with(tree: dict[str, Any], node: dict[str, Any], leaf: str, value: Any) -> int:
-    """Returns the number of problems of a tree with that value in a node of it."""
-    node[leaf] = value
-    return len(every_problem(tree))
+def _fitting(tree: dict[str, Any], node: dict[str, Any], leaf: str, values: list[Any]) -> Any:
+    """Returns the value in a node of the tree with the fewest of the first one's problems, and no other problem."""
+
+    def problems(value: Any) -> set[str]:
+        node[leaf] = value
+        return set(every_problem(tree))
+
+    found = [problems(value) for value in values]
+    return min(zip(values, found, strict=True), key=lambda each: (not each[1] <= found[0], len(each[1])))[0]

@@ -205,7 +205,7 @@ def test_from_training_to_guided_samples(tmp_path, capsys):
         ("--config.net={'name': 'MLP'}", "train.label_dropout = 0.2: the network learns from no labels; set net.classes"),
         ("--config.sample.label=10", "sample.label: there is no class 10 (there are 0, 1, 2, 3, 4, 5, 6, 7, 8, 9)"),
         ("--config.sample.label=all", "sample.label: there is no class 'all' (there are 0, 1, 2, 3, 4, 5, 6, 7, 8, 9)"),
-        ("--config.sample.label=-1", "sample.label = -1: value error, give the name or the number of a class, each, or None"),
+        ("--config.sample.label=-1", "sample.label: there is no class '-1' (did you mean 1?)"),
         ("--config.samplers.fast.guidance=classifier_fre", "(did you mean classifier_free?)"),
         ("--config.samplers.fast.guidance=classifier", "samplers.fast.guidance: option run is missing"),
         ("--config.samplers.fast.guidance={'name': 'classifier_free', 'w': -1.0}", "samplers.fast.guidance: w = -1.0"),
