@@ -108,7 +108,7 @@ def _log_if_positive(panels: Sequence[Axes]) -> None:
     if 0 < least < most:
         panels[0].set_yscale("log")
         panels[0].minorticks_off()
-        panels[0].yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)) if most > 10 * least else MaxNLocator(5))
+        panels[0].yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)) if most > 5 * least else MaxNLocator(5))
         panels[0].yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
 
 
