@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import runpy
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import configs
 from experiments.config.messages import in_words, schema_problems, shorten, suggestion
 from experiments.config.problems import every_problem
-from experiments.config.tree import own_sections, read_json_tree
+from experiments.config.tree import in_order, own_sections, read_json_tree
 from experiments.config.trust import require_trusted
 from experiments.config.values import readings
 from experiments.runtime.errors import ConfigError
@@ -41,7 +42,8 @@ def read_config(path: str, overrides: list[str], variants: Variants = MappingPro
         tree = override(read_json_tree(file), overrides, origin=path)
         return override(variants[variant](tree), overrides) if variant and not schema_problems(tree) else tree
     try:
-        tree = own_sections(_run(file)["get_config"]().to_dict())
+        config = _run(file)["get_config"]()
+        tree = own_sections(in_order(config.to_dict(), json.loads(config.to_json_best_effort())))
     except (KeyError, AttributeError) as error:
         raise ConfigError(f"{path} must define get_config(), which returns an ml_collections.ConfigDict ({error})") from error
     except Exception as error:  # the code is the user's

@@ -16,6 +16,7 @@ from experiments.data.pictures import first_shown
 from experiments.evaluation import measures
 from experiments.evaluation.likelihood import bits_per_dim
 from experiments.evaluation.noise_levels import loss_by_log_snr
+from experiments.evaluation.protocol import solver
 from experiments.evaluation.reference import Reference
 from experiments.randomness import Purpose, stream
 from experiments.runtime.progress import progress, say
@@ -75,8 +76,9 @@ def _quality(experiment: Experiment, label: str, params: Any, reference: Referen
 
     headline, first = measured(sampler.n)
     settings = [dict(zip(sampler.sweep, values, strict=True)) for values in zip(*sampler.sweep.values(), strict=True)]
-    sweep = [s | measured(int(s.get("n", sampler.n)), **{k: v for k, v in s.items() if k != "n"})[0] for s in settings]
-    return {"name": label, "label": label.replace("_", " "), **headline, "sweep": sweep}, first
+    swept = lambda s: measured(int(s.get("n", sampler.n)), **{k: v for k, v in s.items() if k != "n"})[0]
+    names = {"name": label, "label": label.replace("_", " "), "step": solver(sampler), "n": sampler.n}
+    return {**names, **headline, "sweep": [s | {"setting": s} | swept(s) for s in settings]}, first
 
 
 def spread(by_seed: list[dict[str, float]], names: list[str]) -> dict[str, dict[str, Any]]:

@@ -79,6 +79,13 @@ class RunRecord:
         self.content["saved"] = step
         write_text(self._path, json.dumps(self.content, indent=1))
 
+    def note_failure(self, error: BaseException) -> None:
+        """Notes that the session ended with an error: failed if a user can cause it, else crashed."""
+        if isinstance(error, UserError):
+            self.note(status="failed", ended=_now(), reason=str(error)[:500], exit_code=error.exit_code)
+        else:
+            self.note(status="crashed", ended=_now(), reason=f"{type(error).__name__}: {error}"[:500])
+
     def note_saved(self, step: int | None) -> None:
         """Notes the newest step whose checkpoint is complete. None changes nothing."""
         if step is not None:
@@ -229,15 +236,12 @@ def session(run: Path, config: Config, data: DataFacts | None, command: str, tra
     except Interrupted as error:
         stopped(str(error))
         raise
-    except UserError as error:
-        with suppress(OSError):  # a full disk must not hide the error itself
-            record.note(status="failed", ended=_now(), reason=str(error)[:500], exit_code=error.exit_code)
-        raise
     except BaseException as error:
-        with suppress(OSError):
-            record.note(status="crashed", ended=_now(), reason=f"{type(error).__name__}: {error}"[:500])
+        with suppress(OSError):  # a full disk must not hide the error itself
+            record.note_failure(error)
         raise
-    record.note(status="done", ended=_now())
+    if record.content["sessions"][-1]["status"] == "running":
+        record.note(status="done", ended=_now())
 
 
 def imported(run: Path) -> bool:
