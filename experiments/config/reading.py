@@ -69,7 +69,8 @@ def override(tree: dict[str, Any], overrides: list[str], origin: str | None = No
     no other. `origin`: the file of a tree that is data, and must be trusted. Raises ConfigError with a line for each override
     that is wrong.
     """
-    problems, places = [], []
+    problems: list[str] = []
+    places: dict[str, tuple[dict[str, Any], str, list[Any]]] = {}
     for argument in overrides:
         key, equals, text = argument.removeprefix("--config.").partition("=")
         if not argument.startswith("--config.") or not equals:
@@ -90,13 +91,15 @@ def override(tree: dict[str, Any], overrides: list[str], origin: str | None = No
         else:
             values = list(readings(text))
             node[leaf] = values[0]
-            places.append((node, leaf, values))
+            # What a later override goes into is read already.
+            places = {place: read for place, read in places.items() if not f"{key}.".startswith(f"{place}.")}
+            places[key] = node, leaf, values
     if problems:
         raise ConfigError(problems)
     if origin is not None:
         require_trusted(tree, overrides, origin)
     if places and every_problem(tree):
-        for node, leaf, values in places:
+        for node, leaf, values in places.values():
             node[leaf] = _fitting(tree, node, leaf, values)
     return tree
 

@@ -4,7 +4,7 @@ import copy
 import json
 
 import pytest
-from runs import DIGITS
+from runs import DIGITS, MOONS
 
 from experiments.config.problems import every_problem
 from experiments.config.reading import override, read_config
@@ -95,3 +95,10 @@ def test_keys_stand_as_in_the_file(tmp_path):
         "a": 1,
         "b": (2,),
     }
+
+
+def test_an_override_keeps_what_a_later_one_puts_into_it():
+    """Also where the config has a problem, and the readings of the earlier one are tried."""
+    for weight in ("min_snr", "{'name': 'min_snr', 'other': 1.0}"):
+        tree = read_config(MOONS, [f"--config.weight={weight}", "--config.weight.gamma=-3.0"])
+        assert tree["weight"]["gamma"] == -3.0
