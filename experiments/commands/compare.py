@@ -39,10 +39,10 @@ def run(call: Call) -> None:
             say(f"[{i}/{len(experiments)}] {experiment.config.title}")
             try:
                 state = train(experiment, data, folder / name, records[name])
-                results, drawn = evaluate(experiment, experiment.network(state.ema), data, reference)
+                results, views = evaluate(experiment, experiment.network(state.ema), data, reference)
                 changes = {"changes": opened.plan.changes[name]}
                 arms.append(describe_arm(name, experiment, state, folder / name) | results | changes)
-                pictures[name] = drawn
+                pictures[name] = views
             except Exception as error:
                 if isinstance(error, Interrupted) or not processes.share(error):
                     raise

@@ -100,23 +100,23 @@ def spaced(values: Iterable[int]) -> list[int]:
     """The least and the greatest of positive values, and others between them, as many as a log axis has room for."""
     first, *others = sorted(set(values))
     last = max(others, default=first)
-    apart, kept = max(1.3, (last / first) ** (1 / TICKS)), [first]
+    apart, ticks = max(1.3, (last / first) ** (1 / TICKS)), [first]
     for value in others:
-        if value == last or apart * kept[-1] <= value <= last / apart:
-            kept.append(value)
-    return kept
+        if value == last or apart * ticks[-1] <= value <= last / apart:
+            ticks.append(value)
+    return ticks
 
 
 def _log_if_positive(panels: Sequence[Axes]) -> None:
     """Makes y, which the panels share, a log axis with some numbers, unless a value has no place on it, or all are one."""
     from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator
 
-    drawn = np.concatenate([np.asarray(line.get_ydata(), float) for panel in panels for line in panel.lines])
-    least, most = (reduce(drawn, initial=end, where=np.isfinite(drawn)) for reduce, end in ((np.min, np.inf), (np.max, 0.0)))
-    if 0 < least < most:
+    y = np.concatenate([np.asarray(line.get_ydata(), float) for panel in panels for line in panel.lines])
+    y = y[np.isfinite(y)]
+    if len(y) and 0 < y.min() < y.max():
         panels[0].set_yscale("log")
         panels[0].minorticks_off()
-        panels[0].yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)) if most > 5 * least else MaxNLocator(5))
+        panels[0].yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)) if y.max() > 5 * y.min() else MaxNLocator(5))
         panels[0].yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
 
 

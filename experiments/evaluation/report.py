@@ -30,7 +30,7 @@ def write_report(workdir: Path, results: dict[str, Any], pictures: dict[str, dic
     write_json(workdir / "report.json", results)
     headline, *_ = measures.measured(results)
     verdicts = {arm["name"]: verdict(headline, arm["samplers"], results["reference"]) for arm in results["arms"]}
-    by_name = tables(results, best=[found.best for found in verdicts.values() if found.best])
+    by_name = tables(results, best=[each.best for each in verdicts.values() if each.best])
     for name, table in by_name.items():
         write_text(workdir / "tables" / f"{name}.csv", table.csv())
         write_text(workdir / "tables" / f"{name}.tex", table.latex())

@@ -11,7 +11,7 @@ from experiments.config.reading import read_config
 from experiments.config.schema import Config
 from experiments.data.dataset import Dataset, load
 from experiments.data.sources import open_sources
-from experiments.evaluation import measures, plots
+from experiments.evaluation import measures, plots, report
 from experiments.evaluation.features import default_features, feature_space
 from experiments.evaluation.formats import mean_std, number
 from experiments.evaluation.measures import MEASURES, Measure, applicable, measure_images
@@ -170,6 +170,7 @@ def test_a_report_without_a_best_sampler_says_why(moons, tmp_path):
 def test_the_report_answers_which_arm_is_better(moons, monkeypatch, tmp_path, ddpm, ncsn, says):
     """By the best sampler of each, over its seeds; a worse one of either takes no part."""
     monkeypatch.setattr(measures, "MEASURES", (SHIFT, *MEASURES))
+    monkeypatch.setattr(report, "_drawings", lambda *of: {})
     content, events = results(moons), moons[1].test[:16]
     (only,) = content["arms"]
     row, content["reference"]["shift"] = only["samplers"][0] | {"sweep": []}, over_seeds(0.1, 0.2, 0.3)

@@ -11,7 +11,7 @@ from experiments.evaluation import plots, sample_sheets
 NAN = float("nan")
 
 
-def drawn(figure):
+def laid_out(figure):
     """The figure with its layout done."""
     FigureCanvasAgg(figure).draw()
     return figure
@@ -48,7 +48,7 @@ def test_a_running_median_has_no_outlier_and_the_gaps_of_its_rows():
 @pytest.mark.parametrize("losses", [[(0.9, None, 0.3)], [(None, None)], [()], [(0.5,)], [(0.9, 0.3), (None, -2.0)]])
 def test_a_row_of_the_log_without_a_finite_loss_is_a_gap(losses):
     """All skipped steps of an interval were a traceback, and took the reports of other arms with it."""
-    (panel,) = drawn(plots.training_curves(curves(*losses))).axes
+    (panel,) = laid_out(plots.training_curves(curves(*losses))).axes
     low, high = panel.get_ylim()
     for dots, line, rows in zip(panel.lines[::2], panel.lines[1::2], losses, strict=True):
         finite = [x is not None for x in rows]
@@ -71,7 +71,7 @@ def test_the_first_and_the_last_evaluation_have_their_numbers(values):
 )
 def test_the_quality_plot_can_be_read(means):
     """Every value is in view, at least two numbers stand on the axis if there is a range, and the legend covers no panel."""
-    figure = drawn(plots.quality_against_nfe(quality(*means)))
+    figure = laid_out(plots.quality_against_nfe(quality(*means)))
     panel, *_ = figure.axes
     low, high = panel.get_ylim()
     assert all(low < mean < high for mean in means if np.isfinite(mean))
@@ -86,9 +86,9 @@ def test_arms_may_have_other_samplers_than_the_first():
     points = np.random.default_rng(0).normal(size=(3, 5, 2))
     grids = {"a": {"fast": points[0]}, "b": {"ancestral": points[1], "fast": points[2]}}
     figure = sample_sheets.first_samples(grids, points[0], {"a": "A", "b": "B"})
-    shown = np.reshape([len(panel.collections) for panel in figure.axes], (2, 3))
+    counts = np.reshape([len(panel.collections) for panel in figure.axes], (2, 3))
     assert [panel.get_title() for panel in figure.axes[:3]] == ["fast", "ancestral", "real, held out"]
-    assert shown.tolist() == [[1, 0, 1], [1, 1, 1]]
+    assert counts.tolist() == [[1, 0, 1], [1, 1, 1]]
 
 
 def test_the_reverse_process_of_points_shows_each_of_them():

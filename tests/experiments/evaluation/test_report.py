@@ -49,8 +49,8 @@ def test_nothing_is_cut_or_overlaps_on_a_narrow_screen():
     """Nothing asks for more than 320 pixels of it, words break, and below 500 each cell has its own line."""
     style, body = (ROOT / "experiments" / "evaluation" / "report.html.jinja").read_text().split("</style>")
     wide, narrow = style.split("@media (max-width: 500px)")
-    asked = re.findall(r"(?<!max-)width: (\d+)px|minmax\((\d+)px", wide)
-    assert all(int(one or other) <= 320 for one, other in asked)
+    widths = re.findall(r"(?<!max-)width: (\d+)px|minmax\((\d+)px", wide)
+    assert all(int(one or other) <= 320 for one, other in widths)
     assert "minmax(min(380px, 100%), 1fr)" in wide  # beside each other where two have room, else below
     assert "overflow-wrap: anywhere" in wide
     assert re.search(r"table, tbody, tr, td \{ display: block; \}", narrow)
