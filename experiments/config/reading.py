@@ -111,5 +111,5 @@ def _fitting(tree: dict[str, Any], node: dict[str, Any], leaf: str, values: list
         node[leaf] = value
         return set(every_problem(tree))
 
-    found = [problems(value) for value in values]
-    return min(zip(values, found, strict=True), key=lambda each: (not each[1] <= found[0], len(each[1])))[0]
+    each = [problems(value) for value in values]
+    return min(zip(values, each, strict=True), key=lambda pair: (not pair[1] <= each[0], len(pair[1])))[0]

@@ -484,14 +484,17 @@ def results(text):
             "train_seconds": 1.0,
         },
         **{"steps_per_second": 1.0, "final_loss": 1.0, "curve": {"step": [1, 2], "loss": [1.0, 0.5]}},
-        **{"samplers": [{"name": "ancestral", "label": text, **measured, "sweep": []}], "bits_per_dim": bits},
+        **{
+            "samplers": [{"name": "ancestral", "label": text, "step": text, "n": 4, **measured, "sweep": []}],
+            "bits_per_dim": bits,
+        },
         **{"loss_by_log_snr": {"log_snr": [0.0, 1.0], "loss": [1.0, 1.0], "std_error": [0.1, 0.1]}, "process_non_finite": 0},
     }
     said = {"title": text, "command": text, "created": text, "seconds": 1.0, "distance": text, "config": text, "digest": text}
     real = {"of": text, "against": text, "n": 4, **measured}
     listed = {
-        "warnings": [text],
-        "non_finite": [text],
+        "doubts": [text],
+        "visible_part": text,
         "protocol": [[text, text]],
         "measures": ["frechet", "precision", "recall"],
     }
