@@ -149,12 +149,21 @@ def test_samples_are_data(without_data):
     np.testing.assert_array_equal(data.test_labels, np.arange(8) % 2)
     np.testing.assert_array_equal(Scaler(LEVELS, False).display(data.test), arrays["image"])
     for i, image in enumerate(arrays["image"]):
-        single = Image.open(without_data / "samples" / "all" / str(i % 2) / f"{i:06d}.png")
+        single = Image.open(without_data / "samples" / "all" / CLASSES[i % 2] / f"{i:06d}.png")
         np.testing.assert_array_equal(np.asarray(single), image)
     fewer = "--config.sample.pngs=True", "--config.sample.file=all", "--config.sample.n=3", "--config.sample.label=None"
     assert command("sample", without_data, *fewer) == 0
     singles = (without_data / "samples" / "all").rglob("*.png")
     assert sorted(path.name for path in singles) == ["000000.png", "000001.png", "000002.png"]
+
+
+def test_a_class_is_no_way_out_of_the_folder(without_data):
+    """Its name may come from a stranger's file."""
+    content = json.loads((without_data / "run.json").read_text())
+    (without_data / "run.json").write_text(json.dumps(content | {"classes": ["../../out", "a.b c"]}))
+    assert command("sample", without_data, "--config.sample.pngs=True", "--config.sample.file=all") == 0
+    assert {path.parent.name for path in (without_data / "samples" / "all").rglob("*.png")} == {"0", "a.b c"}
+    assert not list(without_data.parent.rglob("out"))
 
 
 @pytest.mark.parametrize("levels", [2, 9, 17, 100, 255, 256])
