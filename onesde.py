@@ -5,7 +5,6 @@ A folder models/ or a file losses.py beside the user comes before ours on Python
 
 from __future__ import annotations
 
-import os
 import runpy
 import sys
 from collections.abc import Iterator, Sequence
@@ -58,6 +57,6 @@ def _find_spec(name: str, path: Sequence[str] | None = None, target: ModuleType 
 
 def main() -> None:
     """Runs the command `onesde`: `python -m experiments` with the working folder last on Python's path."""
-    sys.path.append(os.getcwd())
+    sys.path.append("")
     with ours_first():
         runpy.run_module("experiments", run_name="__main__")

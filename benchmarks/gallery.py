@@ -28,9 +28,12 @@ DIGITS = "configs/digits/conditional.py"
 VE = "{'name': 'VESDE', 'sigma_min': 0.01, 'sigma_max': 10.0, 'prior_mean': -0.39}"
 PLAIN = "--config.samplers.fast.guidance=None", "--config.samplers.fast.sweep={}"
 
+SETTING = "?" * 8
+"""The digest of a setting, which ends the name of its files."""
+
 
 class Entry(NamedTuple):
-    """A heading ("": the last one goes on), a sentence, the command, and where it leaves the picture."""
+    """A heading ("": the last one goes on), a sentence, the command, and where it leaves the picture, as a pattern."""
 
     title: str
     words: str
@@ -48,15 +51,14 @@ def edit(title: str, words: str, run: str, by: str, *overrides: str, file: str =
     by_options = [f"--config.edit.by.{key}={value}" for key, value in {"name": by, **options}.items()]
     named = [f"--config.edit.file={file}"] if file else []
     overrides = overrides or ("--config.sample.label=None", *PLAIN)
-    return Entry(
-        title, words, of("edit", run, *by_options, *named, "--config.edit.rows=6", *overrides), f"{run}/edits/{file or by}.png"
-    )
+    picture = f"{run}/edits/{file or f'{by}_{SETTING}'}.png"
+    return Entry(title, words, of("edit", run, *by_options, *named, "--config.edit.rows=6", *overrides), picture)
 
 
 def sample(title: str, words: str, run: str, seed: int, *overrides: str, n: int = 40) -> Entry:
     """Returns samples by the fast sampler, the classes in turn; the seed names the picture."""
     options = f"--config.sample.n={n}", f"--config.sample.seed={seed}", "--config.sample.sampler=fast"
-    return Entry(title, words, of("sample", run, *options, *overrides), f"{run}/samples/fast_seed{seed}.png")
+    return Entry(title, words, of("sample", run, *options, *overrides), f"{run}/samples/fast_seed{seed}_{SETTING}.png")
 
 
 def guided(by: str, **options: object) -> str:
@@ -158,6 +160,7 @@ def entries(runs: str) -> list[Entry]:
             "shared",
             "--config.sample.sampler=ancestral",
             "--config.sample.label=None",
+            *PLAIN,
         ),
         edit("Interpolation", "Between two digits, mixed at three times (figures 8 and 9).", vp, "between"),
         edit("A round trip", "To the latent of the flow, and back.", ve, "round_trip"),
@@ -195,7 +198,7 @@ def entries(runs: str) -> list[Entry]:
                 "--config.sample.sampler=fast",
                 "--config.sample.n=24",
             ],
-            f"{runs}/vp/samples/fast_seed0.png",
+            f"{runs}/vp/samples/fast_seed0_{SETTING}.png",
         ),
         sample("", "The same latents with adapters of 121 kB, trained on the threes.", f"{runs}/threes", 0, n=24),
         sample("", "At half their scale.", f"{runs}/threes", 1, "--config.lora.scale=0.5", n=24),
@@ -239,6 +242,12 @@ def colour(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for split, chosen in {"train": np.s_[:1297], "test": np.s_[1297:]}.items():
         np.savez(folder / f"{split}.npz", image=image[chosen], label=labels[chosen])
+
+
+def made(pattern: str) -> Path | None:
+    """Returns the newest picture that was made; None if there is none."""
+    there = Path(pattern).parent.glob(Path(pattern).name)
+    return max(there, key=lambda path: path.stat().st_mtime_ns, default=None)
 
 
 def run(command: list[str]) -> None:
@@ -301,9 +310,11 @@ def main() -> None:
             run(command)
     (arguments.out / "gallery").mkdir(parents=True, exist_ok=True)
     for i, entry in enumerate(gallery):
-        if not Path(entry.picture).exists():
+        if not made(entry.picture):
             run(entry.command)
-        shutil.copy(entry.picture, arguments.out / "gallery" / f"{i:02d}.png")
+        picture = made(entry.picture)
+        assert picture is not None
+        shutil.copy(picture, arguments.out / "gallery" / f"{i:02d}.png")
     write_text(arguments.out / "gallery.md", page(gallery, runs))
 
 

@@ -76,7 +76,7 @@ def random_levels(folder: Path, name: str) -> Path:
 
 def in_loop(experiment: Experiment, data: Dataset, folder: Path) -> list[float]:
     """Returns seconds a step of `train`, from each row of its log but the first two."""
-    with session(folder, experiment.config, data.digest, "benchmarks.loop", training=True) as record:
+    with session(folder, experiment.config, data.facts, "benchmarks.loop", training=True) as record:
         train(experiment, data, folder, record)
     return [row["seconds"] / experiment.config.train.log_every for row in rows(folder / "metrics.jsonl")[2:]]
 

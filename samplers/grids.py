@@ -70,6 +70,8 @@ def arctan_grid(
 
 def _by_noise(sde: LinearSDE, n: int, t_min: float | None, log_snr_max: float | None, between: Callable[..., Array]) -> Grid:
     """The times at which sigma/alpha = e^(-lambda/2) takes the values between(most, least, u) for even u in [0, 1]."""
+    if t_min is not None and log_snr_max is not None:
+        raise ValueError(f"t_min = {t_min} and log_snr_max = {log_snr_max} are both an end: give one, and None for the other")
     end = jnp.asarray(sde.t_min if t_min is None else t_min) if log_snr_max is None else sde.time_at(jnp.asarray(log_snr_max))
     most, least = (jnp.exp(-sde.log_snr(t) / 2) for t in (jnp.ones(()), end))
     inner = jax.vmap(sde.time_at)(-2 * jnp.log(between(most, least, jnp.arange(1, n) / n)))

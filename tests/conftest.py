@@ -11,7 +11,8 @@ os.environ.setdefault("NPROC", "32")  # fake CPU devices deadlock with fewer thr
 # The suite compiles more than it computes: cheaply, and once for all workers and the commands that they start. pytest-xdist's
 # workers inherit the variables of the process that starts them; where the user sets the folder, it outlives the session.
 CHEAP = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true --xla_cpu_use_fusion_emitters=false"
-os.environ.setdefault("XLA_FLAGS", CHEAP)
+PATIENT = "--xla_cpu_collective_call_terminate_timeout_seconds=600"  # eight devices wait for each other on a few busy cores
+os.environ.setdefault("XLA_FLAGS", f"{CHEAP} {PATIENT}")
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", f"{OURS.name}/compiled")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
@@ -29,6 +30,7 @@ install_import_hook(
 )
 
 import pytest
+from runs import homeless as homeless
 from runs import in_root as in_root
 from sdes import SDES
 from slow import mark_slow

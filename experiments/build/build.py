@@ -33,9 +33,12 @@ from models.functional import Functional
 from models.parameterization import Parameterization
 
 
-def build(config: Config, shape: tuple[int, ...]) -> Experiment:
-    """Returns the experiment on events of `shape`. Raises ConfigError with every problem, one line each."""
-    problems = combination_problems(config) + event_problems(config, shape)
+def build(config: Config, shape: tuple[int, ...], names: tuple[str, ...] = ()) -> Experiment:
+    """Returns the experiment on events of `shape`, whose labels have these `names` if they have names.
+
+    Raises ConfigError with every problem, one line each.
+    """
+    problems = combination_problems(config, names) + event_problems(config, shape)
     sde = attempt(problems, "sde", lambda: SDE.build(config.sde.name, **config.sde.options))
     attempt(problems, "sde", lambda: sde and sde_lib.check(sde))
     if problems:
@@ -45,7 +48,7 @@ def build(config: Config, shape: tuple[int, ...]) -> Experiment:
     times = attempt(problems, "times", lambda: TIMES.build(config.times.name, sde, **config.times.options))
     objective = attempt(problems, "objective", lambda: _objective(config))
     weight = attempt(problems, "weight", lambda: _weight(config))
-    experiment = Experiment(config, shape, sde, model, times, objective, scale(config))
+    experiment = Experiment(config, shape, sde, model, times, objective, scale(config), names=names)
 
     problems += experiment_problems(experiment, weight)
     if problems:

@@ -14,7 +14,9 @@ import models
 import samplers
 import sde_lib
 from experiments.build.experiment import Experiment
+from experiments.build.idle import idle_problems
 from experiments.build.sampler import BoundSampler, bound_samplers
+from experiments.config.classes import class_number, class_numbers
 from experiments.config.guidance import Guide
 from experiments.config.messages import in_words, suggestion
 from experiments.config.options import parameters
@@ -114,7 +116,7 @@ def sampler_problems(label: str, sampler: BoundSampler) -> Problems:
         attempt(problems, f"{where}.sde", lambda: sde_lib.check(sampler.sde))
         if problems:
             return problems
-    step = attempt(problems, where, lambda: sampler.step(None, sampler.first_label))
+    step = attempt(problems, where, lambda: sampler.step(None, sampler.any_label))
     grid = attempt(problems, f"{where}.grid", lambda: _falling_grid(sampler))
     if config.sde is not None and grid is not None:
         least = experiment.config.times.options.get("t_min")
@@ -124,6 +126,8 @@ def sampler_problems(label: str, sampler: BoundSampler) -> Problems:
         attempt(problems, where, lambda: _check_moves(sampler))
         if grid is not None and not problems:
             attempt(problems, where, lambda: _check_end(sampler, step, grid))
+    if grid is not None:
+        attempt(problems, f"{where}.guidance", lambda: _check_interval(sampler, grid))
     return problems
 
 
@@ -141,7 +145,7 @@ def _falling_grid(sampler: BoundSampler) -> np.ndarray:
 
 def _check_moves(sampler: BoundSampler) -> None:
     """Checks that the step moves x to s, and that the corrector leaves it at t."""
-    y, corrector = sampler.first_label, sampler.config.corrector
+    y, corrector = sampler.any_label, sampler.config.corrector
     alone = sampler._replace(config=sampler.config.model_copy(update={"corrector": None}))
     check_moves(sampler.config.step.name, alone.step(None, y))
     if corrector is None:
@@ -173,6 +177,17 @@ def _check_end(sampler: BoundSampler, step: samplers.Step, grid: np.ndarray) -> 
         raise ValueError(f"{where}, and {config.step.name} asks for it; {end}, or take deis")
 
 
+def _check_interval(sampler: BoundSampler, grid: np.ndarray) -> None:
+    """Checks that some of the noises sigma_t/alpha_t of the grid are in the guidance's interval, if it has one."""
+    guidance, sde = sampler.config.guidance, sampler.sde
+    interval = guidance and guidance.options.get("interval")
+    if not interval:
+        return
+    most, least = (float(sde.sigma(t) / sde.alpha(t)) for t in (grid[0], grid[-1]))
+    if interval[0] >= most or interval[1] < least:
+        raise ValueError(f"interval = {interval} would change nothing: the grid's noises are from {least:.3g} to {most:.3g}")
+
+
 def training_problems(config: Config) -> Problems:
     """Returns the problems of settings that a run may be sampled and evaluated with, but not trained."""
     scale = config.lora.scale if config.lora else 1
@@ -181,19 +196,20 @@ def training_problems(config: Config) -> Problems:
     return scaled + (_undivided("train.batch", config.train.batch) or _no_parts(config))
 
 
-def label_problems(config: Config) -> Problems:
-    """Returns the problems of settings that ask for labels that the network does not have."""
+def label_problems(config: Config, names: tuple[str, ...]) -> Problems:
+    """Returns the problems of settings that ask for labels that the network does not have; `names`: those of its labels."""
     classes, label, dropout = config.net.options.get("classes", 0), config.sample.label, config.train.label_dropout
     sampler = config.samplers.get(config.sample.sampler)
     guided = sampler and sampler.guidance and "run" in sampler.guidance.options
-    problems = []
+    problems: Problems = []
+    attempt(problems, "data.only", lambda: class_numbers(config.data.only, names))
     if not classes and dropout:
         problems.append(f"train.label_dropout = {dropout:g}: the network learns from no labels; set net.classes, or take 0")
-    if not classes and isinstance(label, int) and not guided:
+    if not classes and not guided and label not in (None, "each"):
         remedy = "train one with net.classes, or guide by a classifier's run"
         problems.append(f"sample.label = {label}: the network has no classes; {remedy}")
-    if classes and isinstance(label, int) and label >= classes:
-        problems.append(f"sample.label = {label}: net.classes = {classes} are from 0 to {classes - 1}")
+    if classes and label is not None and label != "each":
+        attempt(problems, "sample.label", lambda: class_number(label, classes, names))
     if dropout and classifies(config):
         problems.append(f"train.label_dropout = {dropout:g}: a classifier learns from labels alone; take 0")
     if classes and config.evaluate.dequantizer == "variational":
@@ -217,9 +233,9 @@ def _undivided(key: str, batch: int) -> Problems:
     return [f"{key} = {batch} does not divide over {devices} devices: take {valid}"] if batch % devices else []
 
 
-def combination_problems(config: Config) -> Problems:
-    """Returns the problems of combinations of keys that are right one by one."""
-    problems = _undivided("evaluate.batch", config.evaluate.batch) + label_problems(config)
+def combination_problems(config: Config, names: tuple[str, ...] = ()) -> Problems:
+    """Returns the problems of combinations of keys that are right one by one; `names`: those of the labels, if any."""
+    problems = _undivided("evaluate.batch", config.evaluate.batch) + label_problems(config, names) + idle_problems(config)
     if config.sample.sampler not in config.samplers:
         close = suggestion(config.sample.sampler, list(config.samplers))
         problems.append(f"sample.sampler = {in_words(config.sample.sampler)} is not one of samplers{close}")
@@ -227,7 +243,6 @@ def combination_problems(config: Config) -> Problems:
         problems.append(f"times: {reason}")
     if config.weight is not None and not OBJECTIVE.takes(config.objective.name, "weight"):
         problems.append(f"weight: {config.objective.name} weighs t itself, not by {config.weight.name}; take None, or dsm")
-    problems += cell_problems(config)
     if config.evaluate.features == "classifier" and len(set(config.data.only)) == 1:
         problems.append("evaluate.features = 'classifier' tells classes apart, and data.only leaves one: take 'pixels'")
     if config.evaluate.neighbours >= config.evaluate.n:
@@ -256,15 +271,3 @@ def combination_problems(config: Config) -> Problems:
                     swept = Named(name=sampler.step.name, **(sampler.step.options | {name: value}))
                     attempt(problems, where, lambda swept=swept: STEP.check(swept))
     return problems
-
-
-def cell_problems(config: Config) -> list[str]:
-    """Returns the problems of settings that only data with levels can have, if the data are points."""
-    if config.data.levels:
-        return []
-    only = {"dequantizer": "uniform", "draws": 1}
-    return [
-        f"evaluate.{key} = {getattr(config.evaluate, key)!r}: points (data.levels = 0) have no cells; take {value!r}"
-        for key, value in only.items()
-        if getattr(config.evaluate, key) != value
-    ]

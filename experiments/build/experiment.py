@@ -22,7 +22,8 @@ class Experiment(NamedTuple):
     """The objects that a config names, built for events of `shape`.
 
     `model`: a ScoreModel, or a ClassModel if the objective trains a classifier. `guides`: the runs that guide samplers, by
-    their folders. `frozen`: (the base's parameters,) if the config has `lora`, else nothing.
+    their folders. `frozen`: (the base's parameters,) if the config has `lora`, else nothing. `names`: those of the labels, if
+    they have names.
     """
 
     config: Config
@@ -34,6 +35,7 @@ class Experiment(NamedTuple):
     scaler: Scaler
     guides: Mapping[str, Guide] = MappingProxyType({})
     frozen: tuple[Any, ...] = ()
+    names: tuple[str, ...] = ()
 
     def initial(self, key: Any) -> Any:
         """Returns the parameters that training begins with: the network's, or adapters to it."""

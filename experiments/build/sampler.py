@@ -13,7 +13,8 @@ import numpy as np
 import samplers
 import sde_lib
 from experiments.build.experiment import Experiment
-from experiments.config.guidance import Guided, Scores
+from experiments.config.classes import class_number, class_numbers
+from experiments.config.guidance import Guide, Guided, Scores
 from experiments.config.parts import GRID, GUIDANCE, SDE, STEP
 from experiments.config.schema import Sampler
 from samplers.reverse import Reverse
@@ -32,11 +33,33 @@ class BoundSampler(NamedTuple):
         return self.experiment.sde if named is None else SDE.build(named.name, **named.options)
 
     @property
-    def classes(self) -> int:
-        """The number of classes that samples can be drawn from: the network's or its guide's; 0 if neither has labels."""
+    def _labelled(self) -> Experiment | Guide:
+        """The network, or its guide if the network has no labels, and a guide is there."""
         guidance = self.config.guidance
         guide = self.experiment.guides.get(guidance.options.get("run", "")) if guidance else None
-        return self.experiment.classes or (guide.classes if guide else 0)
+        return guide if guide and not self.experiment.classes else self.experiment
+
+    @property
+    def classes(self) -> int:
+        """The number of classes that samples can be drawn from: the network's or its guide's; 0 if neither has labels."""
+        return self._labelled.classes
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of these classes; none if they have no names."""
+        return self._labelled.names
+
+    @property
+    def label(self) -> int | str | None:
+        """The number of the class that `sample.label` asks for; "each", or None for no label."""
+        label = self.experiment.config.sample.label if self.classes else None
+        return label if label in (None, "each") else self.number(label)
+
+    def number(self, label: int | str) -> int:
+        """Returns the number of the class that is called `label`. Raises ValueError if there is no such class."""
+        if not self.classes:
+            raise ValueError("neither network nor guide has classes: take None")
+        return class_number(label, self.classes, self.names)
 
     def grid(self, n: int | None = None) -> jax.Array:
         """Returns the times of n steps [n + 1], or of as many as the config says."""
@@ -44,20 +67,16 @@ class BoundSampler(NamedTuple):
         return GRID.build(named.name, self.sde, self.config.n if n is None else n, **named.options)
 
     def labels(self, n: int) -> np.ndarray | None:
-        """Returns the label of each of n samples [n], as `sample.label` says; None if neither network nor guide has labels."""
-        config = self.experiment.config
-        if not self.classes or config.sample.label is None:
+        """Returns the label of each of n samples [n]; None if they have no label."""
+        if self.label is None:
             return None
-        trained = np.array(config.data.only or range(self.classes), np.int32)
-        return (
-            trained[np.arange(n) % len(trained)] if config.sample.label == "each" else np.full(n, config.sample.label, np.int32)
-        )
+        each = class_numbers(self.experiment.config.data.only, self.experiment.names) or range(self.classes)
+        return np.resize(np.array(each if self.label == "each" else [self.label], np.int32), n)
 
     @property
-    def first_label(self) -> Any:
-        """The first of `labels`, to try the sampler with."""
-        labels = self.labels(1)
-        return None if labels is None else labels[0]
+    def any_label(self) -> int | None:
+        """A label to try the sampler with; None if it samples without."""
+        return 0 if self.classes and self.experiment.config.sample.label is not None else None
 
     @property
     def networks(self) -> int:
@@ -106,7 +125,14 @@ class BoundSampler(NamedTuple):
         conditional = experiment.conditional(params, y)
         if guidance is None:
             return conditional
+        remedy = "sample.label to one" if self.classes else "net.classes"
+        no_label = f"guidance {guidance.name} goes to a class: set {remedy}, or take guidance = None"
         guide_params = params.guides if isinstance(params, Guided) else dict.fromkeys(experiment.guides)
+
+        def unconditional() -> sde_lib.Score:
+            if y is None:  # it would be the conditional one, and change nothing
+                raise ValueError(no_label)
+            return experiment.unconditional(params)
 
         def weaker(run: str) -> sde_lib.Score:
             score = experiment.guides[run].score
@@ -119,10 +145,10 @@ class BoundSampler(NamedTuple):
             if log_prob is None:
                 raise ValueError(f"guidance.run = {run} is no classifier: train one with objective cross_entropy")
             if y is None:
-                raise ValueError("guidance classifier goes to a class: set sample.label to one, or to each")
+                raise ValueError(no_label)
             return lambda x, t: log_prob(guide_params[run], x, t)[y]
 
-        scores = Scores(experiment.sde, conditional, lambda: experiment.unconditional(params), weaker, log_prob_y)
+        scores = Scores(experiment.sde, conditional, unconditional, weaker, log_prob_y)
         return GUIDANCE.build(guidance.name, scores, **(guidance.options | swept))
 
 

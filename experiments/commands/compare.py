@@ -11,7 +11,9 @@ from experiments.evaluation.report import write_report
 from experiments.evaluation.report_data import describe_arm, report_data
 from experiments.evaluation.results import baseline, evaluate, say_cost
 from experiments.runtime import processes
+from experiments.runtime.errors import brief
 from experiments.runtime.progress import say
+from experiments.runtime.signals import Interrupted
 from experiments.training.loop import train
 
 HELP = "train and evaluate every arm of a config, in one report"
@@ -19,7 +21,10 @@ ARGUMENTS = (config, workdir, distributed, compile_cache, no_restart, allow_chan
 
 
 def run(call: Call) -> None:
-    """Trains and measures every arm, each in its own folder below --workdir, and writes one report."""
+    """Trains and measures every arm, each in its own folder below --workdir, and writes one report.
+
+    An arm that fails ends itself alone: the report is of the others, and the first of the errors is raised after it.
+    """
     opened = open_arms(call)
     base, data, folder, experiments = opened.plan.base, opened.dataset, opened.workdir, opened.experiments
     assert opened.space is not None
@@ -27,18 +32,29 @@ def run(call: Call) -> None:
         reference = Reference.of(base, data, opened.space, folder)
         real = baseline(base, data, reference)
         say_cost((experiment.config for experiment in experiments.values()), real)
-        arms, pictures = [], {}
+        arms, pictures, failed = [], {}, {}
         for i, (name, experiment) in enumerate(experiments.items(), start=1):
             say(f"[{i}/{len(experiments)}] {experiment.config.title}")
-            state = train(experiment, data, folder / name, records[name])
-            params = experiment.network(state.ema)
-            part = keeping(folder / name, records[name], reference, params)
-            results, pictures[name] = evaluate(experiment, params, data, reference, part)
-            changes = {"changes": opened.plan.changes[name]}
-            arms.append(describe_arm(name, experiment, state, folder / name) | results | changes)
-        if processes.first():
-            report = report_data(base, arms, data, reference, real, call.line)
+            try:
+                state = train(experiment, data, folder / name, records[name])
+                params = experiment.network(state.ema)
+                part = keeping(folder / name, records[name], reference, params)
+                results, views = evaluate(experiment, params, data, reference, part)
+                changes = {"changes": opened.plan.changes[name]}
+                arms.append(describe_arm(name, experiment, state, folder / name) | results | changes)
+                pictures[name] = views
+            except Exception as error:
+                if isinstance(error, Interrupted) or not processes.share(error):
+                    raise
+                failed[name] = error
+                records[name].note_failure(error)
+                say(f"{name} failed, and the others go on: {brief(error)}")
+        if arms and processes.first():
+            report = report_data(base, arms, data, reference, real, call.line, failed)
             write_report(folder, report, pictures, first_shown(next(iter(experiments.values())).scaler, data.test))
-            for name in experiments:
+            for name in pictures:
                 forget(folder / name)
-        say(f"report: {folder / 'report.html'}")
+        if arms:
+            say(f"report: {folder / 'report.html'}")
+    if failed:
+        raise next(iter(failed.values()))

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 import numpy as np
 
+from experiments.build.experiment import Experiment
 from experiments.commands.arguments import Call, compile_cache
 from experiments.commands.arguments import run as run_folder
-from experiments.commands.opening import Needs, config_of, open_run
+from experiments.commands.opening import Needs, open_run, runs_in
+from experiments.data.dataset import first_held_out
 from experiments.page.address import opened as bound_socket
+from experiments.page.live import Live
 from experiments.runs.resume import trained_state
-from experiments.runtime.errors import ConfigError
+from experiments.runtime.errors import ConfigError, DataError, UserError
+from experiments.runtime.progress import say
 
 
 def add_address(parser: argparse.ArgumentParser) -> None:
@@ -28,9 +33,9 @@ ARGUMENTS = (run_folder, add_address, compile_cache)
 
 
 def run(call: Call) -> None:
-    """Serves the page until it is stopped; nothing of the run changes."""
+    """Serves the page of a run, or of all arms of a comparison, until it is stopped; nothing of the run changes."""
     options = call.options
-    config_of(options.run)
+    folders = runs_in(options.run)
     try:
         import nicegui  # noqa: F401 of an extra
     except ImportError as error:
@@ -38,9 +43,35 @@ def run(call: Call) -> None:
     from experiments.page.serve import serve  # a web server, which no other command needs
 
     door = bound_socket(options.host, options.port, options.anyone)
-    opened = open_run(call, Needs(data=False), options.run)
-    experiment, folder = opened.experiment, opened.workdir
-    opened.refuse_changes(folder, experiment)
-    held_out = opened.data.test if opened.data else np.zeros((0, *experiment.shape), np.uint8)
-    state = trained_state(experiment, folder)
-    serve(experiment, state._replace(ema=experiment.network(state.ema)), held_out, options.run, door, options.anyone)
+    serve(_all_live(call, folders), door, options.anyone)
+
+
+def _all_live(call: Call, folders: list[Path]) -> list[Live]:
+    """The runs in these folders. Of several, those that cannot be shown are named and left out; of one, the error is raised."""
+    runs = []
+    for folder in folders:
+        try:
+            runs.append(_live(call, folder))
+        except UserError as error:
+            if folder == folders[-1] and not runs:
+                raise
+            say(f"warning: {folder} is not shown: {error}")
+    return runs
+
+
+def _live(call: Call, folder: Path) -> Live:
+    opened = open_run(call, Needs(data=False), folder)
+    experiment = opened.experiment
+    opened.refuse_changes(opened.workdir, experiment)
+    state = trained_state(experiment, opened.workdir)
+    return Live(experiment, experiment.network(state.ema), int(state.step), _held_out(experiment), folder)
+
+
+def _held_out(experiment: Experiment) -> np.ndarray:
+    """The first held-out images, to paint on: none if the data are not there any more, or are points."""
+    if experiment.scaler.levels:
+        try:
+            return first_held_out(experiment.config.data, experiment.shape)
+        except (ConfigError, DataError) as error:
+            say(f"warning: samples alone to paint on, and no held-out image: {str(error).splitlines()[0]}")
+    return np.zeros((0, *experiment.shape), np.uint8)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -15,24 +14,22 @@ from experiments.commands.arguments import Call, compile_cache, config, distribu
 from experiments.commands.opening import Needs, open_run
 from experiments.config.options import parameters
 from experiments.config.parts import EDIT
-from experiments.data.dataset import Dataset
 from experiments.data.pictures import first_shown
-from experiments.edits.base import Edit
 from experiments.runs.folder import Folder
 from experiments.runs.resume import trained_state
 from experiments.runtime import processes
-from experiments.runtime.circumstances import versions
 from experiments.runtime.files import replacing, write_json
 from experiments.runtime.progress import say
 from experiments.sampling import figures
-from experiments.sampling.editing import Edited, configured_edit, edit_examples
+from experiments.sampling.editing import configured_edit, edit_examples
+from experiments.sampling.settings import picture_path, provenance, sampler_settings
 
 HELP = "make other versions of held-out examples, by a trained run"
 ARGUMENTS = (config, workdir, distributed, compile_cache)
 
 
 def run(call: Call) -> None:
-    """Writes edits/NAME.png and .json in the run's folder; nothing else of the run changes.
+    """Writes edits/NAME_SETTING.png and .json in the run's folder; nothing else of the run changes.
 
     Raises ConfigError before anything is computed if the edit does not apply to the run.
     """
@@ -43,37 +40,27 @@ def run(call: Call) -> None:
     edit = configured_edit(experiment, data.test)
     state = trained_state(experiment, opened.workdir)
     result = edit_examples(experiment, experiment.network(state.ema), edit, data)
-    path = Folder(opened.workdir).edits / f"{config.edit.file or config.edit.by.name.rpartition(':')[2]}.png"
+    settings = edit_settings(experiment, state)
+    path = picture_path(Folder(opened.workdir).edits, config.edit.by.name.rpartition(":")[2], config.edit.file, settings)
     if processes.first():
         levels = scaler.display(np.asarray(scaler.decode(jnp.asarray(result.x))))
         figure = figures.edits(levels, edit.columns, edit.lines, first_shown(scaler, data.test))
         with replacing(path) as part:
             figure.savefig(part, bbox_inches="tight", pad_inches=0.1)
         examples = np.asarray(scaler.place(jnp.asarray(data.test[: config.edit.rows]), 0.5))
-        numbers = {"numbers": edit.measure(result.x, examples)}
-        write_json(path.with_suffix(".json"), edit_protocol(experiment, data, edit, state, result) | numbers)
+        words = {"examples": f"the first {config.edit.rows} of {len(data.test)} held out, and then the others of pairs"}
+        words |= {} if edit.sampled else {"sampler": None}
+        results = {"lines": list(edit.lines), "columns": list(edit.columns), "nfe": result.nfe.mean(0).tolist()}
+        results |= {"seconds": result.seconds, "numbers": edit.measure(result.x, examples)}
+        write_json(path.with_suffix(".json"), settings | words | results | provenance(experiment, opened.facts))
     say(f"{path}: {config.edit.rows} rows, at most {result.nfe.max()} evaluations a frame, {result.seconds:.1f} s")
 
 
-def edit_protocol(experiment: Experiment, data: Dataset, edit: Edit, state: State, result: Edited) -> dict[str, Any]:
-    """Returns what a reader needs to repeat or to doubt the picture, as JSON values."""
-    config = experiment.config
-    by, sampler = config.edit.by, config.samplers[config.sample.sampler]
+def edit_settings(experiment: Experiment, state: State) -> dict[str, Any]:
+    """Returns what the frames depend on, as JSON values."""
+    config, by = experiment.config, experiment.config.edit.by
     options = parameters(EDIT.find(by.name)).values()
     defaults = {p.name: p.default for p in options if p.name not in EDIT.context and p.default is not p.empty}
-    return {
-        "edit": {"name": by.name} | defaults | by.options,
-        "examples": f"the first {config.edit.rows} of {len(data.test)} held out, and then the others of pairs",
-        "lines": list(edit.lines),
-        "columns": list(edit.columns),
-        "nfe": result.nfe.mean(0).tolist(),
-        "sampler": {"label": config.sample.sampler} | sampler.model_dump(exclude={"sweep"}) if edit.sampled else None,
-        "label": config.sample.label if sample_sampler(experiment).classes else None,
-        "seed": config.sample.seed,
-        "step": int(state.step),
-        "config": config.digest(),
-        "data": data.digest,
-        "seconds": result.seconds,
-        "devices": f"{jax.device_count()} {jax.devices()[0].device_kind}",
-        "versions": versions(),
-    }
+    flow = {"tolerance": config.evaluate.tolerance, "t_min": config.evaluate.t_min}
+    edit = {"edit": {"name": by.name} | defaults | by.options, "rows": config.edit.rows}
+    return edit | flow | sampler_settings(sample_sampler(experiment), int(state.step))

@@ -13,9 +13,10 @@ from experiments.build.build import build, structure
 from experiments.build.experiment import Experiment
 from experiments.config.problems import parse
 from experiments.config.schema import Data
+from experiments.data.dataset import DataFacts
 from experiments.data.decoded import Decoded
 from experiments.data.sources import open_sources
-from experiments.runtime.errors import ConfigError, DataError, StorageError, UserError
+from experiments.runtime.errors import ConfigError, DataError, StorageError, UserError, printable
 from experiments.runtime.progress import warned
 
 
@@ -25,15 +26,19 @@ def refuse_existing(out: Path) -> None:
         raise StorageError(f"{out} is there already: take another folder")
 
 
-def experiment_of(tree: dict[str, Any], shape: tuple[int, ...] | None) -> Experiment:
-    """Returns the experiment of a config's tree, on events of `shape` or its data's. Raises ConfigError with all problems."""
+def experiment_of(tree: dict[str, Any], shape: tuple[int, ...] | None, classes: tuple[str, ...] = ()) -> Experiment:
+    """Returns the experiment of a config's tree, on events of `shape` with labels of these names, or on its own data if None.
+
+    Raises ConfigError with all problems.
+    """
     config, problems = parse(tree)
     if problems or config is None:
         raise ConfigError(problems)
     if config.arms:
         raise ConfigError(f"a config without arms is needed, and this has {', '.join(config.arms)}")
     with warned():
-        return build(config, _shape(config.data) if shape is None else shape)
+        facts = _facts(config.data) if shape is None else DataFacts(shape, classes)
+        return build(config, facts.shape, facts.classes)
 
 
 def network(experiment: Experiment) -> nnx.Module:
@@ -44,11 +49,12 @@ def network(experiment: Experiment) -> nnx.Module:
     return net
 
 
-def _shape(config: Data) -> tuple[int, ...]:
-    """The shape of an example."""
+def _facts(config: Data) -> DataFacts:
+    """What the data are, by one example."""
     try:
-        source = open_sources(config).train
-        return Decoded(source, config.levels, config.origin(config.train)).read([0])[0].shape[1:]
+        sources = open_sources(config)
+        event = Decoded(sources.train, config.levels, config.origin(config.train)).read([0])[0]
+        return DataFacts(event.shape[1:], tuple(map(printable, sources.classes)))
     except DataError as error:
         raise DataError(["the shape of the images is not known without them:", *str(error).splitlines()]) from error
 

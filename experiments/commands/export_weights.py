@@ -18,7 +18,7 @@ from experiments.data.dataset import load
 from experiments.data.sources import open_sources
 from experiments.runs.folder import Folder
 from experiments.runs.lora_base import with_base
-from experiments.runs.record import imported
+from experiments.runs.record import data_facts, imported
 from experiments.runs.resume import trained_state
 from experiments.runtime.errors import ConfigError, StorageError
 from experiments.runtime.progress import say
@@ -58,24 +58,21 @@ def export_run(run: Path, out: Path, layout: str, overrides: list[str]) -> None:
     config, problems = parse(tree)
     if config is None:
         raise ConfigError([f"{Folder(run).config} is no config of a run:", *problems])
-    weights = native.read_weights(run) if Folder(run).weights.is_file() else None
-    if weights is not None and imported(run):
-        shape, digest = weights.shape, weights.data
-    else:
-        data = load(open_sources(config.data), config.data, config.seed)
-        shape, digest = data.shape, data.digest
-    experiment = with_base(experiment_of(tree, shape), run)
+    data = data_facts(run) or load(open_sources(config.data), config.data, config.seed).facts
+    experiment = with_base(experiment_of(tree, data.shape, data.classes), run)
     if layout == "lora" and not experiment.config.lora:
         raise ConfigError(f"--layout=lora: {run} has no adapters, which a run with config.lora trains; take native")
     state = trained_state(experiment, run)
+    weights = native.read_weights(run) if Folder(run).weights.is_file() else None
     step = int(state.step) + (weights.step if weights else 0)
+    digest = weights.data if weights and imported(run) else data.digest
     params = state.ema
     if layout != "lora":
         params = experiment.network(params)
         experiment = experiment._replace(config=experiment.config.model_copy(update={"lora": None}))
     params = jax.tree.map(np.asarray, params)
     if layout in OURS:
-        native.write_weights(out, experiment.config, params, shape, step, digest)
+        native.write_weights(out, experiment.config, params, data.shape, step, digest, data.classes)
     else:
-        EXPORTS[layout](out, experiment.config, network(experiment), params, shape)
+        EXPORTS[layout](out, experiment.config, network(experiment), params, data.shape)
     say(f"{out}: the averaged parameters of {run} at step {step}, as {layout}")

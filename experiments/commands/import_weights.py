@@ -66,7 +66,8 @@ def import_run(
     layout = layout or own
     if layout == "native":
         ours = native.read_weights(source)
-        experiment = with_base(experiment_of(override_free_keys(ours.config, overrides, str(source)), ours.shape), out)
+        tree = override_free_keys(ours.config, overrides, str(source))
+        experiment = with_base(experiment_of(tree, ours.shape, ours.classes), out)
         params = native.fit(_like(experiment), ours.tensors, str(source))
         _finish(out, experiment, params, source, ours.step, ours.data)
     elif layout == "diffusers":
@@ -112,7 +113,7 @@ def _places(nets: tuple[type[Any], ...], layout: Callable[[Any], Layout], name: 
 
 def _finish(out: Path, experiment: Experiment, params: Any, source: Path, step: int = 0, data: str | None = None) -> None:
     params = native.require_finite(_like(experiment), params, str(source))
-    native.write_weights(out, experiment.config, params, experiment.shape, step, data)
+    native.write_weights(out, experiment.config, params, experiment.shape, step, data, experiment.names)
     size = sum(a.size for a in jax.tree.leaves(params))
     run = shlex.quote(str(out))
     say(f"{out}: {size} parameters; go on with sample, evaluate or train --config={run}/config.json --workdir={run}")

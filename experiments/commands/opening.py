@@ -20,13 +20,13 @@ from experiments.config.problems import parse
 from experiments.config.reading import read_config
 from experiments.config.schema import Config, Data
 from experiments.config.tiny import tiny
-from experiments.data.dataset import Dataset, load
+from experiments.data.dataset import DataFacts, Dataset, load
 from experiments.data.sources import Sources, open_sources
 from experiments.evaluation.features import FeatureSpace, feature_space
 from experiments.runs.folder import Folder
 from experiments.runs.guides import with_guides
 from experiments.runs.lora_base import with_base
-from experiments.runs.record import RunRecord, session
+from experiments.runs.record import RunRecord, data_facts, session
 from experiments.runs.ways_on import refuse_changes
 from experiments.runtime import processes
 from experiments.runtime.compile_cache import keep_compiled
@@ -34,7 +34,6 @@ from experiments.runtime.errors import ConfigError, DataError, StorageError
 from experiments.runtime.lock import exclusive
 from experiments.runtime.progress import warned
 from experiments.runtime.startup import PROGRAM
-from experiments.weights import native
 
 
 class Plan(NamedTuple):
@@ -59,7 +58,7 @@ class Needs(NamedTuple):
 
     `run`: there is a run in the folder. `training`: the config can be trained. `score`: the network is a score, no classifier.
     `guides`: the runs that guide samplers are read. `data`: the data are loaded, and their labels checked; else they are loaded
-    only if no weights say their shape. `space`: the space of features is opened, for a score.
+    only if the run does not know them. `space`: the space of features is opened, for a score.
     """
 
     run: bool = True
@@ -73,12 +72,14 @@ class Needs(NamedTuple):
 class Opened(NamedTuple):
     """The objects that a command works on: the plan, the data, the experiment of each arm, and the folder.
 
-    `space`: that of the features which samples are measured in, if the command measures some.
+    `facts`: what is known of the data, loaded or not. `space`: that of the features which samples are measured in, if the
+    command measures some.
     """
 
     call: Call
     plan: Plan
     data: Dataset | None
+    facts: DataFacts
     experiments: dict[str, Experiment]
     workdir: Path
     space: FeatureSpace | None = None
@@ -97,20 +98,19 @@ class Opened(NamedTuple):
     @contextmanager
     def held(self, folders: dict[str, Path], training: bool = True) -> Iterator[dict[str, RunRecord]]:
         """Holds the folder of each arm alone, and records a session there. Raises ConfigError if a run would become another."""
-        digest = self.data.digest if self.data else ""
         own = [self.workdir] if self.plan.changes else []
         with ExitStack() as stack:
             stack.enter_context(exclusive(*own, *(folder for folder in folders.values() if folder not in own)))
             for name, experiment in self.experiments.items():
-                self.refuse_changes(folders[name], experiment, digest)
+                self.refuse_changes(folders[name], experiment, self.facts)
             yield {
-                name: stack.enter_context(session(folders[name], experiment.config, digest, self.call.line, training))
+                name: stack.enter_context(session(folders[name], experiment.config, self.facts, self.call.line, training))
                 for name, experiment in self.experiments.items()
             }
 
-    def refuse_changes(self, folder: Path, experiment: Experiment, digest: str = "") -> None:
+    def refuse_changes(self, folder: Path, experiment: Experiment, data: DataFacts | None = None) -> None:
         """Raises ConfigError if the folder holds another experiment, but for the keys that --allow-change names."""
-        refuse_changes(folder, experiment, digest, vars(self.call.options))
+        refuse_changes(folder, experiment, data, vars(self.call.options))
 
 
 def open_arms(call: Call) -> Opened:
@@ -127,20 +127,30 @@ def open_run(call: Call, needs: Needs, run: Path | None = None) -> Opened:
     file, workdir = (call.options.config, call.options.workdir) if run is None else (str(config_of(run)), run)
     workdir = workdir.absolute()
     tree = read_config(file, call.overrides, {"tiny": tiny})
-    weights = Folder(workdir).weights
-    shape = native.read_weights(weights).shape if not needs.data and weights.is_file() else None
-    plan = make_plan(tree, opening=shape is None)
+    facts = None if needs.data else data_facts(workdir)
+    plan = make_plan(tree, opening=facts is None)
     if plan.changes:
         raise ConfigError(f"{file} compares {', '.join(plan.changes)}: use compare, or a config without arms")
-    return _opened(call, plan, workdir, needs, shape)
+    return _opened(call, plan, workdir, needs, facts)
 
 
 def config_of(run: Path) -> Path:
     """Returns the config of a run. Raises StorageError if the folder holds none, with the runs below it."""
-    if not Folder(run).config.is_file():
-        arms = ", ".join(sorted(str(file.parent) for file in run.glob("*/config.json")))
-        raise StorageError(f"{run} holds no run" + (f"; below it is {arms}" if arms else ""))
+    if (runs := runs_in(run)) != [run]:
+        raise StorageError(f"{run} holds no run; below it is {', '.join(map(str, runs))}")
     return Folder(run).config
+
+
+def runs_in(folder: Path) -> list[Path]:
+    """Returns the folder, if it holds a run, or else those below it, such as the arms of a comparison.
+
+    Raises StorageError if there are none.
+    """
+    below = sorted(file.parent for file in folder.glob("*/config.json"))
+    runs = [folder] if Folder(folder).config.is_file() else below
+    if not runs:
+        raise StorageError(f"{folder} holds no run")
+    return runs
 
 
 def make_plan(tree: dict[str, Any], opening: bool = True) -> Plan:
@@ -171,15 +181,20 @@ def make_plan(tree: dict[str, Any], opening: bool = True) -> Plan:
     return Plan(base, arms, tree["arms"] if trees else {}, sources)
 
 
-def build_arms(arms: dict[str, Config], shape: tuple[int, ...], training: bool) -> dict[str, Experiment]:
-    """Returns the experiment of each arm on events of `shape`. Raises ConfigError with every problem of every arm."""
+def build_arms(
+    arms: dict[str, Config], shape: tuple[int, ...], training: bool, names: tuple[str, ...] = ()
+) -> dict[str, Experiment]:
+    """Returns the experiment of each arm on events of `shape` and labels of these `names`, if they have names.
+
+    Raises ConfigError with every problem of every arm.
+    """
     experiments: dict[str, Experiment] = {}
     problems: dict[str, list[str]] = {}
     for name, config in arms.items():
         with warned():
             lines = training_problems(config) if training else []
             try:
-                experiments[name] = build(config, shape)
+                experiments[name] = build(config, shape, names)
             except ConfigError as error:
                 lines += str(error).splitlines()
             if lines:
@@ -197,11 +212,15 @@ def _by_arm(problems: dict[str, list[str]], shared: list[str]) -> list[str]:
     ]
 
 
-def _opened(call: Call, plan: Plan, workdir: Path, needs: Needs, shape: tuple[int, ...] | None = None) -> Opened:
-    """The experiments of a plan, with their guides and bases, on events of the data's shape, or else of `shape`."""
+def _opened(call: Call, plan: Plan, workdir: Path, needs: Needs, facts: DataFacts | None = None) -> Opened:
+    """The experiments of a plan, with their guides and bases, on its data, or on the `facts` of data that are not loaded."""
+    if needs.run and not Folder(workdir).config.exists():
+        words = [f"--config={call.options.config}", f"--workdir={workdir}", *call.overrides]
+        raise StorageError(f"{workdir} holds no run: train it first, {PROGRAM} train {shlex.join(words)}")
     data = plan.load()
     keep_compiled(not call.options.no_compile_cache)  # the checks of a config compile too, a hundred small programs
-    experiments = build_arms(plan.arms, data.shape if data else shape or (), needs.training)
+    facts = data.facts if data else facts or DataFacts(())
+    experiments = build_arms(plan.arms, facts.shape, needs.training, facts.classes)
     classifiers = any(classifies(experiment.config) for experiment in experiments.values())
     if classifiers and needs.score:
         what = "the objective trains a classifier, which has no score to draw from; evaluate measures it, and it guides a run:"
@@ -211,11 +230,8 @@ def _opened(call: Call, plan: Plan, workdir: Path, needs: Needs, shape: tuple[in
         for experiment in experiments.values():
             data.check_labels(experiment.classes)
     if needs.guides:
-        experiments = {name: with_guides(experiment) for name, experiment in experiments.items()}
+        experiments = {name: with_guides(experiment, workdir / name) for name, experiment in experiments.items()}
     space = feature_space(plan.base, data) if needs.space and data and not classifiers else None
     processes.stop_if_asked()
-    if needs.run and not Folder(workdir).config.exists():
-        words = [f"--config={call.options.config}", f"--workdir={workdir}", *call.overrides]
-        raise StorageError(f"{workdir} holds no run: train it first, {PROGRAM} train {shlex.join(words)}")
     experiments = {name: with_base(experiment, workdir / name) for name, experiment in experiments.items()}
-    return Opened(call, plan, data, experiments, workdir, space)
+    return Opened(call, plan, data, facts, experiments, workdir, space)

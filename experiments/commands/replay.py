@@ -8,7 +8,7 @@ from pathlib import Path
 
 from experiments.build.experiment import Experiment
 from experiments.build.optimizer import make_optimizer
-from experiments.build.state import placement
+from experiments.build.state import init_state, placement
 from experiments.commands.arguments import Call, compile_cache
 from experiments.commands.arguments import run as run_folder
 from experiments.commands.opening import Needs, open_run
@@ -19,7 +19,7 @@ from experiments.randomness import Purpose, stream
 from experiments.runs.checkpoint import Checkpoints
 from experiments.runs.folder import Folder
 from experiments.runs.record import RunRecord, read_record
-from experiments.runs.resume import state_shapes
+from experiments.runs.resume import from_weights, state_shapes
 from experiments.runtime import devices
 from experiments.runtime.errors import ConfigError, StorageError
 from experiments.runtime.files import write_json
@@ -40,7 +40,7 @@ ARGUMENTS = (run_folder, add_step, compile_cache)
 def run(call: Call) -> None:
     """Writes replay_STEP.json in the run's folder; nothing else of the run changes."""
     opened = open_run(call, Needs(training=True, score=False, guides=False), call.options.run)
-    opened.refuse_changes(opened.workdir, opened.experiment, opened.dataset.digest)
+    opened.refuse_changes(opened.workdir, opened.experiment, opened.dataset.facts)
     record = read_record(opened.workdir)
     if record is None:
         raise StorageError(f"{opened.workdir} holds no run that was trained here")
@@ -48,7 +48,7 @@ def run(call: Call) -> None:
 
 
 def replay(experiment: Experiment, data: Dataset, run: Path, record: RunRecord, step: int) -> None:
-    """Goes from the newest checkpoint at or before `step` to that step, and says what was not finite in it and where.
+    """Goes from the newest checkpoint at or before `step`, or from the beginning, and says what was not finite in it and where.
 
     If train.steps_per_call is 1 it is the step of the run bit by bit; else a last call of fewer steps is another program.
     """
@@ -60,9 +60,11 @@ def replay(experiment: Experiment, data: Dataset, run: Path, record: RunRecord, 
         say(f"warning: step {step} was trained by another config, and is repeated by the present one: {'; '.join(changed[:3])}")
     with Checkpoints(Folder(run).checkpoints, record.id, writing=False) as checkpoints:
         state = checkpoints.restore(state_shapes(experiment), newest=step)
-    if state is None:
-        raise StorageError(f"{run} has no checkpoint at or before step {step}")
     optimizer = make_optimizer(config.train)
+    if state is None:
+        if parent := record.content.get("parent"):
+            raise StorageError(f"{run} has no checkpoint at or before step {step}: it begins at step {parent.get('step')}")
+        state = from_weights(experiment, init_state(experiment, optimizer, stream(config.seed, Purpose.INIT)), run)
     one_call = make_call(experiment, optimizer, stream(config.seed, Purpose.STEP))
     advance = devices.pmapped(one_call, placement(config, state), frozen=experiment.frozen)
     at, calls = int(state.step), config.train.steps_per_call

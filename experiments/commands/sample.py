@@ -7,21 +7,30 @@ from experiments.commands.arguments import Call, compile_cache, config, distribu
 from experiments.commands.opening import Needs, open_run
 from experiments.runs.folder import Folder
 from experiments.runs.resume import trained_state
+from experiments.runtime import processes
+from experiments.runtime.files import write_json
 from experiments.runtime.progress import say
-from experiments.sampling.draw import drawing, save_images
+from experiments.sampling.draw import SHOWN, drawing
+from experiments.sampling.sample_files import write_samples
+from experiments.sampling.settings import picture_path, provenance, sampler_settings
 
 HELP = "draw images from a trained run"
 ARGUMENTS = (config, workdir, distributed, compile_cache)
 
 
 def run(call: Call) -> None:
-    """Writes samples/SAMPLER_seedN.png; nothing of the run changes."""
+    """Writes samples/SAMPLER_seedN_SETTING.png, .npz and .json; nothing of the run changes."""
     opened = open_run(call, Needs(data=False))
     experiment, folder = opened.experiment, opened.workdir
     opened.refuse_changes(folder, experiment)
     sample, sampler = experiment.config.sample, sample_sampler(experiment)
-    params = experiment.network(trained_state(experiment, folder).ema)
-    samples = drawing(sampler)(params, sample.seed, sample.n, sampler.config.n)
-    path = Folder(folder).samples / f"{sample.sampler}_seed{sample.seed}.png"
-    save_images(samples, experiment, path)
-    say(f"{path}: {sample.n} samples, NFE {samples.nfe.mean():.0f}, {samples.seconds:.1f} s")
+    state = trained_state(experiment, folder)
+    samples = drawing(sampler)(experiment.network(state.ema), sample.seed, sample.n, sampler.config.n)
+    settings = sampler_settings(sampler, int(state.step)) | {"n": sample.n}
+    path = picture_path(Folder(folder).samples, f"{sample.sampler}_seed{sample.seed}", sample.file, settings)
+    write_samples(samples, sampler, path)
+    if processes.first():
+        results = {"nfe": float(samples.nfe.mean()), "seconds": samples.seconds}
+        write_json(path.with_suffix(".json"), settings | results | provenance(experiment, opened.facts))
+    first = f" (the first {SHOWN} in the picture)" if experiment.scaler.levels and sample.n > SHOWN else ""
+    say(f"{path} and .npz: {sample.n} samples{first}, NFE {samples.nfe.mean():.0f}, {samples.seconds:.1f} s")

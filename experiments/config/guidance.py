@@ -27,13 +27,14 @@ class Guide(NamedTuple):
     """Another trained run that guides a sampler, by its score or as a classifier.
 
     `score(params, y)`: its score; or else `log_prob(params, x, t)` [classes]: log p(y | x_t) of every class y. One of the two
-    is None. `classes`: the number of its labels, 0 if it has none. `params`: its parameters.
+    is None. `classes`: the number of its labels, 0 if it has none, and their `names`. `params`: its parameters.
     """
 
     classes: int
     score: Callable[[Any, Any], Score] | None = None
     log_prob: Callable[[Any, Event, Scalar], Array] | None = None
     params: Any = None
+    names: tuple[str, ...] = ()
 
 
 class Guided(NamedTuple):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import runpy
 from collections.abc import Callable, Mapping
-from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 import configs
 from experiments.config.messages import in_words, schema_problems, shorten, suggestion
 from experiments.config.problems import every_problem
-from experiments.config.tree import own_sections, read_json_tree
+from experiments.config.tree import in_order, own_sections, read_json_tree
 from experiments.config.trust import require_trusted
 from experiments.config.values import readings
 from experiments.runtime.errors import ConfigError
@@ -42,7 +42,8 @@ def read_config(path: str, overrides: list[str], variants: Variants = MappingPro
         tree = override(read_json_tree(file), overrides, origin=path)
         return override(variants[variant](tree), overrides) if variant and not schema_problems(tree) else tree
     try:
-        tree = own_sections(_run(file)["get_config"]().to_dict())
+        config = _run(file)["get_config"]()
+        tree = own_sections(in_order(config.to_dict(), json.loads(config.to_json_best_effort())))
     except (KeyError, AttributeError) as error:
         raise ConfigError(f"{path} must define get_config(), which returns an ml_collections.ConfigDict ({error})") from error
     except Exception as error:  # the code is the user's
@@ -64,10 +65,12 @@ def _run(file: Path) -> dict[str, Any]:
 def override(tree: dict[str, Any], overrides: list[str], origin: str | None = None) -> dict[str, Any]:
     """Changes the tree by each --config.a.b=text and returns it.
 
-    Of the readings of a text it takes the one with which the config has the fewest problems. `origin`: the file of a tree that
-    is data, and must be trusted. Raises ConfigError with a line for each override that is wrong.
+    Of the readings of a text it takes the likeliest, or the one with which the config has the fewest of that one's problems and
+    no other. `origin`: the file of a tree that is data, and must be trusted. Raises ConfigError with a line for each override
+    that is wrong.
     """
-    problems, places = [], []
+    problems: list[str] = []
+    places: dict[str, tuple[dict[str, Any], str, list[Any]]] = {}
     for argument in overrides:
         key, equals, text = argument.removeprefix("--config.").partition("=")
         if not argument.startswith("--config.") or not equals:
@@ -88,18 +91,25 @@ def override(tree: dict[str, Any], overrides: list[str], origin: str | None = No
         else:
             values = list(readings(text))
             node[leaf] = values[0]
-            places.append((node, leaf, values))
+            # What a later override goes into is read already.
+            places = {place: read for place, read in places.items() if not f"{key}.".startswith(f"{place}.")}
+            places[key] = node, leaf, values
     if problems:
         raise ConfigError(problems)
     if origin is not None:
         require_trusted(tree, overrides, origin)
     if places and every_problem(tree):
-        for node, leaf, values in places:
-            node[leaf] = min(values, key=partial(_problems_with, tree, node, leaf))
+        for node, leaf, values in places.values():
+            node[leaf] = _fitting(tree, node, leaf, values)
     return tree
 
 
-def _problems_with(tree: dict[str, Any], node: dict[str, Any], leaf: str, value: Any) -> int:
-    """Returns the number of problems of a tree with that value in a node of it."""
-    node[leaf] = value
-    return len(every_problem(tree))
+def _fitting(tree: dict[str, Any], node: dict[str, Any], leaf: str, values: list[Any]) -> Any:
+    """Returns the value in a node of the tree with the fewest of the first one's problems, and no other problem."""
+
+    def problems(value: Any) -> set[str]:
+        node[leaf] = value
+        return set(every_problem(tree))
+
+    each = [problems(value) for value in values]
+    return min(zip(values, each, strict=True), key=lambda pair: (not pair[1] <= each[0], len(pair[1])))[0]

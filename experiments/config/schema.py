@@ -28,6 +28,8 @@ def _label(name: str) -> str:
 
 
 Label = Annotated[str, AfterValidator(_label)]
+FileName = Annotated[str, AfterValidator(lambda name: name and _label(name))]
+"""The name of a file, or nothing."""
 
 
 class Strict(BaseModel):
@@ -75,7 +77,8 @@ class Data(Strict):
     - `flip`: whether training mirrors images at random.
     - `resident_mib`: decoded training examples stay in memory if they fit into this many MiB; else each batch is decoded anew.
     - `on_bad`: an unreadable example is an error ("fail"), or is left out ("skip") as long as it is at most one in a thousand.
-    - `only`: the labels to use, for training and held-out examples alike; () uses all examples, labelled or not.
+    - `only`: the labels to use, by names or numbers, for training and held-out examples alike; () uses all examples, labelled
+      or not.
     """
 
     name: str
@@ -88,7 +91,7 @@ class Data(Strict):
     flip: bool = False
     resident_mib: Annotated[int, Field(ge=0, lt=2**31)] = 4096
     on_bad: Literal["fail", "skip"] = "fail"
-    only: tuple[Annotated[int, Field(ge=0, lt=2**31)], ...] = ()
+    only: tuple[Annotated[int, Field(ge=0, lt=2**31)] | str, ...] = ()
 
     def origin(self, split: str) -> str:
         """Returns the name of a split for error messages. Their example numbers count only the examples that `only` selects."""
@@ -192,24 +195,28 @@ class Sampler(Strict):
 
 
 def _label_of_sample(value: Any) -> Any:
-    if value is None or value == "each" or (type(value) is int and 0 <= value < 2**31):
+    if value is None or (isinstance(value, str) and value) or (type(value) is int and 0 <= value < 2**31):
         return value
-    raise ValueError("give the number of a class, each, or None for no label")
+    raise ValueError("give the name or the number of a class, each, or None for no label")
 
 
 class Sample(Strict):
     """The section of drawing samples.
 
     - `sampler`: the sampler to use, one of the keys of `samplers`.
-    - `label`: if there are classes, the label of all samples; "each" takes the classes in turn, None samples
-      unconditionally.
+    - `label`: if there are classes, the name or the number of that of all samples; "each" takes the classes in turn, None
+      samples unconditionally.
     - `n`: the number of samples. `seed`: the seed of their noise.
+    - `pngs`: whether each sample is also written as an image of its own.
+    - `file`: the name of the files; "" is a name of their own for each setting.
     """
 
     sampler: str
-    label: Annotated[int | Literal["each"] | None, PlainValidator(_label_of_sample)] = "each"
+    label: Annotated[int | str | None, PlainValidator(_label_of_sample)] = "each"
     n: Several = 64
     seed: Seed = 0
+    pngs: bool = False
+    file: FileName = ""
 
 
 def _examples(value: Any) -> Any:
@@ -270,11 +277,13 @@ class Interpolate(Strict):
     - `pairs`: the number of pairs of examples. `frames`: the number of images in a row, from the one to the other.
     - `t`: the time that both examples are noised to before they are mixed (Ho et al. 2020). For comparison, `interpolate` also
       mixes their latents under the probability flow.
+    - `file`: the name of the files; "" is a name of their own for each setting.
     """
 
     pairs: Several = 6
     frames: Annotated[int, Field(ge=2, le=1000)] = 9
     t: Annotated[float, Field(gt=0, le=1)] = 0.3
+    file: FileName = ""
 
 
 class EditConfig(Strict):
@@ -282,12 +291,12 @@ class EditConfig(Strict):
 
     - `by`: the edit, with its options (see `experiments.edits`).
     - `rows`: the number of held-out examples to edit, the first ones.
-    - `file`: the name of the two files; "" is the name of the edit.
+    - `file`: the name of the files; "" is a name of their own for each setting.
     """
 
     by: Named = Named(name="sdedit")
     rows: Several = 8
-    file: Annotated[str, AfterValidator(lambda name: name and _label(name))] = ""
+    file: FileName = ""
 
 
 class Config(Strict):

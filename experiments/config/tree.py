@@ -20,6 +20,13 @@ def own_sections(tree: Any) -> Any:
     return {key: own_sections(below) for key, below in tree.items()} if isinstance(tree, dict) else tree
 
 
+def in_order(tree: Any, like: Any) -> Any:
+    """Returns the tree with its keys in the order of another. A ConfigDict sorts them, but not those of its JSON."""
+    if not isinstance(tree, dict) or not isinstance(like, dict):
+        return tree
+    return {key: in_order(tree[key], like.get(key)) for key in sorted(tree, key=[*like, *tree].index)}
+
+
 def read_json_tree(file: Path) -> dict[str, Any]:
     """Returns the tree of a config.json. Raises ConfigError if the file is no config in JSON."""
     try:

@@ -40,6 +40,14 @@ def panel_grid(rows: int, columns: int, width: float, height: float, **options: 
         return figure, figure.subplots(rows, columns, squeeze=False, **options)
 
 
+def legend_below(figure: Figure) -> None:
+    """Adds one legend for all panels below them, where it covers no point. Panels name the same thing by the same label."""
+    named = {text: handle for panel in figure.axes for handle, text in zip(*panel.get_legend_handles_labels(), strict=True)}
+    if named:
+        columns = max(1, int(12 * figure.get_figwidth() / (8 + max(map(len, named)))))  # about 12 letters of size 8 an inch
+        figure.legend(named.values(), named, loc="outside lower center", ncols=columns, frameon=False, fontsize=8)
+
+
 def colour(i: int) -> str:
     """The colour of the i-th of several, from the first again after the last."""
     return COLOURS[i % len(COLOURS)]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from experiments.config.classes import class_name, numbered
 from experiments.config.schema import Data
 from experiments.data.decoded import in_order
 from experiments.data.examples import Bad, example
@@ -70,9 +72,11 @@ def check(sources: Sources, config: Data, listing: Path | None = None) -> Report
     most = max(shapes, key=lambda shape: shapes[shape], default=())
     bad += [Bad(one.name, f"its shape is {one.shape}, most have {most}") for one in train + test if one.shape != most]
     warnings = _repeated(train, test) + _unclassed(train, printable(config.train)) + _unclassed(test, printable(config.test))
-    warnings += _uncovered(train, test)
+    warnings += _uncovered(train, test, sources.classes)
     for warning in warnings:
         say(f"warning: {warning}")
+    if sources.classes:
+        say(f"labels: {printable(numbered(sources.classes))}")
     total = len(sources.train) + len(sources.test)
     if bad:
         raise DataError(_complaint(bad, total, listing))
@@ -128,16 +132,17 @@ def _unclassed(facts: list[Facts], split: str) -> list[str]:
     return lines
 
 
-def _uncovered(train: list[Facts], test: list[Facts]) -> list[str]:
-    """Warns of classes that training lacks."""
+def _uncovered(train: list[Facts], test: list[Facts], names: Sequence[str]) -> list[str]:
+    """Warns of classes that training lacks, by their names."""
+    called = lambda ys: printable(", ".join(class_name(y, names) for y in sorted(ys)[:5]))
     trained, held_out = ({int(one.label) for one in split if one.classed} for split in (train, test))
     if not trained:
         return []
     lines = []
-    if new := sorted(held_out - trained):
-        lines.append(f"classes {new[:5]} are held out, and none is in training")
-    if absent := sorted(set(range(min(max(trained), 10**5))) - trained):
-        lines.append(f"classes {absent[:5]} of 0 to {max(trained)} have no training example")
+    if new := held_out - trained:
+        lines.append(f"classes {called(new)} are held out, and none is in training")
+    if absent := set(range(min(max(trained), 10**5))) - trained:
+        lines.append(f"classes {called(absent)} of 0 to {max(trained)} have no training example")
     return lines
 
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from experiments.config.schema import Data
 from experiments.data.decoded import Decoded, integers
-from experiments.data.sources import Sources
-from experiments.runtime.errors import DataError
+from experiments.data.sources import Sources, open_sources
+from experiments.runtime.errors import DataError, printable
 
 
 def class_labels(labels: Any, classes: int, origin: str) -> np.ndarray:
@@ -68,12 +68,23 @@ class ExampleStream:
         return class_labels(self.labels, classes, self._origin)
 
 
+class DataFacts(NamedTuple):
+    """All that a trained run needs to know of its data: the `shape` of an event, the names of its `classes`, and the `digest`.
+
+    There may be no names, as not all labels have some.
+    """
+
+    shape: tuple[int, ...]
+    classes: tuple[str, ...] = ()
+    digest: str = ""
+
+
 class Dataset(NamedTuple):
     """Examples as grey levels (uint8), or points (float32).
 
     `shape` is one event's. `train` has the batches, `test` [M, *shape] all held-out examples. The labels are integers; they are
     None if some are missing or the examples are not resident. `digest` is a hash of the held-out examples and of the training
-    ones: of all if they are resident, else of as many.
+    ones: of all if they are resident, else of as many. `classes`: the names of the labels, if they have names.
     """
 
     shape: tuple[int, ...]
@@ -82,6 +93,12 @@ class Dataset(NamedTuple):
     train_labels: np.ndarray | None
     test_labels: np.ndarray | None
     digest: str
+    classes: tuple[str, ...] = ()
+
+    @property
+    def facts(self) -> DataFacts:
+        """The facts that a run records."""
+        return DataFacts(self.shape, self.classes, self.digest)
 
     def check_labels(self, classes: int) -> None:
         """Raises DataError if `classes` > 0 and a label that was read is not below it."""
@@ -111,7 +128,15 @@ def load(sources: Sources, config: Data, seed: int) -> Dataset:
     digest = sha256(sample.tobytes() + test.tobytes())
     if train.resident is None and config.on_bad == "skip":
         digest.update(b"skip")  # later batches may leave out others
-    return Dataset(shape, train, test, train.labels, test_labels, digest.hexdigest()[:16])
+    classes = tuple(map(printable, sources.classes))
+    return Dataset(shape, train, test, train.labels, test_labels, digest.hexdigest()[:16], classes)
+
+
+def first_held_out(config: Data, shape: tuple[int, ...], most: int = 256) -> np.ndarray:
+    """Returns the first held-out examples, of this shape. It decodes no others. Raises DataError if they are not there."""
+    test = open_sources(config).test
+    decoded = Decoded(test, config.levels, config.origin(config.test), shape, config.on_bad)
+    return decoded.read(range(min(most, len(decoded))))[0]
 
 
 def ordered(places: np.ndarray, n: int, seed: int) -> np.ndarray:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:  # a second to import: only where something is plotted
     from matplotlib.figure import Figure
 
 Images = UInt8[np.ndarray, "n H W C"]
+SIDE = 2.0
+"""Half the side of the square in which points are shown: two standard deviations of the noise that they begin as."""
 
 
 def first_shown(scaler: Scaler, levels: np.ndarray) -> np.ndarray:
@@ -59,21 +61,25 @@ def as_image(pixels: UInt8[np.ndarray, "H W C"]) -> Image.Image:
 
 
 def picture(events: np.ndarray, columns: int = 8, scale: int = 4) -> Image.Image:
-    """Images [n, H, W, C] in rows of `columns`, enlarged; or points [n, D] as a scatter plot of the square [-1.6, 1.6]^2."""
+    """Images [n, H, W, C] in rows of `columns`, enlarged; or points [n, D] as dots in a square around 0."""
     if events.ndim == 2:
         return _scatter(events)
     image = as_image(tiled(events, columns))
     return image.resize((image.width * scale, image.height * scale), Image.Resampling.NEAREST)
 
 
-def show_events(panel: Axes, events: np.ndarray, columns: int) -> None:
-    """Shows the picture of the events in a panel without a frame, or words if there are none."""
+def show_events(panel: Axes, events: np.ndarray | None, columns: int) -> None:
+    """Shows events in a panel without a frame: images as a picture, points as dots, words if none is left, nothing for None."""
     panel.set(xticks=[], yticks=[])
     panel.spines[:].set_visible(False)
-    if len(events):
-        panel.imshow(picture(events, columns, 1).convert("RGB"), interpolation="nearest")
-    else:
+    if events is None:
+        return
+    if not len(events):
         panel.text(0.5, 0.5, "not finite", ha="center", va="center", fontsize=7, transform=panel.transAxes)
+    elif events.ndim == 2:
+        _dots(panel, events)
+    else:
+        panel.imshow(picture(events, columns, 1).convert("RGB"), interpolation="nearest")
 
 
 def _first(x: Shaped[np.ndarray, "... C"], n: int) -> Shaped[np.ndarray, "... n"]:
@@ -83,9 +89,13 @@ def _first(x: Shaped[np.ndarray, "... C"], n: int) -> Shaped[np.ndarray, "... n"
 
 def _scatter(points: np.ndarray) -> Image.Image:
     figure, (panel,) = panel_row(1, 2.6, 2.6)
-    panel.scatter(*in_plane(points), s=3, alpha=0.6, linewidths=0, color=colour(0))
-    panel.set(xlim=(-1.6, 1.6), ylim=(-1.6, 1.6), aspect="equal", xticks=[], yticks=[])
+    _dots(panel, points)
     return _rendered(figure)
+
+
+def _dots(panel: Axes, points: np.ndarray) -> None:
+    panel.scatter(*in_plane(points), s=3, alpha=0.6, linewidths=0, color=colour(0))
+    panel.set(xlim=(-SIDE, SIDE), ylim=(-SIDE, SIDE), aspect="equal", xticks=[], yticks=[])
 
 
 def _rendered(figure: Figure) -> Image.Image:

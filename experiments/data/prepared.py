@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import atexit
 import difflib
 import re
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, nullcontext, redirect_stdout
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from filelock import FileLock
@@ -15,22 +19,37 @@ from filelock import FileLock
 from experiments.config.schema import Data
 from experiments.runtime.errors import DataError, printable
 from experiments.runtime.limits import within
+from experiments.runtime.progress import say
 
 
-def digits(config: Data) -> list[Any]:
-    """Returns the training and the held-out examples of scikit-learn's digits, a TFDS dataset that is written at first use."""
-    return _splits(_written_digits(_folder(config)), config, "the next run writes it again")
+def digits(config: Data) -> tuple[Any, Any, tuple[str, ...]]:
+    """Returns the parts of `Sources` for scikit-learn's digits, a TFDS dataset that is written at first use.
+
+    If there is no home folder to write it to, or it cannot be written there, a folder of this process takes its place.
+    """
+    try:
+        builder = _written_digits(_folder(config))
+    except OSError as error:
+        if config.data_dir:
+            where = f"the digits cannot be written to {config.data_dir}"
+            raise DataError(f"{where}: {error}; set --config.data.data_dir") from error
+        say(f"warning: the digits are not kept ({error}); --config.data.data_dir may name a folder for them")
+        builder = _written_digits(_own_folder())
+    return _splits(builder, config, "the next run writes it again")
 
 
-def prepared(config: Data, others: Sequence[str]) -> list[Any]:
-    """Returns the training and the held-out examples of a TFDS dataset that is on disk.
+def prepared(config: Data, others: Sequence[str]) -> tuple[Any, Any, tuple[str, ...]]:
+    """Returns the parts of `Sources` for a TFDS dataset that is on disk.
 
     Never touches the network. DataError says how to prepare what is not there (`others`: what else data.name may be), or not
     whole.
     """
     from tensorflow_datasets.core import read_only_builder  # seconds to import
 
-    folder = _folder(config)
+    try:
+        folder = _folder(config)
+    except FileNotFoundError as error:
+        raise DataError(f"{error}: set --config.data.data_dir") from error
     try:
         with _importing_nothing():
             builder = read_only_builder.builder_from_files(config.name, data_dir=folder)
@@ -42,17 +61,31 @@ def prepared(config: Data, others: Sequence[str]) -> list[Any]:
 
 
 def _folder(config: Data) -> Path:
+    """Returns the folder of prepared datasets. Raises FileNotFoundError if it is in the user's home, and there is none."""
     from tensorflow_datasets.core import constants
 
-    return Path(config.data_dir or constants.DATA_DIR).expanduser()
+    folder = config.data_dir or constants.DATA_DIR
+    try:
+        return Path(folder).expanduser()
+    except RuntimeError as error:
+        raise FileNotFoundError(f"there is no home folder for {folder}") from error
 
 
-def _splits(builder: Any, config: Data, again: str) -> list[Any]:
-    """Returns both splits, of which every record is there; `again` says how to make the data anew."""
+@cache
+def _own_folder() -> Path:
+    """Returns a folder that goes with this process."""
+    folder = TemporaryDirectory(prefix="onesde-")
+    atexit.register(folder.cleanup)
+    return Path(folder.name)
+
+
+def _splits(builder: Any, config: Data, again: str) -> tuple[Any, Any, tuple[str, ...]]:
+    """Returns both splits, of which every record is there, and the classes; `again` says how to make the data anew."""
     try:
         for split in (config.train, config.test):
             _check_whole(builder, split, again)
-        return [builder.as_data_source(split=split) for split in (config.train, config.test)]
+        train, test = (builder.as_data_source(split=split) for split in (config.train, config.test))
+        return train, test, _classes(builder.info.features)
     except (NotImplementedError, ImportError) as error:
         kind = builder.info.file_format.value
         raise DataError([f"{builder.data_path} is in the format {kind}, not array_record: delete it", again]) from error
@@ -61,6 +94,14 @@ def _splits(builder: Any, config: Data, again: str) -> list[Any]:
             f"{config.name} has the splits {', '.join(builder.info.splits)}: "
             f"data.train = {config.train!r} or data.test = {config.test!r} is none of them, nor a part: {error}"
         ) from error
+
+
+def _classes(features: Any) -> tuple[str, ...]:
+    """Returns the names of the labels 0, 1, ...; none if `label` is no class."""
+    from tensorflow_datasets.core.features import ClassLabel, FeaturesDict
+
+    label = features["label"] if isinstance(features, FeaturesDict) and "label" in features else None
+    return tuple(label.names) if isinstance(label, ClassLabel) and label.num_classes else ()
 
 
 @contextmanager
@@ -113,13 +154,14 @@ def _written_digits(folder: Path) -> Any:
 
     tfds.disable_progress_bar()
     there = folder / "digits" / str(Digits.VERSION)
+    folder.mkdir(parents=True, exist_ok=True)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / ".digits.lock"), redirect_stdout(None):  # two first runs at once; TFDS speaks of a download
+        # Two first runs may come at once; and a folder that holds the digits need not be ours to write to.
+        with nullcontext() if there.is_dir() else FileLock(folder / ".digits.lock"), redirect_stdout(None):
             builder = Digits(data_dir=folder, file_format="array_record")
-            builder.download_and_prepare()
-    except OSError as error:
-        raise DataError(f"the digits cannot be written to {folder}: {error}; set --config.data.data_dir") from error
+            builder.download_and_prepare()  # TFDS speaks of a download
+    except OSError:
+        raise
     except Exception as error:  # TFDS raises as many as there are ways to be damaged
         why = printable(error)[:200]
         raise DataError([f"{there} is damaged: {why}", "delete it: the next run writes it again"]) from error
@@ -127,7 +169,7 @@ def _written_digits(folder: Path) -> Any:
 
 
 def _prepare(name: str, folder: Path) -> str:
-    return f"pip install tensorflow-cpu && tfds build {name} --data_dir={folder} --file_format=array_record"
+    return f"pip install tensorflow-cpu && tfds build {name} --data_dir={shlex.quote(str(folder))} --file_format=array_record"
 
 
 def _missing(name: str, folder: Path, others: Sequence[str]) -> list[str]:

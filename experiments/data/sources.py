@@ -21,7 +21,8 @@ from zipfile import ZipFile
 
 import numpy as np
 
-from experiments.config.messages import suggestion
+from experiments.config.classes import class_numbers, numbered
+from experiments.config.messages import in_words, suggestion
 from experiments.config.parts import import_module_of
 from experiments.config.schema import Data
 from experiments.config.trust import OWN_SOURCE
@@ -71,10 +72,17 @@ def open_sources(config: Data) -> Sources:
     ConfigError if there is no such function of a user's. DataError says what else is missing and where it was looked for.
     """
     sources = find_source(config.name)(config)
+    names = [name for name in sources.classes if isinstance(name, str)]
+    if len({*names}) < len(sources.classes):
+        raise DataError(f"{config.name}: the names of its labels must be strings, each another: {in_words(sources.classes)}")
     if not config.only:
         return sources
-    train, test = _of_labels(sources.train, config, config.train), _of_labels(sources.test, config, config.test)
-    return Sources(train, test, sources.classes)
+    try:
+        wanted = class_numbers(config.only, sources.classes)
+    except ValueError as error:
+        raise DataError(f"data.only: {error}") from error
+    of_labels = lambda source, split: _of_labels(source, wanted, config, split)
+    return Sources(of_labels(sources.train, config.train), of_labels(sources.test, config.test), sources.classes)
 
 
 def find_source(name: str) -> Source:
@@ -118,7 +126,7 @@ def _checked(name: str, function: Callable[..., Any]) -> Source:
     return source
 
 
-def _of_labels(source: Any, config: Data, split: str) -> Subset:
+def _of_labels(source: Any, wanted: tuple[int, ...], config: Data, split: str) -> Subset:
     """Reads each example once, for its label. One that cannot be read stays: decoding names it."""
     rows, labels = [], set()
     for i in range(len(source)):
@@ -126,10 +134,10 @@ def _of_labels(source: Any, config: Data, split: str) -> Subset:
             with within(300, f"reading {config.name} {split}"):
                 label = source[i].get("label")
         except Exception:
-            label = config.only[0]
+            label = wanted[0]
         else:
             labels.add(label)
-        if label in config.only:
+        if label in wanted:
             rows.append(i)
     only = f"data.only = {config.only}"
     if not any(isinstance(label, int | np.integer) for label in labels):
@@ -141,13 +149,21 @@ def _of_labels(source: Any, config: Data, split: str) -> Subset:
 
 
 def npz(config: Data) -> Sources:
-    """The files data_dir/`train`.npz and `test`.npz: `image` [N, H, W] or [N, H, W, C] of 8 or 16 bits, perhaps `label` [N]."""
-    root = Path(os.path.expanduser(config.data_dir))
-    train, test = (_npz(root / f"{split}.npz") for split in (config.train, config.test))
-    return Sources(train, test)
+    """The files data_dir/`train`.npz and `test`.npz: `image` [N, H, W] or [N, H, W, C] of 8 or 16 bits, perhaps `label` [N].
+
+    With data.levels = 0 `image` are points of floats, [N, D]. `classes`, if it is there, names the labels. `sample` writes such
+    files.
+    """
+    path = lambda split: Path(os.path.expanduser(config.data_dir)) / f"{split}.npz"
+    (train, classes), (test, others) = (_npz(path(split), points=not config.levels) for split in (config.train, config.test))
+    if classes and others and classes != others:
+        names = f"data.train = {config.train!r} has the classes {numbered(classes)}, and data.test {numbered(others)}"
+        raise DataError(f"{printable(names)[:300]}: give the labels of both the same names")
+    return Sources(train, test, classes or others)
 
 
-def _npz(path: Path) -> Sequence[dict[str, Any]]:
+def _npz(path: Path, points: bool) -> tuple[Sequence[dict[str, Any]], tuple[str, ...]]:
+    """Returns the examples of a file and the names of their labels."""
     if not path.is_file():
         there = ", ".join(sorted(p.name for p in path.parent.glob("*.npz"))[:5]) or "no .npz file"
         raise DataError(f"no file {path}; its folder holds {there}: set --config.data.data_dir, data.train and data.test")
@@ -155,7 +171,7 @@ def _npz(path: Path) -> Sequence[dict[str, Any]]:
     try:
         with ZipFile(path) as file, within(3600, f"reading {name}"):
             keys = [member.removesuffix(".npy") for member in file.namelist()]
-            arrays = {key: _array(file, key, name) for key in ("image", "label") if key in keys}
+            arrays = {key: _array(file, key, name) for key in ("image", "label", "classes") if key in keys}
     except DataError:
         raise
     except Exception as error:  # damaged files raise anything
@@ -163,12 +179,19 @@ def _npz(path: Path) -> Sequence[dict[str, Any]]:
     image = arrays.get("image")
     if image is None:
         raise DataError(f"{name} has no array `image`; it holds {printable(', '.join(keys)[:200]) or 'nothing'}")
-    if image.dtype not in (np.uint8, np.uint16) or image.ndim not in (3, 4) or not image.size:
-        why = f"must be uint8 or uint16, [N, H, W] or [N, H, W, C] with N > 0, not {image.dtype} {image.shape}"
-        raise DataError(f"{name}: image {why}")
+    is_points, is_images = (
+        image.dtype.kind == "f" and image.ndim == 2,
+        image.dtype in (np.uint8, np.uint16) and image.ndim in (3, 4),
+    )
+    if not (is_points if points else is_images) or not image.size:
+        wanted = "floats [N, D], as data.levels = 0 are points," if points else "uint8 or uint16, [N, H, W] or [N, H, W, C],"
+        raise DataError(f"{name}: image must be {wanted} with N > 0, not {image.dtype} {image.shape}")
+    classes = arrays.pop("classes", np.array([], str))
+    if classes.dtype.kind != "U" or classes.ndim != 1:
+        raise DataError(f"{name}: classes must be strings [C], not {classes.dtype} {classes.shape}")
     if (labels := arrays.get("label", image)).shape[:1] != image.shape[:1]:
         raise DataError(f"{name}: labels of shape {labels.shape} for {len(image)} images")
-    return [{key: array[i] for key, array in arrays.items()} for i in range(len(image))]
+    return [{key: array[i] for key, array in arrays.items()} for i in range(len(image))], tuple(classes.tolist())
 
 
 def _array(file: ZipFile, key: str, name: str) -> np.ndarray:

@@ -24,8 +24,9 @@ Times = Annotated[tuple[Annotated[float, Gt(0), Le(1)], ...], MinLen(1), MaxLen(
 class Setting(NamedTuple):
     """A run without its parameters: enough to refuse an edit before a checkpoint is read.
 
-    `sampler`: the label of `sample.sampler`; `grid`: its times; `noisy`: the labels of the samplers that draw noise; `classes`:
-    the number of classes that the sampler takes labels of (0: none); `tolerance` and `t_min`: `evaluate`'s, for the flow.
+    `sampler`: the label of `sample.sampler`; `grid`: its times; `noisy`: the labels of the samplers that draw noise;
+    number(label): the number of a class by its number or name, a ValueError if there is none; `tolerance` and `t_min`:
+    `evaluate`'s, for the flow.
     """
 
     sde: LinearSDE
@@ -33,7 +34,7 @@ class Setting(NamedTuple):
     sampler: str
     grid: np.ndarray
     noisy: tuple[str, ...]
-    classes: int
+    number: Callable[[int | str], int]
     tolerance: float
     t_min: float | None
 

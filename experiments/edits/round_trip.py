@@ -12,18 +12,16 @@ from experiments.edits.base import Edit, Frames, Row, Setting, Trained, rms, to_
 from samplers import translate
 
 
-def round_trip(setting: Setting, label: Annotated[int, Ge(0)] | None = None) -> Edit:
+def round_trip(setting: Setting, label: Annotated[int, Ge(0)] | str | None = None) -> Edit:
     """Encodes an example to its latent x_1 by the probability flow and decodes it again, at `evaluate.tolerance`.
 
     With a `label` it is decoded as that class: the example as it would be there (Su et al. 2023).
     """
-    if label is not None and label >= setting.classes:
-        what = f"has the classes 0 to {setting.classes - 1}" if setting.classes else "knows of no classes; take None"
-        raise ValueError(f"label = {label}: samplers.{setting.sampler} {what}")
+    y = None if label is None else setting.number(label)
     flow: dict[str, Any] = {"t_min": setting.t_min, "rtol": setting.tolerance, "atol": setting.tolerance}
 
     def one(run: Trained, row: Row) -> Frames:
-        solution = translate(setting.sde, run.score, run.score if label is None else run.of(label), row.x, **flow)
+        solution = translate(setting.sde, run.score, run.score if y is None else run.of(y), row.x, **flow)
         latent = to_data_scale(setting.sde, solution.latent, 1.0)
         return Frames(jnp.stack([row.x, latent, solution.x])[None], jnp.array([[0, 0, 1]]) * solution.nfe, solution.gave_up)
 

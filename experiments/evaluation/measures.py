@@ -46,6 +46,7 @@ class Measure(NamedTuple):
     the name of the Fréchet distance in the feature space. Table and plots show it `times` as large.
     `protocol` returns a heading and a sentence on how it came about; measures may share one.
     It exists in the feature spaces that `applies` accepts, and if `of_labels`, only for images drawn for a label.
+    `signed`: it is unbiased, and so may fall below its least value, 0.
     `against` lists the plots that show it: over network evaluations ("nfe"), over the guidance weight ("w").
     """
 
@@ -56,6 +57,7 @@ class Measure(NamedTuple):
     protocol: Callable[[Config, Reference], tuple[str, str]] | None = None
     applies: Callable[[FeatureSpace], bool] = lambda space: True
     of_labels: bool = False
+    signed: bool = False
     times: float = 1
     against: tuple[Literal["nfe", "w"], ...] = ("nfe", "w")
 
@@ -109,6 +111,7 @@ MEASURES = (
             "laws are equal, and else above; unbiased, so that it may fall below",
         ),
         applies=lambda space: space.points,
+        signed=True,
         times=1000,
         against=("nfe",),
     ),

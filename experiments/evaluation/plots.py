@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiments.data.canvas import colour, marker, panel_grid, panel_row, plain
+from experiments.data.canvas import colour, legend_below, marker, panel_grid, panel_row, plain
 from experiments.evaluation.measures import plotted
 
 if TYPE_CHECKING:  # a second to import: only where something is plotted
@@ -16,6 +17,10 @@ if TYPE_CHECKING:  # a second to import: only where something is plotted
     from experiments.evaluation.measures import Measure
 
 LOG_SNR = "log-SNR  λ = log α²/σ²   (noise ← → data)"
+TICKS = 8
+"""The most ticks that can be read on an axis of numbers of evaluations."""
+WINDOW = 9
+"""The rows of the log in a running median."""
 
 
 def quality_against_nfe(results: dict[str, Any]) -> Figure:
@@ -29,11 +34,16 @@ def quality_against_nfe(results: dict[str, Any]) -> Figure:
                 points = sorted([sampler, *(p for p in sampler["sweep"] if "w" not in p)], key=lambda p: p["nfe"])
                 _curve(panel, i, sampler["label"], "nfe", measure, points, markersize=5)
             _baseline(panel, results["reference"], measure)
-            panel.set(xscale="log", yscale="log" if measure.better == "lower" else "linear")
-            panel.set(title=plain(arm["label"]), xlabel="network evaluations per sample (NFE)")
-            _tick_at_evaluations(panel, arm)
+            panel.set(xscale="log", title=plain(arm["label"]), xlabel="network evaluations per sample (NFE)")
+            evaluations = spaced(round(p["nfe"]) for row in arm["samplers"] for p in [*row["sweep"], row])
+            panel.set_xticks(evaluations, [str(t) for t in evaluations])
+            panel.minorticks_off()
         row[0].set_ylabel(plain(measure.heading(results["distance"])))
-        row[-1].legend(frameon=False, fontsize=8)
+        if measure.signed:
+            _log_about_0(row, results["reference"], measure)
+        elif measure.better == "lower":
+            _log_if_positive(row)
+    legend_below(figure)
     return figure
 
 
@@ -51,7 +61,7 @@ def quality_against_w(results: dict[str, Any]) -> Figure:
     for column, arm in zip(panels.T, arms, strict=True):
         column[0].set_title(plain(arm["label"]), fontsize=10)
         column[-1].set_xlabel("guidance weight w")
-    panels[0, -1].legend(frameon=False, fontsize=8)
+    legend_below(figure)
     return figure
 
 
@@ -80,12 +90,34 @@ def _baseline(panel: Axes, real: dict[str, Any], measure: Measure) -> None:
         panel.axhline(measure.times * real[measure.name]["mean"], label=plain(f"real {real['of']} images"), **options)
 
 
-def _tick_at_evaluations(panel: Axes, arm: dict[str, Any]) -> None:
-    """Ticks at the numbers of evaluations, as far apart as can be read."""
-    ticks = sorted({round(p["nfe"]) for row in arm["samplers"] for p in [*row["sweep"], row]})
-    spaced = [t for i, t in enumerate(ticks) if not i or t > 1.3 * ticks[i - 1]]
-    panel.set_xticks(spaced, [str(t) for t in spaced])
-    panel.minorticks_off()
+def _log_about_0(panels: Sequence[Axes], real: dict[str, Any], measure: Measure) -> None:
+    """Makes y, which the panels share, a log axis but for a linear part as wide as real examples are from 0."""
+    near = measure.times * max(abs(real[measure.name]["mean"]), real[measure.name]["std"])
+    panels[0].set_yscale("symlog", linthresh=near if near > 0 else 1.0)
+
+
+def spaced(values: Iterable[int]) -> list[int]:
+    """The least and the greatest of positive values, and others between them, as many as a log axis has room for."""
+    first, *others = sorted(set(values))
+    last = max(others, default=first)
+    apart, ticks = max(1.3, (last / first) ** (1 / TICKS)), [first]
+    for value in others:
+        if value == last or apart * ticks[-1] <= value <= last / apart:
+            ticks.append(value)
+    return ticks
+
+
+def _log_if_positive(panels: Sequence[Axes]) -> None:
+    """Makes y, which the panels share, a log axis with some numbers, unless a value has no place on it, or all are one."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator
+
+    y = np.concatenate([np.asarray(line.get_ydata(), float) for panel in panels for line in panel.lines])
+    y = y[np.isfinite(y)]
+    if len(y) and 0 < y.min() < y.max():
+        panels[0].set_yscale("log")
+        panels[0].minorticks_off()
+        panels[0].yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)) if y.max() > 5 * y.min() else MaxNLocator(5))
+        panels[0].yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
 
 
 def loss_against_log_snr(results: dict[str, Any]) -> Figure:
@@ -93,11 +125,11 @@ def loss_against_log_snr(results: dict[str, Any]) -> Figure:
     figure, (panel,) = panel_row(1, 6.4, 3.6)
     for i, arm in enumerate(results["arms"]):
         curve = arm["loss_by_log_snr"]
-        x, y, error = (np.array(curve[k]) for k in ("log_snr", "loss", "std_error"))
+        x, y, error = (np.array(curve[k], float) for k in ("log_snr", "loss", "std_error"))
         panel.plot(x, y, color=colour(i), marker=marker(i), markersize=3, label=plain(arm["label"]))
         panel.fill_between(x, y - 2 * error, y + 2 * error, color=colour(i), alpha=0.15, linewidth=0)
     panel.set(xlabel=LOG_SNR, ylabel="E |ε − ε̂|² / D, held-out", ylim=(0, None))
-    panel.legend(frameon=False)
+    legend_below(figure)
     return figure
 
 
@@ -107,18 +139,27 @@ def accuracy_against_log_snr(results: dict[str, Any], title: str) -> Figure:
     panel.plot(results["log_snr"], results["accuracy"], color=colour(0), marker=marker(0), markersize=3, label=plain(title))
     panel.axhline(results["largest_class"], color="#555", linestyle="--", linewidth=1, label="the largest class, always")
     panel.set(xlabel=LOG_SNR, ylabel="told right, held-out", ylim=(0, 1.02))
-    panel.legend(frameon=False)
+    legend_below(figure)
     return figure
 
 
 def training_curves(results: dict[str, Any]) -> Figure:
-    """The training loss, faint as logged and solid as a running median of nine rows."""
+    """The training loss, a dot for each row of the log and its running median as a line; a gap where no loss was finite."""
     figure, (panel,) = panel_row(1, 6.4, 3.6)
     for i, arm in enumerate(results["arms"]):
-        step, loss = (np.array(arm["curve"][k]) for k in ("step", "loss"))
-        smooth = [np.median(loss[max(0, j - 4) : j + 5]) for j in range(len(loss))]
-        panel.plot(step, loss, color=colour(i), alpha=0.25, linewidth=1)
-        panel.plot(step, smooth, color=colour(i), label=plain(arm["label"]))
-    panel.set(xlabel="step", ylabel="training loss", yscale="log")
-    panel.legend(frameon=False)
+        step, loss = (np.array(arm["curve"][k], float) for k in ("step", "loss"))
+        panel.plot(step, loss, color=colour(i), alpha=0.3, marker=".", markersize=4, linewidth=0)
+        panel.plot(step, running_median(loss), color=colour(i), label=plain(arm["label"]))
+    panel.set(xlabel="step", ylabel="training loss")
+    _log_if_positive([panel])
+    legend_below(figure)
     return figure
+
+
+def running_median(x: np.ndarray) -> np.ndarray:
+    """The median of the finite among `WINDOW` values around each, or fewer by the ends: as many before it as after it.
+
+    So what only falls stays as it is, to its ends. It is nan where x is nan.
+    """
+    reach = [min(WINDOW // 2, j, len(x) - 1 - j) for j in range(len(x))]
+    return np.array([np.nanmedian(x[j - k : j + k + 1]) if np.isfinite(x[j]) else np.nan for j, k in enumerate(reach)])

@@ -6,7 +6,10 @@ import platform
 
 import jax
 
-from experiments.config.schema import Config
+from experiments.config.classes import numbered
+from experiments.config.options import parameters
+from experiments.config.parts import STEP
+from experiments.config.schema import Config, Named, Sampler
 from experiments.data.dataset import Dataset
 from experiments.data.scaler import Scaler, scale
 from experiments.evaluation.measures import applicable
@@ -22,6 +25,7 @@ def protocol_lines(config: Config, data: Dataset, reference: Reference) -> list[
     machine = f"{platform.machine()}, Python {platform.python_version()}"
     lines = {
         "data": f"{config.data.name}: {examples}",
+        **({"labels": numbered(data.classes)} if data.classes else {}),
         "data hash": data.digest,
         "config hash": config.digest(),
         "training seed": f"{config.seed} (one training run per arm)",
@@ -36,6 +40,16 @@ def protocol_lines(config: Config, data: Dataset, reference: Reference) -> list[
         "versions": versions(),
     }
     return [list(line) for line in lines.items()]
+
+
+def solver(sampler: Sampler) -> str:
+    """The step of a sampler after its corrector, with the options that the config sets, and the order if it has one."""
+
+    def words(part: Named) -> str:
+        order = {"order": parameters(STEP.find(part.name))["order"].default} if STEP.takes(part.name, "order") else {}
+        return ", ".join([part.name, *(f"{key} = {value}" for key, value in (order | part.options).items())])
+
+    return "; ".join(words(part) for part in (sampler.corrector, sampler.step) if part)
 
 
 def bits_protocol(scaler: Scaler) -> str:

@@ -1,4 +1,4 @@
-"""The best sampler of an arm, if the numbers can tell."""
+"""The best sampler of an arm and the best arm, if the numbers can tell."""
 
 from __future__ import annotations
 
@@ -25,14 +25,32 @@ def verdict(measure: Measure, rows: list[dict[str, Any]], real: dict[str, Any]) 
     A row that they do not beat is as good as the measure can see. Rows without the measure take no part.
     """
     beats = lambda a, b: _beats(a[measure.name], b[measure.name], measure.better)
-    finite = [row for row in rows if math.isfinite(row[measure.name]["mean"])]
+    finite = _finite(measure, rows)
     if equals := tuple(row["label"] for row in finite if not beats(real, row)):
         return Verdict(equals=equals, real=True)
     if not finite:
         return Verdict()
-    first = {"lower": min, "higher": max}[measure.better](finite, key=lambda row: row[measure.name]["mean"])
+    first = _first(measure, finite)
     equals = tuple(row["label"] for row in finite if row is first or not beats(first, row))
     return Verdict(equals=equals) if len(equals) > 1 else Verdict(first)
+
+
+def contenders(measure: Measure, arms: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Returns for each arm the row of the sampler with the best mean, labelled as the arm; its own label is the `sampler`.
+
+    The verdict on them is the one on arms. An arm without a finite mean has none.
+    """
+    finite = [(arm["label"], rows) for arm in arms if (rows := _finite(measure, arm["samplers"]))]
+    best = [(label, _first(measure, rows)) for label, rows in finite]
+    return [row | {"label": label, "sampler": row["label"]} for label, row in best]
+
+
+def _finite(measure: Measure, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [row for row in rows if measure.name in row and math.isfinite(row[measure.name]["mean"])]
+
+
+def _first(measure: Measure, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"lower": min, "higher": max}[measure.better](rows, key=lambda row: row[measure.name]["mean"])
 
 
 def _beats(a: dict[str, Any], b: dict[str, Any], better: str) -> bool:

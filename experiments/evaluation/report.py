@@ -1,8 +1,10 @@
-"""The report: numbers as report.json, pictures as PNG and GIF, and all of it as one self-contained report.html."""
+"""The report: numbers as JSON, CSV and LaTeX, pictures as PNG and GIF, and all of it as one self-contained report.html."""
 
 from __future__ import annotations
 
 from base64 import b64encode
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,86 +14,98 @@ from jinja2 import Environment, PackageLoader
 from experiments.config.tree import flatten
 from experiments.data.pictures import picture
 from experiments.evaluation import formats, measures, plots, sample_sheets
-from experiments.evaluation.ranking import verdict
+from experiments.evaluation.ranking import Verdict, contenders, verdict
+from experiments.evaluation.tables import Table, tables
+from experiments.runtime.errors import brief
 from experiments.runtime.files import replacing, write_json, write_text
+from experiments.runtime.progress import say
 
 
 def write_report(workdir: Path, results: dict[str, Any], pictures: dict[str, dict[str, Any]], real: np.ndarray) -> Path:
     """Writes every file of the report into `workdir`; returns the path of report.html.
 
     `pictures` by arm: `grids`, samples by sampler, and `process`, snapshots [k, n, *event] with noise first; `real`: held out.
+    The numbers are written first: a picture that fails is said, and takes nothing else with it.
     """
-    grids = {arm: each["grids"] for arm, each in pictures.items()}
-    process = {arm: each["process"] for arm, each in pictures.items()}
     write_json(workdir / "report.json", results)
-    images = _write_figures(workdir, results, grids, process, real)
-    moving = {arm: snapshots for arm, snapshots in process.items() if snapshots.shape[1]}
-    images += _write_gif(workdir / "reverse_process.gif", moving)
-    _write_samples(workdir / "samples", grids)
+    headline, *_ = measures.measured(results)
+    verdicts = {arm["name"]: verdict(headline, arm["samplers"], results["reference"]) for arm in results["arms"]}
+    by_name = tables(results, best=[each.best for each in verdicts.values() if each.best])
+    for name, table in by_name.items():
+        write_text(workdir / "tables" / f"{name}.csv", table.csv())
+        write_text(workdir / "tables" / f"{name}.tex", table.latex())
+    images, lost = {}, []
+    for name, draw in _drawings(results, pictures, real).items():
+        path = workdir / name
+        try:
+            if draw is None:
+                path.unlink(missing_ok=True)  # that of an earlier report
+                continue
+            with replacing(path) as part:
+                draw(part)
+        except Exception as error:  # hours of training are worth more than one picture of them
+            path.unlink(missing_ok=True)
+            lost.append(f"{name} could not be drawn ({brief(error)})")
+            say(f"warning: {lost[-1]}")
+        else:
+            images |= {path.stem: _data_uri(path)} if path.parent == workdir else {}
     path = workdir / "report.html"
-    write_text(path, _page(results, list(moving), images))
+    write_text(path, _page(results, verdicts, by_name, images, lost))
     return path
 
 
-def _write_figures(
-    workdir: Path, results: dict[str, Any], grids: dict[str, Any], process: dict[str, Any], real: np.ndarray
-) -> list[Path]:
-    """Writes the figures; the paths of their files."""
+def _drawings(
+    results: dict[str, Any], pictures: dict[str, dict[str, Any]], real: np.ndarray
+) -> dict[str, Callable[[Path], Any] | None]:
+    """The functions that write each picture to a path, by its file; None for a file of which nothing is finite or asked for."""
     labels = {arm["name"]: arm["label"] for arm in results["arms"]}
-    figures = {
-        "quality": plots.quality_against_nfe(results),
-        "loss_log_snr": plots.loss_against_log_snr(results),
-        "curves": plots.training_curves(results),
-        "samples": sample_sheets.first_samples(grids, real, labels),
-        "process": sample_sheets.process_strip(process, labels),
+    grids = {arm: each["grids"] for arm, each in pictures.items()}
+    process = {arm: each["process"] for arm, each in pictures.items()}
+    moving = {arm: snapshots for arm, snapshots in process.items() if snapshots.shape[1]}
+    guided = any("w" in point for arm in results["arms"] for row in arm["samplers"] for point in row["sweep"])
+
+    def figure(draw: Callable[..., Any], *of: Any) -> Callable[[Path], Any]:
+        return lambda path: draw(*of).savefig(path, facecolor="white", bbox_inches="tight", pad_inches=0.1)
+
+    def sheet(events: np.ndarray) -> Callable[[Path], Any]:
+        return lambda path: picture(events).save(path)
+
+    return {
+        "quality.png": figure(plots.quality_against_nfe, results),
+        "guidance.png": figure(plots.quality_against_w, results) if guided else None,
+        "loss_log_snr.png": figure(plots.loss_against_log_snr, results),
+        "curves.png": figure(plots.training_curves, results),
+        "samples.png": figure(sample_sheets.first_samples, grids, real, labels),
+        "process.png": figure(sample_sheets.process_strip, process, labels),
+        "reverse_process.gif": partial(sample_sheets.process_gif, moving) if moving else None,
+        **{
+            f"samples/{arm}_{sampler}.png": sheet(events) if len(events) else None
+            for arm, by_sampler in grids.items()
+            for sampler, events in by_sampler.items()
+        },
     }
-    if any("w" in point for arm in results["arms"] for row in arm["samplers"] for point in row["sweep"]):
-        figures["guidance"] = plots.quality_against_w(results)
-    for name, figure in figures.items():
-        with replacing(workdir / f"{name}.png") as part:
-            figure.savefig(part, facecolor="white", bbox_inches="tight", pad_inches=0.1)
-    return [workdir / f"{name}.png" for name in figures]
 
 
-def _write_gif(path: Path, process: dict[str, np.ndarray]) -> list[Path]:
-    """Writes the moving reverse process; its path, or none and no file of an earlier report if nothing of it is finite."""
-    if not process:
-        path.unlink(missing_ok=True)
-        return []
-    with replacing(path) as part:
-        sample_sheets.process_gif(process, part)
-    return [path]
-
-
-def _write_samples(folder: Path, grids: dict[str, dict[str, np.ndarray]]) -> None:
-    """Writes the samples of every arm and sampler; of none that are finite no file, and none of an earlier report."""
-    for arm, by_sampler in grids.items():
-        for sampler, events in by_sampler.items():
-            path = folder / f"{arm}_{sampler}.png"
-            if len(events):
-                with replacing(path) as part:
-                    picture(events).save(part)
-            else:
-                path.unlink(missing_ok=True)
-
-
-def _page(results: dict[str, Any], moving: list[str], images: list[Path]) -> str:
-    """report.html, with the images inside; `moving` are the names of the arms in the GIF."""
+def _page(
+    results: dict[str, Any], verdicts: dict[str, Verdict], by_name: dict[str, Table], images: dict[str, str], lost: list[str]
+) -> str:
+    """report.html, with the images inside; `lost` are sentences on pictures that failed."""
     loader = PackageLoader("experiments.evaluation", ".")
     environment = Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {f.__name__: f for f in (formats.number, formats.mean_std, formats.mean_error, formats.listed)}
-    labels = {arm["name"]: arm["label"] for arm in results["arms"]}
-    headline, *_ = columns = measures.measured(results)
-    verdicts = {arm["name"]: verdict(headline, arm["samplers"], results["reference"]) for arm in results["arms"]}
+    environment.filters |= {f.__name__: f for f in (formats.number, formats.mean_std, formats.listed)}
+    headline, *_ = measures.measured(results)
+    rivals = contenders(headline, results["arms"])
     return environment.get_template("report.html.jinja").render(
-        **results,
-        columns=columns,
+        **results | {"doubts": results["doubts"] + lost},
         headline=headline,
         plotted={x: [m.heading(results["distance"]) for m in measures.plotted(results, x)] for x in ("nfe", "w")},
         verdicts=verdicts,
+        rivals=rivals,
+        of_arms=verdict(headline, rivals, results["reference"]),
+        tables=by_name,
         changed=[[arm["label"], _differences(arm["changes"])] for arm in results["arms"]],
-        moving=[labels[arm] for arm in moving],
-        images={path.stem: _data_uri(path) for path in images},
+        moving=[arm["label"] for arm in results["arms"] if not arm["process_non_finite"]],
+        images=images,
     )
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import jax
@@ -30,8 +31,13 @@ def report_data(
     reference: Reference,
     baseline: dict[str, Any],
     command: str,
+    failed: Mapping[str, Exception] = MappingProxyType({}),
 ) -> dict[str, Any]:
-    """The content of report.json; `baseline` are the measures of other real images, under the key "reference"."""
+    """The content of report.json; `baseline` are the measures of other real images, under the key "reference".
+
+    `failed`: the errors of the arms that are not in it, by their names.
+    """
+    absent = [f"{name} is not in this report: {' '.join(str(error).split())[:300]}" for name, error in failed.items()]
     return {
         "title": config.title,
         "command": command,
@@ -39,7 +45,7 @@ def report_data(
         "arms": arms,
         "distance": reference.space.distance,
         "visible_part": visible_part(data.shape),
-        "doubts": reference.doubts(config.evaluate.n) + list(non_finite(config, arms)),
+        "doubts": absent + reference.doubts(config.evaluate.n) + list(non_finite(config, arms)),
         "reference": baseline,
         "protocol": protocol_lines(config, data, reference),
         "config": json.dumps(config.model_dump(), indent=2),

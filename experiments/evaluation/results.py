@@ -17,6 +17,7 @@ from experiments.evaluation import measures
 from experiments.evaluation.kept import NO_EVENTS, Measured, measured
 from experiments.evaluation.likelihood import bits_per_dim
 from experiments.evaluation.noise_levels import loss_by_log_snr
+from experiments.evaluation.protocol import solver
 from experiments.evaluation.reference import Reference
 from experiments.randomness import Purpose, stream
 from experiments.runtime.progress import progress, say
@@ -91,8 +92,9 @@ def _quality(experiment: Experiment, label: str, params: Any, reference: Referen
 
     headline, first = at(sampler.n)
     settings = [dict(zip(sampler.sweep, values, strict=True)) for values in zip(*sampler.sweep.values(), strict=True)]
-    sweep = [s | at(int(s.get("n", sampler.n)), **{k: v for k, v in s.items() if k != "n"})[0] for s in settings]
-    return {"name": label, "label": label.replace("_", " "), **headline, "sweep": sweep}, first
+    swept = lambda s: at(int(s.get("n", sampler.n)), **{k: v for k, v in s.items() if k != "n"})[0]
+    names = {"name": label, "label": label.replace("_", " "), "step": solver(sampler), "n": sampler.n}
+    return {**names, **headline, "sweep": [s | {"setting": s} | swept(s) for s in settings]}, first
 
 
 def spread(by_seed: list[dict[str, float]], names: list[str]) -> dict[str, dict[str, Any]]:

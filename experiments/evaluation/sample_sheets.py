@@ -15,18 +15,19 @@ if TYPE_CHECKING:  # a second to import: only where something is plotted
 
 
 def first_samples(grids: dict[str, dict[str, np.ndarray]], real: np.ndarray, labels: dict[str, str]) -> Figure:
-    """Rows of arms, columns of samplers, each the first 36 samples from the same latents; real held-out ones at the right."""
-    samplers = list(next(iter(grids.values())))
-    columns = len(samplers) + 1
-    figure = blank_figure(2.3 * columns, 2.45 * len(grids))
-    axes = figure.subplots(len(grids), columns, squeeze=False)
-    for row, (arm, by_sampler) in enumerate(grids.items()):
-        for column, events in enumerate([*by_sampler.values(), real]):
-            panel = axes[row, column]
-            show_events(panel, _first(events, 36), 6)
-            if row == 0:
-                panel.set_title([*(s.replace("_", " ") for s in samplers), "real, held out"][column], fontsize=10)
-        axes[row, 0].set_ylabel(plain(labels[arm]), fontsize=10)
+    """Rows of arms, columns of samplers, each the first 36 samples from the same latents; real held-out ones at the right.
+
+    An arm without a sampler that another has leaves its place empty.
+    """
+    samplers = list(dict.fromkeys(sampler for by_sampler in grids.values() for sampler in by_sampler))
+    figure = blank_figure(2.3 * (len(samplers) + 1), 2.45 * len(grids))
+    axes = figure.subplots(len(grids), len(samplers) + 1, squeeze=False)
+    for row, (arm, by_sampler) in zip(axes, grids.items(), strict=True):
+        row[0].set_ylabel(plain(labels[arm]), fontsize=10)
+        for panel, events in zip(row, [*(by_sampler.get(sampler) for sampler in samplers), real], strict=True):
+            show_events(panel, None if events is None else _first(events, 36), 6)
+    for panel, title in zip(axes[0], [*(s.replace("_", " ") for s in samplers), "real, held out"], strict=True):
+        panel.set_title(plain(title), fontsize=10)
     return figure
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from nicegui import ui
 from pydantic import ValidationError
 
+from experiments.config.classes import class_name
 from experiments.config.messages import problem_lines
 from experiments.page.process import LiveProcess
 from experiments.page.program import STEPS
@@ -40,8 +41,9 @@ class Controls:
             self._n = ui.toggle(list(n), value=n[-1]).props("unelevated dense no-caps spread").classes("wide")
         self._label, self._w = None, None
         if classes := process.experiment.classes:
+            named = {y: class_name(y, process.experiment.names) for y in range(classes)}
             none = {-1: "none"} if process.experiment.has_unconditional else {}
-            self._label = ui.select(none | {y: str(y) for y in range(classes)}, value=-1 if none else 0, label="label")
+            self._label = ui.select(none | named, value=-1 if none else 0, label="label")
             with ui.column().classes("slide") as weight:
                 self._w = slider("weight of the label, w", 1.0, 0.0, 8.0, 0.1)
             weight.set_visibility(bool(none))

@@ -45,11 +45,14 @@ class Program(NamedTuple):
 
 
 def page_sampler(experiment: Experiment, name: str, labelled: bool) -> BoundSampler:
-    """The sampler of that name; of samples with a label its guidance is `CLASSIFIER_FREE`, or none if nothing was learned."""
+    """The sampler of that name; of samples with a label its guidance is `CLASSIFIER_FREE`, or none if nothing was learned.
+
+    Without a label it has no guidance to a class.
+    """
     sampler = experiment.config.samplers[name]
-    if labelled:
-        sampler = sampler.model_copy(update={"guidance": CLASSIFIER_FREE if experiment.has_unconditional else None})
-    return BoundSampler(experiment, sampler)
+    to_a_class = sampler.guidance is not None and sampler.guidance.name in ("classifier", "classifier_free")
+    guidance = CLASSIFIER_FREE if labelled and experiment.has_unconditional else None
+    return BoundSampler(experiment, sampler.model_copy(update={"guidance": guidance} if labelled or to_a_class else {}))
 
 
 def make_program(experiment: Experiment, name: str, repeats: int) -> Program:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from functools import partial
 
-import numpy as np
 import uvicorn
 from fastapi import FastAPI
 from nicegui import ui
@@ -15,13 +14,12 @@ from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from experiments.build.experiment import Experiment
-from experiments.build.state import State
 from experiments.build.summary import network_size
 from experiments.data.pictures import visible_part
 from experiments.page.address import LOOPBACK
+from experiments.page.live import Live
 from experiments.page.process import LiveProcess
-from experiments.page.tab import Tab
+from experiments.page.tab import About, Tab
 from experiments.runtime.progress import say
 from experiments.runtime.signals import stop
 
@@ -52,20 +50,21 @@ class Own:
         return (not self._hosts or name in self._hosts) and origin in (None, f"http://{host}")
 
 
-def serve(experiment: Experiment, state: State, held_out: np.ndarray, run: Path, listener: socket.socket, anyone: bool) -> None:
-    """Serves the page of a run until a signal comes.
+def serve(runs: list[Live], listener: socket.socket, anyone: bool) -> None:
+    """Serves a page for each of the runs until a signal comes, and on each the way to the others.
 
-    `held_out` [M, *event]: levels to paint on; there may be none. `anyone`: the socket is not for this machine alone.
+    `anyone`: the socket is not for this machine alone.
     """
-    config, shape = experiment.config, experiment.shape
-    network = f"{config.net.name}, {network_size(experiment):,} parameters"
-    subtitle = " · ".join(filter(None, [config.sde.name, network, f"step {int(state.step):,}", str(run), visible_part(shape)]))
-    process, worker = LiveProcess(experiment, state.ema), ThreadPoolExecutor(1, "sampling")
+    worker = ThreadPoolExecutor(1, "sampling")
+    titles = {f"/{i or ''}": live.experiment.config.title for i, live in enumerate(runs)}
+    for (path, title), live in zip(titles.items(), runs, strict=True):
+        others = {there: words for there, words in titles.items() if there != path}
+        process = LiveProcess(live.experiment, live.params)
+        ui.page(path, title=title)(partial(Tab, process, live.held_out, About(title, _subtitle(live), others), worker))
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     address, port = listener.getsockname()[:2]
     host = f"[{address}]" if ":" in address else address
     app.add_middleware(Own, hosts=() if anyone else (*LOOPBACK, host))
-    ui.page("/", title=config.title)(lambda: Tab(process, held_out, (config.title, subtitle), worker))
     ui.run_with(app, favicon=ICON, tailwind=False, show_welcome_message=False)
     # The server has its own thread: signals stay with experiments.runtime.signals, as in every command.
     server = uvicorn.Server(uvicorn.Config(app, loop="asyncio", log_level="error", timeout_graceful_shutdown=1))
@@ -79,3 +78,11 @@ def serve(experiment: Experiment, state: State, held_out: np.ndarray, run: Path,
         server.should_exit = True
         thread.join()
         worker.shutdown(cancel_futures=True)
+
+
+def _subtitle(live: Live) -> str:
+    """The SDE, the network and the step of a run, and what is shown of an event if it is not all."""
+    config, shape = live.experiment.config, live.experiment.shape
+    network = f"{config.net.name}, {network_size(live.experiment):,} parameters"
+    words = (config.sde.name, network, f"step {live.step:,}", str(live.folder), visible_part(shape))
+    return " · ".join(filter(None, words))

@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from nicegui import ui
@@ -26,21 +27,31 @@ PACE = 0.04
 STYLE = Path(__file__).with_name("page.css")
 
 
+class About(NamedTuple):
+    """The words above a page: those of its run, and the titles of `others`, by their addresses."""
+
+    title: str
+    subtitle: str
+    others: dict[str, str]
+
+
 class Tab:
-    """The page of a process, with `held_out` images [M, H, W, C], as levels, to paint on; `about`: title and subtitle.
+    """The page of a process, with `held_out` images [M, H, W, C], as levels, to paint on.
 
     `worker` has one thread and computes one frame at a time: tabs take turns, and the page answers meanwhile.
     """
 
-    def __init__(self, process: LiveProcess, held_out: np.ndarray, about: tuple[str, str], worker: ThreadPoolExecutor):
+    def __init__(self, process: LiveProcess, held_out: np.ndarray, about: About, worker: ThreadPoolExecutor):
         self._process, self._worker, self._stopping = process, worker, False
         scaler, shape = process.experiment.scaler, process.experiment.shape
         ui.add_css(STYLE)
         ui.colors(primary="#33658a")
         with ui.column().classes("page"):
             with ui.row(wrap=False).classes("top"):
-                ui.label(about[0]).classes("heading")
-                ui.label(about[1]).classes("quiet")
+                ui.label(about.title).classes("heading")
+                for address, title in about.others.items():
+                    ui.link(title, address).classes("other")
+                ui.label(about.subtitle).classes("quiet")
             with ui.row(wrap=False).classes("columns"):
                 with ui.column().classes("card choices"):
                     self._controls = Controls(process)

@@ -52,7 +52,8 @@ class Checkpoints:
             create=self._writing,
         )
         if not _storable(self._folder):
-            raise StorageError(f"no checkpoint can be written to {self._folder}: TensorStore takes no such name")
+            where = f"no checkpoint can be written to {self._folder}"
+            raise StorageError(f"{where}: TensorStore takes no such name; rename it, or take another --workdir")
         handlers = {"state": state_handler(), "seal": ocp.JsonCheckpointHandler()}
         try:
             return ocp.CheckpointManager(self._folder, options=options, item_handlers=handlers)

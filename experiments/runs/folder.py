@@ -40,7 +40,7 @@ class Folder(NamedTuple):
 
     @property
     def samples(self) -> Path:
-        """The folder of pictures of samples."""
+        """The folder of samples, and of their pictures."""
         return self.path / "samples"
 
     @property
@@ -49,9 +49,9 @@ class Folder(NamedTuple):
         return self.path / "edits"
 
     @property
-    def interpolation(self) -> Path:
-        """The picture of `interpolate`."""
-        return self.path / "interpolation.png"
+    def interpolations(self) -> Path:
+        """The folder of interpolations."""
+        return self.path / "interpolations"
 
     @property
     def measured(self) -> Path:

@@ -16,24 +16,28 @@ from experiments.config.tree import flatten, read_json_tree
 from experiments.config.trust import require_trusted
 from experiments.runs.folder import Folder
 from experiments.runs.lora_base import with_base
+from experiments.runs.record import data_facts
 from experiments.runs.resume import trained_state
 from experiments.runtime.errors import ConfigError, StorageError
 from experiments.runtime.progress import say
 
 
-def with_guides(experiment: Experiment) -> Experiment:
-    """Returns the experiment with its guides. Raises ConfigError if a run cannot guide the sampler that names it."""
+def with_guides(experiment: Experiment, home: Path) -> Experiment:
+    """Returns the experiment of the run in `home` with its guides.
+
+    Raises ConfigError if a run cannot guide the sampler that names it.
+    """
     samplers = experiment.config.samplers
     runs = {s.guidance.options["run"]: label for label, s in samplers.items() if s.guidance and "run" in s.guidance.options}
     if not runs:
         return experiment
     problems: list[str] = []
-    read = lambda run, label: attempt(problems, f"samplers.{label}.guidance", partial(_guide, run, experiment))
+    read = lambda run, label: attempt(problems, f"samplers.{label}.guidance", partial(_guide, run, experiment, home))
     guides = {run: read(run, label) for run, label in runs.items()}
     experiment = experiment._replace(guides=guides)
     for label, sampler in bound_samplers(experiment).items() if not problems else ():
         attempt(problems, f"samplers.{label}.guidance", partial(_check_labels, sampler))
-        attempt(problems, f"samplers.{label}.guidance", partial(sampler.step, None, sampler.first_label))
+        attempt(problems, f"samplers.{label}.guidance", partial(sampler.step, None, sampler.any_label))
     if problems:
         raise ConfigError(problems)
     say("guided by " + ", ".join(runs))
@@ -46,20 +50,25 @@ def _check_labels(sampler: BoundSampler) -> None:
     run = guidance and guidance.options.get("run")
     if not run:
         return
-    ours, theirs, label = experiment.classes, experiment.guides[run].classes, experiment.config.sample.label
+    guide, label = experiment.guides[run], experiment.config.sample.label
+    ours, theirs = experiment.classes, guide.classes
     if ours and theirs and ours != theirs:
         raise ValueError(f"run = {run} has net.classes = {theirs}, and this run {ours}: train the guide on the same labels")
-    if not ours and isinstance(label, int) and label >= theirs:
-        reason = f"has labels from 0 to {theirs - 1}" if theirs else "has no classes, nor has this run: leave sample.label out"
-        raise ValueError(f"sample.label = {label}: run = {run} {reason}")
+    if ours and theirs and (other := [pair for pair in zip(guide.names, experiment.names, strict=False) if len({*pair}) > 1]):
+        raise ValueError(f"run = {run} calls {other[0][0]} what is {other[0][1]} here: train the guide on the same labels")
+    if not ours and label not in (None, "each"):
+        sampler.number(label)
 
 
-def _guide(run: str, guided: Experiment) -> Guide:
-    """Returns the run in that folder as a guide for the samplers of `guided`.
+def _guide(run: str, guided: Experiment, home: Path) -> Guide:
+    """Returns the run in that folder as a guide for the samplers of `guided`, which is the run in `home`.
 
-    Raises StorageError if there is no such run, and ConfigError if it was trained on another range of data or another SDE.
+    Raises StorageError if there is no such run, and ConfigError if it is `home` itself, or was trained on another range of data
+    or another SDE.
     """
     folder = Path(run)
+    if folder.resolve() == home.resolve():
+        raise ConfigError(f"{run} is this run itself, which would change nothing: name one that was trained less")
     if not (Folder(folder).config).is_file():
         raise StorageError(f"guidance.run = {run} holds no run: train it first")
     own = [f"={value}" for value in flatten(guided.config.model_dump()).values()]  # what our config names is trusted already
@@ -70,8 +79,10 @@ def _guide(run: str, guided: Experiment) -> Guide:
     if config.sde != guided.config.sde:
         theirs, ours = (" ".join(map(str, part.model_dump().values())) for part in (config.sde, guided.config.sde))
         raise ConfigError(f"{run} was trained on the SDE {theirs}, and this run on {ours}: train the guide on the same")
-    guide = with_base(build(config, guided.shape), folder)
+    facts = data_facts(folder)
+    guide = with_base(build(config, guided.shape, facts.classes if facts else ()), folder)
     params = guide.network(trained_state(guide, folder).ema)
     if classifies(config):
-        return Guide(guide.classes, log_prob=guide.log_prob, params=params)
-    return Guide(guide.classes, lambda params, y: guide.score(params, y=y if guide.classes else None), params=params)
+        return Guide(guide.classes, log_prob=guide.log_prob, params=params, names=guide.names)
+    score = lambda params, y: guide.score(params, y=y if guide.classes else None)
+    return Guide(guide.classes, score, params=params, names=guide.names)

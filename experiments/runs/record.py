@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from hashlib import sha256
+from itertools import zip_longest
 from pathlib import Path
 from typing import Annotated, Any
 from uuid import uuid4
@@ -17,8 +18,10 @@ import jax
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from experiments.config.changes import changed_keys
+from experiments.config.classes import class_name
 from experiments.config.schema import Config
 from experiments.config.tree import read_json_tree, tree_from_json
+from experiments.data.dataset import DataFacts
 from experiments.runs.checkpoint import saved_steps
 from experiments.runs.folder import Folder
 from experiments.runtime import processes, supervisor
@@ -26,6 +29,7 @@ from experiments.runtime.circumstances import _now, _packages, flags
 from experiments.runtime.errors import StorageError, UserError
 from experiments.runtime.files import sweep, write_text
 from experiments.runtime.signals import Interrupted, last_words
+from experiments.weights import native
 
 FORMAT = 1
 
@@ -80,6 +84,13 @@ class RunRecord:
         self.content["saved"] = step
         write_text(self._path, json.dumps(self.content, indent=1))
 
+    def note_failure(self, error: BaseException) -> None:
+        """Notes that the session ended with an error: failed if a user can cause it, else crashed."""
+        if isinstance(error, UserError):
+            self.note(status="failed", ended=_now(), reason=str(error)[:500], exit_code=error.exit_code)
+        else:
+            self.note(status="crashed", ended=_now(), reason=f"{type(error).__name__}: {error}"[:500])
+
     def note_saved(self, step: int | None) -> None:
         """Notes the newest step whose checkpoint is complete. None changes nothing."""
         if step is not None:
@@ -99,6 +110,8 @@ class _Content(_Format):
 
     id: str
     data: str | None = None
+    shape: list[Annotated[int, Field(ge=1, lt=2**31)]] | None = None
+    classes: list[str] | None = None
     configs: dict[str, dict[str, Any]]
     sessions: list[dict[str, Any]]
     saved: int | None = None
@@ -125,7 +138,21 @@ def read_record(run: Path) -> RunRecord | None:
     return RunRecord(run, content)
 
 
-def differences(run: Path, config: Config, data: str, allowed: list[str]) -> list[str]:
+def data_facts(run: Path) -> DataFacts | None:
+    """Returns what a run knows of its data: by its record, or by the weights that it was imported as.
+
+    None if it knows nothing, as runs of an earlier OneSDE.
+    """
+    record = read_record(run)
+    if record and (shape := record.content.get("shape")):
+        return DataFacts(tuple(shape), tuple(record.content.get("classes") or ()), record.content.get("data") or "")
+    if not Folder(run).weights.is_file():
+        return None
+    weights = native.read_weights(run)
+    return DataFacts(weights.shape, weights.classes, weights.data or "")
+
+
+def differences(run: Path, config: Config, data: DataFacts | None, allowed: list[str]) -> list[str]:
     """Returns a line for each key, and for the data, that the run in the folder was trained by and that differs in `config`.
 
     Keys that are `allowed` to change are left out.
@@ -141,17 +168,27 @@ def differences(run: Path, config: Config, data: str, allowed: list[str]) -> lis
     record = read_record(run)
     if record and not saved_steps(Folder(run).checkpoints) and "saved" not in record.content and not imported(run):
         return []  # nothing depends on its config yet
-    digest = record.content.get("data") if record else None
-    if data and digest not in (None, data):
-        changed.append(f"data: examples with the digest {digest} then, {data} now")
+    if record and data:
+        changed += _data_changes(record, data, bool(config.net.options.get("classes")))
     if imported(run):  # it may be trained further in any way
         changed = [line for line in changed if not line.startswith("train.")]
     under = lambda key, section: key == section or key.startswith(f"{section}.")
     return [line for line in changed if not any(under(line.partition(":")[0], key) for key in allowed)]
 
 
+def _data_changes(record: RunRecord, data: DataFacts, labelled: bool) -> Iterator[str]:
+    """Yields a line if the examples are not those of the record, and one if a label of the network has another name."""
+    digest, classes = record.content.get("data"), record.content.get("classes")
+    if digest and digest != data.digest:
+        yield f"data: examples with the digest {digest} then, {data.digest} now"
+    if labelled and classes and data.classes:
+        moved = (y for y, (a, b) in enumerate(zip_longest(classes, data.classes)) if a != b)
+        if (y := next(moved, None)) is not None:
+            yield f"data: label {y} was {class_name(y, classes)} then, and is {class_name(y, data.classes)} now"
+
+
 @contextmanager
-def session(run: Path, config: Config, data: str, command: str, training: bool) -> Iterator[RunRecord]:
+def session(run: Path, config: Config, data: DataFacts | None, command: str, training: bool) -> Iterator[RunRecord]:
     """Opens the run's record with a new session, whose status says how the block ended.
 
     A session that trains also writes config.json. Raises StorageError if the folder holds checkpoints without a record.
@@ -163,11 +200,12 @@ def session(run: Path, config: Config, data: str, command: str, training: bool) 
         if record is None and saved_steps(Folder(run).checkpoints):
             raise StorageError(f"{run} holds checkpoints and no run.json: put that back, or take another --workdir")
         if record is None:
-            record = RunRecord(run, {"format": FORMAT, "id": uuid4().hex, "data": data, "configs": {}, "sessions": []})
+            record = RunRecord(run, {"format": FORMAT, "id": uuid4().hex, "configs": {}, "sessions": []})
         for earlier in record.content["sessions"]:
             if earlier.get("status") == "running":
                 earlier["status"] = "lost"
-        record.content["data"] = data or record.content.get("data")
+        if data:
+            record.content |= {"data": data.digest, "shape": [*data.shape], "classes": [*data.classes]}
         record.content["configs"][config.digest()] = config.model_dump()
         packages = _packages()
         digest = sha256("\n".join(packages).encode()).hexdigest()[:12]
@@ -186,15 +224,12 @@ def session(run: Path, config: Config, data: str, command: str, training: bool) 
     except Interrupted as error:
         stopped(str(error))
         raise
-    except UserError as error:
-        with suppress(OSError):  # a full disk must not hide the error itself
-            record.note(status="failed", ended=_now(), reason=str(error)[:500], exit_code=error.exit_code)
-        raise
     except BaseException as error:
-        with suppress(OSError):
-            record.note(status="crashed", ended=_now(), reason=f"{type(error).__name__}: {error}"[:500])
+        with suppress(OSError):  # a full disk must not hide the error itself
+            record.note_failure(error)
         raise
-    record.note(status="done", ended=_now())
+    if record.content["sessions"][-1]["status"] == "running":
+        record.note(status="done", ended=_now())
 
 
 def imported(run: Path) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 from experiments.build.experiment import Experiment
 from experiments.config.messages import suggestion
 from experiments.config.tree import flatten, read_json_tree
+from experiments.data.dataset import DataFacts
 from experiments.runs.checkpoint import Checkpoints, saved_steps
 from experiments.runs.folder import Folder
 from experiments.runs.record import differences, imported, read_record
@@ -19,7 +20,7 @@ from experiments.runtime.errors import ConfigError, StorageError
 from experiments.weights import native
 
 
-def refuse_changes(run: Path, experiment: Experiment, data: str, options: Mapping[str, Any]) -> None:
+def refuse_changes(run: Path, experiment: Experiment, data: DataFacts | None, options: Mapping[str, Any]) -> None:
     """Raises ConfigError if the run in the folder was trained by another config or other `data`, or for an unknown key.
 
     `options`: those of the command, by name. What `allow_change` names may differ.

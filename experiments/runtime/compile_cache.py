@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import zlib
 from contextlib import suppress
@@ -17,21 +18,34 @@ def keep_compiled(keep: bool = True) -> None:
 
     The folder is the user's own, because a program that is read from it is run. JAX does not write an entry in one piece, and
     never writes it again: it would compile an entry that a kill has cut off at every start, with a warning. So the damaged ones
-    among those written since the last start are removed first.
+    among those written since the last start are removed first. If the folder cannot be written, a warning says so once: JAX
+    would say it of every program.
     """
+    theirs = os.environ.get("JAX_COMPILATION_CACHE_DIR")
+    try:
+        if keep and theirs and "://" not in theirs:
+            _require_writable(Path(theirs))
+        elif keep and not theirs:
+            folder = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "onesde" / "xla"
+            _require_writable(folder)
+            remove_damaged(folder)
+            jax.config.update("jax_compilation_cache_dir", str(folder))
+            jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    except OSError as error:
+        say(f"warning: compiled programs are not kept: {error.filename}: {error.strerror}")
+        keep = False
+    except RuntimeError:  # of expanduser
+        say("warning: compiled programs are not kept: there is no home folder; XDG_CACHE_HOME may name another")
+        keep = False
     if not keep:
         jax.config.update("jax_enable_compilation_cache", False)
-    if not keep or os.environ.get("JAX_COMPILATION_CACHE_DIR"):
-        return
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "onesde" / "xla"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        remove_damaged(folder)
-    except OSError as error:
-        say(f"warning: compiled programs are not kept: {error.filename or folder}: {error.strerror}")
-        return
-    jax.config.update("jax_compilation_cache_dir", str(folder))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+
+
+def _require_writable(folder: Path) -> None:
+    """Makes the folder. Raises OSError if no file can be written there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
 
 
 def remove_damaged(folder: Path) -> None:

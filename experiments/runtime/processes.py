@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from experiments.runtime.errors import ConfigError, StorageError
+from experiments.runtime.errors import ConfigError, NumericsError, StorageError
 from experiments.runtime.signals import stop
 
 PATIENCE = 30
@@ -42,6 +42,11 @@ def first() -> bool:
 def everywhere(here: bool) -> bool:
     """Returns whether it is true in every process. All of them must call this."""
     return here if jax.process_count() == 1 else bool(multihost_utils.process_allgather(np.array(here)).all())
+
+
+def share(error: Exception) -> bool:
+    """Returns whether all processes have this error: a number is not finite in each, others may be one's own."""
+    return jax.process_count() == 1 or isinstance(error, NumericsError)
 
 
 def stop_asked() -> bool:

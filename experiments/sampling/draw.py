@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from operator import itemgetter
@@ -11,6 +12,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from PIL import Image
 
 import samplers
 from experiments.build.experiment import Experiment
@@ -22,6 +24,9 @@ from experiments.runtime.errors import NumericsError
 from experiments.runtime.files import replacing
 from experiments.runtime.progress import say
 from experiments.runtime.startup import PROGRAM
+
+SHOWN, WIDTH = 400, 2048
+"""The most images on a sheet, and its width in pixels up to which they are enlarged."""
 
 
 class Samples(NamedTuple):
@@ -87,13 +92,24 @@ def unsound(samples: Samples, grid: jax.Array) -> str | None:
 
 
 def save_images(samples: Samples, experiment: Experiment, path: Path) -> None:
-    """Saves the samples of `sample.sampler` as one picture. NumericsError, and no picture, if one of them is not finite."""
+    """Saves samples of `sample.sampler` as one picture, the first `SHOWN` of images.
+
+    NumericsError, and no picture, if one of them is not finite.
+    """
     if why := unsound(samples, sample_sampler(experiment).grid()):
         label = experiment.config.sample.sampler
         remedy = f"more steps (--config.samplers.{label}.n), or an earlier checkpoint ({PROGRAM} ckpt rollback RUN --step=N)"
         raise NumericsError([f"{why}; no picture is written to {path}", f"try another --config.sample.sampler, {remedy}"])
     if processes.first():
         with replacing(path) as part:  # half a picture would never be drawn again
-            picture(np.asarray(experiment.scaler.display(samples.levels))).save(part)
+            _sheet(np.asarray(experiment.scaler.display(samples.levels))).save(part)
         if part := visible_part(experiment.shape):
             say(f"{path} shows {part}")
+
+
+def _sheet(events: np.ndarray) -> Image.Image:
+    """The events as a picture: images in rows of eight, or as many as there are rows, enlarged to at most `WIDTH` pixels."""
+    if events.ndim == 2:
+        return picture(events)
+    columns = max(8, math.ceil(math.sqrt(min(len(events), SHOWN))))
+    return picture(events[:SHOWN], columns, scale=min(4, max(1, WIDTH // (columns * events.shape[2]))))

@@ -26,8 +26,8 @@ def configured_edit(experiment: Experiment, test: np.ndarray) -> Edit:
     """The edit of the config on this run; ConfigError if it does not apply to it."""
     config, problems = experiment.config.edit, []
     edit = attempt(problems, "edit.by", lambda: _edit(experiment))
-    if edit and (experiment.config.sample.label is None or edit.pairs):
-        attempt(problems, "sample.label", lambda: experiment.unconditional(None))
+    if edit and _unlabelled(experiment, edit):
+        attempt(problems, "sample.label", lambda: sample_sampler(experiment).step(None, None))
     needed = config.rows * 2 if edit and edit.pairs else config.rows
     if needed > len(test):
         most = len(test) // 2 if edit and edit.pairs else len(test)
@@ -46,7 +46,7 @@ def _edit(experiment: Experiment) -> Edit:
         config.sample.sampler,
         np.asarray(sampler.grid()),
         tuple(label for label, other in bound_samplers(with_exact_score(experiment)).items() if _is_noisy(other)),
-        sampler.classes,
+        sampler.number,
         config.evaluate.tolerance,
         _least_time(sampler),
     )
@@ -55,7 +55,7 @@ def _edit(experiment: Experiment) -> Edit:
 
 def _is_noisy(sampler: BoundSampler) -> bool:
     """Returns whether a step of the sampler draws noise."""
-    return sampler.step(None, 0 if sampler.classes else None).stochastic
+    return sampler.step(None, sampler.any_label).stochastic
 
 
 def _least_time(sampler: BoundSampler) -> float | None:
@@ -78,13 +78,19 @@ class Edited(NamedTuple):
     seconds: float
 
 
+def _unlabelled(experiment: Experiment, edit: Edit) -> bool:
+    """Returns whether the edit is of no label: `sample.label` says so, or each example has its own, and a pair two of them."""
+    label = experiment.config.sample.label
+    return label is None or (label == "each" and edit.pairs)
+
+
 def labels(experiment: Experiment, edit: Edit, data: Dataset) -> np.ndarray | None:
-    """The label of each row, as `sample.label` says: one for all, or each example's own. Pairs have two, and so none."""
-    config = experiment.config
-    classes, label, rows = sample_sampler(experiment).classes, config.sample.label, config.edit.rows
-    if not classes or label is None or (label == "each" and edit.pairs):
+    """The label of each row, as `sample.label` says: one for all, or each example's own; None if there are none."""
+    sampler, config = sample_sampler(experiment), experiment.config
+    if not sampler.classes or _unlabelled(experiment, edit):
         return None
-    return data.held_out(rows, classes).y if label == "each" else np.full(rows, label, np.int32)
+    of_each = config.sample.label == "each"
+    return data.held_out(config.edit.rows, sampler.classes).y if of_each else sampler.labels(config.edit.rows)
 
 
 def edit_examples(experiment: Experiment, params: Any, edit: Edit, data: Dataset) -> Edited:

@@ -33,8 +33,7 @@ def interpolate_examples(experiment: Experiment, params: Any, test: np.ndarray) 
         problems.append(f"interpolate.pairs = {config.pairs}: {len(test)} held-out examples make {len(test) // 2}")
     if config.t <= whole[-1]:
         problems.append(f"interpolate.t = {config.t:g}: the grid of samplers.{label} ends at {whole[-1]:.3g}; start above it")
-    wanted = experiment.config.sample.label
-    y = wanted if isinstance(wanted, int) and sampler.classes else None  # two examples have no one label
+    y = None if sampler.label == "each" else sampler.label  # two examples have no one label
     attempt(problems, "interpolate", lambda: sampler.step(params, y))
     if problems:
         raise ConfigError(problems)

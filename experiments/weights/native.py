@@ -32,20 +32,31 @@ PATHS = ("data.data_dir", "evaluate.inception", "evaluate.statistics", "lora.run
 
 
 class Native(NamedTuple):
-    """A file's `config` as a tree, `shape` of an event, `tensors` by dotted path, `step` and the digest of its `data`."""
+    """A file's `config` as a tree, and its `tensors` by dotted path.
+
+    Of its data: the `shape` of an event, the digest, and the names of the `classes`, if they have names. `step`: of training.
+    """
 
     config: dict[str, Any]
     shape: tuple[int, ...]
     tensors: dict[str, np.ndarray]
     step: int
     data: str | None
+    classes: tuple[str, ...]
 
 
 def write_weights(
-    folder: Path, config: Config, params: Any, shape: tuple[int, ...], step: int = 0, data: str | None = None
+    folder: Path,
+    config: Config,
+    params: Any,
+    shape: tuple[int, ...],
+    step: int = 0,
+    data: str | None = None,
+    classes: tuple[str, ...] = (),
 ) -> None:
     """Writes the folder's weights.safetensors and config.json. The weights are there whole, or not at all."""
-    facts = {"config": config.model_dump(), "shape": shape, "step": step, "data": data, "version": version("onesde")}
+    of_data = {"shape": shape, "data": data, "classes": classes if sum(map(len, classes)) < LONGEST // 2 else ()}
+    facts = {"config": config.model_dump(), "step": step, **of_data, "version": version("onesde")}
     metadata = {"format": FORMAT} | {key: json.dumps(value) for key, value in facts.items()}
     with replacing(folder / FILE) as part:
         # In C order, because safetensors writes the bytes of another order under the same shape.
@@ -65,13 +76,14 @@ def read_weights(path: Path) -> Native:
         if (length := sum(map(len, metadata.values()))) > LONGEST:
             raise ValueError(f"its metadata have {length} characters, and at most {LONGEST} are read")
         config, shape, step, data = (json.loads(metadata[key]) for key in ("config", "shape", "step", "data"))
+        classes = json.loads(metadata.get("classes", "[]"))  # of an earlier OneSDE there are none
         config = _without(tree_from_json(config), PATHS)
-        problems = schema_problems(config) or _problems(config, shape, step, data, len(tensors))
+        problems = schema_problems(config) or _problems(config, shape, step, data, classes, len(tensors))
     except (KeyError, ValueError, TypeError, RecursionError) as error:
         raise StorageError(f"{path} has no config of ours: {type(error).__name__}: {' '.join(str(error).split())}") from error
     if problems:
         raise StorageError([f"{path} has no config of ours:", *problems])
-    return Native(config, tuple(shape), tensors, step, data)
+    return Native(config, tuple(shape), tensors, step, data, tuple(classes))
 
 
 def _without(tree: Any, keys: tuple[str, ...], prefix: str = "") -> Any:
@@ -81,13 +93,14 @@ def _without(tree: Any, keys: tuple[str, ...], prefix: str = "") -> Any:
     return {k: _without(below, keys, f"{prefix}{k}.") for k, below in tree.items() if f"{prefix}{k}" not in keys}
 
 
-def _problems(config: dict[str, Any], shape: Any, step: Any, data: Any, tensors: int) -> list[str]:
+def _problems(config: dict[str, Any], shape: Any, step: Any, data: Any, classes: Any, tensors: int) -> list[str]:
     """Returns what is wrong with the rest of the metadata, and the counts in the config that would take all memory or time."""
     counts = {key: n for key, n in flatten(config).items() if key.startswith(("sde.", "net.", "times.", "conditioning."))}
     right = {
         f"shape = {shape!r}": all(type(side) is int and side > 0 for side in shape) and math.prod(shape) <= LARGEST,
         f"step = {step!r}": type(step) is int and step >= 0,
         f"data = {data!r}": data is None or isinstance(data, str),
+        f"classes = {classes!r}": isinstance(classes, list) and all(isinstance(name, str) for name in classes),
     }
     # Each layer has a tensor: no more are made than the file can fill.
     most = {key: tensors if key in ("net.depth", "net.blocks") else MOST for key in counts}

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -56,6 +57,12 @@ def read_tensors(path: str | Path) -> dict[str, np.ndarray]:
     if head[:1] and (0x80 < head[0] < 0x90 or head[0] in (0xDE, 0xDF)):  # a table of msgpack with entries
         return _msgpack(path)
     raise StorageError(f"{path} is no safetensors, torch or flax msgpack file of tensors; it starts with {head!r}")
+
+
+def unwrapped(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Returns the tensors by their names, without what torch's wrappers for compiling and for sharding put into them."""
+    wrapper = r"(^|(?<=\.))(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\."
+    return {re.sub(wrapper, "", name): tensor for name, tensor in tensors.items()}
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from runs import MOONS, TINY, run
+from runs import MOONS, TINY, drawn, run
 from slow import one_in
 from small_experiments import DISCRETE, ONE_SAMPLER, UNWEIGHTED, clusters, small_experiment
 
@@ -133,7 +133,7 @@ def test_a_hybrid_run_trains_and_samples(tmp_path):
     hybrid = "--config.objective=hybrid", DISCRETE, UNWEIGHTED, ONE_SAMPLER, "--config.train.steps=2"
     for command in ("train", "sample"):
         assert run(command, tmp_path, *hybrid) == 0
-    assert (tmp_path / "samples" / "ancestral_seed0.png").exists()
+    assert drawn(tmp_path / "samples", "ancestral_seed0").exists()
 
 
 def sampled(step: str, grid: str, **more) -> str:

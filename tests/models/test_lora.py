@@ -467,7 +467,8 @@ def test_examples_of_some_labels(tmp_path):
 
 def test_labels_that_there_are_not(here):
     npz = {"name": "npz", "data_dir": str(here)}
-    assert [len(s) for s in open_sources(Data.model_validate(npz | {"only": (1,)}))] == [16, 16]
+    sources = open_sources(Data.model_validate(npz | {"only": (1,)}))
+    assert [len(sources.train), len(sources.test)] == [16, 16]
     with pytest.raises(DataError, match=r"no example of npz train has such a label; there are 0, 1"):
         open_sources(Data.model_validate(npz | {"only": (2,)}))
     with pytest.raises(DataError, match="two_moons train have no labels"):

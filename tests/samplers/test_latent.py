@@ -9,7 +9,7 @@ import pytest
 from every import traced
 from oracle import GAUSSIAN, MIXTURE, Mixture
 from PIL import Image
-from runs import MOONS, run
+from runs import MOONS, drawn, run
 from sdes import KIN
 from slow import slow_for
 
@@ -229,7 +229,7 @@ def test_the_subcommand_writes_a_picture_of_points(tmp_path, capsys):
     assert "train it first" in capsys.readouterr().err
     assert run("train", tmp_path, *SMALL) == 0
     assert run("interpolate", tmp_path, *SMALL) == 0
-    assert np.asarray(Image.open(tmp_path / "interpolation.png").convert("L")).std() > 1
+    assert np.asarray(Image.open(drawn(tmp_path / "interpolations", "ancestral")).convert("L")).std() > 1
 
 
 def test_pairs_and_times_that_there_are_not_are_refused():

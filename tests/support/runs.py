@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import pwd
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,17 @@ def in_root(monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / "tests" / "support"))
 
 
+@pytest.fixture
+def homeless(monkeypatch):
+    """The test has no home folder: HOME is unset, and the user has no entry in passwd; conftest.py hands it out."""
+
+    def no_entry(uid):
+        raise KeyError(uid)
+
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", no_entry)
+
+
 def run(command, workdir, *overrides, config=MOONS):
     """Returns the exit code of the command on a TINY version of the config."""
     return main([command, f"--config={config}", f"--workdir={workdir}", *TINY, *overrides])
@@ -44,3 +56,8 @@ def content(folder: Path) -> dict[str, str]:
     """Returns the digest of every file but the lock."""
     files = (path for path in folder.rglob("*") if path.is_file() and path.name != ".lock")
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def drawn(folder: Path, name: str) -> Path:
+    """Returns the newest picture of that name, at whatever setting."""
+    return max(folder.glob(f"{name}_????????.png"), key=lambda path: path.stat().st_mtime_ns)

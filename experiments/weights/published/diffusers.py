@@ -21,7 +21,7 @@ from experiments.config.messages import problem_lines
 from experiments.config.schema import Count
 from experiments.runtime.errors import StorageError
 from experiments.weights.layout import Layout, flatten
-from experiments.weights.tensors import LARGEST, LONGEST, read_tensors
+from experiments.weights.tensors import LARGEST, LONGEST, read_tensors, unwrapped
 
 WEIGHTS = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin")
 
@@ -152,7 +152,7 @@ def read_folder(folder: Path, kinds: Sequence[FolderKind]) -> Source:
     options = _pyramid(unet, shape[0]) | kind.options(unet)
     _agree(model, unet, kind.alike(unet, nnx.eval_shape(lambda: kind.net(shape, **options, rngs=nnx.Rngs(0)))))
     sections = {"net": {"name": kind.net.__name__, **options}, "scale_input": False} | kind.sections(scheduler)
-    return Source(sections, shape, _renamed(read_tensors(weights)), kind.net, kind.layout)
+    return Source(sections, shape, _renamed(unwrapped(read_tensors(weights))), kind.net, kind.layout)
 
 
 RULES = {

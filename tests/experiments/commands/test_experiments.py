@@ -9,12 +9,14 @@ import jax
 import numpy as np
 import pytest
 from PIL import Image
-from runs import DIGITS, metrics, run, seal
+from runs import DIGITS, drawn, metrics, run, seal
 from source_files import ROOT
 
+from experiments.commands import compare
 from experiments.config.reading import read_config
 from experiments.config.schema import Config
 from experiments.main import main
+from experiments.runtime.errors import NumericsError
 
 pytestmark = pytest.mark.usefixtures("in_root")
 
@@ -72,7 +74,7 @@ def test_sample_and_evaluate_a_trained_run(tmp_path):
     two = f"--config.samplers={{'ancestral': {ancestral}, 'probability_flow': {flow}}}"
     assert run("train", tmp_path, "--config.train.steps=4", two) == 0
     assert run("sample", tmp_path, "--config.train.steps=4", two) == 0
-    assert np.asarray(Image.open(tmp_path / "samples" / "ancestral_seed0.png")).std() > 1
+    assert np.asarray(Image.open(drawn(tmp_path / "samples", "ancestral_seed0"))).std() > 1
     assert run("evaluate", tmp_path, "--config.train.steps=4", two) == 0
     report = json.loads((tmp_path / "report.json").read_text())
     (arm,) = report["arms"]
@@ -231,6 +233,36 @@ def test_one_two_and_eight_devices_agree(tmp_path):
         assert np.abs(runs[devices][1] - runs[1][1]).max() <= 16  # one grey level of 17, at a rounding edge
 
 
+@pytest.mark.slow
+def test_an_arm_that_fails_takes_no_other_with_it(tmp_path, monkeypatch, capsys):
+    """The first of two ends with numbers that are not finite: the report is of the second, the exit code of the first."""
+    config, train = tmp_path / "two.py", compare.train
+    config.write_text(
+        "from configs.toy2d import moons\n"
+        "def get_config():\n"
+        "    config = moons.get_config()\n"
+        "    config.arms = {'bad': {'title': 'Bad'}, 'good': {'title': 'Good'}}\n"
+        "    return config\n"
+    )
+
+    def failing(experiment, data, workdir, record):
+        if workdir.name == "bad":
+            raise NumericsError("10 steps in a row were not finite")
+        return train(experiment, data, workdir, record)
+
+    monkeypatch.setattr(compare, "train", failing)
+    ancestral = "{'step': 'ancestral', 'grid': 'uniform_grid', 'n': 8}"
+    overrides = ["--config.train.steps=4", f"--config.samplers={{'ancestral': {ancestral}}}"]
+    assert run("compare", tmp_path / "out", *overrides, config=str(config)) == 4
+    assert "10 steps in a row were not finite" in capsys.readouterr().err
+    results = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert [arm["name"] for arm in results["arms"]] == ["good"]
+    assert results["doubts"][0] == "bad is not in this report: 10 steps in a row were not finite"
+    assert "bad is not in this report" in (tmp_path / "out" / "report.html").read_text()
+    status = lambda arm: json.loads((tmp_path / "out" / arm / "run.json").read_text())["sessions"][-1]["status"]
+    assert (status("bad"), status("good")) == ("failed", "done")
+
+
 def test_compare_writes_the_report(tmp_path):
     """Two arms of an MLP on moons: the page is self-contained, its numbers are those of report.json."""
     config = tmp_path / "two.py"
@@ -252,7 +284,7 @@ def test_compare_writes_the_report(tmp_path):
     assert 'src="http' not in html
     assert "href=" not in html
     assert "sde.sigma_max = 10.0" in html
-    assert [arm["name"] for arm in results["arms"]] == ["ve", "vp"]  # ml_collections sorts its keys
+    assert [arm["name"] for arm in results["arms"]] == ["vp", "ve"]  # as in the file, though ml_collections sorts its keys
     assert {key for key, _ in results["protocol"]} >= {"data hash", "config hash", "features", "versions", "NFE"}
     for name in ("quality.png", "loss_log_snr.png", "curves.png", "samples.png", "process.png", "reverse_process.gif"):
         assert np.asarray(Image.open(tmp_path / "out" / name).convert("L")).std() > 1

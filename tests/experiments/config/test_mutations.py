@@ -198,7 +198,7 @@ REFUSED = {
     "--config.net..width=1": "write a key as names with dots between them",
     "--config.seed.deep=1": "config.seed = 0 has no keys below it",
     "--config.net.width=": "net: width = '': input should be a valid integer",
-    "--config.net.width=1e3": "net: width = 1000.0: input should be a valid integer",
+    "--config.net.width=1.5": "net: width = 1.5: input should be a valid integer, as in 1000",
     "--config.net.width={[]: 1}": "net: width = '{[]: 1}'",
     "--config.net.width=" + "(" * 5000: "net: width = '(((",
     "--config.net.width=" + "9" * 5000: "net: width = '999",

@@ -4,11 +4,11 @@ import copy
 import json
 
 import pytest
-from runs import DIGITS
+from runs import DIGITS, MOONS
 
 from experiments.config.problems import every_problem
 from experiments.config.reading import override, read_config
-from experiments.config.tree import flatten
+from experiments.config.tree import flatten, in_order
 from experiments.main import main
 
 pytestmark = pytest.mark.usefixtures("in_root")
@@ -74,3 +74,31 @@ def test_a_run_s_config_is_trusted_before_it_is_read_otherwise(tmp_path, monkeyp
     (tmp_path / "config.json").write_text(json.dumps(tree))
     assert main(["train", f"--config={tmp_path}/config.json", f"--workdir={tmp_path}", "--config.title=2024"]) == 2
     assert not (tmp_path / "mark").exists()
+
+
+def test_keys_stand_as_in_the_file(tmp_path):
+    """A ConfigDict sorts its keys, and so the arms and samplers of a report."""
+    config = tmp_path / "two.py"
+    config.write_text(
+        "from configs.digits import vp\n"
+        "def get_config():\n"
+        "    config = vp.get_config()\n"
+        "    config.arms = {'vp': {'title': 'VP'}, 've': {'title': 'VE', 'sde': {'name': 'VESDE', 'sigma_max': 10.0}}}\n"
+        "    return config\n"
+    )
+    tree = read_config(str(config), [])
+    assert list(tree["arms"]) == ["vp", "ve"]
+    assert list(tree["arms"]["ve"]["sde"]) == ["name", "sigma_max"]
+    assert list(tree["samplers"])[:2] == ["fast", "ancestral"]
+    assert in_order({"a": 1, "b": (2,), "c": {"y": 3, "x": 4}}, {"c": {"x": 0, "y": 0}, "z": 1}) == {
+        "c": {"x": 4, "y": 3},
+        "a": 1,
+        "b": (2,),
+    }
+
+
+def test_an_override_keeps_what_a_later_one_puts_into_it():
+    """Also where the config has a problem, and the readings of the earlier one are tried."""
+    for weight in ("min_snr", "{'name': 'min_snr', 'other': 1.0}"):
+        tree = read_config(MOONS, [f"--config.weight={weight}", "--config.weight.gamma=-3.0"])
+        assert tree["weight"]["gamma"] == -3.0

@@ -448,7 +448,7 @@ def test_the_check_warns_of_leaks_repetitions_and_classes(tmp_path):
         "1 of the repeated ones have another class than the first",
         f"1 images are of one colour throughout: {tmp_path}/test/b/2.png",
         f"1 examples of train have no class ({tmp_path}/train/4.png)",
-        "classes [2] are held out, and none is in training",
+        "classes c are held out, and none is in training",
     ):
         assert words in warnings
 

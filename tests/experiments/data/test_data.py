@@ -58,6 +58,7 @@ def test_digits_are_those_of_scikit_learn(digits_dir):
     """All 1,797 and their labels, at their own 17 levels, once each: so training and held-out ones are disjoint."""
     data = opened("digits", digits_dir, levels=17)
     assert (data.shape, len(data.train), len(data.test)) == ((8, 8, 1), 1297, 500)
+    assert data.classes == tuple("0123456789")
     images = np.concatenate([data.train_examples(), data.test]).reshape(-1, 64)
     labels = np.concatenate([data.train_labels, data.test_labels])
     truth = load_digits()
@@ -230,12 +231,31 @@ def test_an_npz_of_16_bits_is_read_to_the_nearest_of_8(tmp_path, monkeypatch):
         ({"image": np.zeros((0, 2, 2), np.uint8)}, "N > 0"),
         ({"image": np.zeros((3, 2, 2), np.uint8), "label": np.zeros(2, int)}, r"labels of shape \(2,\) for 3 images"),
         ({"image": np.array([print] * 3, object)}, "cannot be read"),
+        ({"image": np.zeros((3, 2, 2), np.uint8), "classes": np.arange(2)}, r"classes must be strings \[C\], not int64 \(2,\)"),
     ],
-    ids=["key", "dtype", "rank", "empty", "labels", "pickle"],
+    ids=["key", "dtype", "rank", "empty", "labels", "pickle", "names"],
 )
 def test_npz_says_what_is_wrong(tmp_path, arrays, words):
     np.savez(tmp_path / "train.npz", **arrays)
     with pytest.raises(DataError, match=words):
+        opened("npz", tmp_path)
+
+
+def test_npz_of_points_and_of_names(tmp_path):
+    points = np.random.default_rng(0).normal(size=(30, 2)).astype(np.float32)
+    names = {"label": np.arange(30) % 2, "classes": np.array(["cat", "dog"])}
+    np.savez(tmp_path / "train.npz", image=points, **names)
+    np.savez(tmp_path / "test.npz", image=points[:5])
+    data = opened("npz", tmp_path, levels=0)
+    np.testing.assert_array_equal(data.test, points[:5])
+    assert data.classes == ("cat", "dog")
+    np.testing.assert_array_equal(opened("npz", tmp_path, levels=0, test="train", only=("dog",)).test, points[1::2])
+    with pytest.raises(DataError, match=r"data.only: there is no class 'dgo' \(did you mean dog\?\)"):
+        opened("npz", tmp_path, levels=0, test="train", only=("dgo",))
+    np.savez(tmp_path / "test.npz", image=points, **names | {"classes": np.array(["dog", "cat"])})
+    with pytest.raises(DataError, match=r"has the classes 0 is cat, 1 is dog, and data\.test 0 is dog, 1 is cat"):
+        opened("npz", tmp_path, levels=0)
+    with pytest.raises(DataError, match=r"image must be uint8 .*, not float32"):
         opened("npz", tmp_path)
 
 

@@ -2,11 +2,14 @@
 
 import shutil
 import socket
+from pathlib import Path
 
 import numpy as np
 import pytest
+from tensorflow_datasets.core import constants
 
 from experiments.config.schema import Data
+from experiments.data import prepared
 from experiments.data.dataset import load
 from experiments.data.sources import open_sources
 from experiments.runtime.errors import DataError
@@ -70,6 +73,25 @@ def test_a_damaged_tfds_set_is_named_with_how_to_rebuild_it(digits_dir, tmp_path
     assert str(folder / "digits" / "1.0.0") in str(caught.value)
     assert "delete" in str(caught.value)
     assert ("writes it again" if name == "digits" else f"tfds build {name} --data_dir={folder}") in lines[-1]
+
+
+@pytest.mark.parametrize("place", ["~/tensorflow_datasets", "/dev/null/tensorflow_datasets"], ids=["no home", "no folder"])
+def test_digits_that_cannot_be_kept_are_written_for_this_process(monkeypatch, homeless, capsys, place):
+    """A folder that the user named is another thing, and so are data of others."""
+    monkeypatch.setattr(constants, "DATA_DIR", place)
+    assert len(open_sources(Data(name="digits", levels=17)).train) == 1297
+    assert capsys.readouterr().out.startswith("warning: the digits are not kept (")
+    assert not Path("~").exists()
+    with pytest.raises(DataError, match=rf"cannot be written to {place}: .* set --config\.data\.data_dir"):
+        open_sources(config("digits", place))
+    with pytest.raises(DataError, match=place):
+        open_sources(Data(name="mnist"))
+
+
+def test_digits_that_are_there_need_no_lock(digits_dir, monkeypatch):
+    """Their folder may be another's, and not to be written to."""
+    monkeypatch.setattr(prepared, "FileLock", None)
+    assert len(open_sources(config("digits", digits_dir)).test) == 500
 
 
 def test_a_flipped_bit_in_a_record_is_found(digits_dir, tmp_path):

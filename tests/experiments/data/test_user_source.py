@@ -31,7 +31,10 @@ class Rings:
         return {"image": x * (1 + i % 2) / 2, "label": i % 2}
 
 def rings(config):
-    return Sources(Rings(200, 1), Rings(100, 2))
+    return Sources(Rings(200, 1), Rings(100, 2), classes=["inner", "outer"])
+
+def twice(config):
+    return Sources(Rings(200, 1), Rings(100, 2), classes=["ring", "ring"])
 
 def squares(config):
     square = lambda i: {"image": np.full((4, 4), i, np.uint8), "label": i % 2}
@@ -74,13 +77,15 @@ def test_two_steps_are_trained_on_it(tmp_path):
     assert len(metrics(tmp_path / "run")) == 2
     record = json.loads((tmp_path / "run" / "run.json").read_text())
     settings = Data(name="my_data:rings", levels=0)
-    assert record["data"] == load(open_sources(settings), settings, seed=0).digest
+    facts = load(open_sources(settings), settings, seed=0).facts
+    assert (record["data"], record["shape"], record["classes"]) == (facts.digest, [2], ["inner", "outer"])
 
 
 def test_every_example_is_looked_at(capsys):
     assert main(["data", "check", f"--config={MOONS}", RINGS]) == 0
     words = capsys.readouterr().out
     assert "my_data:rings train: 200 readable examples, 2 classes of 100 to 100" in words
+    assert "labels: 0 is inner, 1 is outer" in words
     assert "all 300 examples can be used" in words
 
 
@@ -103,6 +108,7 @@ def test_its_images_are_decoded_and_chosen_like_ours():
         ("my_data:stream", DataError, "returned a list_iterator as train, which has no len()"),
         ("my_data:broken", DataError, "my_data:broken raised KeyError: 'nothing'"),
         ("my_data:offline", DataError, "my_data:offline raised FileNotFoundError: [Errno 2] No such file"),
+        ("my_data:twice", DataError, "my_data:twice: the names of its labels must be strings, each another: ['ring', 'ring']"),
         ("my_data:tuples", DataError, "example 0 of my_data:tuples train: it is a tuple, not a dictionary of `image`"),
         ("nowhere", DataError, "no prepared dataset 'nowhere'"),
         ("folder:3.0.1", DataError, "no prepared dataset 'folder:3.0.1'"),  # a version, and no code

@@ -9,7 +9,7 @@ import pytest
 from oracle import Mixture
 
 from experiments.build.build import build
-from experiments.build.checks import cell_problems
+from experiments.build.idle import idle_problems
 from experiments.config.messages import schema_problems
 from experiments.config.reading import read_config
 from experiments.config.schema import Config
@@ -175,11 +175,11 @@ def test_the_mean_is_nan_and_counted_where_a_solver_failed():
 def test_points_have_no_cells():
     """What only levels have is a problem of points, one line each; of levels it is none."""
     asked = "evaluate.dequantizer=variational", "evaluate.draws=4"
-    assert cell_problems(config(*asked)) == []
-    first, second = cell_problems(config("data.levels=0", *asked))
-    assert first.startswith("evaluate.dequantizer = 'variational': points")
-    assert second.startswith("evaluate.draws = 4: points")
-    assert cell_problems(config("data.levels=0")) == []
+    assert idle_problems(config(*asked)) == []
+    first, second = idle_problems(config("data.levels=0", *asked))
+    assert first.startswith("evaluate.dequantizer = 'variational' would change nothing: points")
+    assert second.startswith("evaluate.draws = 4 would change nothing: points")
+    assert idle_problems(config("data.levels=0")) == []
 
 
 @pytest.mark.parametrize("asked", ["most", "-1", "2.5", "True"])

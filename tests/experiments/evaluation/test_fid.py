@@ -316,12 +316,24 @@ def test_what_is_not_the_network_is_refused(tensors, tmp_path, evaluate, says):
     assert refused.value.exit_code == 2
 
 
+ONE_ARM = """
+from configs.toy2d import moons
+
+def get_config():
+    config = moons.get_config()
+    config.arms = {"vp": {}}
+    return config
+"""
+
+
 def test_points_have_no_inception_features(tmp_path, capsys):
     """Refused before anything is trained or written."""
+    config = tmp_path / "arm.py"
+    config.write_text(ONE_ARM)
     more = ["--config.evaluate.features=inception", "--config.evaluate.inception=no.pth"]
-    assert main(["evaluate", "--config=configs/toy2d/moons.py", f"--workdir={tmp_path}", *more]) == 2
+    assert main(["compare", f"--config={config}", f"--workdir={tmp_path / 'out'}", *more]) == 2
     assert "needs images of 1 or 3 channels, not (2,): take 'pixels'" in capsys.readouterr().err
-    assert not list(tmp_path.iterdir())
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.slow

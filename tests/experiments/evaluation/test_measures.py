@@ -11,10 +11,11 @@ from experiments.config.reading import read_config
 from experiments.config.schema import Config
 from experiments.data.dataset import Dataset, load
 from experiments.data.sources import open_sources
-from experiments.evaluation import measures, plots
+from experiments.evaluation import measures, plots, report
 from experiments.evaluation.features import default_features, feature_space
 from experiments.evaluation.formats import mean_std, number
 from experiments.evaluation.measures import MEASURES, Measure, applicable, measure_images
+from experiments.evaluation.protocol import protocol_lines
 from experiments.evaluation.ranking import verdict
 from experiments.evaluation.reference import Reference
 from experiments.evaluation.report import write_report
@@ -49,7 +50,8 @@ def arm(reference, data):
         by_seed = [measure_images(reference, points, 0) for points in sets]
         return {"nfe": nfe, "seconds": 1.0, "non_finite": 0, "unsound": [], **spread(by_seed, names)}
 
-    row = {"name": "flow", "label": "flow", **setting(8.0, 0.1), "sweep": [setting(4.0, 0.3), {"w": 2.0} | setting(8.0, 0.1)]}
+    row = {"name": "flow", "label": "flow", "step": "deis, order = 4", "n": 8, **setting(8.0, 0.1)}
+    row["sweep"] = [{"setting": {"n": 4}} | setting(4.0, 0.3), {"w": 2.0, "setting": {"w": 2.0}} | setting(8.0, 0.1)]
     size = {"parameters": 3, "train_seconds": 1.0, "evaluate_seconds": 1.0, "steps_per_second": 1.0, "final_loss": 1.0}
     curves = {
         "curve": {"step": [1, 2], "loss": [1.0, 0.5]},
@@ -57,6 +59,13 @@ def arm(reference, data):
     }
     rest = {"name": "run", "label": "run", "changes": {}, "bits_per_dim": None, "process_non_finite": 0}
     return {"samplers": [row], **size, **curves, **rest}
+
+
+def test_the_report_says_which_label_is_which_class(moons):
+    config, data, reference = moons
+    assert "labels" not in dict(protocol_lines(config, data, reference))
+    named = data._replace(classes=("cat", "dog"))
+    assert dict(protocol_lines(config, named, reference))["labels"] == "0 is cat, 1 is dog"
 
 
 def results(moons):
@@ -83,7 +92,8 @@ def test_one_more_measure_is_everywhere(moons, monkeypatch, tmp_path):
     assert f"<td>|mean of samples - mean of {len(data.test)} real ones|</td>" in page
 
     figure = plots.quality_against_nfe(content)
-    *_, shift = figure.axes
+    energy, *_, shift = figure.axes
+    assert [energy.get_yscale(), shift.get_yscale()] == ["symlog", "log"]  # real moons are as far below 0 as above
     labels = ["energy distance × 10³", "Fréchet distance", "shift of the mean × 10"]
     assert [panel.get_ylabel() for panel in figure.axes] == labels
     curve, line = shift.containers[0].lines[0], shift.lines[-1]
@@ -111,7 +121,8 @@ def test_the_first_measure_ranks_the_samplers(moons, monkeypatch, tmp_path, bett
     only["samplers"] = [row | {"name": n, "label": n, "shift": over_seeds(m - 0.01, m + 0.01)} for n, m in spreads.items()]
     pictures = {"run": {"grids": dict.fromkeys(spreads, events), "process": np.stack([events] * 3)}}
     page = write_report(tmp_path, content, pictures, events).read_text()
-    assert f"run is best with {chosen}, at shift of the mean × 10 = {number(10 * spreads[chosen])}" in page
+    best = f"run is best with {chosen} (deis, order = 4, n = 8), at shift of the mean × 10 = "
+    assert best + number(10 * spreads[chosen]) in page
     assert page.count('class="n best"') == 1
     assert f'class="n best">{number(10 * spreads[chosen])}' in page
 
@@ -146,10 +157,59 @@ def test_a_report_without_a_best_sampler_says_why(moons, tmp_path):
     assert 'class="n best"' not in page
 
 
+@pytest.mark.parametrize(
+    ("ddpm", "ncsn", "says"),
+    [
+        ((1.0, 1.1, 1.2), (2.0, 2.1, 2.2), "DDPM is better than NCSN: DDPM has 11.0 ± 1.0 with flow"),
+        ((2.0, 2.1, 2.2), (1.0, 1.1, 1.2), "NCSN is better than DDPM: DDPM has 21.0 ± 1.0 with flow"),
+        ((1.0, 1.1, 1.2), (1.1, 1.2, 1.3), "DDPM and NCSN cannot be told apart: DDPM has 11.0 ± 1.0 with flow"),
+        ((0.1, 0.2, 0.3), (1.1, 1.2, 1.3), "DDPM cannot be told from real training images: DDPM has 2.00 ± 1.00 with flow"),
+        ((1.1, 1.2, 1.3), (), "DDPM is better than NCSN, which has no finite value"),
+    ],
+)
+def test_the_report_answers_which_arm_is_better(moons, monkeypatch, tmp_path, ddpm, ncsn, says):
+    """By the best sampler of each, over its seeds; a worse one of either takes no part."""
+    monkeypatch.setattr(measures, "MEASURES", (SHIFT, *MEASURES))
+    monkeypatch.setattr(report, "_drawings", lambda *of: {})
+    content, events = results(moons), moons[1].test[:16]
+    (only,) = content["arms"]
+    row, content["reference"]["shift"] = only["samplers"][0] | {"sweep": []}, over_seeds(0.1, 0.2, 0.3)
+    slow = row | {"name": "slow", "label": "slow", "shift": over_seeds(9, 9.1)}
+    rows = lambda *values: [row | {"shift": over_seeds(*values)}, slow]
+    content["arms"] = [
+        only | {"name": name, "label": label, "samplers": rows(*values)[: 2 if values else 1]}
+        for name, label, values in (("ddpm", "DDPM", ddpm), ("ncsn", "NCSN", ncsn))
+    ]
+    pictures = {name: {"grids": {"flow": events}, "process": np.stack([events] * 3)} for name in ("ddpm", "ncsn")}
+    page = " ".join(write_report(tmp_path, content, pictures, events).read_text().split())
+    assert f"By shift of the mean × 10, each arm with its best sampler, {says}" in page
+    assert "± is the spread over sampling seeds of one training run an arm" in page
+
+
+def test_no_number_is_lost_to_a_picture(moons, monkeypatch, tmp_path, capsys):
+    """A plot that fails is said, an earlier report's is gone, and the rest of the report stands."""
+
+    def failing(results):
+        raise ValueError("no curve")
+
+    monkeypatch.setattr(plots, "training_curves", failing)
+    (tmp_path / "curves.png").write_bytes(b"of an earlier report")
+    content, events = results(moons), moons[1].test[:16]
+    pictures = {"run": {"grids": {"flow": events}, "process": np.stack([events] * 3)}}
+    page = write_report(tmp_path, content, pictures, events).read_text()
+    assert "curves.png could not be drawn (ValueError: no curve)" in page
+    assert "warning: curves.png could not be drawn" in capsys.readouterr().out
+    assert not (tmp_path / "curves.png").exists()
+    assert {"quality.png", "samples.png", "report.json"} <= {path.name for path in tmp_path.iterdir()}
+    assert {path.name for path in (tmp_path / "tables").iterdir()} >= {"samplers.csv", "settings.tex"}
+
+
 def test_the_cost_is_said_before_it_starts(moons, capsys):
     """Five samplers at three settings each, with two seeds; a set of real examples took two seconds."""
     say_cost([moons[0]], {"seconds": 2.0})
-    assert "30 sets of samples to draw; measuring them takes about 60 s beside that" in " ".join(capsys.readouterr().out.split())
+    assert "30 sets of samples to draw; measuring them takes about 60 s beside that" in " ".join(
+        capsys.readouterr().out.split()
+    )
 
 
 def test_few_samples_for_their_features_are_warned_of(moons):

@@ -1,9 +1,11 @@
 """What the report says, and what its pictures show."""
 
 import json
+import re
 
 import numpy as np
 import pytest
+from source_files import ROOT
 
 from experiments.data.pictures import picture
 from experiments.evaluation.formats import mean_error, mean_std, number
@@ -41,3 +43,17 @@ def test_a_mean_comes_with_its_standard_error_or_with_what_failed():
 def test_json_has_null_for_nan(tmp_path):
     write_json(tmp_path / "it.json", {"a": [1.0, float("nan")], "b": float("inf")})
     assert json.loads((tmp_path / "it.json").read_text()) == {"a": [1.0, None], "b": None}
+
+
+def test_nothing_is_cut_or_overlaps_on_a_narrow_screen():
+    """Nothing asks for more than 320 pixels of it, words break, and below 500 each cell has its own line."""
+    style, body = (ROOT / "experiments" / "evaluation" / "report.html.jinja").read_text().split("</style>")
+    wide, narrow = style.split("@media (max-width: 500px)")
+    widths = re.findall(r"(?<!max-)width: (\d+)px|minmax\((\d+)px", wide)
+    assert all(int(one or other) <= 320 for one, other in widths)
+    assert "minmax(min(380px, 100%), 1fr)" in wide  # beside each other where two have room, else below
+    assert "overflow-wrap: anywhere" in wide
+    assert re.search(r"table, tbody, tr, td \{ display: block; \}", narrow)
+    assert "td[data-heading]::before { content: attr(data-heading)" in narrow
+    assert 'data-heading="{{ column.heading }}"' in body
+    assert "nowrap" not in narrow + body

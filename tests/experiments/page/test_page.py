@@ -1,5 +1,6 @@
 """The page in a real browser: what it shows is what the library computes, what is painted is filled in, and it ends well."""
 
+import json
 import re
 import shutil
 import signal
@@ -28,6 +29,7 @@ from experiments.data.dataset import load
 from experiments.data.sources import open_sources
 from experiments.main import main
 from experiments.page.process import LiveProcess
+from experiments.page.program import Inputs, make_program
 from experiments.page.request import Request
 from experiments.page.sheet import GAP
 from experiments.randomness import Purpose, stream
@@ -347,6 +349,23 @@ def test_other_sites_are_kept_out(served):
 
 
 @pytest.mark.slow
+def test_a_comparison_has_a_page_for_each_arm(run, tmp_path):
+    """Each with the way to the other."""
+    for arm in ("ddpm", "ncsn"):
+        shutil.copytree(run, tmp_path / arm)
+        config = json.loads((tmp_path / arm / "config.json").read_text())
+        (tmp_path / arm / "config.json").write_text(json.dumps(config | {"title": f"the arm {arm}"}))
+    served = Served(tmp_path)
+    for path, here, there, way in (("", "ddpm", "ncsn", "/1"), ("/1", "ncsn", "ddpm", "/")):
+        page = urllib.request.urlopen(served.address + path).read().decode()
+        assert f"<title>the arm {here}</title>" in page
+        assert str(tmp_path / here) in page
+        assert f"the arm {there}" in page
+        assert f'"href":"{way}"' in page
+    assert served.end(signal.SIGINT)[:2] == (0, "")
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_it_in_the_middle_of_sampling(run, browser, number):
     served = Served(run)
@@ -412,6 +431,15 @@ def test_a_network_that_was_always_told_the_label_is():
         next(LiveProcess(experiment, params).frames(Request(sampler="ancestral", steps=10, n=8, seed=5)))
 
 
+def test_a_sampler_that_weighs_a_label_samples_without_one():
+    """No label is chosen on the page, whatever the config's guidance is."""
+    guided = "--config.samplers.ancestral.guidance={'name': 'classifier_free', 'w': 3.0}"
+    experiment, params = labelled("--config.train.label_dropout=0.1", guided)
+    begin = make_program(experiment, "ancestral", 1).begin
+    (x, _), _ = jax.eval_shape(begin, params, jax.random.split(jax.random.key(0), 8), Inputs({}, None, None, None, None))
+    assert x.shape == (8, 2)
+
+
 def test_what_is_not_finite_is_said_with_its_step():
     experiment, params = labelled("--config.train.label_dropout=0.1")
     broken = jax.tree.map(lambda leaf: leaf * jnp.inf, params)
@@ -433,9 +461,11 @@ def test_commands_that_cannot_be_served_are_refused(tmp_path, capsys, monkeypatc
 
     code, error = refused(tmp_path)
     assert (code, error) == (5, f"demo: {tmp_path} holds no run\n")
-    code, error = refused(run.parent)
+    code, error = refused(run.parent, "--port=0")
     assert code == 5
-    assert f"below it is {run}" in error
+    assert f"{run} holds no checkpoint" in error
+    assert main(["replay", str(run.parent), "--step=1"]) == 5
+    assert f"below it is {run}" in capsys.readouterr().err
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

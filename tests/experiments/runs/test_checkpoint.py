@@ -122,7 +122,7 @@ def test_a_save_that_cannot_be_opened_is_none(tmp_path, monkeypatch):
     with pytest.raises(StorageError, match=r"last checkpoint in .* was not written"), Checkpoints(folder, RUN) as checkpoints:
         checkpoints.save(2, state(2))
     assert restored(folder) == 1
-    assert [path.name for path in folder.iterdir()] == ["1"]
+    assert not (folder / "2").exists()
 
 
 @pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)

@@ -290,9 +290,14 @@ def test_replay_finds_the_line(stopped, capsys):
 
 
 def test_replay_of_a_sound_step(copy, capsys):
-    """From the checkpoint before it."""
-    assert main(["replay", str(copy), "--step=6"]) == 0
-    assert "step 6 is finite" in capsys.readouterr().out
+    """From the checkpoint before it, and from the beginning: the same, to the last bit."""
+    told = []
+    for _ in range(2):
+        assert main(["replay", str(copy), "--step=6"]) == 0
+        assert "step 6 is finite" in capsys.readouterr().out
+        told.append((copy / "replay_6.json").read_text())
+        shutil.rmtree(copy / "checkpoints" / "4", ignore_errors=True)
+    assert told[0] == told[1]
 
 
 def test_a_few_bad_steps_are_counted_and_said(tmp_path, capsys):

@@ -5,12 +5,14 @@ import subprocess
 import sys
 import zlib
 from pathlib import Path
+from types import SimpleNamespace
 
+import jax
 import pytest
 from runs import MOONS, TINY
 from source_files import ROOT
 
-from experiments.runtime.compile_cache import remove_damaged
+from experiments.runtime.compile_cache import keep_compiled, remove_damaged
 
 
 def test_a_damaged_entry_is_removed_and_the_others_stay(tmp_path):
@@ -29,6 +31,31 @@ def test_a_damaged_entry_is_removed_and_the_others_stay(tmp_path):
     whole.touch()
     remove_damaged(tmp_path)
     assert not whole.exists()
+
+
+@pytest.mark.parametrize(
+    ("variables", "why"),
+    [
+        ({}, "there is no home folder; XDG_CACHE_HOME may name another"),
+        ({"XDG_CACHE_HOME": "/dev/null"}, "/dev/null/onesde/xla: Not a directory"),
+        ({"JAX_COMPILATION_CACHE_DIR": "/dev/null/xla"}, "/dev/null/xla: Not a directory"),
+        ({"JAX_COMPILATION_CACHE_DIR": "/sys"}, "/sys: Permission denied"),
+    ],
+)
+def test_without_a_place_for_it_nothing_is_kept(monkeypatch, homeless, capsys, variables, why):
+    """A line says so; JAX, which would say it of every program, is told to keep none."""
+    settings = {}
+    monkeypatch.setattr(jax, "config", SimpleNamespace(update=settings.__setitem__))
+    monkeypatch.setattr(os, "access", lambda folder, mode: str(folder) != "/sys")  # tests may run as root, who may do anything
+    for name in ("XDG_CACHE_HOME", "JAX_COMPILATION_CACHE_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    keep_compiled()
+    assert capsys.readouterr().out == f"warning: compiled programs are not kept: {why}\n"
+    assert settings == {"jax_enable_compilation_cache": False}
+    keep_compiled(keep=False)
+    assert not capsys.readouterr().out
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ import time
 import numpy as np
 import pytest
 from PIL import Image
-from runs import DIGITS, MOONS, TINY, metrics, run
+from runs import DIGITS, MOONS, TINY, drawn, metrics, run
 from source_files import ROOT
 
 from experiments.runtime.lock import exclusive
@@ -174,17 +174,17 @@ def test_processes_draw_and_measure_what_one_does_to_the_bit(tmp_path, n):
     """Four devices among them, 70 samples in batches of 64: images, distances, loss by noise level; of two, bits/dim."""
     likelihood = "--config.evaluate.bound_times=0", f"--config.evaluate.likelihood={4 if n == 2 else 0}"
     assert run("train", tmp_path, *DIGITS_SMALL, config=DIGITS) == 0
-    drawn, measured = [], []
+    sampled, measured = [], []
     for processes in (n, 1):
         for command in ("sample", "evaluate"):
             asked = *DIGITS_SMALL, *likelihood, "--config.sample.n=70", "--config.evaluate.n=70"
             them = several(processes, tmp_path, *asked, command=command, devices=4 // processes, config=DIGITS)
             assert codes(them) == [0] * processes, errors(them[0])
-        drawn.append(picture(tmp_path, "ancestral_seed0.png"))
+        sampled.append(picture(tmp_path, drawn(tmp_path / "samples", "ancestral_seed0").name))
         (arm,) = json.loads((tmp_path / "report.json").read_text())["arms"]
         measured.append([arm["samplers"][0]["frechet"]["values"], arm["bits_per_dim"], arm["loss_by_log_snr"]])
-    np.testing.assert_array_equal(*drawn)
-    assert drawn[0].std() > 1
+    np.testing.assert_array_equal(*sampled)
+    assert sampled[0].std() > 1
     assert measured[0] == measured[1]
 
 
@@ -299,7 +299,7 @@ def test_what_eight_devices_saved_fewer_restore_bit_by_bit(tmp_path, devices):
     batch = "--config.evaluate.batch=66"
     sampled = start(tmp_path / "run", *TINY, ONE_SAMPLER, "--config.train.steps=4", batch, command="sample", devices=devices)
     assert codes([sampled]) == [0], errors(sampled)
-    there = np.asarray(Image.open(tmp_path / "run" / "samples" / "ancestral_seed0.png"))
+    there = picture(tmp_path / "run", drawn(tmp_path / "run" / "samples", "ancestral_seed0").name)
     assert run("sample", tmp_path / "run", "--config.train.steps=4", ONE_SAMPLER) == 0
-    here = np.asarray(Image.open(tmp_path / "run" / "samples" / "ancestral_seed0.png"))
+    here = picture(tmp_path / "run", drawn(tmp_path / "run" / "samples", "ancestral_seed0").name)
     assert (there != here).mean() < 0.01

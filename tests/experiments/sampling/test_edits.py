@@ -9,7 +9,7 @@ import pytest
 from edited_runs import DATA, DIGITS, digits, edited, experiment_of, held_out  # noqa: F401
 from oracle import Mixture
 from PIL import Image
-from runs import run
+from runs import drawn, run
 
 from experiments import edits
 from experiments.commands.opening import make_plan
@@ -71,11 +71,12 @@ def test_every_edit_writes_a_picture_and_how_it_came_about(kind, name, request):
     folder = request.getfixturevalue(kind)
     if (kind, name) in UNFIT:
         assert edited(folder, f"--config.edit.by.name={name}") == 2
-        assert not (folder / "edits" / f"{name}.json").exists()
+        assert not list((folder / "edits").glob(f"{name}*"))
         return
     assert edited(folder, f"--config.edit.by.name={name}", *FEW.get(name, [])) == 0
-    assert np.asarray(Image.open(folder / "edits" / f"{name}.png").convert("L")).std() > 1
-    told = json.loads((folder / "edits" / f"{name}.json").read_text())
+    picture = drawn(folder / "edits", name)
+    assert np.asarray(Image.open(picture).convert("L")).std() > 1
+    told = json.loads(picture.with_suffix(".json").read_text())
     assert told["edit"]["name"] == name
     assert np.shape(told["nfe"]) == (len(told["lines"]), len(told["columns"]))
     assert (told["sampler"] is None) == (name == "round_trip")

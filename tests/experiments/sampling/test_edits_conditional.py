@@ -245,7 +245,7 @@ GREY, POINT, RGB = (8, 8, 1), (2,), (8, 6, 3)
         (RGB, "{'name': 'pi_gdm', 'hidden': 'left', 'factor': 3}", "factor = 3 is for hidden = 'coarse', and this is 'left'"),
         (RGB, "{'name': 'pi_gdm', 'noise': -0.1}", "noise = -0.1: input should be greater than or equal to 0"),
         (RGB, "{'name': 'dps', 'zeta': 0.0}", "zeta = 0.0: input should be greater than 0"),
-        (POINT, "{'name': 'round_trip', 'label': 1}", "label = 1: samplers.ancestral knows of no classes; take None"),
+        (POINT, "{'name': 'round_trip', 'label': 1}", "neither network nor guide has classes: take None"),
         (POINT, "{'name': 'round_trip', 'label': -1}", "label = -1: input should be greater than or equal to 0"),
     ],
 )
@@ -265,8 +265,15 @@ CLASSES = "--config.net.classes=2"
 
 
 def test_a_label_that_the_network_does_not_know_is_refused():
-    with pytest.raises(ConfigError, match=r"edit.by: label = 2: samplers.ancestral has the classes 0 to 1"):
+    with pytest.raises(ConfigError, match=r"edit.by: there is no class 2 \(there are 0, 1\)"):
         refused("{'name': 'round_trip', 'label': 2}", POINT, CLASSES)
+
+
+def test_a_label_is_asked_for_by_its_name():
+    experiment = experiment_of(CLASSES, "--config.edit.by={'name': 'round_trip', 'label': 'dog'}")._replace(
+        names=("cat", "dog")
+    )
+    assert editing.configured_edit(experiment, np.zeros((40, 2), np.float32)).columns == ("example", "latent", "as a dog")
 
 
 def test_a_round_trip_to_another_class_moves_a_gaussian_onto_the_other():

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
-from runs import DIGITS, MOONS, ROOT, in_root  # noqa: F401
+from runs import DIGITS, MOONS, ROOT, drawn, in_root  # noqa: F401
 
 from experiments.build.build import build
 from experiments.build.optimizer import make_optimizer
@@ -159,7 +159,7 @@ def run(command, workdir, *overrides):
 
 
 def picture(workdir):
-    return np.asarray(Image.open(workdir / "samples" / "fast_seed0.png"))
+    return np.asarray(Image.open(drawn(workdir / "samples", "fast_seed0")))
 
 
 @pytest.mark.slow
@@ -203,8 +203,9 @@ def test_from_training_to_guided_samples(tmp_path, capsys):
     ("override", "says"),
     [
         ("--config.net={'name': 'MLP'}", "train.label_dropout = 0.2: the network learns from no labels; set net.classes"),
-        ("--config.sample.label=10", "sample.label = 10: net.classes = 10 are from 0 to 9"),
-        ("--config.sample.label=all", "sample.label = 'all': value error, give the number of a class, each, or None"),
+        ("--config.sample.label=10", "sample.label: there is no class 10 (there are 0, 1, 2, 3, 4, 5, 6, 7, 8, 9)"),
+        ("--config.sample.label=all", "sample.label: there is no class 'all' (there are 0, 1, 2, 3, 4, 5, 6, 7, 8, 9)"),
+        ("--config.sample.label=-1", "sample.label: there is no class '-1' (did you mean 1?)"),
         ("--config.samplers.fast.guidance=classifier_fre", "(did you mean classifier_free?)"),
         ("--config.samplers.fast.guidance=classifier", "samplers.fast.guidance: option run is missing"),
         ("--config.samplers.fast.guidance={'name': 'classifier_free', 'w': -1.0}", "samplers.fast.guidance: w = -1.0"),
@@ -265,7 +266,7 @@ def test_a_classifier_is_not_drawn_from(tmp_path, capsys, command):
     ("guide", "classes", "more", "says"),
     [
         (3, 10, (), "net.classes = 3, and this run 10"),
-        (10, 0, ("--config.sample.label=10",), "has labels from 0 to 9"),
+        (10, 0, ("--config.sample.label=10",), "there is no class 10 (there are 0, 1, 2, 3, 4, 5, 6, 7, 8, 9)"),
         (10, 0, ("--config.data.range=unit",), "was trained with data.range = symmetric, and this run unit"),
         (10, 0, ("--config.sample.label=3", "--config.sample.sampler=ancestral"), "the network has no classes"),
     ],

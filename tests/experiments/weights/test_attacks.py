@@ -272,6 +272,7 @@ def test_a_folder_that_would_be_written_to_is_named_again(sent, tmp_path, mark, 
     """By whoever starts the command; what is only read may stand in the file."""
     theirs = tmp_path / "theirs"
     edited(sent / "config.json", named("evaluate.statistics", str(theirs)))
+    edited(sent / "config.json", named("evaluate.features", "inception"))
     edited(sent / "config.json", named("data.data_dir", str(tmp_path)))
     again = f"--config.evaluate.statistics={theirs}"
     assert again in refused(capfd, mark, "evaluate", *there(sent), codes=(2,))
@@ -484,14 +485,17 @@ def results(text):
             "evaluate_seconds": 1.0,
         },
         **{"steps_per_second": 1.0, "final_loss": 1.0, "curve": {"step": [1, 2], "loss": [1.0, 0.5]}},
-        **{"samplers": [{"name": "ancestral", "label": text, **measured, "sweep": []}], "bits_per_dim": bits},
+        **{
+            "samplers": [{"name": "ancestral", "label": text, "step": text, "n": 4, **measured, "sweep": []}],
+            "bits_per_dim": bits,
+        },
         **{"loss_by_log_snr": {"log_snr": [0.0, 1.0], "loss": [1.0, 1.0], "std_error": [0.1, 0.1]}, "process_non_finite": 0},
     }
     said = {"title": text, "command": text, "created": text, "distance": text, "config": text, "digest": text}
     real = {"of": text, "against": text, "n": 4, **measured}
     listed = {
-        "warnings": [text],
-        "non_finite": [text],
+        "doubts": [text],
+        "visible_part": text,
         "protocol": [[text, text]],
         "measures": ["frechet", "precision", "recall"],
     }
@@ -532,8 +536,8 @@ def test_no_text_is_obeyed_by_the_terminal(text, capfd):
 
 READS = {"pickle", "_pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve", "yaml"}
 CALLS = {"urllib", "requests", "http", "aiohttp", "httpx"}
-LOADS = {"runpy": {"experiments/config/reading.py"}, "importlib": {"experiments/config/parts.py"}}
-"""Where modules are run: a config file, and code that it names."""
+LOADS = {"runpy": {"onesde.py", "experiments/config/reading.py"}, "importlib": {"onesde.py", "experiments/config/parts.py"}}
+"""Where modules are run: our packages, a config file, and code that it names."""
 
 
 def wrong(source, name):

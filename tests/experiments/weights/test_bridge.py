@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from flax import nnx
 from published import draw, outputs_of, relative_error
+from runs import drawn
 from safetensors.numpy import save_file
 
 from experiments.build.sampler import BoundSampler
@@ -181,6 +182,53 @@ def test_the_average_of_score_sde_s_flax_checkpoints():
     assert select_params(tensors, layout, "raw", Path(__file__))["Conv_0.kernel"] == 0
 
 
+PREFIXES = {
+    "": ("", "module.", "_orig_mod.", "module._orig_mod.", "unet.", "diffusion_model.module.", "online_model."),
+    "ema": ("ema_model.", "model.ema.module.", "state_dict.ema_model._orig_mod.", "netEMA.ema.", "ema_0.9999.", "4.module."),
+    "raw": ("model.", "module.model.", "state_dict.module._orig_mod.", "state_dict.model.unet.", "0.module.", "net."),
+}
+"""Prefixes of all tensors of a part, by what they say it is."""
+NAMES = ("conv.weight", "block.conv.weight", "block._orig_mod.norm.bias", "positions")
+LAYOUT = Layout({"first": "conv", "block.conv1": "block.conv", "block.norm": "block.norm", "positions": "positions"})
+
+
+def part(prefix, value):
+    return {f"{prefix}{name}": np.full(2, value) for name in NAMES}
+
+
+def values(tensors, weights):
+    return {name: value[0] for name, value in select_params(tensors, LAYOUT, weights, Path(__file__)).items()}
+
+
+@pytest.mark.parametrize(("kind", "prefix"), [(kind, prefix) for kind, prefixes in PREFIXES.items() for prefix in prefixes])
+def test_a_prefix_that_all_parameters_share_goes(kind, prefix, capsys):
+    """And a line says which. One that says average or raw is taken for that alone, and else the other is offered."""
+    other = {"ema": "raw", "raw": "ema"}
+    plain = {name.replace("_orig_mod.", ""): 1 for name in NAMES}
+    for weights in [kind] if kind else ["ema", "raw"]:
+        others = {"step": np.ones(1), "optimizer.conv": np.ones(2)} if prefix.replace("_orig_mod.", "") else {}
+        assert values(part(prefix, 1) | others, weights) == plain
+        assert prefix.replace("_orig_mod.", "").removesuffix(".") in capsys.readouterr().out
+    if kind:
+        with pytest.raises(StorageError, match=f"no {other[kind]} parameters; it has .*: --weights={kind}$"):
+            values(part(prefix, 1), other[kind])
+
+
+@pytest.mark.parametrize("average", PREFIXES["ema"])
+@pytest.mark.parametrize("raw", [*PREFIXES["raw"], *PREFIXES[""]])
+def test_of_two_parts_each_is_found(average, raw):
+    tensors = part(raw, 0) | part(average, 1)
+    assert set(values(tensors, "ema").values()) == {1}
+    assert set(values(tensors, "raw").values()) == {0}
+
+
+def test_what_is_none_or_many_is_named():
+    with pytest.raises(StorageError, match=r"2 parts for ema parameters, ema_0\.9\.\*, ema_1\.\*: save one of them alone"):
+        values(part("ema_0.9.", 1) | part("ema_1.", 2), "ema")
+    with pytest.raises(StorageError, match=r"none of the layout's names, as block\.conv; it holds vae \(2 tensors\), step"):
+        values({"vae.a": np.ones(1), "vae.b": np.ones(1), "step": np.ones(1)}, "ema")
+
+
 @pytest.mark.parametrize("weights", ["ema", "raw"])
 def test_a_checkpoint_with_a_config_and_a_layout(ours, tmp_path, monkeypatch, weights):
     """A flax checkpoint by a layout of our own names: the averaged or the raw parameters, as asked."""
@@ -245,7 +293,7 @@ def test_a_run_from_weights_samples_without_its_data(ours, written, tmp_path, mo
     assert main(["import", str(written), str(tmp_path / "run"), "--config.sample.n=8"]) == 0
     monkeypatch.setattr("experiments.commands.opening.open_sources", None)
     assert main(["sample", *there(tmp_path / "run"), "--config.sample.sampler=fast"]) == 0
-    assert (tmp_path / "run" / "samples" / "fast_seed0.png").is_file()
+    assert drawn(tmp_path / "run" / "samples", "fast_seed0").is_file()
 
 
 @pytest.mark.slow
@@ -383,7 +431,7 @@ def test_a_network_with_labels_is_imported_and_sampled_by_class(tmp_path, capsys
     pictures = []
     for label in (3, 4):
         assert main(["sample", *there(run), *fast, f"--config.sample.label={label}"]) == 0
-        pictures.append((run / "samples" / "fast_seed0.png").read_bytes())
+        pictures.append(drawn(run / "samples", "fast_seed0").read_bytes())
     assert pictures[0] != pictures[1]
     for without in ("--config.sample.label=None", "--config.samplers.fast.guidance=classifier_free"):
         assert main(["sample", *there(run), *fast, without]) == 2
@@ -533,14 +581,14 @@ def test_it_is_the_network_of_diffusers(unet):
 
 @pytest.mark.slow
 def test_a_folder_of_theirs_there_and_back(unet, tmp_path):
-    """Imported, with attention by its older names, and exported: the tensors and what was said of them. diffusers loads it."""
+    """Imported, compiled by torch and with attention by its older names, and exported: the same. diffusers loads it."""
     net, params, tensors = unet
     older = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
     renamed = {}
     for name, value in tensors.items():
         for new, old in older.items():
             name = name.replace(f".{new}.", f".{old}.")
-        renamed[name] = value
+        renamed[f"_orig_mod.{name}"] = value
     source = folder(tmp_path / "theirs", renamed, scheduler={"prediction_type": "v_prediction", "beta_end": 0.01})
     file = tmp_path / "config.py"
     file.write_text(CONFIG)
@@ -681,7 +729,7 @@ def test_a_folder_of_ncsnpp_is_scored_as_by_diffusers_and_sampled(tmp_path):
             emitted = model(torch.from_numpy(x.transpose(2, 0, 1)[None].copy()), torch.from_numpy(sigma)).sample[0]
         assert relative_error(score(jnp.asarray(x), t), emitted.numpy().transpose(1, 2, 0)) < 1e-5
     assert main(["sample", *there(tmp_path / "run")]) == 0
-    assert (tmp_path / "run" / "samples" / "published_seed0.png").is_file()
+    assert drawn(tmp_path / "run" / "samples", "published_seed0").is_file()
 
 
 def test_their_tensors_that_do_not_fit_are_named(unet, tmp_path):

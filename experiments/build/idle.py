@@ -1,0 +1,44 @@
+"""Settings that would change nothing, because another one leaves them no part to play."""
+
+from __future__ import annotations
+
+from experiments.config.options import parameters
+from experiments.config.parts import STEP
+from experiments.config.schema import Config, Sampler
+
+OF_INCEPTION = ("evaluate.inception", "evaluate.statistics")
+OF_LEVELS = ("evaluate.dequantizer", "evaluate.draws", "sample.pngs")
+OF_STEPS = {"deis": ("order", 3, ("reach",)), "edm_heun": ("churn", 0, ("churn_min", "churn_max", "s_noise"))}
+"""For each step an option, and those that have no part to play unless it is above a value."""
+
+
+def idle_problems(config: Config) -> list[str]:
+    """Returns a line for each setting that would change nothing, with the reason and the remedy."""
+    features, file = config.evaluate.features, config.evaluate.inception
+    by_inception = features == "inception" or (file and features not in ("pixels", "classifier"))
+    lines = [] if by_inception else _idle_keys(config, OF_INCEPTION, "features are not 'inception'")
+    lines += [] if config.data.levels else _idle_keys(config, OF_LEVELS, "points (data.levels = 0) have no grey levels")
+    return lines + [line for label, sampler in config.samplers.items() for line in _of_step(f"samplers.{label}.step", sampler)]
+
+
+def _idle_keys(config: Config, keys: tuple[str, ...], why: str) -> list[str]:
+    """A line for each of the keys that is not at its default."""
+    lines = []
+    for key in keys:
+        section, leaf = key.split(".")
+        part = getattr(config, section)
+        value, default = getattr(part, leaf), type(part).model_fields[leaf].default
+        lines += [f"{key} = {value!r} would change nothing: {why}; take {default!r}"] if value != default else []
+    return lines
+
+
+def _of_step(where: str, sampler: Sampler) -> list[str]:
+    """A line for each option of the sampler's step that is not at its default, here or in a sweep, without a part to play."""
+    if sampler.step.name not in OF_STEPS:
+        return []
+    master, least, idle = OF_STEPS[sampler.step.name]
+    defaults = {name: p.default for name, p in parameters(STEP.find(sampler.step.name)).items()}
+    values = {name: {(defaults | sampler.step.options)[name], *sampler.sweep.get(name, ())} for name in (master, *idle)}
+    most = max(values[master])
+    why = f"would change nothing at {master} = {most:g}; leave it out, or take {master} above {least}"
+    return [f"{where}.{name} {why}" for name in idle if most <= least and values[name] != {defaults[name]}]

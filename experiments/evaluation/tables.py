@@ -1,0 +1,140 @@
+"""The tables of a report, each stated once: as text in the page and in LaTeX, and with all digits as CSV."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterator
+from io import StringIO
+from typing import Any, NamedTuple
+
+from experiments.evaluation.formats import mean_error, mean_std, number
+from experiments.evaluation.measures import Measure, measured
+
+Row = dict[str, Any]
+
+
+class Column(NamedTuple):
+    """A column: its heading, the `value` of a row, None if the row has none, and the `text` of a value.
+
+    `error`: the key of the spread in a value that has a mean; CSV has both. `words`: it is text, and stands at the left.
+    """
+
+    heading: str
+    value: Callable[[Row], Any]
+    text: Callable[[Any], str] = number
+    error: str = ""
+    words: bool = False
+    times: float = 1
+
+
+class Table(NamedTuple):
+    """A table; `best` are the rows whose cell is marked in the column of that heading."""
+
+    columns: list[Column]
+    rows: list[Row]
+    best: tuple[str, list[Row]] = ("", [])
+
+    def texts(self) -> list[list[str]]:
+        """The cells as text, row by row; nothing where a row has no value."""
+        return [["" if (v := c.value(row)) is None else c.text(v) for c in self.columns] for row in self.rows]
+
+    def is_best(self, row: int, column: int) -> bool:
+        """Says if the cell is marked."""
+        heading, rows = self.best
+        return self.columns[column].heading == heading and any(self.rows[row] is best for best in rows)
+
+    def csv(self) -> str:
+        """The numbers with all their digits; a mean and its spread are two columns."""
+        file = StringIO()
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(h for c in self.columns for h in ((c.heading, f"± {c.heading}") if c.error else (c.heading,)))
+        writer.writerows([cell for c in self.columns for cell in _cells(c, row)] for row in self.rows)
+        return file.getvalue()
+
+    def latex(self) -> str:
+        """A tabular of booktabs, with the text of the page."""
+        line = lambda cells: " & ".join(cells) + r" \\"
+        body = [
+            line([rf"\textbf{{{tex(text)}}}" if self.is_best(i, j) else tex(text) for j, text in enumerate(texts)])
+            for i, texts in enumerate(self.texts())
+        ]
+        head = line([tex(c.heading) for c in self.columns])
+        align = "".join("l" if c.words else "r" for c in self.columns)
+        rules = [rf"\begin{{tabular}}{{{align}}}", r"\toprule", head, r"\midrule", *body, r"\bottomrule", r"\end{tabular}"]
+        return "\n".join(rules) + "\n"
+
+
+def _cells(column: Column, row: Row) -> Iterator[Any]:
+    value = column.value(row)
+    for key in ("mean", column.error) if column.error else (None,):
+        cell = value if key is None or value is None else value[key]
+        yield column.times * cell if key and cell is not None else cell
+
+
+TEX = str.maketrans(
+    {c: rf"\{c}" for c in "&%$#_{}"}
+    | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": "$<$", ">": "$>$"}
+    | {"±": r"$\pm$", "×": r"$\times$", "³": "$^3$", "↓": r"$\downarrow$", "↑": r"$\uparrow$", "—": "---"}
+)
+
+
+def tex(text: str) -> str:
+    """The text as LaTeX shows it literally."""
+    return text.translate(TEX)
+
+
+def tables(results: dict[str, Any], best: list[Row]) -> dict[str, Table]:
+    """The tables of a report by their names, without those that would be empty. `best`: the rows of the best samplers."""
+    arms, real = results["arms"], results["reference"]
+    label = _words("arm", lambda row: row["arm"])
+    of = [_measure(m, results["distance"]) for m in measured(results)]
+    cost = [Column("NFE", lambda row: row.get("nfe")), Column("wall time, s", lambda row: row.get("seconds"))]
+    rows = [row | {"arm": arm["label"], "row": row} for arm in arms for row in arm["samplers"]]
+    others = {"arm": "real", "label": f"{real['n']:,} {real['of']} images", **{k: v for k, v in real.items() if k != "seconds"}}
+    named = [_words("sampler", lambda row: row["label"]), _words("step", lambda row: row.get("step"))]
+    steps = Column("n", lambda row: row.get("n") if "row" in row else None, str)
+    points = [row | point | {"of": point} for row in rows for point in row["sweep"]]
+    bits = [arm["bits_per_dim"] | {"arm": arm["label"]} for arm in arms if arm["bits_per_dim"]]
+    chosen = [row for row in rows if any(row["row"] is each for each in best)]
+    every = {
+        "samplers": Table([label, *named, steps, *cost, *of], [*rows, others], (of[0].heading, chosen)),
+        "settings": Table([label, named[0], _words("setting", _setting), *cost, *of], points),
+        "likelihood": Table([label, *LIKELIHOOD], bits),
+        "training": Table([label, *TRAINING], [arm | {"arm": arm["label"]} for arm in arms]),
+    }
+    return {name: table for name, table in every.items() if table.rows}
+
+
+def _words(heading: str, value: Callable[[Row], Any]) -> Column:
+    return Column(heading, value, str, words=True)
+
+
+def _measure(measure: Measure, distance: str) -> Column:
+    arrow = {"lower": "↓", "higher": "↑"}[measure.better]
+    text = lambda value: mean_std(value, measure.times)
+    return Column(
+        f"{measure.heading(distance)} {arrow}", lambda row: row.get(measure.name), text, error="std", times=measure.times
+    )
+
+
+def _setting(row: Row) -> str:
+    """The swept options of a point, as the config writes them."""
+    return ", ".join(f"{key} = {value:g}" for key, value in row["of"]["setting"].items())
+
+
+LIKELIHOOD = [
+    Column("bits/dim ↓", lambda bits: bits, mean_error, error="std_error"),
+    Column("variational bound ↓", lambda bits: bits["bound"] or None, mean_error, error="std_error"),
+    Column("held-out examples", lambda bits: bits["n"], "{:,}".format),
+    _words("dequantiser", lambda bits: bits["dequantizer"]),
+    Column("draws", lambda bits: bits["draws"], str),
+    _words("divergence", lambda bits: f"{bits['probes']} probe{'s' * (bits['probes'] > 1)}" if bits["probes"] else "exact"),
+    Column("tolerance", lambda bits: bits["tolerance"], "{:g}".format),
+    Column("NFE", lambda bits: bits["nfe"]),
+]
+TRAINING = [
+    Column("parameters", lambda arm: arm["parameters"], "{:,}".format),
+    Column("final loss", lambda arm: arm["final_loss"]),
+    Column("training, s", lambda arm: arm["train_seconds"]),
+    Column("steps/s", lambda arm: arm["steps_per_second"]),
+]

@@ -1,0 +1,49 @@
+"""Samples as files: a sheet of the first, all of them as arrays that the source `npz` reads, and images one by one."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from experiments.build.sampler import BoundSampler
+from experiments.config.classes import class_name
+from experiments.data.pictures import picture
+from experiments.runtime import processes
+from experiments.runtime.files import replacing
+from experiments.sampling.draw import Samples, save_images
+
+
+def write_samples(samples: Samples, sampler: BoundSampler, path: Path) -> None:
+    """Writes the sheet `path`, and STEM.npz beside it; if `sample.pngs` says so, also STEM/[CLASS/]NUMBER.png of each sample.
+
+    The arrays are `image`, uint8 [n, H, W, C] of 0 to 255 or float32 points [n, D], and `label` [n] and `classes`, if there are
+    any. Raises NumericsError, and writes nothing, if a sample is not finite.
+    """
+    save_images(samples, sampler.experiment, path)
+    if not processes.first():
+        return
+    image, label = sampler.experiment.scaler.display(samples.levels), sampler.labels(len(samples.levels))
+    arrays = {"image": image} | ({} if label is None else {"label": label})
+    if label is not None and sampler.names:
+        arrays["classes"] = np.array(sampler.names)
+    with replacing(path.with_suffix(".npz")) as part:
+        np.savez(part, **arrays)  # pyright: ignore[reportArgumentType] as none of them is `allow_pickle`
+    if sampler.experiment.config.sample.pngs:
+        folders = [""] * len(image) if label is None else [_folder(y, sampler.names) for y in label.tolist()]
+        _write_pngs(image, folders, path.with_suffix(""))
+
+
+def _folder(y: int, names: tuple[str, ...]) -> str:
+    """The name of class `y` if it can be that of a folder, as a stranger may have chosen it; else its number."""
+    name = class_name(y, names)
+    return name if re.fullmatch(r"\w[\w .+-]*", name) else str(y)
+
+
+def _write_pngs(image: np.ndarray, folders: list[str], root: Path) -> None:
+    for of_another_setting in root.rglob("[0-9]" * 6 + ".png"):
+        of_another_setting.unlink()
+    for i, (pixels, folder) in enumerate(zip(image, folders, strict=True)):
+        with replacing(root / folder / f"{i:06d}.png") as part:
+            picture(pixels[None], columns=1, scale=1).save(part)

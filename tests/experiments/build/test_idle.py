@@ -1,0 +1,121 @@
+"""Whatever cannot have an effect is refused, with what would give it one; and what has an effect is not."""
+
+import pytest
+from runs import DIGITS, MOONS
+from small_experiments import small_experiment
+
+from experiments.build.idle import idle_problems
+from experiments.config.guidance import Guide
+from experiments.config.reading import read_config
+from experiments.config.schema import Config
+from experiments.runs import guides
+from experiments.runtime.errors import ConfigError
+
+pytestmark = pytest.mark.usefixtures("in_root")
+
+FAST = "--config.samplers.ancestral={'step': %s, 'grid': 'uniform_grid', 'n': 2}"
+HEUN = FAST % "{'name': 'edm_heun', 's_noise': 1.003%s}"
+SWEPT = HEUN.replace("'n': 2", "'n': 2, 'sweep': {'churn': (0.0, 0.2)}")
+
+
+@pytest.mark.parametrize(
+    ("file", "override", "says"),
+    [
+        (DIGITS, "--config.evaluate.inception=weights.pth", "evaluate.inception = 'weights.pth' would change nothing"),
+        (DIGITS, "--config.evaluate.statistics=there", "evaluate.statistics = 'there' would change nothing"),
+        (MOONS, "--config.evaluate.draws=4", "evaluate.draws = 4 would change nothing: points"),
+        (MOONS, "--config.sample.pngs=True", "sample.pngs = True would change nothing: points"),
+        (
+            DIGITS,
+            HEUN % "",
+            "samplers.ancestral.step.s_noise would change nothing at churn = 0; leave it out, or take churn above",
+        ),
+        (
+            DIGITS,
+            FAST % "{'name': 'deis', 'order': 3, 'reach': 0.5}",
+            "samplers.ancestral.step.reach would change nothing at order",
+        ),
+    ],
+)
+def test_a_setting_without_a_part_to_play(file, override, says):
+    (line,) = idle_problems(Config.model_validate(read_config(file, [override])))
+    assert line.startswith(says)
+
+
+@pytest.mark.parametrize(
+    ("file", "overrides"),
+    [
+        (DIGITS, ()),
+        (MOONS, ()),
+        (DIGITS, ("--config.evaluate.features=inception", "--config.evaluate.inception=weights.pth")),
+        (DIGITS, ("--config.evaluate.draws=4", "--config.sample.pngs=True")),
+        (DIGITS, (HEUN % ", 'churn': 0.1",)),
+        (DIGITS, (SWEPT % ", 'churn': 0.0",)),
+        (DIGITS, (FAST % "{'name': 'edm_heun', 'churn': 0.0, 'churn_min': 0.0, 's_noise': 1.0}",)),
+        (DIGITS, (FAST % "{'name': 'deis', 'reach': 0.5}",)),
+    ],
+)
+def test_a_setting_with_a_part_to_play(file, overrides):
+    assert idle_problems(Config.model_validate(read_config(file, [*overrides]))) == []
+
+
+GUIDED = (
+    "--config.samplers={'ancestral': {'step': 'ancestral', 'grid': 'uniform_grid', 'n': 2,"
+    "'guidance': {'name': 'classifier_free', 'w': 7.0%s}}}"
+)
+LABELS = "--config.net.classes=2", "--config.train.label_dropout=0.1"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "says"),
+    [
+        ((GUIDED % "",), "guidance classifier_free goes to a class: set net.classes, or take guidance = None"),
+        (
+            (GUIDED % "", *LABELS, "--config.sample.label=None"),
+            "guidance classifier_free goes to a class: set sample.label to one",
+        ),
+        (
+            (GUIDED % ", 'interval': (500.0, 600.0)", *LABELS),
+            r"interval = \(500.0, 600.0\) would change nothing: the grid's noises",
+        ),
+        ((GUIDED % ", 'interval': (0.0, 0.0001)", *LABELS), "would change nothing: the grid's noises are from"),
+        (
+            ("--config.samplers.ancestral.grid={'name': 'log_snr_grid', 't_min': 0.1, 'log_snr_max': 6.0}",),
+            "t_min = 0.1 and log_snr_max = 6.0 are both an end: give one",
+        ),
+    ],
+)
+def test_a_sampler_that_would_be_another_s(overrides, says):
+    with pytest.raises(ConfigError, match=says):
+        small_experiment(*overrides)
+
+
+def test_guidance_that_has_an_effect():
+    """By a label; and each remedy that a refusal names."""
+    small_experiment(GUIDED % "", *LABELS)
+    small_experiment(GUIDED % ", 'interval': (0.5, 600.0)", *LABELS, "--config.sample.label=1")
+    small_experiment(GUIDED % "", "--config.samplers.ancestral.guidance=None")
+
+
+def test_no_run_guides_itself(tmp_path):
+    """s' + w (s - s') of one network is s."""
+    experiment = small_experiment(
+        GUIDED.replace("classifier_free", "autoguidance") % f", 'run': '{tmp_path}/../{tmp_path.name}'"
+    )
+    with pytest.raises(ConfigError, match="is this run itself, which would change nothing"):
+        guides.with_guides(experiment, tmp_path)
+
+
+@pytest.mark.parametrize("theirs", [("dog", "cat"), ("cat", "cow")])
+def test_a_guide_of_the_same_labels_by_other_names_is_refused(monkeypatch, tmp_path, theirs):
+    """It would lead to another class than asked for."""
+    guided = GUIDED.replace("classifier_free", "autoguidance") % ", 'run': 'weak'"
+    experiment = small_experiment(guided, *LABELS)._replace(names=("cat", "dog"))
+    guide = Guide(2, score=lambda params, y: lambda x, t: -x, names=theirs)
+    monkeypatch.setattr(guides, "_guide", lambda run, guided, home: guide)
+    with pytest.raises(
+        ConfigError, match=r"run = weak calls (dog what is cat|cow what is dog) here: train the guide on the same"
+    ):
+        guides.with_guides(experiment, tmp_path)
+    monkeypatch.setattr(guides, "_guide", lambda run, guided, home: guide._replace(names=("cat", "dog")))
+    assert guides.with_guides(experiment, tmp_path).guides["weak"].names == ("cat", "dog")
