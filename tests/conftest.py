@@ -12,7 +12,8 @@ os.environ.setdefault("NPROC", "32")  # fake CPU devices deadlock with fewer thr
 # workers inherit the variables of the process that starts them; where the user sets the folder, it outlives the session.
 CHEAP = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true --xla_cpu_use_fusion_emitters=false"
 PATIENT = "--xla_cpu_collective_call_terminate_timeout_seconds=600"  # eight devices wait for each other on a few busy cores
-os.environ.setdefault("XLA_FLAGS", f"{CHEAP} {PATIENT}")
+IN_ORDER = "--xla_cpu_enable_concurrency_optimized_scheduler=false"  # what is read from the cache hangs without it
+os.environ.setdefault("XLA_FLAGS", f"{CHEAP} {PATIENT} {IN_ORDER}")
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", f"{OURS.name}/compiled")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")

@@ -19,8 +19,9 @@ def keep_compiled(keep: bool = True) -> None:
     The folder is the user's own, because a program that is read from it is run. JAX does not write an entry in one piece, and
     never writes it again: it would compile an entry that a kill has cut off at every start, with a warning. So the damaged ones
     among those written since the last start are removed first. If the folder cannot be written, a warning says so once: JAX
-    would say it of every program.
+    would say it of every program. Nothing is kept if programs would wait for each other forever (`_loses_its_order`).
     """
+    keep = keep and not _loses_its_order()
     theirs = os.environ.get("JAX_COMPILATION_CACHE_DIR")
     try:
         if keep and theirs and "://" not in theirs:
@@ -39,6 +40,16 @@ def keep_compiled(keep: bool = True) -> None:
         keep = False
     if not keep:
         jax.config.update("jax_enable_compilation_cache", False)
+
+
+def _loses_its_order() -> bool:
+    """Returns whether a program that is read from the cache may hang: on several CPU devices, by XLA's own scheduler.
+
+    Each device begins two sums over all of them in an order of its own, and waits. It was seen at every start from a warm cache
+    by jaxlib 0.10.2 on eight devices, never in a program that was just compiled, and never without that scheduler.
+    """
+    in_order = "--xla_cpu_enable_concurrency_optimized_scheduler=false" in os.environ.get("XLA_FLAGS", "")
+    return jax.default_backend() == "cpu" and jax.device_count() > 1 and not in_order
 
 
 def _require_writable(folder: Path) -> None:

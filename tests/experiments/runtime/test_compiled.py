@@ -58,6 +58,38 @@ def test_without_a_place_for_it_nothing_is_kept(monkeypatch, homeless, capsys, v
     assert not capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("backend", "devices", "flags", "kept"),
+    [
+        ("cpu", 8, "", False),
+        ("cpu", 8, "--xla_cpu_enable_concurrency_optimized_scheduler=false", True),
+        ("cpu", 1, "", True),
+        ("gpu", 8, "", True),
+    ],
+)
+def test_nothing_is_kept_that_would_hang(monkeypatch, tmp_path, backend, devices, flags, kept):
+    settings = {}
+    fake = SimpleNamespace(update=settings.__setitem__)
+    for name, value in {"config": fake, "default_backend": lambda: backend, "device_count": lambda: devices}.items():
+        monkeypatch.setattr(jax, name, value)
+    monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("XLA_FLAGS", flags)
+    keep_compiled()
+    assert settings.get("jax_enable_compilation_cache", True) == kept
+    assert ("jax_compilation_cache_dir" in settings) == kept
+
+
+@pytest.mark.slow
+def test_eight_devices_train_twice(tmp_path):
+    """By a user's flags; from a warm cache the second start would hang in its first sum over the devices, and be aborted."""
+    ours = {key: value for key, value in os.environ.items() if not key.startswith(("JAX_", "XLA_"))}
+    ours |= {"XDG_CACHE_HOME": str(tmp_path), "JAX_NUM_CPU_DEVICES": "8"}
+    for name in ("first", "second"):
+        argv = ["train", "--no-restart", "--config=configs/digits/vp.py:tiny", f"--workdir={tmp_path / name}"]
+        subprocess.run([sys.executable, "-m", "experiments", *argv], cwd=ROOT, env=ours, check=True, timeout=300)
+
+
 @pytest.mark.slow
 def test_a_cache_that_a_kill_has_damaged_warns_of_nothing(tmp_path):
     """It is there by default, mended at the next start, and not touched where it is not wanted."""
