@@ -180,7 +180,7 @@ def _missing(name: str, folder: Path, others: Sequence[str]) -> list[str]:
     close = difflib.get_close_matches(theirs.lower(), [*others, *builders], n=1)
     meant = theirs if theirs in builders else close[0] if close else ""
     begun = [str(path) for path in sorted((folder / theirs).glob("*")) if path.is_dir()][:3]
-    if meant in builders:
+    if meant in builders and (meant == theirs or meant not in others):
         last = f"to prepare it: {_prepare(name if meant == theirs else meant, folder)}"
     else:
         last = "TFDS has none of that name; a function of yours is written my_pkg.my_module:source, as Python imports it"

@@ -143,7 +143,7 @@ def test_a_refusal_comes_before_the_checkpoint_and_leaves_nothing(tmp_path, caps
     assert edited(tmp_path, "--config.edit.by.strength=1e-5") == 2
     assert "start above it" in capsys.readouterr().err
     assert edited(tmp_path) == 5
-    assert "train it first" in capsys.readouterr().err
+    assert "train it, " in capsys.readouterr().err
     assert {path.name for path in tmp_path.iterdir()} == {"config.json"}
 
 
