@@ -111,7 +111,7 @@ NETS = {
 }
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name != "NCSNpp")) for name in NETS])
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name != "DDPM")) for name in NETS])
 def test_every_convolution_of_training_is_canonical(name):
     """In the compiled program of two steps a call, inside its loop too: stride 1, undilated, NHWC by HWIO."""
     overrides = [

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from flax import nnx
 from published import HERE, draw, outputs_of, relative_error
-from slow import slow_for
+from slow import one_in, slow_for
 
 from experiments.weights.layout import flatten, from_published, to_published
 from experiments.weights.published.ncsn import ncsn
@@ -58,6 +58,7 @@ def test_every_block_computes_what_theirs_does(name):
     assert max(errors) < 1e-5, errors
 
 
+@one_in(2)
 @pytest.mark.parametrize("name", THEIRS)
 def test_the_layout_writes_what_it_read(name):
     net, params, facts, _ = loaded(name)

@@ -70,7 +70,7 @@ def given(family, variant):
     return jnp.array(GIVEN[family]["x"]), jnp.log(GIVEN[family]["sigmas"]) if fourier else jnp.array(GIVEN[family]["labels"])
 
 
-@one_in(4)
+@one_in(12)
 @every_run
 def test_computes_what_is_published(family, variant):
     """Every block, of the first image, and the end, in float32."""
@@ -92,7 +92,7 @@ def test_computes_what_is_published_in_flax(family, variant):
     assert relative_error(out, GIVEN[family][f"{variant}.flax_out"]) < 1e-5
 
 
-@one_in(4)
+@one_in(10)
 @every_run
 @pytest.mark.parametrize("code", ["torch", "flax"])
 def test_writes_what_it_reads(family, variant, code):
@@ -187,6 +187,7 @@ def test_starts_at_zero_unless_init_scale(init_scale, progressive):
     assert bool(start(jax.random.key(0)).any()) == (init_scale > 0)
 
 
+@pytest.mark.slow
 def test_starts_as_published():
     """Variances of fan_avg: 1 of convolutions, 0.1 of q, k and v and DDPM's shortcut, `init_scale` last; `fourier_scale`."""
     song = partial(SMALL, width=64, multipliers=(1,), attention=(8,), init_scale=0.3, embedding="fourier", fourier_scale=7.0)
@@ -213,6 +214,7 @@ def test_centre_input_is_of_the_image():
     np.testing.assert_allclose(out, plain.apply(params, 2 * IMAGES - 1, NOISE, None, None), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_labels_dropout_noise_and_outputs():
     """Each changes the image; without a key nothing is random, and the last label is none."""
     net = partial(SMALL, classes=3, outputs=2, dropout=0.5, progressive="output_skip")

@@ -176,6 +176,7 @@ def test_no_label_is_the_last_one(name):
     assert y[2] == 10
 
 
+@one_in(2)
 @pytest.mark.parametrize(
     ("build", "option"),
     [(SMALL_DIT, {"mlp_ratio": 2.0}), (SMALL_DIT, {"patch": 4}), (SMALL_DIT, {"depth": 2}), (SMALL_DIT, {"classes": 0}),

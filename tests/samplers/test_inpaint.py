@@ -53,7 +53,7 @@ def inpainted(sde, grid):
     return jax.vmap(one)(jax.random.split(jax.random.key(0), 8000))
 
 
-@slow_for(*KIN)
+@slow_for(*KIN, "Straight")
 def test_known_is_reached_and_what_is_independent_keeps_its_law(sde):
     """The known value to sigma(t_end) around alpha(t_end) known; the third one's mean and variance to 4.5 standard errors."""
     grid = log_snr_grid(sde, 60, max(sde.t_min, 1e-3))

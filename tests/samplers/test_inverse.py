@@ -95,7 +95,7 @@ def grid(sde):
     return log_snr_grid(sde, 60, max(sde.t_min, 1e-3))
 
 
-@slow_for(*KIN)
+@slow_for(*KIN, "Straight")
 def test_pi_gdm_samples_are_the_posterior_s_of_isotropic_data(sde):
     """Mean and covariance to 4.5 standard errors, and 0.01 for the solver and for what of the data is left at t = 1."""
     x = np.asarray(draws(traced(sde), ISOTROPIC.mean, ISOTROPIC.covariance, A, Y, NOISE, grid(sde))[0])

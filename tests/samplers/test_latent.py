@@ -203,7 +203,7 @@ def translated_into_itself(sde, xs):
     return jax.vmap(lambda x: translate(sde, score, score, x, t_min=1e-3, rtol=1e-5, atol=1e-5))(xs)
 
 
-@slow_for(*KIN)
+@slow_for(*KIN, "Straight")
 def test_a_translation_into_the_same_law_is_the_identity(sde):
     xs = jax.vmap(MIXTURE.sample)(jax.random.split(jax.random.key(0), 8))
     got = translated_into_itself(traced(sde), xs)
@@ -221,7 +221,6 @@ SMALL = ["--config.interpolate.pairs=3", "--config.interpolate.frames=3", "--con
 SMALL += ["--config.samplers.ancestral.n=4", "--config.samplers.ancestral.sweep={}"]
 
 
-@pytest.mark.slow
 @pytest.mark.slow
 def test_the_subcommand_writes_a_picture_of_points(tmp_path, capsys):
     """Of a trained run alone."""

@@ -68,7 +68,7 @@ def test_a_traced_eta_may_draw_noise():
     assert seen == [True]
 
 
-@one_in(3)
+@one_in(6)
 @pytest.mark.parametrize("final", [False, True], ids=["plain", "denoised"])
 def test_draw_is_the_loop_from_the_prior(sde, final):
     """The same bits as x_1 from one half of the key, and `solve` with the other."""

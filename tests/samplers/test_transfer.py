@@ -9,7 +9,7 @@ import pytest
 from every import traced
 from oracle import MIXTURE
 from sdes import KIN, SDES
-from slow import slow_for
+from slow import one_in, slow_for
 
 from samplers import check_reach, deis, log_snr_grid, probability_flow, sample, under, uniform_grid
 from sde_lib import EDMSDE, VESDE, VPSDE, SubVPSDE, TableVPSDE
@@ -40,6 +40,7 @@ def scores(trained, sde, noise):
     return jax.vmap(at)(noise)
 
 
+@one_in(4)
 @pytest.mark.parametrize("name", SDES)
 def test_a_transferred_score_is_that_of_the_other_sde(sde, name):
     """For every pair, at noise levels from 0.05 to 30; under itself a score is itself; and there and back is the identity."""
@@ -85,7 +86,7 @@ def truth():
     return tightly(VP, VP, through(8))
 
 
-@slow_for(*KIN)
+@slow_for(*KIN, "Straight")
 def test_the_flow_ends_at_the_same_point_on_every_sde(sde, truth):
     """Of a network of VP: the adaptive solver to its tolerance, and the fast one to rounding at 8 steps, far from converged."""
     kinks = isinstance(sde, TableVPSDE)  # in the drift of its flow, at which the adaptive solver stumbles
