@@ -1,4 +1,4 @@
-"""What a message advises: it names only what its command takes, and what it says is done and works."""
+"""A message advises only what its command takes, and what it advises works when it is done."""
 
 import ast
 import json
@@ -43,15 +43,15 @@ def messages() -> list[tuple[str, str]]:
 
 def test_every_option_that_a_message_names_is_one():
     known = {option for command in TABLE for option in takes(command)} | {"--weights", "--format"}
-    foreign = {"--data_dir", "--file_format", "--show-toplevel", "--xla_cpu_experimental_ynn_fusion_type"}
-    foreign |= {"--xla_cpu_enable_concurrency_optimized_scheduler"}
+    xla = {"--xla_cpu_experimental_ynn_fusion_type", "--xla_cpu_enable_concurrency_optimized_scheduler"}
+    foreign = {"--data_dir", "--file_format", "--show-toplevel"} | xla
     named = {(file, word) for file, text in messages() for word in re.findall(r"(?<![\w-])--[a-z][\w-]*", text)}
     assert len(named) > 40
     assert {(file, word) for file, word in named if word not in known | foreign | {"--config"}} == set()
 
 
 def test_every_key_that_a_message_sets_is_one():
-    """As in --config.evaluate.tolerance; a part's options and capital letters stand for any."""
+    """A message may say --config.evaluate.tolerance; options of a part have any name, and capital letters stand for one."""
     named = {(file, key) for file, text in messages() for key in re.findall(r"--config\.([a-z_][\w.]*\w)", text)}
     assert len(named) > 8
     free = {"key", "a", "sde", "net", "samplers"}

@@ -82,7 +82,7 @@ def test_nothing_is_kept_that_would_hang(monkeypatch, tmp_path, backend, devices
 
 @pytest.mark.slow
 def test_eight_devices_train_twice(tmp_path):
-    """By a user's flags; from a warm cache the second start would hang in its first sum over the devices, and be aborted."""
+    """Both runs have a user's flags; from a warm cache the second would hang in its first sum over the devices."""
     ours = {key: value for key, value in os.environ.items() if not key.startswith(("JAX_", "XLA_"))}
     ours |= {"XDG_CACHE_HOME": str(tmp_path), "JAX_NUM_CPU_DEVICES": "8"}
     for name in ("first", "second"):
