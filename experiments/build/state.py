@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import Any, NamedTuple
 
 import jax
@@ -72,3 +73,12 @@ def named(tree: Any) -> dict[str, Any]:
         return str(next(getattr(key, field) for field in ("name", "key", "idx") if hasattr(key, field)))
 
     return {"/".join(map(part, path)): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
+
+
+def params_digest(params: Any) -> str:
+    """Returns a hash of the parameters and of their names, whatever devices they are on."""
+    content = sha256()
+    by_name = {path.replace("/", "."): leaf for path, leaf in named(params).items()}
+    for name, leaf in sorted(by_name.items()):
+        content.update(name.encode() + devices.gather(leaf).tobytes())
+    return content.hexdigest()[:16]

@@ -169,7 +169,7 @@ def make_plan(tree: dict[str, Any], opening: bool = True) -> Plan:
     except ValidationError:
         pass  # among the schema's problems
     except DataError as error:
-        lines = [f"data: {line}" for line in str(error).splitlines()]
+        lines = [line if line.startswith("data.") else f"data: {line}" for line in str(error).splitlines()]
         if not problems:
             raise DataError(lines) from error
         problems += lines

@@ -42,6 +42,11 @@ class FeatureSpace(NamedTuple):
         """The name of the Fréchet distance in this space."""
         return "FID" if self.logits else "Fréchet distance"
 
+    @property
+    def noun(self) -> str:
+        """The word for several of what is measured in this space."""
+        return "points" if self.points else "images"
+
 
 def default_features(config: Config, data: Dataset) -> Name:
     """The features of data if the config names none: FID's if it has their weights, those of labels if there are several."""

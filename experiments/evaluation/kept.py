@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from experiments.build.state import named
+from experiments.build.state import params_digest
 from experiments.evaluation.reference import Reference
 from experiments.runs.folder import Folder
 from experiments.runs.record import RunRecord
-from experiments.runtime import devices, processes
+from experiments.runtime import processes
 from experiments.runtime.files import replacing
 from experiments.runtime.progress import say
 
@@ -49,11 +49,8 @@ def keeping(run: Path, record: RunRecord, reference: Reference, params: Any) -> 
 
     A file counts only for what it was written for: the same parameters, real images, config, code, packages and devices.
     """
-    facts = json.dumps([record.circumstances, reference.real.protocol], sort_keys=True)
-    content = sha256(facts.encode())
-    for name, leaf in named(params).items():
-        content.update(name.encode() + devices.gather(leaf).tobytes())
-    key = content.hexdigest()
+    facts = [record.circumstances, reference.real.protocol, params_digest(params)]
+    key = sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
     def part(name: str, measure: Measure) -> Part:
         path = Folder(run).measured / f"{name}.npz"

@@ -87,7 +87,7 @@ def _baseline(panel: Axes, real: dict[str, Any], measure: Measure) -> None:
     """The measure of real images as a line, if they have it."""
     if measure.name in real:
         options: dict[str, Any] = {"color": "#555", "linestyle": "--", "linewidth": 1}
-        panel.axhline(measure.times * real[measure.name]["mean"], label=plain(f"real {real['of']} images"), **options)
+        panel.axhline(measure.times * real[measure.name]["mean"], label=plain(f"real {real['of']}"), **options)
 
 
 def _log_about_0(panels: Sequence[Axes], real: dict[str, Any], measure: Measure) -> None:

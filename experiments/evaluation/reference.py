@@ -30,7 +30,7 @@ class Reference(NamedTuple):
         e = config.evaluate
         images = data.test if e.real == "test" else data.train_examples(len(data.train))
         if e.neighbours >= len(images):
-            raise ConfigError(f"evaluate.neighbours = {e.neighbours} of {len(images)} real images: take fewer")
+            raise ConfigError(f"evaluate.neighbours = {e.neighbours} of {len(images)} real {space.noun}: take fewer")
         protocol = Protocol(space.extractor, space.input, data.shape, config.data.levels, data.digest, e.real)
         compute = lambda: statistics(space.embed(images), protocol)
         folder = Path(e.statistics) if e.statistics else workdir / "statistics"
@@ -54,7 +54,7 @@ class Reference(NamedTuple):
             least, few = f + 1, f"too few for {f:,} features"
             raised, whole = "raise evaluate.n, or take other evaluate.features", "evaluate.real = 'train' has more"
         more = f": {whole}" if self.real.protocol.split == "test" else ""
-        sets = [(n, "of", "samples", f": {raised}"), (self.real.n, "against", "real images", more)]
+        sets = [(n, "of", "samples", f": {raised}"), (self.real.n, "against", f"real {self.space.noun}", more)]
         return [
             f"{self.space.distance} {of} {size:,} {what}, {few}, is biased up{remedy}"
             for size, of, what, remedy in sets

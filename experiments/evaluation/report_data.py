@@ -44,6 +44,7 @@ def report_data(
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "arms": arms,
         "distance": reference.space.distance,
+        "noun": reference.space.noun,
         "visible_part": visible_part(data.shape),
         "doubts": absent + reference.doubts(config.evaluate.n) + list(non_finite(config, arms)),
         "reference": baseline,

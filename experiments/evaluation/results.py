@@ -127,8 +127,8 @@ def baseline(config: Config, data: Dataset, reference: Reference) -> dict[str, A
     by_seed = [measures.measure_images(reference, images, config.data.levels) for images in subsets]
     return {
         "seconds": (time.monotonic() - began) / len(by_seed),
-        "of": words["train" if e.real == "test" else "test"],
-        "against": f"{reference.real.n:,} real {words[e.real]}",
+        "of": f"{words['train' if e.real == 'test' else 'test']} {reference.space.noun}",
+        "against": f"{reference.real.n:,} real {words[e.real]} {reference.space.noun}",
         "n": n,
         **spread(by_seed, [m.name for m in measures.applicable(reference.space)]),
     }

@@ -90,7 +90,7 @@ def tables(results: dict[str, Any], best: list[Row]) -> dict[str, Table]:
     of = [_measure(m, results["distance"]) for m in measured(results)]
     cost = [Column("NFE", lambda row: row.get("nfe")), Column("wall time, s", lambda row: row.get("seconds"))]
     rows = [row | {"arm": arm["label"], "row": row} for arm in arms for row in arm["samplers"]]
-    others = {"arm": "real", "label": f"{real['n']:,} {real['of']} images", **{k: v for k, v in real.items() if k != "seconds"}}
+    others = {"arm": "real", "label": f"{real['n']:,} {real['of']}", **{k: v for k, v in real.items() if k != "seconds"}}
     named = [_words("sampler", lambda row: row["label"]), _words("step", lambda row: row.get("step"))]
     steps = Column("n", lambda row: row.get("n") if "row" in row else None, str)
     points = [row | point | {"of": point} for row in rows for point in row["sweep"]]

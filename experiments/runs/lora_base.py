@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import shlex
 from contextlib import suppress
-from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 
 from experiments.build.experiment import Experiment
+from experiments.build.state import params_digest
 from experiments.config.messages import in_words
 from experiments.config.parts import TIMES, learns_variance
 from experiments.config.problems import attempt, parse
@@ -22,7 +21,6 @@ from experiments.runs.checkpoint import saved_steps
 from experiments.runs.folder import Folder
 from experiments.runs.record import imported
 from experiments.runs.resume import trained_state
-from experiments.runtime import devices
 from experiments.runtime.errors import ConfigError, StorageError
 from experiments.runtime.startup import PROGRAM
 
@@ -52,14 +50,6 @@ def with_base(experiment: Experiment, workdir: Path) -> Experiment:
         )
     settled = experiment.config.model_copy(update={"lora": lora.model_copy(update={"digest": digest})})
     return experiment._replace(config=settled, frozen=(params,))
-
-
-def params_digest(params: Any) -> str:
-    """Returns a hash of the parameters and their names, whatever devices they are on."""
-    content = sha256()
-    for name, leaf in sorted(flatten(params).items()):
-        content.update(name.encode() + devices.gather(leaf).tobytes())
-    return content.hexdigest()[:16]
 
 
 def _of_base(experiment: Experiment, run: Path) -> Experiment:

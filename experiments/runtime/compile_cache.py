@@ -12,6 +12,9 @@ import jax
 
 from experiments.runtime.progress import say
 
+IN_ORDER = "--xla_cpu_enable_concurrency_optimized_scheduler=false"
+"""The flag of XLA that lets programs for several CPU devices be read from the cache."""
+
 
 def keep_compiled(keep: bool = True) -> None:
     """Keeps what jax compiles in $XDG_CACHE_HOME/onesde/xla, or in JAX_COMPILATION_CACHE_DIR; nothing if `keep` is False.
@@ -48,7 +51,7 @@ def _loses_its_order() -> bool:
     Each device begins two sums over all of them in an order of its own, and waits. It was seen at every start from a warm cache
     by jaxlib 0.10.2 on eight devices, never in a program that was just compiled, and never without that scheduler.
     """
-    in_order = "--xla_cpu_enable_concurrency_optimized_scheduler=false" in os.environ.get("XLA_FLAGS", "")
+    in_order = IN_ORDER in os.environ.get("XLA_FLAGS", "")
     return jax.default_backend() == "cpu" and jax.device_count() > 1 and not in_order
 
 

@@ -12,7 +12,7 @@ import pytest
 from runs import MOONS, TINY
 from source_files import ROOT
 
-from experiments.runtime.compile_cache import keep_compiled, remove_damaged
+from experiments.runtime.compile_cache import IN_ORDER, keep_compiled, remove_damaged
 
 
 def test_a_damaged_entry_is_removed_and_the_others_stay(tmp_path):
@@ -62,7 +62,7 @@ def test_without_a_place_for_it_nothing_is_kept(monkeypatch, homeless, capsys, v
     ("backend", "devices", "flags", "kept"),
     [
         ("cpu", 8, "", False),
-        ("cpu", 8, "--xla_cpu_enable_concurrency_optimized_scheduler=false", True),
+        ("cpu", 8, IN_ORDER, True),
         ("cpu", 1, "", True),
         ("gpu", 8, "", True),
     ],
