@@ -149,7 +149,7 @@ SWEEP = "--config.samplers.ancestral={'step': {'name': 'deis', 'reach': 0.4}, 'g
     ("overrides", "says"),
     [
         (["objective=esm"], "objective: 'esm' needs target, which no config can write (did you mean ssm?)"),
-        (["objective=uniform"], "objective: 'uniform' is another part of losses (there are dsm,"),
+        (["objective=uniform"], "objective: 'uniform' is another part of losses (there are cross_entropy, dsm,"),
         (["objective=hybird"], "objective: unknown losses name 'hybird' (did you mean hybrid?)"),
         (["objective=None"], "objective = None: input should be a valid dictionary"),
         (["objective=vlb", UNWEIGHTED], "times: vlb sums over the n times of discrete, and over no other draw; take discrete"),
@@ -165,7 +165,7 @@ SWEEP = "--config.samplers.ancestral={'step': {'name': 'deis', 'reach': 0.4}, 'g
         (["seed.x=3"], "--config.seed.x=3: config.seed = 0 has no keys below it"),
         (["arms=3"], "arms = 3: input should be a valid dictionary"),
         (["arms={'a': 3}"], "arms.a = 3: input should be a valid dictionary"),
-        (["evaluate.draws=2"], "evaluate.draws = 2: points (data.levels = 0) have no cells; take 1"),
+        (["evaluate.draws=2"], "evaluate.draws = 2 would change nothing: points (data.levels = 0) have no grey levels; take 1"),
         (["times=discrete"], "times: option n is missing"),
         (["times={'name': 'log_normal', 'std': -1}"], "times: std = -1: input should be greater than 0"),
         (["times={'name': 'log_normal', 'mean': 1e3}"], "times: {'mean': 1000.0} leave next to nothing of its density"),
