@@ -82,6 +82,13 @@ def assert_brief(said):
     assert "Traceback" not in said
 
 
+BUILT, TRACED = set(), set()
+"""What has been judged: configs, and the parts of them that a program depends on. Equal ones are equal again."""
+NETWORK = ("sde", "net", "lora", "parameterization", "conditioning", "scale_input", "sigma_data", "compute", "remat")
+OF_TRAINING = (*NETWORK, "data", "objective", "weight", "times", "train")
+OF_SAMPLING = (*NETWORK, "data", "objective", "sample")
+
+
 def outcome(tree, traced=True):
     """What the command line says against the tree: nothing, and then it is built, and two steps and a sample are traced."""
     try:
@@ -89,18 +96,26 @@ def outcome(tree, traced=True):
         if not traced:
             return ""
         shape = (2,) if tree["data"].get("levels") == 0 else (8, 8, 1)
-        built = build_arms(plan.arms, shape, training=True)
+        fresh = {name: config for name, config in plan.arms.items() if repr(config) not in BUILT}
+        built = build_arms(fresh, shape, training=True)
     except ConfigError as error:
         said = lines(error)
         assert_brief(said)
         return said
     for experiment in built.values():
-        trace(experiment)
+        config = experiment.config
+        drawn_by = config.samplers[config.sample.sampler]
+        for trace, parts, more in ((trace_training, OF_TRAINING, ()), (trace_sampling, OF_SAMPLING, drawn_by)):
+            part = repr((trace.__name__, [getattr(config, name) for name in parts], more))
+            if part not in TRACED:
+                trace(experiment)
+                TRACED.add(part)
+        BUILT.add(repr(config))
     return ""
 
 
-def trace(experiment):
-    """Two steps of training, and a sample by the sampler that the config draws by."""
+def trace_training(experiment):
+    """Two steps of training."""
     config = experiment.config
     optimizer = make_optimizer(config.train)
     state = jax.eval_shape(partial(init_state, experiment, optimizer), jax.random.key(0))
@@ -111,6 +126,11 @@ def trace(experiment):
     after = jax.eval_shape(advance, state, batches, *frozen)
     assert jax.tree.map(lambda a: (a.shape, a.dtype), after) == jax.tree.map(lambda a: (a.shape, a.dtype), state)
 
+
+def trace_sampling(experiment):
+    """A sample by the sampler that the config draws by."""
+    config = experiment.config
+    params, frozen = jax.eval_shape(experiment.initial, jax.random.key(0)), frozen_shapes(experiment)
     sampler, sde = config.samplers[config.sample.sampler], experiment.sde
 
     def one(params, key, *frozen):
@@ -123,7 +143,7 @@ def trace(experiment):
     draw = lambda params, key, *frozen: jax.vmap(lambda key: one(params, key, *frozen), axis_name="batch")(
         jax.random.split(key, 2)
     )
-    drawn = jax.eval_shape(draw, state.ema, stream(config.sample.seed, Purpose.SAMPLE), *frozen)
+    drawn = jax.eval_shape(draw, params, stream(config.sample.seed, Purpose.SAMPLE), *frozen)
     assert drawn.shape == (2, *experiment.shape)
 
 

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -60,7 +61,7 @@ def test_images_do_not_depend_on_the_devices(by_eight, devices, each, tmp_path):
         "import sys, jax, numpy as np; jax.config.update('jax_num_cpu_devices', int(sys.argv[1])); "
         "from test_split import drawn; np.save(sys.argv[3], drawn(int(sys.argv[2])))"
     )
-    env = os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests' / 'support'}"}
+    env = os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests' / 'support'}:{Path(__file__).parent}"}
     words = [str(devices), str(each * devices), tmp_path / "drawn.npy"]
     subprocess.run([sys.executable, "-c", program, *words], cwd=ROOT, env=env, check=True)
     found = np.load(tmp_path / "drawn.npy")
