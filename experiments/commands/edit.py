@@ -14,6 +14,7 @@ from experiments.commands.arguments import Call, compile_cache, config, distribu
 from experiments.commands.opening import Needs, open_run
 from experiments.config.options import parameters
 from experiments.config.parts import EDIT
+from experiments.data.canvas import save
 from experiments.data.pictures import first_shown
 from experiments.runs.folder import Folder
 from experiments.runs.resume import trained_state
@@ -46,7 +47,7 @@ def run(call: Call) -> None:
         levels = scaler.display(np.asarray(scaler.decode(jnp.asarray(result.x))))
         figure = figures.edits(levels, edit.columns, edit.lines, first_shown(scaler, data.test))
         with replacing(path) as part:
-            figure.savefig(part, bbox_inches="tight", pad_inches=0.1)
+            save(figure, part)
         examples = np.asarray(scaler.place(jnp.asarray(data.test[: config.edit.rows]), 0.5))
         words = {"examples": f"the first {config.edit.rows} of {len(data.test)} held out, and then the others of pairs"}
         words |= {} if edit.sampled else {"sampler": None}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from experiments.build.state import State
 from experiments.commands.arguments import Call, compile_cache, config, distributed, no_restart, workdir
 from experiments.commands.opening import Needs, Opened, open_run
+from experiments.data.canvas import save
 from experiments.data.pictures import first_shown
 from experiments.evaluation import plots
 from experiments.evaluation.features import FeatureSpace
@@ -59,5 +60,5 @@ def measure_classifier(opened: Opened, state: State) -> None:
         protocol = {"config": config.digest(), "data": data.digest, "n": len(data.test), "seed": config.seed}
         write_json(path.with_suffix(".json"), {"title": config.title, "command": opened.call.line, **protocol, **results})
         with replacing(path) as part:
-            plots.accuracy_against_log_snr(results, config.title).savefig(part, facecolor="white")
+            save(plots.accuracy_against_log_snr(results, config.title), part)
     say(f"accuracy: {path}")

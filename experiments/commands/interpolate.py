@@ -5,6 +5,7 @@ from __future__ import annotations
 from experiments.build.sampler import sample_sampler
 from experiments.commands.arguments import Call, compile_cache, config, distributed, workdir
 from experiments.commands.opening import Needs, open_run
+from experiments.data.canvas import save
 from experiments.data.pictures import first_shown
 from experiments.runs.folder import Folder
 from experiments.runs.resume import trained_state
@@ -39,6 +40,6 @@ def run(call: Call) -> None:
         pictures = {kind: display(levels) for kind, levels in frames.items()}
         figure = figures.interpolation(pictures, ends, first_shown(experiment.scaler, test))
         with replacing(path) as part:
-            figure.savefig(part, bbox_inches="tight", pad_inches=0.1)
+            save(figure, part)
         write_json(path.with_suffix(".json"), settings | provenance(experiment, opened.facts))
     say(f"{path}: {pairs} pairs of held-out examples")

@@ -12,6 +12,7 @@ import numpy as np
 from jinja2 import Environment, PackageLoader
 
 from experiments.config.tree import flatten
+from experiments.data.canvas import save
 from experiments.data.pictures import picture
 from experiments.evaluation import formats, measures, plots, sample_sheets
 from experiments.evaluation.ranking import Verdict, contenders, verdict
@@ -65,7 +66,7 @@ def _drawings(
     guided = any("w" in point for arm in results["arms"] for row in arm["samplers"] for point in row["sweep"])
 
     def figure(draw: Callable[..., Any], *of: Any) -> Callable[[Path], Any]:
-        return lambda path: draw(*of).savefig(path, facecolor="white", bbox_inches="tight", pad_inches=0.1)
+        return lambda path: save(draw(*of), path)
 
     def sheet(events: np.ndarray) -> Callable[[Path], Any]:
         return lambda path: picture(events).save(path)
