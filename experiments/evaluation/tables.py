@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import unicodedata
 from collections.abc import Callable, Iterator
 from io import StringIO
 from typing import Any, NamedTuple
@@ -71,15 +72,25 @@ def _cells(column: Column, row: Row) -> Iterator[Any]:
         yield column.times * cell if key and cell is not None else cell
 
 
+GREEK = {c: unicodedata.name(c).split()[-1].replace("LAMDA", "LAMBDA") for c in "αβγδεζηθικλμνξπρστυφχψωΓΔΘΛΞΠΣΥΦΨΩ"}
 TEX = str.maketrans(
     {c: rf"\{c}" for c in "&%$#_{}"}
-    | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": "$<$", ">": "$>$"}
+    | {
+        "\\": r"\textbackslash{}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "<": "$<$",
+        ">": "$>$",
+        "|": r"\textbar{}",
+    }
     | {"±": r"$\pm$", "×": r"$\times$", "³": "$^3$", "↓": r"$\downarrow$", "↑": r"$\uparrow$", "—": "---"}
+    | {"[": "{[}", "*": "{*}"}  # which the end of the row above would take for its option or its star
+    | {c: rf"$\{word.lower() if c.islower() else word.title()}$" for c, word in GREEK.items()}
 )
 
 
 def tex(text: str) -> str:
-    """The text as LaTeX shows it literally."""
+    """The text as LaTeX shows it literally, at the beginning of a row too."""
     return text.translate(TEX)
 
 

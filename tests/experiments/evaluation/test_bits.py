@@ -16,7 +16,7 @@ from experiments.config.schema import Config
 from experiments.data.dataset import Batch, Dataset
 from experiments.data.scaler import Scaler
 from experiments.evaluation.dequantize import UNIFORM, fit, logit_normal, variational
-from experiments.evaluation.likelihood import bits_of, bits_per_dim, held_out, mean_and_error, measure_bits
+from experiments.evaluation.likelihood import bits_of, bits_per_dim, held_out, mean_and_error, measure_bits, standard_error
 from samplers import log_prob
 from sde_lib import VPSDE
 
@@ -199,3 +199,12 @@ def test_bits_from_where_the_network_was_trained(experiment):
     assert np.abs(early.bound - whole.bound).min() > 1e-3
     x, pixel_score = made.scaler.place(jnp.asarray(TEST[0]), 0.5), made.score(())
     assert float(log_prob(made.sde, pixel_score, x, t_min=0.3)) != pytest.approx(float(log_prob(made.sde, pixel_score, x)))
+
+
+def test_a_single_example_has_no_spread(recwarn):
+    """Of one loss at three noise levels, or of one likelihood, it is nan, without numpy's warning; of two it is |a - b|/2."""
+    x = np.array([[1.0, 2.0, 5.0], [3.0, 2.0, 1.0]])
+    np.testing.assert_allclose(standard_error(x), [1, 0, 2])
+    assert np.isnan(standard_error(x[:1])).tolist() == [True] * 3
+    assert np.isnan(mean_and_error(x[0, :1])["std_error"])
+    assert not list(recwarn)
