@@ -16,7 +16,7 @@ from experiments.data.canvas import save
 from experiments.data.pictures import picture
 from experiments.evaluation import formats, measures, plots, sample_sheets
 from experiments.evaluation.ranking import Verdict, contenders, verdict
-from experiments.evaluation.tables import Table, tables
+from experiments.evaluation.tables import TABLES, Table, tables
 from experiments.runtime.errors import brief
 from experiments.runtime.files import replacing, write_json, write_text
 from experiments.runtime.progress import say
@@ -32,15 +32,16 @@ def write_report(workdir: Path, results: dict[str, Any], pictures: dict[str, dic
     headline, *_ = measures.measured(results)
     verdicts = {arm["name"]: verdict(headline, arm["samplers"], results["reference"]) for arm in results["arms"]}
     by_name = tables(results, best=[each.best for each in verdicts.values() if each.best])
+    drawings = _drawings(results, pictures, real)
+    _remove_earlier(workdir, by_name, drawings)
     for name, table in by_name.items():
         write_text(workdir / "tables" / f"{name}.csv", table.csv())
         write_text(workdir / "tables" / f"{name}.tex", table.latex())
     images, lost = {}, []
-    for name, draw in _drawings(results, pictures, real).items():
+    for name, draw in drawings.items():
         path = workdir / name
         try:
             if draw is None:
-                path.unlink(missing_ok=True)  # that of an earlier report
                 continue
             with replacing(path) as part:
                 draw(part)
@@ -53,6 +54,15 @@ def write_report(workdir: Path, results: dict[str, Any], pictures: dict[str, dic
     path = workdir / "report.html"
     write_text(path, _page(results, verdicts, by_name, images, lost))
     return path
+
+
+def _remove_earlier(workdir: Path, by_name: dict[str, Table], drawings: dict[str, Callable[[Path], Any] | None]) -> None:
+    """Removes the tables and pictures of an earlier report that this one does not have."""
+    tables_gone = [workdir / "tables" / f"{name}.{kind}" for name in TABLES if name not in by_name for kind in ("csv", "tex")]
+    drawn = {workdir / name for name, draw in drawings.items() if draw}
+    pictures = {workdir / name for name in drawings} | {*workdir.glob("sheets/*/*.png")}
+    for path in [*tables_gone, *(pictures - drawn)]:
+        path.unlink(missing_ok=True)
 
 
 def _drawings(
@@ -80,7 +90,7 @@ def _drawings(
         "process.png": figure(sample_sheets.process_strip, process, labels),
         "reverse_process.gif": partial(sample_sheets.process_gif, moving) if moving else None,
         **{
-            f"samples/{arm}_{sampler}.png": sheet(events) if len(events) else None
+            f"sheets/{arm}/{sampler}.png": sheet(events) if len(events) else None
             for arm, by_sampler in grids.items()
             for sampler, events in by_sampler.items()
         },

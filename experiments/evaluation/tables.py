@@ -12,6 +12,8 @@ from experiments.evaluation.formats import mean_error, mean_std, number
 from experiments.evaluation.measures import Measure, measured
 
 Row = dict[str, Any]
+TABLES = "samplers", "settings", "likelihood", "training"
+"""The names of the tables, and of their files."""
 
 
 class Column(NamedTuple):
@@ -107,13 +109,13 @@ def tables(results: dict[str, Any], best: list[Row]) -> dict[str, Table]:
     points = [row | point | {"of": point} for row in rows for point in row["sweep"]]
     bits = [arm["bits_per_dim"] | {"arm": arm["label"]} for arm in arms if arm["bits_per_dim"]]
     chosen = [row for row in rows if any(row["row"] is each for each in best)]
-    every = {
-        "samplers": Table([label, *named, steps, *cost, *of], [*rows, others], (of[0].heading, chosen)),
-        "settings": Table([label, named[0], _words("setting", _setting), *cost, *of], points),
-        "likelihood": Table([label, *LIKELIHOOD], bits),
-        "training": Table([label, *TRAINING], [arm | {"arm": arm["label"]} for arm in arms]),
-    }
-    return {name: table for name, table in every.items() if table.rows}
+    every = (
+        Table([label, *named, steps, *cost, *of], [*rows, others], (of[0].heading, chosen)),
+        Table([label, named[0], _words("setting", _setting), *cost, *of], points),
+        Table([label, *LIKELIHOOD], bits),
+        Table([label, *TRAINING], [arm | {"arm": arm["label"]} for arm in arms]),
+    )
+    return {name: table for name, table in zip(TABLES, every, strict=True) if table.rows}
 
 
 def _words(heading: str, value: Callable[[Row], Any]) -> Column:

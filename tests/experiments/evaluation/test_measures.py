@@ -7,6 +7,7 @@ import pytest
 from runs import MOONS, in_root  # noqa: F401
 from slow import one_in
 
+from experiments.config.arms import TAKEN
 from experiments.config.reading import read_config
 from experiments.config.schema import Config
 from experiments.data.dataset import Dataset, load
@@ -153,7 +154,7 @@ def test_a_report_without_a_best_sampler_says_why(moons, tmp_path):
     row["energy"] = content["reference"]["energy"]
     pictures = {"run": {"grids": {"flow": events}, "process": np.stack([events] * 3)}}
     page = write_report(tmp_path, content, pictures, events).read_text()
-    assert "Of run, flow cannot be told from real training images." in page
+    assert "Of run, flow cannot be told from real training points." in page
     assert 'class="n best"' not in page
 
 
@@ -163,7 +164,7 @@ def test_a_report_without_a_best_sampler_says_why(moons, tmp_path):
         ((1.0, 1.1, 1.2), (2.0, 2.1, 2.2), "DDPM is better than NCSN: DDPM has 11.0 ± 1.0 with flow"),
         ((2.0, 2.1, 2.2), (1.0, 1.1, 1.2), "NCSN is better than DDPM: DDPM has 21.0 ± 1.0 with flow"),
         ((1.0, 1.1, 1.2), (1.1, 1.2, 1.3), "DDPM and NCSN cannot be told apart: DDPM has 11.0 ± 1.0 with flow"),
-        ((0.1, 0.2, 0.3), (1.1, 1.2, 1.3), "DDPM cannot be told from real training images: DDPM has 2.00 ± 1.00 with flow"),
+        ((0.1, 0.2, 0.3), (1.1, 1.2, 1.3), "DDPM cannot be told from real training points: DDPM has 2.00 ± 1.00 with flow"),
         ((1.1, 1.2, 1.3), (), "DDPM is better than NCSN, which has no finite value"),
     ],
 )
@@ -204,6 +205,39 @@ def test_no_number_is_lost_to_a_picture(moons, monkeypatch, tmp_path, capsys):
     assert {path.name for path in (tmp_path / "tables").iterdir()} >= {"samplers.csv", "settings.tex"}
 
 
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Figures are made and not drawn, which takes most of the time of a report."""
+    monkeypatch.setattr(report, "save", lambda figure, path: path.touch())
+
+
+def test_nothing_of_an_earlier_report_stays_and_all_that_is_a_user_s_does(moons, tmp_path, undrawn):
+    """Its tables and sheets that this one does not have; a user's tables, and the samples that the run drew."""
+    gone = ["tables/likelihood.csv", "tables/likelihood.tex", "sheets/run/ancestral.png", "sheets/old/flow.png", "guidance.png"]
+    kept = ["tables/mine.csv", "samples/run_flow.png"]
+    for path in (tmp_path / name for name in gone + kept):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"of an earlier report")
+    content, events = results(moons), moons[1].test[:16]
+    content["arms"][0]["samplers"][0]["sweep"] = []
+    write_report(tmp_path, content, {"run": {"grids": {"flow": events}, "process": np.stack([events] * 3)}}, events)
+    assert not [name for name in gone if (tmp_path / name).exists()]
+    assert [(tmp_path / name).read_bytes() for name in kept] == [b"of an earlier report"] * 2
+    assert {path.name for path in (tmp_path / "tables").iterdir()} >= {"samplers.csv", "training.tex"}
+
+
+def test_every_arm_and_sampler_has_its_sheet(moons, tmp_path, undrawn):
+    """`a` with `b_flow` and `a_b` with `flow` had one; and no arm may have the name of a file that is written."""
+    content, events = results(moons), moons[1].test[:16]
+    (only,) = content["arms"]
+    rows = [only["samplers"][0] | {"name": name, "label": name, "sweep": []} for name in ("flow", "b_flow")]
+    content["arms"] = [only | {"name": name, "label": name, "samplers": rows} for name in ("a", "a_b")]
+    grids = {"flow": events, "b_flow": events}
+    write_report(tmp_path, content, {n: {"grids": grids, "process": np.stack([events] * 3)} for n in ("a", "a_b")}, events)
+    assert len([*(tmp_path / "sheets").rglob("*.png")]) == 4
+    assert all(TAKEN.fullmatch(path.name) for path in tmp_path.iterdir())
+
+
 def test_the_cost_is_said_before_it_starts(moons, capsys):
     """Five samplers at three settings each, with two seeds; a set of real examples took two seconds."""
     say_cost([moons[0]], {"seconds": 2.0})
@@ -221,7 +255,7 @@ def test_few_samples_for_their_features_are_warned_of(moons):
         f"Fréchet distance {of}, too few for 3,072 features, is biased up: {remedy}"
         for of, remedy in (
             ("of 64 samples", "raise evaluate.n, or take other evaluate.features"),
-            ("against 500 real images", "evaluate.real = 'train' has more"),
+            ("against 500 real points", "evaluate.real = 'train' has more"),
         )
     ]
     assert len(wide.doubts(3073)) == 1
