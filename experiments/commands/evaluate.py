@@ -6,7 +6,7 @@ from experiments.build.state import State
 from experiments.commands.arguments import Call, compile_cache, config, distributed, no_restart, workdir
 from experiments.commands.opening import Needs, Opened, open_run
 from experiments.data.canvas import save
-from experiments.data.pictures import first_shown
+from experiments.data.pictures import held_out_shown
 from experiments.evaluation import plots
 from experiments.evaluation.features import FeatureSpace
 from experiments.evaluation.kept import forget, keeping
@@ -48,7 +48,7 @@ def measure_score(opened: Opened, space: FeatureSpace, state: State, record: Run
     if processes.first():
         arm = describe_arm("run", experiment, state, folder) | results
         report = report_data(config, [arm], data, reference, real, opened.call.line)
-        say(f"report: {write_report(folder, report, {'run': pictures}, first_shown(experiment.scaler, data.test))}")
+        say(f"report: {write_report(folder, report, {'run': pictures}, held_out_shown(experiment.scaler, data))}")
         forget(folder)
 
 

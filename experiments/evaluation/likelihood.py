@@ -104,7 +104,7 @@ def measure_bits(experiment: Experiment, params: Any, test: Batch, q: Dequantize
 
 
 def bits_per_dim(experiment: Experiment, params: Any, data: Dataset) -> dict[str, Any] | None:
-    """The means of `measure_bits` over the first held-out examples, and how they were obtained; None if there are none."""
+    """The means of `measure_bits` over some held-out examples, and how they were obtained; None if there are none."""
     config, options = experiment.config, experiment.config.evaluate
     n = held_out(config, data.test)
     if not n:

@@ -135,11 +135,12 @@ def experiment():
 
 
 TEST = np.random.default_rng(0).integers(0, 4, (11, 2, 2, 1), np.uint8)
+HELD_OUT = Dataset((2, 2, 1), None, TEST, None, None, "")  # pyright: ignore[reportArgumentType]
 
 
 @pytest.fixture(scope="module")
 def in_eights(experiment):
-    return measure_bits(experiment("evaluate.batch=8"), (), Batch(TEST))
+    return measure_bits(experiment("evaluate.batch=8"), (), HELD_OUT.held_out(11))
 
 
 @pytest.mark.slow
@@ -148,7 +149,7 @@ def test_every_example_counts_once_whatever_the_batch(experiment, in_eights):
 
     To what the solver makes of float32's rounding, which depends on the batch.
     """
-    in_sixteens = measure_bits(experiment("evaluate.batch=16"), (), Batch(TEST))
+    in_sixteens = measure_bits(experiment("evaluate.batch=16"), (), HELD_OUT.held_out(11))
     assert np.diff(np.sort(in_eights.flow)).min() > 3e-3
     for name in ("flow", "bound"):
         assert getattr(in_eights, name).shape == (11,)
@@ -157,13 +158,13 @@ def test_every_example_counts_once_whatever_the_batch(experiment, in_eights):
 
 def test_the_result_is_the_mean_over_all_that_are_asked_for(experiment, in_eights):
     """ "all", a number, and 0; with the standard error, and how the numbers were come by."""
-    data, flow = Dataset((2, 2, 1), None, TEST, None, None, ""), in_eights.flow
-    result = bits_per_dim(experiment("evaluate.batch=8", "evaluate.likelihood=all", "evaluate.bound_times=0"), (), data)
+    flow = in_eights.flow
+    result = bits_per_dim(experiment("evaluate.batch=8", "evaluate.likelihood=all", "evaluate.bound_times=0"), (), HELD_OUT)
     assert result["mean"] == pytest.approx(flow.mean(), abs=1e-3)
     assert result["std_error"] == pytest.approx(flow.std(ddof=1) / 11**0.5, abs=1e-3)
     assert (result["n"], result["bound"], result["dequantizer"], result["draws"]) == (11, None, "uniform", 1)
     assert [held_out(config(f"evaluate.likelihood={n}"), TEST) for n in ("all", 2, 20)] == [11, 2, 11]
-    assert bits_per_dim(experiment("evaluate.likelihood=0"), (), data) is None
+    assert bits_per_dim(experiment("evaluate.likelihood=0"), (), HELD_OUT) is None
 
 
 def test_the_mean_is_nan_and_counted_where_a_solver_failed():

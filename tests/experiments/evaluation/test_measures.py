@@ -10,10 +10,10 @@ from slow import one_in
 from experiments.config.arms import TAKEN
 from experiments.config.reading import read_config
 from experiments.config.schema import Config
-from experiments.data.dataset import Dataset, load
+from experiments.data.dataset import ExampleStream, load
 from experiments.data.sources import open_sources
 from experiments.evaluation import measures, plots, report
-from experiments.evaluation.features import default_features, feature_space
+from experiments.evaluation.features import feature_space
 from experiments.evaluation.formats import mean_std, number
 from experiments.evaluation.measures import MEASURES, Measure, applicable, measure_images
 from experiments.evaluation.protocol import protocol_lines
@@ -22,6 +22,7 @@ from experiments.evaluation.reference import Reference
 from experiments.evaluation.report import write_report
 from experiments.evaluation.report_data import report_data
 from experiments.evaluation.results import baseline, say_cost, spread
+from experiments.runtime.errors import ConfigError, DataError
 
 SHIFT = Measure(
     "shift",
@@ -261,21 +262,47 @@ def test_few_samples_for_their_features_are_warned_of(moons):
     assert len(wide.doubts(3073)) == 1
 
 
-@pytest.mark.parametrize(
-    ("levels", "train", "test", "weights", "expected"),
-    [
-        (0, [0, 1], [0, 1], "", "pixels"),
-        (17, [0, 1], [0, 1], "", "classifier"),
-        (17, [0, 1], [0, 1], "inception.pth", "inception"),
-        (17, [0, 1], None, "", "pixels"),
-        (17, None, None, "", "pixels"),
-        (17, [3, 3], [3], "", "pixels"),
-    ],
-)
-def test_the_data_choose_the_features(levels, train, test, weights, expected):
-    tree = read_config(MOONS, [f"--config.data.levels={levels}", f"--config.evaluate.inception={weights}"])
-    data = Dataset((2,), None, None, train and np.array(train), test and np.array(test), "")  # pyright: ignore[reportArgumentType]
-    assert default_features(Config.model_validate(tree), data) == expected
+SORTED = np.repeat(np.float32([[-1, -1], [1, 1]]), 50_000, axis=0)
+"""More points than were once read, of two places, one after the other."""
+
+
+class Sorted:
+    """SORTED, decoded."""
+
+    origin, nbytes = "sorted", SORTED.nbytes
+    everything = lambda self: (SORTED, None, np.arange(len(SORTED)))
+    read = lambda self, rows: (SORTED[rows], [None] * len(rows))
+    __len__ = lambda self: len(SORTED)
+
+
+@pytest.mark.parametrize("resident_mib", [4096, 0])
+def test_real_examples_are_drawn_from_all(moons, tmp_path, resident_mib):
+    """Against as many of both places as are held out; the first 50,000 of the training data are of one."""
+    config, data, _ = moons
+    data = data._replace(train=ExampleStream(Sorted(), 0, resident_mib), test=SORTED[::1000], test_labels=None)
+    reference = Reference.of(config, data, feature_space(config, data), tmp_path)
+    assert max(baseline(config, data, reference)["frechet"]["values"]) < 0.5  # between one place and both it is 4
+
+
+@pytest.mark.parametrize(("n", "held_out", "says"), [(64, 64, "of 64"), (64, 2, "of 2 "), (20_000, 12_000, "of 10000 ")])
+def test_neighbours_are_fewer_than_the_points_of_every_set(moons, tmp_path, n, held_out, says):
+    """Held are 10,000 at most, whatever is compared."""
+    config, data, _ = moons
+    k = min(n, held_out, 10_000)
+    config = config.model_copy(update={"evaluate": config.evaluate.model_copy(update={"n": n, "neighbours": k})})
+    data = data._replace(test=np.resize(data.test, (held_out, 2)))
+    with pytest.raises(ConfigError, match=f"evaluate.neighbours = {k} {says}.*take fewer"):
+        Reference.of(config, data, feature_space(config, data), tmp_path)
+
+
+def test_training_examples_as_the_reference_say_the_memory_that_they_want(moons, tmp_path):
+    """As one of them does not fit, and with what is said they do."""
+    config, _, _ = moons
+    config = config.model_copy(update={"evaluate": config.evaluate.model_copy(update={"real": "train"})})
+    load_with = lambda mib: load(open_sources(config.data), config.data.model_copy(update={"resident_mib": mib}), 0)
+    with pytest.raises(DataError, match=r"needs all training examples at once.*resident_mib=1$"):
+        Reference.of(config, load_with(0), feature_space(config, load_with(0)), tmp_path)
+    assert Reference.of(config, load_with(1), feature_space(config, load_with(1)), tmp_path).real.n == 20_000
 
 
 def test_names_are_unique():

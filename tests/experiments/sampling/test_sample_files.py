@@ -229,4 +229,4 @@ def test_demo_paints_on_held_out_images_where_they_are(trained, shown):
     assert main(["demo", str(trained / "run"), "--port=0"]) == 0
     (live,) = shown
     config = Data(name="npz", data_dir=str(trained), levels=LEVELS)
-    np.testing.assert_array_equal(live.held_out, load(open_sources(config), config, 0).test)
+    np.testing.assert_array_equal(live.held_out, load(open_sources(config), config, 0).held_out(256).levels)
