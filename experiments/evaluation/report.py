@@ -58,10 +58,9 @@ def write_report(workdir: Path, results: dict[str, Any], pictures: dict[str, dic
 
 def _remove_earlier(workdir: Path, by_name: dict[str, Table], drawings: dict[str, Callable[[Path], Any] | None]) -> None:
     """Removes the tables and pictures of an earlier report that this one does not have."""
-    tables_gone = [workdir / "tables" / f"{name}.{kind}" for name in TABLES if name not in by_name for kind in ("csv", "tex")]
-    drawn = {workdir / name for name, draw in drawings.items() if draw}
+    files = {workdir / "tables" / f"{name}.{kind}" for name in TABLES if name not in by_name for kind in ("csv", "tex")}
     pictures = {workdir / name for name in drawings} | {*workdir.glob("sheets/*/*.png")}
-    for path in [*tables_gone, *(pictures - drawn)]:
+    for path in files | pictures - {workdir / name for name, draw in drawings.items() if draw}:
         path.unlink(missing_ok=True)
 
 

@@ -37,8 +37,8 @@ def make_seal(state: Any, run: str, step: int, unlogged: float) -> dict[str, Any
         bad += [] if np.isfinite(leaf).all() else [name]
     if bad:
         raise NumericsError(f"{len(bad)} arrays of the state are not finite, as {bad[0]}; it is not saved")
-    made = {"format": FORMAT, "run": run, "onesde": version("onesde"), "step": step, "unlogged": unlogged}
-    return made | {"leaves": entries}
+    origin = {"format": FORMAT, "run": run, "onesde": version("onesde"), "step": step}
+    return origin | {"unlogged": unlogged, "leaves": entries}
 
 
 def check_origin(seal: Any, run: str, step: int, folder: Path) -> None:
