@@ -23,8 +23,8 @@ def resolve_arms(tree: dict[str, Any]) -> dict[str, dict[str, Any]]:
     changed = tree.get("arms")
     if not isinstance(changed, dict):  # no arms, or a value that the schema refuses
         return {}
-    own = {name: {"title": name} | (changes if isinstance(changes, dict) else {}) for name, changes in changed.items()}
-    return {name: _overlay(base, changes) for name, changes in own.items()}
+    own = {name: changes if isinstance(changes, dict) else {} for name, changes in changed.items()}
+    return {name: _overlay(base, changes | {"title": changes.get("title") or name}) for name, changes in own.items()}
 
 
 def arm_problems(tree: dict[str, Any]) -> list[str]:

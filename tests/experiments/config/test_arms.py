@@ -11,7 +11,7 @@ def tree(**arms):
 
 def test_an_arm_without_a_title_is_called_by_its_name():
     """And the others by theirs: a report of arms that all had the common title told none from another."""
-    arms = resolve_arms(tree(narrow={"seed": 1}, wide={"title": "twice as wide"}, empty={}))
+    arms = resolve_arms(tree(narrow={"seed": 1}, wide={"title": "twice as wide"}, empty={"title": ""}))
     assert {name: arm["title"] for name, arm in arms.items()} == {"narrow": "narrow", "wide": "twice as wide", "empty": "empty"}
     assert arms["narrow"]["seed"] == 1
     assert arm_problems(tree(narrow={}, wide={"title": "twice as wide"})) == []
