@@ -346,7 +346,7 @@ def test_the_report_says_fid_and_all_that_it_depends_on(weights, network, monkey
     assert len(list((tmp_path / "statistics").glob("*.npz"))) == 1
     results = json.loads((tmp_path / "report.json").read_text())
     assert results["distance"] == "FID"
-    assert results["reference"]["of"] == "held-out"
+    assert results["reference"]["of"] == "held-out images"
     row = results["arms"][0]["samplers"][0]
     assert all(np.isfinite(row[name]["mean"]) for name in ("frechet", "precision", "recall", "kid", "inception_score"))
     html = (tmp_path / "report.html").read_text()
