@@ -217,7 +217,8 @@ def _refuse_other_report(plan: Plan, workdir: Path) -> None:
     is_run = Folder(workdir).record.exists() or Folder(workdir).config.exists()
     if plan.changes and is_run:
         raise ConfigError(f"{workdir} is a run, and a comparison has a folder of its own: take another --workdir")
-    if not plan.changes and not is_run and (workdir / "report.json").exists():
+    of_arms = (workdir / "report.json").exists() and any(workdir.glob("*/run.json"))
+    if not plan.changes and not is_run and of_arms:
         raise ConfigError(f"{workdir} is a comparison, and a run has a folder of its own: take another --workdir")
 
 

@@ -167,8 +167,9 @@ def test_a_fork_begins_where_the_run_is_and_leaves_it_alone(copy, tmp_path):
 def test_a_report_replaces_none_of_another_kind(copy, tmp_path, capsys):
     """A comparison in the folder of a run would, and a run in that of a comparison; both are refused before a compile."""
     comparison = tmp_path / "comparison"
-    comparison.mkdir()
-    (comparison / "report.json").write_text("{}")
+    (comparison / "an_arm").mkdir(parents=True)
+    for name in ("report.json", "an_arm/run.json"):
+        (comparison / name).write_text("{}")
     before = content(tmp_path)
     assert main(["compare", "--config=configs/digits/ddpm_vs_ncsn.py:tiny", f"--workdir={copy}"]) == 2
     assert "is a run, and a comparison has a folder of its own: take another --workdir" in capsys.readouterr().err
