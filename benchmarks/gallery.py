@@ -269,7 +269,7 @@ def page(gallery: list[Entry], runs: str) -> str:
         "# What a trained score is good for",
         "",
         "Every picture is of a small network on 8x8 digits (160,000 parameters, minutes of training on a CPU) or on MNIST, and",
-        "nothing is chosen: the seeds are in the commands, the examples are the first that were held out.",
+        "nothing is chosen: the seeds are in the commands, the examples are held-out ones as they come.",
         "`python -m benchmarks.gallery` makes the runs and this page.",
         "`python -m experiments demo RUN` serves most of it live:",
         "",

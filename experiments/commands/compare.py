@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from experiments.commands.arguments import Call, allow_change, compile_cache, config, distributed, no_restart, workdir
 from experiments.commands.opening import open_arms
-from experiments.data.pictures import first_shown
+from experiments.data.pictures import held_out_shown
 from experiments.evaluation.kept import forget, keeping
 from experiments.evaluation.reference import Reference
 from experiments.evaluation.report import write_report
@@ -51,7 +51,7 @@ def run(call: Call) -> None:
                 say(f"{name} failed, and the others go on: {brief(error)}")
         if arms and processes.first():
             report = report_data(base, arms, data, reference, real, call.line, failed)
-            write_report(folder, report, pictures, first_shown(next(iter(experiments.values())).scaler, data.test))
+            write_report(folder, report, pictures, held_out_shown(next(iter(experiments.values())).scaler, data))
             for name in pictures:
                 forget(folder / name)
         if arms:

@@ -14,14 +14,15 @@ from experiments.commands.arguments import Call, compile_cache, config, distribu
 from experiments.commands.opening import Needs, open_run
 from experiments.config.options import parameters
 from experiments.config.parts import EDIT
-from experiments.data.pictures import first_shown
+from experiments.data.canvas import save
+from experiments.data.pictures import held_out_shown
 from experiments.runs.folder import Folder
 from experiments.runs.resume import trained_state
 from experiments.runtime import processes
 from experiments.runtime.files import replacing, write_json
 from experiments.runtime.progress import say
 from experiments.sampling import figures
-from experiments.sampling.editing import configured_edit, edit_examples
+from experiments.sampling.editing import configured_edit, edit_examples, edited_examples
 from experiments.sampling.settings import picture_path, provenance, sampler_settings
 
 HELP = "make other versions of held-out examples, by a trained run"
@@ -39,19 +40,21 @@ def run(call: Call) -> None:
     config, scaler = experiment.config, experiment.scaler
     edit = configured_edit(experiment, data.test)
     state = trained_state(experiment, opened.workdir)
-    result = edit_examples(experiment, experiment.network(state.ema), edit, data)
+    examples = edited_examples(experiment, edit, data)
+    result = edit_examples(experiment, experiment.network(state.ema), edit, examples)
     settings = edit_settings(experiment, state)
     path = picture_path(Folder(opened.workdir).edits, config.edit.by.name.rpartition(":")[2], config.edit.file, settings)
     if processes.first():
         levels = scaler.display(np.asarray(scaler.decode(jnp.asarray(result.x))))
-        figure = figures.edits(levels, edit.columns, edit.lines, first_shown(scaler, data.test))
+        figure = figures.edits(levels, edit.columns, edit.lines, held_out_shown(scaler, data))
         with replacing(path) as part:
-            figure.savefig(part, bbox_inches="tight", pad_inches=0.1)
-        examples = np.asarray(scaler.place(jnp.asarray(data.test[: config.edit.rows]), 0.5))
-        words = {"examples": f"the first {config.edit.rows} of {len(data.test)} held out, and then the others of pairs"}
+            save(figure, part)
+        x_0 = np.asarray(scaler.place(jnp.asarray(examples.levels[: config.edit.rows]), 0.5))
+        chosen = f"the first {config.edit.rows} of {len(data.test)} held out, in one random order"
+        words = {"examples": f"{chosen}, and then the others of pairs"}
         words |= {} if edit.sampled else {"sampler": None}
         results = {"lines": list(edit.lines), "columns": list(edit.columns), "nfe": result.nfe.mean(0).tolist()}
-        results |= {"seconds": result.seconds, "numbers": edit.measure(result.x, examples)}
+        results |= {"seconds": result.seconds, "numbers": edit.measure(result.x, x_0)}
         write_json(path.with_suffix(".json"), settings | words | results | provenance(experiment, opened.facts))
     say(f"{path}: {config.edit.rows} rows, at most {result.nfe.max()} evaluations a frame, {result.seconds:.1f} s")
 

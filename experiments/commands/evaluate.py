@@ -5,7 +5,8 @@ from __future__ import annotations
 from experiments.build.state import State
 from experiments.commands.arguments import Call, compile_cache, config, distributed, no_restart, workdir
 from experiments.commands.opening import Needs, Opened, open_run
-from experiments.data.pictures import first_shown
+from experiments.data.canvas import save
+from experiments.data.pictures import held_out_shown
 from experiments.evaluation import plots
 from experiments.evaluation.features import FeatureSpace
 from experiments.evaluation.kept import forget, keeping
@@ -47,7 +48,7 @@ def measure_score(opened: Opened, space: FeatureSpace, state: State, record: Run
     if processes.first():
         arm = describe_arm("run", experiment, state, folder) | results
         report = report_data(config, [arm], data, reference, real, opened.call.line)
-        say(f"report: {write_report(folder, report, {'run': pictures}, first_shown(experiment.scaler, data.test))}")
+        say(f"report: {write_report(folder, report, {'run': pictures}, held_out_shown(experiment.scaler, data))}")
         forget(folder)
 
 
@@ -59,5 +60,5 @@ def measure_classifier(opened: Opened, state: State) -> None:
         protocol = {"config": config.digest(), "data": data.digest, "n": len(data.test), "seed": config.seed}
         write_json(path.with_suffix(".json"), {"title": config.title, "command": opened.call.line, **protocol, **results})
         with replacing(path) as part:
-            plots.accuracy_against_log_snr(results, config.title).savefig(part, facecolor="white")
+            save(plots.accuracy_against_log_snr(results, config.title), part)
     say(f"accuracy: {path}")

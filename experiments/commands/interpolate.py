@@ -5,7 +5,8 @@ from __future__ import annotations
 from experiments.build.sampler import sample_sampler
 from experiments.commands.arguments import Call, compile_cache, config, distributed, workdir
 from experiments.commands.opening import Needs, open_run
-from experiments.data.pictures import first_shown
+from experiments.data.canvas import save
+from experiments.data.pictures import held_out_shown
 from experiments.runs.folder import Folder
 from experiments.runs.resume import trained_state
 from experiments.runtime import processes
@@ -25,9 +26,10 @@ def run(call: Call) -> None:
     Nothing of the run changes.
     """
     opened = open_run(call, Needs())
-    experiment, test = opened.experiment, opened.dataset.test
+    experiment = opened.experiment
     opened.refuse_changes(opened.workdir, experiment)
     config, state = experiment.config, trained_state(experiment, opened.workdir)
+    test = opened.dataset.held_out(2 * config.interpolate.pairs).levels
     frames = interpolate_examples(experiment, experiment.network(state.ema), test)
     settings = sampler_settings(sample_sampler(experiment), int(state.step)) | config.interpolate.model_dump(exclude={"file"})
     settings |= {"tolerance": config.evaluate.tolerance, "seed": config.seed}
@@ -37,8 +39,8 @@ def run(call: Call) -> None:
         display = experiment.scaler.display
         ends = display(test[:pairs]), display(test[pairs : 2 * pairs])
         pictures = {kind: display(levels) for kind, levels in frames.items()}
-        figure = figures.interpolation(pictures, ends, first_shown(experiment.scaler, test))
+        figure = figures.interpolation(pictures, ends, held_out_shown(experiment.scaler, opened.dataset))
         with replacing(path) as part:
-            figure.savefig(part, bbox_inches="tight", pad_inches=0.1)
+            save(figure, part)
         write_json(path.with_suffix(".json"), settings | provenance(experiment, opened.facts))
     say(f"{path}: {pairs} pairs of held-out examples")

@@ -212,11 +212,22 @@ def _by_arm(problems: dict[str, list[str]], shared: list[str]) -> list[str]:
     ]
 
 
+def _refuse_other_report(plan: Plan, workdir: Path) -> None:
+    """Raises ConfigError if the report of a run would replace that of a comparison, or the other way round."""
+    is_run = Folder(workdir).record.exists() or Folder(workdir).config.exists()
+    if plan.changes and is_run:
+        raise ConfigError(f"{workdir} is a run, and a comparison has a folder of its own: take another --workdir")
+    of_arms = (workdir / "report.json").exists() and any(workdir.glob("*/run.json"))
+    if not plan.changes and not is_run and of_arms:
+        raise ConfigError(f"{workdir} is a comparison, and a run has a folder of its own: take another --workdir")
+
+
 def _opened(call: Call, plan: Plan, workdir: Path, needs: Needs, facts: DataFacts | None = None) -> Opened:
     """The experiments of a plan, with their guides and bases, on its data, or on the `facts` of data that are not loaded."""
     if needs.run and not Folder(workdir).config.exists():
         words = [f"--config={call.options.config}", f"--workdir={workdir}", *call.overrides]
         raise StorageError(f"{workdir} holds no run: train it first, {PROGRAM} train {shlex.join(words)}")
+    _refuse_other_report(plan, workdir)
     data = plan.load()
     keep_compiled(not call.options.no_compile_cache)  # the checks of a config compile too, a hundred small programs
     facts = data.facts if data else facts or DataFacts(())

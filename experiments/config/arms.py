@@ -3,37 +3,58 @@
 from __future__ import annotations
 
 import copy
+import re
+from collections.abc import Iterator
 from typing import Any
 
 from experiments.config.tree import flatten
 
 MISSING = object()
+TAKEN = re.compile(r"tables|sheets|statistics|lock|.*\.(html|json|png|gif)", re.IGNORECASE)
+"""The names that a comparison has files and folders by, beside the folders of its arms."""
 
 
 def resolve_arms(tree: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Returns the tree of each arm: the base with the arm's changes. A section with a `name` replaces the whole section."""
+    """Returns the tree of each arm: the base with the arm's changes. A section with a `name` replaces the whole section.
+
+    The title of an arm, by which reports call it, is its own one or else its name.
+    """
     base = {key: value for key, value in tree.items() if key != "arms"}
     changed = tree.get("arms")
     if not isinstance(changed, dict):  # no arms, or a value that the schema refuses
         return {}
-    return {name: _overlay(base, changes if isinstance(changes, dict) else {}) for name, changes in changed.items()}
+    own = {name: changes if isinstance(changes, dict) else {} for name, changes in changed.items()}
+    return {name: _overlay(base, changes | {"title": changes.get("title") or name}) for name, changes in own.items()}
 
 
 def arm_problems(tree: dict[str, Any]) -> list[str]:
-    """Returns a line for every change that arms may not make: all must be evaluated alike, on the same data."""
+    """Returns a line for every name or title that is taken, and for every change that arms may not make.
+
+    All must be evaluated alike, on the same data.
+    """
     own, arms, base = ("data.range", "data.flip"), tree.get("arms"), flatten(tree)
     nested = [
         f"arms.{name}.arms: an arm has no arms of its own"
         for name, changes in (arms.items() if isinstance(arms, dict) else ())
         if isinstance(changes, dict) and "arms" in changes
     ]
-    return nested + [
+    return [*_taken(tree), *nested] + [
         f"arms.{name}: {key} must be the same in all arms, or their results would not compare; set it beside arms"
         for name, changes in (arms.items() if isinstance(arms, dict) else ())  # the schema refuses anything else
         if isinstance(changes, dict)
         for key, value in flatten(changes).items()
         if key.startswith(("evaluate.", "data.")) and key not in own and base.get(key, MISSING) != value
     ]
+
+
+def _taken(tree: dict[str, Any]) -> Iterator[str]:
+    """Yields a line for each arm that would share its folder or its place in a table with something else."""
+    called = {"real": "a set of real examples"}
+    for name, arm in resolve_arms(tree).items():
+        if TAKEN.fullmatch(str(name)):
+            yield f"arms.{name}: a comparison has a file or a folder of its own by this name; take another"
+        if isinstance(title := arm["title"], str) and (other := called.setdefault(title, f"arms.{name}")) != f"arms.{name}":
+            yield f"arms.{name}.title = {title!r} is what {other} is called in reports; take another"
 
 
 def _overlay(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

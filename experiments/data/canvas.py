@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from experiments.runtime.errors import printable
+from experiments.runtime.progress import say
 
 if TYPE_CHECKING:  # a second to import: only where something is plotted
     from matplotlib.axes import Axes
@@ -59,5 +63,19 @@ def marker(i: int) -> str:
 
 
 def plain(text: str) -> str:
-    """The text as matplotlib shows it literally: between two $ it would read TeX, and fail if it is none."""
-    return printable(text).replace("$", r"\$")
+    """The text as matplotlib shows it literally: between two $ it would read TeX, and legends leave out what begins with _."""
+    literal = printable(text).replace("$", r"\$")
+    return f" {literal}" if literal.startswith("_") else literal
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Writes the figure without its margins. Letters that its font lacks are boxes, which is said once."""
+    with warnings.catch_warnings(record=True) as caught:
+        figure.savefig(path, facecolor="white", bbox_inches="tight", pad_inches=0.1)
+    if any("missing from" in str(warning.message) for warning in caught):
+        _say_of_boxes()
+
+
+@cache
+def _say_of_boxes() -> None:
+    say("warning: letters that the font of pictures lacks are boxes; font.family in a matplotlibrc names another font")

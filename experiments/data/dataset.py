@@ -41,6 +41,7 @@ class ExampleStream:
 
     def __init__(self, decoded: Decoded, seed: int, resident_mib: int):
         self._decoded, self._origin, self.resident, self.labels = decoded, decoded.origin, None, None
+        self.nbytes = decoded.nbytes
         self._places = np.arange(len(decoded))
         if decoded.nbytes <= resident_mib * 2**20:
             self.resident, self.labels, self._places = decoded.everything()
@@ -57,11 +58,15 @@ class ExampleStream:
 
     def batch(self, step: int, size: int, process: int = 0, processes: int = 1, classes: int = 0) -> Batch:
         """Returns the size / processes examples at `indices`, with their labels if `classes` > 0."""
-        rows = self.indices(step, size, process, processes)
+        some = self.read(self.indices(step, size, process, processes))
+        return Batch(some.levels, class_labels(some.y, classes, self._origin) if classes else None)
+
+    def read(self, rows: np.ndarray) -> Batch:
+        """Returns the examples at these rows, below `len`, with their labels if all have some."""
         if self.resident is not None:
-            return Batch(self.resident[rows], self.labels_of(classes)[rows] if classes else None)
+            return Batch(self.resident[rows], None if self.labels is None else self.labels[rows])
         levels, labels = self._decoded.read(rows.tolist())
-        return Batch(levels, class_labels(labels, classes, self._origin) if classes else None)
+        return Batch(levels, integers(labels))
 
     def labels_of(self, classes: int) -> np.ndarray:
         """Returns the labels of all resident examples. DataError if one is not below `classes`."""
@@ -69,22 +74,23 @@ class ExampleStream:
 
 
 class DataFacts(NamedTuple):
-    """All that a trained run needs to know of its data: the `shape` of an event, the names of its `classes`, and the `digest`.
+    """All that a trained run needs to know of its data: the `shape` of an event, the names of its `classes`, and two hashes.
 
-    There may be no names, as not all labels have some.
+    There may be no names, as not all labels have some. `digest` and `part` are those of `Dataset`.
     """
 
     shape: tuple[int, ...]
     classes: tuple[str, ...] = ()
     digest: str = ""
+    part: str = ""
 
 
 class Dataset(NamedTuple):
     """Examples as grey levels (uint8), or points (float32).
 
     `shape` is one event's. `train` has the batches, `test` [M, *shape] all held-out examples. The labels are integers; they are
-    None if some are missing or the examples are not resident. `digest` is a hash of the held-out examples and of the training
-    ones: of all if they are resident, else of as many. `classes`: the names of the labels, if they have names.
+    None if some are missing or the examples are not resident. `part` is a hash of the held-out examples and of as many training
+    ones; `digest` is one of all if they are resident, else it is `part`. `classes`: the names of the labels, if there are any.
     """
 
     shape: tuple[int, ...]
@@ -94,11 +100,12 @@ class Dataset(NamedTuple):
     test_labels: np.ndarray | None
     digest: str
     classes: tuple[str, ...] = ()
+    part: str = ""
 
     @property
     def facts(self) -> DataFacts:
         """The facts that a run records."""
-        return DataFacts(self.shape, self.classes, self.digest)
+        return DataFacts(self.shape, self.classes, self.digest, self.part)
 
     def check_labels(self, classes: int) -> None:
         """Raises DataError if `classes` > 0 and a label that was read is not below it."""
@@ -108,35 +115,49 @@ class Dataset(NamedTuple):
                 self.train.labels_of(classes)
 
     def held_out(self, n: int, classes: int = 0) -> Batch:
-        """Returns the first n held-out examples, with their labels if `classes` > 0."""
-        return Batch(self.test[:n], class_labels(self.test_labels, classes, "the held-out data")[:n] if classes else None)
+        """Returns the first n held-out examples of the order `shuffled`, with their labels if `classes` > 0."""
+        rows = shuffled(len(self.test))[:n]
+        return Batch(self.test[rows], class_labels(self.test_labels, classes, "the held-out data")[rows] if classes else None)
 
-    def train_examples(self, most: int = 50_000) -> np.ndarray:
-        """Returns the training examples in their own order, at most `most` of them."""
+    def some_training(self, n: int) -> Batch:
+        """Returns the first n training examples of the order `shuffled`, with their labels if all have some."""
+        return self.train.read(shuffled(len(self.train))[:n])
+
+    def train_examples(self) -> np.ndarray:
+        """Returns all training examples in their own order. DataError if they are not resident."""
         if self.train.resident is None:
-            raise DataError("these training examples do not fit data.resident_mib, and this needs them at once")
-        return self.train.resident[:most]
+            mib = -(-self.train.nbytes // 2**20)
+            raise DataError(f"this needs all training examples at once: set --config.data.resident_mib={mib}")
+        return self.train.resident
 
 
 def load(sources: Sources, config: Data, seed: int) -> Dataset:
     """Decodes the examples of sources that are open. DataError names those that cannot be decoded."""
     decoded = lambda source, split, shape=(): Decoded(source, config.levels, config.origin(split), shape, config.on_bad)
     train = ExampleStream(decoded(sources.train, config.train), seed, config.resident_mib)
-    sample = train.resident if train.resident is not None else train.batch(0, min(len(train), len(sources.test))).levels
-    shape = sample.shape[1:]
+    some = train.batch(0, min(len(sources.train), len(sources.test))).levels
+    shape = some.shape[1:]
     test, test_labels, _ = decoded(sources.test, config.test, shape).everything()
-    digest = sha256(sample.tobytes() + test.tobytes())
-    if train.resident is None and config.on_bad == "skip":
-        digest.update(b"skip")  # later batches may leave out others
+    digest = lambda examples, words=b"": sha256(examples.tobytes() + test.tobytes() + words).hexdigest()[:16]
+    part = digest(some, b"skip" if config.on_bad == "skip" else b"")  # later batches may leave out others
+    whole = part if train.resident is None else digest(train.resident)
     classes = tuple(map(printable, sources.classes))
-    return Dataset(shape, train, test, train.labels, test_labels, digest.hexdigest()[:16], classes)
+    return Dataset(shape, train, test, train.labels, test_labels, whole, classes, part)
 
 
 def first_held_out(config: Data, shape: tuple[int, ...], most: int = 256) -> np.ndarray:
-    """Returns the first held-out examples, of this shape. It decodes no others. Raises DataError if they are not there."""
+    """Returns the first held-out examples of the order `shuffled`, of this shape. It decodes no others.
+
+    Raises DataError if they are not there.
+    """
     test = open_sources(config).test
     decoded = Decoded(test, config.levels, config.origin(config.test), shape, config.on_bad)
-    return decoded.read(range(min(most, len(decoded))))[0]
+    return decoded.read(shuffled(len(decoded))[:most].tolist())[0]
+
+
+def shuffled(n: int) -> np.ndarray:
+    """Returns the rows of n examples in one random order, the same at every call: a source may have sorted them."""
+    return ordered(np.arange(n), n, seed=0)
 
 
 def ordered(places: np.ndarray, n: int, seed: int) -> np.ndarray:

@@ -9,6 +9,7 @@ from jaxtyping import Float, Shaped, UInt8
 from PIL import Image
 
 from experiments.data.canvas import colour, panel_row
+from experiments.data.dataset import Dataset
 from experiments.data.scaler import Scaler
 
 if TYPE_CHECKING:  # a second to import: only where something is plotted
@@ -18,11 +19,18 @@ if TYPE_CHECKING:  # a second to import: only where something is plotted
 Images = UInt8[np.ndarray, "n H W C"]
 SIDE = 2.0
 """Half the side of the square in which points are shown: two standard deviations of the noise that they begin as."""
+SHOWN = 1000
+"""The most events that a picture shows."""
 
 
 def first_shown(scaler: Scaler, levels: np.ndarray) -> np.ndarray:
     """The first 64 images as 0..255, or the first 1000 points: what a report shows."""
-    return scaler.display(levels[: 64 if scaler.levels else 1000])
+    return scaler.display(levels[: 64 if scaler.levels else SHOWN])
+
+
+def held_out_shown(scaler: Scaler, data: Dataset) -> np.ndarray:
+    """The first held-out examples, as a report shows them beside samples."""
+    return first_shown(scaler, data.held_out(SHOWN).levels)
 
 
 def visible_part(shape: tuple[int, ...]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
@@ -52,8 +53,10 @@ def default_features(config: Config, data: Dataset) -> Name:
     """The features of data if the config names none: FID's if it has their weights, those of labels if there are several."""
     if config.evaluate.inception:
         return "inception"
-    labelled = data.test_labels is not None and len(np.unique([] if data.train_labels is None else data.train_labels)) > 1
-    return "classifier" if config.data.levels and labelled else "pixels"
+    if not config.data.levels or data.test_labels is None:
+        return "pixels"
+    y = data.some_training(1000).y
+    return "pixels" if y is None or len(np.unique(y)) < 2 else "classifier"
 
 
 def feature_space(config: Config, data: Dataset) -> FeatureSpace:
@@ -81,14 +84,18 @@ def feature_space(config: Config, data: Dataset) -> FeatureSpace:
         words = f"the {size} values of an event" + (", in [-1, 1]" if levels else "")
         return FeatureSpace(embed, words, "pixels", scaled, points=not levels)
 
-    if data.train_labels is None or data.test_labels is None:
-        split = "training" if data.train_labels is None else "held-out"
-        raise ConfigError(f"evaluate.features = 'classifier' needs labels, and the {split} data has none: take 'pixels'")
+    fitted = data.some_training(FITTED)
+    if fitted.y is None or data.test_labels is None:
+        split = "training" if fitted.y is None else "held-out"
+        raise ConfigError(
+            f"evaluate.features = 'classifier' needs labels, and not all {split} examples have one: take 'pixels'"
+        )
     from sklearn.neural_network import MLPClassifier  # seconds to import: only if it is used
 
-    say(f"fitting the classifier of the features to {min(FITTED, len(data.train)):,} labels")
+    say(f"fitting the classifier of the features to {len(fitted.y):,} labels")
     classifier = MLPClassifier(hidden_layer_sizes=(64,), alpha=1e-2, max_iter=300, random_state=0)
-    classifier.fit(pixels(data.train_examples(FITTED)), data.train_labels[:FITTED])
+    with warnings.catch_warnings(action="ignore"):  # of 300 iterations that were few: how right it is stands in the protocol
+        classifier.fit(pixels(fitted.levels), fitted.y)
     accuracy = classifier.score(pixels(data.test), data.test_labels)
 
     def hidden(images: np.ndarray, block: int = 4096) -> Features:
@@ -96,10 +103,16 @@ def feature_space(config: Config, data: Dataset) -> FeatureSpace:
         return np.concatenate([layer(images[start : start + block]) for start in range(0, len(images), block)])
 
     words = (
-        f"64 hidden units (ReLU) of a classifier fit to {min(FITTED, len(data.train)):,} training labels, seed 0, "
+        f"64 hidden units (ReLU) of a classifier fit to {len(fitted.y):,} training labels drawn at random, seed 0, "
         f"{accuracy:.1%} right on held-out images"
     )
-    classify = lambda features: classifier.classes_[(features @ classifier.coefs_[1] + classifier.intercepts_[1]).argmax(1)]
+
+    def classify(features: Features) -> np.ndarray:
+        logits = features @ classifier.coefs_[1] + classifier.intercepts_[1]
+        if len(classifier.classes_) == 2:  # scikit-learn gives only the second's: the first's is 0
+            logits = np.pad(logits, ((0, 0), (1, 0)))
+        return classifier.classes_[logits.argmax(1)]
+
     return FeatureSpace(hidden, words, "classifier", scaled, classify=classify)
 
 

@@ -7,21 +7,35 @@ from collections.abc import Sequence
 from typing import Any
 
 
-def number(value: float | None, digits: int = 3) -> str:
-    """Three significant digits; a dash for a number that is not finite."""
+def number(value: float | None) -> str:
+    """Three significant digits, below 1e-3 with a power of ten; a dash for a number that is not finite."""
     if value is None or not math.isfinite(value):
         return "—"
-    decimals = max(0, digits - 1 - math.floor(math.log10(abs(value)))) if value else 0
-    return f"{value:,.{min(decimals, 4)}f}"
+    power = _power(value)
+    return f"{value:.2e}".replace("e-0", "e-") if power < -3 else _fixed(value, power)
 
 
 def mean_std(summary: dict[str, Any], times: float = 1) -> str:
-    """mean ± standard deviation, at the precision of the mean, both `times` as large."""
+    """mean ± standard deviation, both `times` as large, with the decimals that the larger has at three significant digits."""
     if not summary["values"]:
         return "— (not finite)"
-    mean = number(times * summary["mean"])
-    decimals = len(mean.partition(".")[2])
-    return f"{mean} ± {times * summary['std']:.{decimals}f}"
+    pair = times * summary["mean"], times * summary["std"]
+    power = _power(max(map(abs, pair)))
+    if power < -3:
+        mean, std = (_fixed(x / 10.0**power, 0) for x in pair)
+        return f"({mean} ± {std})e{power}"
+    mean, std = (_fixed(x, power) for x in pair)
+    return f"{mean} ± {std}"
+
+
+def _power(value: float) -> int:
+    """The power of ten of a number rounded to three significant digits; 2 of zero, which needs no decimals."""
+    return int(f"{value:.2e}".partition("e")[2]) if value else 2
+
+
+def _fixed(value: float, power: int) -> str:
+    """A number with the decimals that one of that power of ten has at three significant digits."""
+    return f"{value:z,.{max(0, 2 - power)}f}"
 
 
 def mean_error(summary: dict[str, Any]) -> str:

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import logsumexp
-from jaxtyping import Array, Int, Key
+from jaxtyping import Array, Int, Key, Shaped
 
 from experiments.build.experiment import Experiment
 from experiments.config.schema import Config, Evaluate
@@ -104,7 +104,7 @@ def measure_bits(experiment: Experiment, params: Any, test: Batch, q: Dequantize
 
 
 def bits_per_dim(experiment: Experiment, params: Any, data: Dataset) -> dict[str, Any] | None:
-    """The means of `measure_bits` over the first held-out examples, and how they were obtained; None if there are none."""
+    """The means of `measure_bits` over some held-out examples, and how they were obtained; None if there are none."""
     config, options = experiment.config, experiment.config.evaluate
     n = held_out(config, data.test)
     if not n:
@@ -125,12 +125,13 @@ def bits_per_dim(experiment: Experiment, params: Any, data: Dataset) -> dict[str
 
 def mean_and_error(values: Any) -> dict[str, float | int]:
     """The mean of values [n], its standard error (nan for n = 1), and the count of those that are not finite."""
-    n = len(values)
-    return {
-        "mean": float(values.mean()),
-        "std_error": float(values.std(ddof=1) / math.sqrt(n)) if n > 1 else math.nan,
-        "non_finite": int((~np.isfinite(values)).sum()),
-    }
+    non_finite = int((~np.isfinite(values)).sum())
+    return {"mean": float(values.mean()), "std_error": float(standard_error(values)), "non_finite": non_finite}
+
+
+def standard_error(values: Shaped[np.ndarray, "n ..."]) -> np.ndarray:
+    """The standard error of the mean over the first axis; nan of a single value, which has no spread."""
+    return values.std(0, ddof=1) / math.sqrt(len(values)) if len(values) > 1 else np.full(values.shape[1:], np.nan)
 
 
 def _learned(experiment: Experiment, params: Any, data: Dataset) -> tuple[Dequantizer, dict[str, float | int]]:

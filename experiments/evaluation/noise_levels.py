@@ -10,7 +10,7 @@ import numpy as np
 
 from experiments.build.experiment import Experiment
 from experiments.data.dataset import Batch, Dataset
-from experiments.evaluation.likelihood import held_out
+from experiments.evaluation.likelihood import held_out, standard_error
 from experiments.randomness import Purpose, stream
 from experiments.runtime import devices
 from losses import dsm, sigma2
@@ -71,5 +71,5 @@ def loss_by_log_snr(experiment: Experiment, params: Any, data: Dataset, key: jax
     return {
         "log_snr": log_snr.tolist(),
         "loss": loss.mean(0).tolist(),
-        "std_error": (loss.std(0, ddof=1) / np.sqrt(n)).tolist(),
+        "std_error": standard_error(loss).tolist(),
     }

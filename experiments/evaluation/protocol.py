@@ -31,6 +31,7 @@ def protocol_lines(config: Config, data: Dataset, reference: Reference) -> list[
         "training seed": f"{config.seed} (one training run per arm)",
         "sampling seeds": f"{', '.join(str(s) for s in range(e.seeds))}; ± is the standard deviation over them",
         "samples": f"{e.n} per seed, against all {reference.real.n} {split[e.real]} examples; {latents}",
+        "likelihood, loss": "of the first held-out examples of one random order, the same in every run",
         "features": reference.space.description,
         **dict(m.protocol(config, reference) for m in applicable(reference.space, labelled=True) if m.protocol),
         "bits/dim": bits_protocol(scale(config)),

@@ -25,12 +25,14 @@ class Reference(NamedTuple):
     def of(cls, config: Config, data: Dataset, space: FeatureSpace, workdir: Path) -> Reference:
         """The real images that the config names, with warnings of few. In Inception's features their statistics are stored.
 
-        ConfigError if there are no more of them than neighbours.
+        ConfigError if a set that precision and recall compare has no more of them than neighbours.
         """
         e = config.evaluate
-        images = data.test if e.real == "test" else data.train_examples(len(data.train))
-        if e.neighbours >= len(images):
-            raise ConfigError(f"evaluate.neighbours = {e.neighbours} of {len(images)} real {space.noun}: take fewer")
+        images = data.test if e.real == "test" else data.train_examples()
+        most = min(FEW, len(data.train), len(data.test))
+        if e.neighbours >= most:
+            fix = "take fewer" if most > 1 else "hold out more examples"
+            raise ConfigError(f"evaluate.neighbours = {e.neighbours} of {most} real {space.noun}: {fix}")
         protocol = Protocol(space.extractor, space.input, data.shape, config.data.levels, data.digest, e.real)
         compute = lambda: statistics(space.embed(images), protocol)
         folder = Path(e.statistics) if e.statistics else workdir / "statistics"

@@ -12,10 +12,11 @@ import numpy as np
 from jinja2 import Environment, PackageLoader
 
 from experiments.config.tree import flatten
+from experiments.data.canvas import save
 from experiments.data.pictures import picture
 from experiments.evaluation import formats, measures, plots, sample_sheets
 from experiments.evaluation.ranking import Verdict, contenders, verdict
-from experiments.evaluation.tables import Table, tables
+from experiments.evaluation.tables import TABLES, Table, tables
 from experiments.runtime.errors import brief
 from experiments.runtime.files import replacing, write_json, write_text
 from experiments.runtime.progress import say
@@ -31,15 +32,16 @@ def write_report(workdir: Path, results: dict[str, Any], pictures: dict[str, dic
     headline, *_ = measures.measured(results)
     verdicts = {arm["name"]: verdict(headline, arm["samplers"], results["reference"]) for arm in results["arms"]}
     by_name = tables(results, best=[each.best for each in verdicts.values() if each.best])
+    drawings = _drawings(results, pictures, real)
+    _remove_earlier(workdir, by_name, drawings)
     for name, table in by_name.items():
         write_text(workdir / "tables" / f"{name}.csv", table.csv())
         write_text(workdir / "tables" / f"{name}.tex", table.latex())
     images, lost = {}, []
-    for name, draw in _drawings(results, pictures, real).items():
+    for name, draw in drawings.items():
         path = workdir / name
         try:
             if draw is None:
-                path.unlink(missing_ok=True)  # that of an earlier report
                 continue
             with replacing(path) as part:
                 draw(part)
@@ -54,6 +56,14 @@ def write_report(workdir: Path, results: dict[str, Any], pictures: dict[str, dic
     return path
 
 
+def _remove_earlier(workdir: Path, by_name: dict[str, Table], drawings: dict[str, Callable[[Path], Any] | None]) -> None:
+    """Removes the tables and pictures of an earlier report that this one does not have."""
+    files = {workdir / "tables" / f"{name}.{kind}" for name in TABLES if name not in by_name for kind in ("csv", "tex")}
+    pictures = {workdir / name for name in drawings} | {*workdir.glob("sheets/*/*.png")}
+    for path in files | pictures - {workdir / name for name, draw in drawings.items() if draw}:
+        path.unlink(missing_ok=True)
+
+
 def _drawings(
     results: dict[str, Any], pictures: dict[str, dict[str, Any]], real: np.ndarray
 ) -> dict[str, Callable[[Path], Any] | None]:
@@ -65,7 +75,7 @@ def _drawings(
     guided = any("w" in point for arm in results["arms"] for row in arm["samplers"] for point in row["sweep"])
 
     def figure(draw: Callable[..., Any], *of: Any) -> Callable[[Path], Any]:
-        return lambda path: draw(*of).savefig(path, facecolor="white", bbox_inches="tight", pad_inches=0.1)
+        return lambda path: save(draw(*of), path)
 
     def sheet(events: np.ndarray) -> Callable[[Path], Any]:
         return lambda path: picture(events).save(path)
@@ -79,7 +89,7 @@ def _drawings(
         "process.png": figure(sample_sheets.process_strip, process, labels),
         "reverse_process.gif": partial(sample_sheets.process_gif, moving) if moving else None,
         **{
-            f"samples/{arm}_{sampler}.png": sheet(events) if len(events) else None
+            f"sheets/{arm}/{sampler}.png": sheet(events) if len(events) else None
             for arm, by_sampler in grids.items()
             for sampler, events in by_sampler.items()
         },

@@ -119,12 +119,12 @@ def baseline(config: Config, data: Dataset, reference: Reference) -> dict[str, A
     these sets took.
     """
     e, words = config.evaluate, {"test": "held-out", "train": "training"}
-    others = data.train_examples() if e.real == "test" else data.test
-    n = min(e.n, len(others))
-    draws = [np.random.default_rng(seed).choice(len(others), n, replace=False) for seed in range(e.seeds)]
-    subsets = (others[rows] for rows in (draws if n < len(others) else draws[:1]))
+    total = len(data.train if e.real == "test" else data.test)
+    read = lambda rows: data.train.read(rows).levels if e.real == "test" else data.test[rows]
+    n = min(e.n, total)
+    draws = [np.random.default_rng(seed).choice(total, n, replace=False) for seed in range(e.seeds if n < total else 1)]
     began = time.monotonic()
-    by_seed = [measures.measure_images(reference, images, config.data.levels) for images in subsets]
+    by_seed = [measures.measure_images(reference, read(rows), config.data.levels) for rows in draws]
     return {
         "seconds": (time.monotonic() - began) / len(by_seed),
         "of": f"{words['train' if e.real == 'test' else 'test']} {reference.space.noun}",

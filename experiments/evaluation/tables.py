@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import unicodedata
 from collections.abc import Callable, Iterator
 from io import StringIO
 from typing import Any, NamedTuple
@@ -11,6 +12,8 @@ from experiments.evaluation.formats import mean_error, mean_std, number
 from experiments.evaluation.measures import Measure, measured
 
 Row = dict[str, Any]
+TABLES = "samplers", "settings", "likelihood", "training"
+"""The names of the tables, and of their files."""
 
 
 class Column(NamedTuple):
@@ -71,15 +74,25 @@ def _cells(column: Column, row: Row) -> Iterator[Any]:
         yield column.times * cell if key and cell is not None else cell
 
 
+GREEK = {c: unicodedata.name(c).split()[-1].replace("LAMDA", "LAMBDA") for c in "αβγδεζηθικλμνξπρστυφχψωΓΔΘΛΞΠΣΥΦΨΩ"}
 TEX = str.maketrans(
     {c: rf"\{c}" for c in "&%$#_{}"}
-    | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": "$<$", ">": "$>$"}
+    | {
+        "\\": r"\textbackslash{}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "<": "$<$",
+        ">": "$>$",
+        "|": r"\textbar{}",
+    }
     | {"±": r"$\pm$", "×": r"$\times$", "³": "$^3$", "↓": r"$\downarrow$", "↑": r"$\uparrow$", "—": "---"}
+    | {"[": "{[}", "*": "{*}"}  # which the end of the row above would take for its option or its star
+    | {c: rf"$\{word.lower() if c.islower() else word.title()}$" for c, word in GREEK.items()}
 )
 
 
 def tex(text: str) -> str:
-    """The text as LaTeX shows it literally."""
+    """The text as LaTeX shows it literally, at the beginning of a row too."""
     return text.translate(TEX)
 
 
@@ -96,13 +109,13 @@ def tables(results: dict[str, Any], best: list[Row]) -> dict[str, Table]:
     points = [row | point | {"of": point} for row in rows for point in row["sweep"]]
     bits = [arm["bits_per_dim"] | {"arm": arm["label"]} for arm in arms if arm["bits_per_dim"]]
     chosen = [row for row in rows if any(row["row"] is each for each in best)]
-    every = {
-        "samplers": Table([label, *named, steps, *cost, *of], [*rows, others], (of[0].heading, chosen)),
-        "settings": Table([label, named[0], _words("setting", _setting), *cost, *of], points),
-        "likelihood": Table([label, *LIKELIHOOD], bits),
-        "training": Table([label, *TRAINING], [arm | {"arm": arm["label"]} for arm in arms]),
-    }
-    return {name: table for name, table in every.items() if table.rows}
+    every = (
+        Table([label, *named, steps, *cost, *of], [*rows, others], (of[0].heading, chosen)),
+        Table([label, named[0], _words("setting", _setting), *cost, *of], points),
+        Table([label, *LIKELIHOOD], bits),
+        Table([label, *TRAINING], [arm | {"arm": arm["label"]} for arm in arms]),
+    )
+    return {name: table for name, table in zip(TABLES, every, strict=True) if table.rows}
 
 
 def _words(heading: str, value: Callable[[Row], Any]) -> Column:

@@ -7,6 +7,7 @@ folder whose name is a number for a step. The seal records what was saved, and f
 from __future__ import annotations
 
 import errno
+import math
 import re
 import shutil
 import time
@@ -79,14 +80,15 @@ class Checkpoints:
         """Returns the steps that exist, newest first, damaged ones too."""
         return sorted(self._manager.all_steps(), reverse=True)
 
-    def save(self, step: int, state: Any, wait: bool = False) -> int | None:
+    def save(self, step: int, state: Any, wait: bool = False, unlogged: float = 0.0) -> int | None:
         """Saves the state in the background; if `wait`, until it is written. A step that exists already is not saved again.
 
+        `unlogged`: the seconds of training since the last row of the log.
         Returns the newest step that is known to be complete, or None. Raises NumericsError if the state is not finite, and
         StorageError if it cannot be written. If the disk is full it removes all steps but the newest and tries once more.
         """
         if step not in self.steps():
-            seal = ocp.args.JsonSave(make_seal(state, self._run, step))
+            seal = ocp.args.JsonSave(make_seal(state, self._run, step, unlogged))
             args = ocp.args.Composite(state=ocp.args.StandardSave(state), seal=seal)
             before = self._write(step, args, _bytes(state), wait)
             return step if wait else before
@@ -173,6 +175,11 @@ class Checkpoints:
                 "repair one, or take another --workdir to start over"
             )
         return None
+
+    def unlogged(self, step: int) -> float:
+        """Returns the seconds of training between the last row of the log and a step; 0 if nothing says so."""
+        seconds = self._seal(step).get("unlogged") if step in self.steps() else None
+        return seconds if isinstance(seconds, float) and 0 <= seconds < math.inf else 0.0
 
     def hold(self, like: Any) -> bool:
         """Returns whether the newest step has the arrays of `like`, by their paths, shapes and types; True if there is none."""

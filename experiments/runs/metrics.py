@@ -21,19 +21,24 @@ class Log:
     """The log of a run that continues from `step`.
 
     Keeps rows up to `step` and drops later ones: a crashed session wrote them after its last checkpoint, and training will
-    write them again.
+    write them again. `unlogged`: the seconds of training between the last of them and `step`.
     """
 
-    def __init__(self, path: Path, step: int):
-        self._path, self._since = path, time.monotonic()
+    def __init__(self, path: Path, step: int, unlogged: float = 0.0):
+        self._path, self._since = path, time.monotonic() - unlogged
         self._skipped = None
         if processes.first():
             write_text(path, "".join(json.dumps(row) + "\n" for row in rows(path) if row["step"] <= step))
 
+    @property
+    def unlogged(self) -> float:
+        """The seconds of training since the last row."""
+        return time.monotonic() - self._since
+
     def write(self, step: int, tally: Tally, rate: Any, batch: int) -> str:
         """Appends the row of a step, from the tally and the learning rate after it. Returns its loss in words."""
         tally, rate = jax.device_get((tally, rate))
-        seconds = time.monotonic() - self._since
+        seconds = self.unlogged
         n, skipped = int(tally.n), int(tally.skipped)
         row = {
             "step": step,

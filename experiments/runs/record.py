@@ -110,6 +110,7 @@ class _Content(_Format):
 
     id: str
     data: str | None = None
+    data_part: str | None = None
     shape: list[Annotated[int, Field(ge=1, lt=2**31)]] | None = None
     classes: list[str] | None = None
     configs: dict[str, dict[str, Any]]
@@ -145,7 +146,8 @@ def data_facts(run: Path) -> DataFacts | None:
     """
     record = read_record(run)
     if record and (shape := record.content.get("shape")):
-        return DataFacts(tuple(shape), tuple(record.content.get("classes") or ()), record.content.get("data") or "")
+        classes, digests = record.content.get("classes"), (record.content.get(key) or "" for key in ("data", "data_part"))
+        return DataFacts(tuple(shape), tuple(classes or ()), *digests)
     if not Folder(run).weights.is_file():
         return None
     weights = native.read_weights(run)
@@ -178,9 +180,11 @@ def differences(run: Path, config: Config, data: DataFacts | None, allowed: list
 
 def _data_changes(record: RunRecord, data: DataFacts, labelled: bool) -> Iterator[str]:
     """Yields a line if the examples are not those of the record, and one if a label of the network has another name."""
-    digest, classes = record.content.get("data"), record.content.get("classes")
-    if digest and digest != data.digest:
-        yield f"data: examples with the digest {digest} then, {data.digest} now"
+    digest, part, classes = (record.content.get(key) for key in ("data", "data_part", "classes"))
+    # Examples that did not stay in memory, then or now, are known by a part of them.
+    if digest and digest not in (data.digest, data.part) and data.digest != part:
+        some = ", of a part: a higher data.resident_mib has all of them read" if data.digest == data.part else ""
+        yield f"data: examples with the digest {digest} then, {data.digest} now{some}"
     if labelled and classes and data.classes:
         moved = (y for y, (a, b) in enumerate(zip_longest(classes, data.classes)) if a != b)
         if (y := next(moved, None)) is not None:
@@ -205,7 +209,8 @@ def session(run: Path, config: Config, data: DataFacts | None, command: str, tra
             if earlier.get("status") == "running":
                 earlier["status"] = "lost"
         if data:
-            record.content |= {"data": data.digest, "shape": [*data.shape], "classes": [*data.classes]}
+            record.content |= {"data": data.digest, "data_part": data.part}
+            record.content |= {"shape": [*data.shape], "classes": [*data.classes]}
         record.content["configs"][config.digest()] = config.model_dump()
         packages = _packages()
         digest = sha256("\n".join(packages).encode()).hexdigest()[:12]

@@ -78,14 +78,15 @@ def fork(experiment: Experiment, source: Path, target: Path, record: RunRecord) 
         raise StorageError(f"{target} holds a run already: fork into another folder")
     with Checkpoints(Folder(source).checkpoints, parent.id, writing=False) as checkpoints:
         state = checkpoints.restore(state_shapes(experiment))
-    if state is None:
-        raise StorageError(f"{source} holds no checkpoint to fork")
-    step = int(state.step)
+        if state is None:
+            raise StorageError(f"{source} holds no checkpoint to fork")
+        step = int(state.step)
+        unlogged = checkpoints.unlogged(step)
     if processes.first():
         earlier = [row for row in rows(Folder(source).metrics) if row["step"] <= step]
         write_text(Folder(target).metrics, "".join(json.dumps(row) + "\n" for row in earlier))
     record.content["parent"] = {"run": parent.id, "folder": str(source.absolute()), "step": step}
     with Checkpoints(Folder(target).checkpoints, record.id, experiment.config.train.keep) as checkpoints:
         record.note()
-        record.note_saved(checkpoints.save(step, state, wait=True))
+        record.note_saved(checkpoints.save(step, state, wait=True, unlogged=unlogged))
     say(f"{target} begins at step {step} of {source}")

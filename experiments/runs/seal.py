@@ -25,10 +25,10 @@ class Damaged(Exception):
         self.kind = kind
 
 
-def make_seal(state: Any, run: str, step: int) -> dict[str, Any]:
+def make_seal(state: Any, run: str, step: int, unlogged: float) -> dict[str, Any]:
     """Returns the seal of the run's state at a step, with [shape, dtype, SHA-256] of every array by its path.
 
-    Raises NumericsError if the state is not finite.
+    `unlogged`: the seconds of training since the last row of the log. Raises NumericsError if the state is not finite.
     """
     entries, bad = {}, []
     for name, share in named(state).items():  # one at a time: a host may not have room for the whole of a sharded state
@@ -37,7 +37,8 @@ def make_seal(state: Any, run: str, step: int) -> dict[str, Any]:
         bad += [] if np.isfinite(leaf).all() else [name]
     if bad:
         raise NumericsError(f"{len(bad)} arrays of the state are not finite, as {bad[0]}; it is not saved")
-    return {"format": FORMAT, "run": run, "onesde": version("onesde"), "step": step, "leaves": entries}
+    origin = {"format": FORMAT, "run": run, "onesde": version("onesde"), "step": step}
+    return origin | {"unlogged": unlogged, "leaves": entries}
 
 
 def check_origin(seal: Any, run: str, step: int, folder: Path) -> None:

@@ -14,7 +14,7 @@ from experiments.build.experiment import Experiment
 from experiments.build.sampler import BoundSampler, bound_samplers, sample_sampler
 from experiments.config.parts import EDIT
 from experiments.config.problems import attempt
-from experiments.data.dataset import Dataset
+from experiments.data.dataset import Batch, Dataset
 from experiments.edits.base import Edit, Frames, Row, Setting, Trained
 from experiments.randomness import Purpose, streams
 from experiments.runtime import devices
@@ -28,7 +28,7 @@ def configured_edit(experiment: Experiment, test: np.ndarray) -> Edit:
     edit = attempt(problems, "edit.by", lambda: _edit(experiment))
     if edit and _unlabelled(experiment, edit):
         attempt(problems, "sample.label", lambda: sample_sampler(experiment).step(None, None))
-    needed = config.rows * 2 if edit and edit.pairs else config.rows
+    needed = config.rows * (1 + bool(edit and edit.pairs))
     if needed > len(test):
         most = len(test) // 2 if edit and edit.pairs else len(test)
         problems.append(f"edit.rows = {config.rows}: {len(test)} held-out examples make {most}")
@@ -84,18 +84,24 @@ def _unlabelled(experiment: Experiment, edit: Edit) -> bool:
     return label is None or (label == "each" and edit.pairs)
 
 
-def labels(experiment: Experiment, edit: Edit, data: Dataset) -> np.ndarray | None:
+def edited_examples(experiment: Experiment, edit: Edit, data: Dataset) -> Batch:
+    """The held-out examples of the rows, then the others of pairs; with labels if `sample.label` is each example's own."""
+    config, sampler = experiment.config, sample_sampler(experiment)
+    own = config.sample.label == "each" and not edit.pairs
+    return data.held_out(config.edit.rows * (1 + edit.pairs), sampler.classes if own else 0)
+
+
+def labels(experiment: Experiment, edit: Edit, examples: Batch) -> np.ndarray | None:
     """The label of each row, as `sample.label` says: one for all, or each example's own; None if there are none."""
-    sampler, config = sample_sampler(experiment), experiment.config
+    sampler = sample_sampler(experiment)
     if not sampler.classes or _unlabelled(experiment, edit):
         return None
-    of_each = config.sample.label == "each"
-    return data.held_out(config.edit.rows, sampler.classes).y if of_each else sampler.labels(config.edit.rows)
+    return sampler.labels(experiment.config.edit.rows) if examples.y is None else examples.y
 
 
-def edit_examples(experiment: Experiment, params: Any, edit: Edit, data: Dataset) -> Edited:
-    """The frames of the first held-out examples. NumericsError if one is not finite."""
-    config, scaler, test = experiment.config, experiment.scaler, data.test
+def edit_examples(experiment: Experiment, params: Any, edit: Edit, examples: Batch) -> Edited:
+    """The frames of the `edited_examples`. NumericsError if one is not finite."""
+    config, scaler, events = experiment.config, experiment.scaler, examples.levels
     sampler, rows = sample_sampler(experiment), config.edit.rows
 
     def one(params: Any, row: tuple[jax.Array, jax.Array, jax.Array, jax.Array | None]) -> Frames:
@@ -105,12 +111,12 @@ def edit_examples(experiment: Experiment, params: Any, edit: Edit, data: Dataset
         return edit.one(Trained(reverse().score, of, reverse), Row(key, *(scaler.place(k, 0.5) for k in levels)))
 
     keys = streams(config.sample.seed, Purpose.EDIT, rows)
-    others = test[rows : 2 * rows] if edit.pairs else test[:rows]
+    others = events[rows : 2 * rows] if edit.pairs else events[:rows]
     # At most evaluate.batch frames at once, in equal shares of the devices.
     count, frames = jax.device_count(), len(edit.lines) * len(edit.columns)
     at_once = count * min(-(-rows // count), max(1, config.evaluate.batch // (frames * count)))
     began = time.monotonic()
-    inputs = keys, jnp.asarray(test[:rows]), jnp.asarray(others), labels(experiment, edit, data)
+    inputs = keys, jnp.asarray(events[:rows]), jnp.asarray(others), labels(experiment, edit, examples)
     x, nfe, gave_up = devices.in_batches(devices.mapped(one), params, inputs, at_once)
     finite = np.isfinite(x).reshape(*x.shape[:3], -1).all(-1)
     if not finite.all():

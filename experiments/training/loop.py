@@ -54,7 +54,7 @@ def train(experiment: Experiment, data: Dataset, workdir: Path, record: RunRecor
         if processes.first():
             for path in folder.pictures_after(step):  # from a crashed session; training draws them again
                 path.unlink()
-        log = Log(folder.metrics, step)
+        log = Log(folder.metrics, step, checkpoints.unlogged(step))
 
         def due(every: int) -> bool:
             """Returns whether a multiple of `every` is among the steps of the last call."""
@@ -96,7 +96,8 @@ def train(experiment: Experiment, data: Dataset, workdir: Path, record: RunRecor
                 stopping = stop_asked()
                 if due(config.checkpoint_every) or due(config.sample_every) or stopping:
                     wait(most=0)
-                    record.note_saved(checkpoints.save(step, state, wait=stopping or step == config.steps))
+                    saved = checkpoints.save(step, state, stopping or step == config.steps, log.unlogged)
+                    record.note_saved(saved)
                     stop.unsaved = False
                 if stopping:
                     raise Interrupted(f"stopped at step {step}, which is saved; the same command goes on from there")

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from edited_runs import DATA, held_out
+from edited_runs import DATA
 from small_experiments import DISCRETE, UNWEIGHTED
 
 from experiments.build.build import build
@@ -12,6 +12,7 @@ from experiments.build.sampler import BoundSampler
 from experiments.commands.opening import make_plan
 from experiments.config.reading import read_config
 from experiments.config.schema import Config
+from experiments.data.dataset import Batch
 from experiments.runtime.errors import ConfigError
 from experiments.sampling import editing
 from experiments.sampling.draw import drawing
@@ -105,7 +106,7 @@ def test_a_round_trip_asks_for_no_less_noise_than_was_trained(t_min):
     trained = 0.99 * (t_min or made(sampler(fine)).sde.t_min)
     experiment = exact(sampler(fine), *by, least=trained)
     test = np.asarray(jax.vmap(DATA.sample)(jax.random.split(jax.random.key(0), 8)))
-    result = editing.edit_examples(experiment, {}, editing.configured_edit(experiment, test), held_out(test))
+    result = editing.edit_examples(experiment, {}, editing.configured_edit(experiment, test), Batch(test))
     np.testing.assert_allclose(result.x[:, 0, 2], test, atol=0.02)
 
 

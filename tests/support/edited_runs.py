@@ -8,7 +8,6 @@ from experiments.build.build import build
 from experiments.config.reading import read_config
 from experiments.config.schema import Config
 from experiments.config.tiny import tiny
-from experiments.data.dataset import Dataset
 from experiments.main import main
 
 DIGITS = "configs/digits/vp.py:tiny"
@@ -25,11 +24,6 @@ def experiment_of(*overrides, config="configs/toy2d/moons.py", shape=(2,)):
     two = f"--config.samplers={{'ancestral': {ancestral}, 'ode': {ode}}}"
     tree = read_config(config, [two, "--config.edit.rows=16", *overrides], {"tiny": tiny})
     return build(Config.model_validate(tree), shape)
-
-
-def held_out(test):
-    """Data of which no more is known."""
-    return Dataset(test.shape[1:], None, test, None, None, "")  # pyright: ignore[reportArgumentType]
 
 
 @pytest.fixture(scope="module")

@@ -40,6 +40,6 @@ def test_each_command_shows_what_can_be_shown_and_says_what_it_shows(tmp_path, c
         said = capsys.readouterr().out
         assert (f"shows {words}" in said) == bool(words and command in ("train", "sample"))
     assert (f"All pictures show {words}." in (tmp_path / "report.html").read_text()) == bool(words)
-    pictures = [path for path in tmp_path.rglob("*.png") if "samples" in path.parts or path.stem == "samples"]
+    pictures = [path for path in tmp_path.rglob("*.png") if {"samples", "sheets"} & {*path.parts, path.stem}]
     assert len(pictures) == 4
     assert all(Image.open(path).mode in ("RGB", "RGBA") for path in pictures)

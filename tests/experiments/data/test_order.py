@@ -1,9 +1,17 @@
 """The order of examples is a permutation of each epoch, the same for whoever asks."""
 
+import json
+from hashlib import sha256
+
 import numpy as np
 import pytest
 
-from experiments.data.dataset import ordered
+from experiments.config.reading import read_config
+from experiments.config.schema import Config, Data
+from experiments.data import dataset
+from experiments.data.dataset import first_held_out, load, ordered
+from experiments.data.sources import Sources
+from experiments.runs.record import differences
 
 
 @pytest.mark.parametrize("n", [1, 5, 1437, 70_000])
@@ -26,3 +34,77 @@ def test_any_places_are_those_of_the_whole_order(seed):
 def test_the_order_stays_what_it_was():
     """Under every numpy: a run goes on in the order that it began in."""
     np.testing.assert_array_equal(ordered(np.arange(6), 6, 0), [3, 5, 4, 0, 2, 1])
+
+
+SPLITS = [[{"image": np.full((2, 2), y, np.uint8), "label": y} for y in range(10) for _ in range(n)] for n in (30, 20)]
+"""Training and held-out examples in the order of their classes, each of the grey level of its class."""
+
+
+def sorted_data(train=SPLITS[0], **options):
+    return load(Sources(train, SPLITS[1]), Data(name="sorted", **options), 0)
+
+
+@pytest.mark.parametrize("resident_mib", [4096, 0])
+def test_a_few_of_sorted_examples_are_of_all_classes(resident_mib):
+    """Each with its label, and the first of more of them. The first 30 in the source's order are of two classes."""
+    data = sorted_data(resident_mib=resident_mib)
+    few, more = data.held_out(30, 10), data.held_out(200, 10)
+    assert len(set(few.y)) >= 8
+    np.testing.assert_array_equal(few.y, more.y[:30])
+    np.testing.assert_array_equal(np.bincount(more.y), [20] * 10)
+    np.testing.assert_array_equal(more.levels[:, 0, 0, 0], more.y)
+    some = data.some_training(30)
+    assert len(set(some.y)) >= 8
+    np.testing.assert_array_equal(some.levels[:, 0, 0, 0], some.y)
+
+
+def test_the_page_shows_the_same_held_out_examples(monkeypatch):
+    """It decodes no others than these."""
+    monkeypatch.setattr(dataset, "open_sources", lambda config: Sources(*SPLITS))
+    few = first_held_out(Data(name="sorted"), (2, 2, 1), 30)
+    np.testing.assert_array_equal(few, sorted_data().held_out(30).levels)
+
+
+def test_the_data_themselves_keep_their_order():
+    """And so the digest that a run recorded before."""
+    data = sorted_data()
+    events = [np.stack([example["image"][..., None] for example in split]) for split in SPLITS]
+    np.testing.assert_array_equal(data.test, events[1])
+    assert data.digest == sha256(events[0].tobytes() + events[1].tobytes()).hexdigest()[:16]
+
+
+MIB = pytest.mark.parametrize(("then", "now"), [(4096, 0), (0, 4096), (0, 0), (4096, 4096)])
+
+
+def recorded(folder, data):
+    """The folder of a run on these data, as its record and its config say."""
+    config = read_config("configs/toy2d/moons.py", [])
+    content = {"format": 1, "id": "a", "configs": {}, "sessions": [], "saved": 4, "data": data.digest, "data_part": data.part}
+    (folder / "run.json").write_text(json.dumps(content))
+    config = Config.model_validate(config)
+    (folder / "config.json").write_text(config.model_dump_json())
+    return config
+
+
+@MIB
+def test_a_run_goes_on_with_more_or_less_memory(tmp_path, in_root, then, now):
+    config = recorded(tmp_path, sorted_data(resident_mib=then))
+    assert differences(tmp_path, config, sorted_data(resident_mib=now).facts, []) == []
+
+
+@MIB
+def test_other_data_are_told_whatever_the_memory(tmp_path, in_root, then, now):
+    config = recorded(tmp_path, sorted_data(resident_mib=then))
+    (line,) = differences(tmp_path, config, sorted_data(resident_mib=now, levels=128).facts, [])
+    assert line.startswith("data: examples with the digest ")
+    assert ("a higher data.resident_mib has all of them read" in line) == (now == 0)
+
+
+def test_one_of_many_training_examples_is_told_if_all_are_in_memory(tmp_path, in_root):
+    """The part alone, which is the same, would not tell it."""
+    config, data = recorded(tmp_path, sorted_data()), sorted_data()
+    train, unseen = [*SPLITS[0]], ordered(np.arange(200, 300), 300, 0)
+    train[min(unseen)] = train[-1]
+    other = sorted_data(train)
+    assert other.part == data.part
+    assert len(differences(tmp_path, config, other.facts, [])) == 1

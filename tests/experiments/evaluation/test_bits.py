@@ -16,7 +16,7 @@ from experiments.config.schema import Config
 from experiments.data.dataset import Batch, Dataset
 from experiments.data.scaler import Scaler
 from experiments.evaluation.dequantize import UNIFORM, fit, logit_normal, variational
-from experiments.evaluation.likelihood import bits_of, bits_per_dim, held_out, mean_and_error, measure_bits
+from experiments.evaluation.likelihood import bits_of, bits_per_dim, held_out, mean_and_error, measure_bits, standard_error
 from samplers import log_prob
 from sde_lib import VPSDE
 
@@ -135,11 +135,12 @@ def experiment():
 
 
 TEST = np.random.default_rng(0).integers(0, 4, (11, 2, 2, 1), np.uint8)
+HELD_OUT = Dataset((2, 2, 1), None, TEST, None, None, "")  # pyright: ignore[reportArgumentType]
 
 
 @pytest.fixture(scope="module")
 def in_eights(experiment):
-    return measure_bits(experiment("evaluate.batch=8"), (), Batch(TEST))
+    return measure_bits(experiment("evaluate.batch=8"), (), HELD_OUT.held_out(11))
 
 
 @pytest.mark.slow
@@ -148,7 +149,7 @@ def test_every_example_counts_once_whatever_the_batch(experiment, in_eights):
 
     To what the solver makes of float32's rounding, which depends on the batch.
     """
-    in_sixteens = measure_bits(experiment("evaluate.batch=16"), (), Batch(TEST))
+    in_sixteens = measure_bits(experiment("evaluate.batch=16"), (), HELD_OUT.held_out(11))
     assert np.diff(np.sort(in_eights.flow)).min() > 3e-3
     for name in ("flow", "bound"):
         assert getattr(in_eights, name).shape == (11,)
@@ -157,13 +158,13 @@ def test_every_example_counts_once_whatever_the_batch(experiment, in_eights):
 
 def test_the_result_is_the_mean_over_all_that_are_asked_for(experiment, in_eights):
     """ "all", a number, and 0; with the standard error, and how the numbers were come by."""
-    data, flow = Dataset((2, 2, 1), None, TEST, None, None, ""), in_eights.flow
-    result = bits_per_dim(experiment("evaluate.batch=8", "evaluate.likelihood=all", "evaluate.bound_times=0"), (), data)
+    flow = in_eights.flow
+    result = bits_per_dim(experiment("evaluate.batch=8", "evaluate.likelihood=all", "evaluate.bound_times=0"), (), HELD_OUT)
     assert result["mean"] == pytest.approx(flow.mean(), abs=1e-3)
     assert result["std_error"] == pytest.approx(flow.std(ddof=1) / 11**0.5, abs=1e-3)
     assert (result["n"], result["bound"], result["dequantizer"], result["draws"]) == (11, None, "uniform", 1)
     assert [held_out(config(f"evaluate.likelihood={n}"), TEST) for n in ("all", 2, 20)] == [11, 2, 11]
-    assert bits_per_dim(experiment("evaluate.likelihood=0"), (), data) is None
+    assert bits_per_dim(experiment("evaluate.likelihood=0"), (), HELD_OUT) is None
 
 
 def test_the_mean_is_nan_and_counted_where_a_solver_failed():
@@ -199,3 +200,12 @@ def test_bits_from_where_the_network_was_trained(experiment):
     assert np.abs(early.bound - whole.bound).min() > 1e-3
     x, pixel_score = made.scaler.place(jnp.asarray(TEST[0]), 0.5), made.score(())
     assert float(log_prob(made.sde, pixel_score, x, t_min=0.3)) != pytest.approx(float(log_prob(made.sde, pixel_score, x)))
+
+
+def test_a_single_example_has_no_spread(recwarn):
+    """Of one loss at three noise levels, or of one likelihood, it is nan, without numpy's warning; of two it is |a - b|/2."""
+    x = np.array([[1.0, 2.0, 5.0], [3.0, 2.0, 1.0]])
+    np.testing.assert_allclose(standard_error(x), [1, 0, 2])
+    assert np.isnan(standard_error(x[:1])).tolist() == [True] * 3
+    assert np.isnan(mean_and_error(x[0, :1])["std_error"])
+    assert not list(recwarn)

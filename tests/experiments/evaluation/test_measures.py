@@ -7,12 +7,13 @@ import pytest
 from runs import MOONS, in_root  # noqa: F401
 from slow import one_in
 
+from experiments.config.arms import TAKEN
 from experiments.config.reading import read_config
 from experiments.config.schema import Config
-from experiments.data.dataset import Dataset, load
+from experiments.data.dataset import ExampleStream, load
 from experiments.data.sources import open_sources
 from experiments.evaluation import measures, plots, report
-from experiments.evaluation.features import default_features, feature_space
+from experiments.evaluation.features import feature_space
 from experiments.evaluation.formats import mean_std, number
 from experiments.evaluation.measures import MEASURES, Measure, applicable, measure_images
 from experiments.evaluation.protocol import protocol_lines
@@ -21,6 +22,7 @@ from experiments.evaluation.reference import Reference
 from experiments.evaluation.report import write_report
 from experiments.evaluation.report_data import report_data
 from experiments.evaluation.results import baseline, say_cost, spread
+from experiments.runtime.errors import ConfigError, DataError
 
 SHIFT = Measure(
     "shift",
@@ -153,7 +155,7 @@ def test_a_report_without_a_best_sampler_says_why(moons, tmp_path):
     row["energy"] = content["reference"]["energy"]
     pictures = {"run": {"grids": {"flow": events}, "process": np.stack([events] * 3)}}
     page = write_report(tmp_path, content, pictures, events).read_text()
-    assert "Of run, flow cannot be told from real training images." in page
+    assert "Of run, flow cannot be told from real training points." in page
     assert 'class="n best"' not in page
 
 
@@ -163,7 +165,7 @@ def test_a_report_without_a_best_sampler_says_why(moons, tmp_path):
         ((1.0, 1.1, 1.2), (2.0, 2.1, 2.2), "DDPM is better than NCSN: DDPM has 11.0 ± 1.0 with flow"),
         ((2.0, 2.1, 2.2), (1.0, 1.1, 1.2), "NCSN is better than DDPM: DDPM has 21.0 ± 1.0 with flow"),
         ((1.0, 1.1, 1.2), (1.1, 1.2, 1.3), "DDPM and NCSN cannot be told apart: DDPM has 11.0 ± 1.0 with flow"),
-        ((0.1, 0.2, 0.3), (1.1, 1.2, 1.3), "DDPM cannot be told from real training images: DDPM has 2.00 ± 1.00 with flow"),
+        ((0.1, 0.2, 0.3), (1.1, 1.2, 1.3), "DDPM cannot be told from real training points: DDPM has 2.00 ± 1.00 with flow"),
         ((1.1, 1.2, 1.3), (), "DDPM is better than NCSN, which has no finite value"),
     ],
 )
@@ -204,6 +206,39 @@ def test_no_number_is_lost_to_a_picture(moons, monkeypatch, tmp_path, capsys):
     assert {path.name for path in (tmp_path / "tables").iterdir()} >= {"samplers.csv", "settings.tex"}
 
 
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Figures are made and not drawn, which takes most of the time of a report."""
+    monkeypatch.setattr(report, "save", lambda figure, path: path.touch())
+
+
+def test_nothing_of_an_earlier_report_stays_and_all_that_is_a_user_s_does(moons, tmp_path, undrawn):
+    """Its tables and sheets that this one does not have; a user's tables, and the samples that the run drew."""
+    gone = ["tables/likelihood.csv", "tables/likelihood.tex", "sheets/run/ancestral.png", "sheets/old/flow.png", "guidance.png"]
+    kept = ["tables/mine.csv", "samples/run_flow.png"]
+    for path in (tmp_path / name for name in gone + kept):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"of an earlier report")
+    content, events = results(moons), moons[1].test[:16]
+    content["arms"][0]["samplers"][0]["sweep"] = []
+    write_report(tmp_path, content, {"run": {"grids": {"flow": events}, "process": np.stack([events] * 3)}}, events)
+    assert not [name for name in gone if (tmp_path / name).exists()]
+    assert [(tmp_path / name).read_bytes() for name in kept] == [b"of an earlier report"] * 2
+    assert {path.name for path in (tmp_path / "tables").iterdir()} >= {"samplers.csv", "training.tex"}
+
+
+def test_every_arm_and_sampler_has_its_sheet(moons, tmp_path, undrawn):
+    """`a` with `b_flow` and `a_b` with `flow` had one; and no arm may have the name of a file that is written."""
+    content, events = results(moons), moons[1].test[:16]
+    (only,) = content["arms"]
+    rows = [only["samplers"][0] | {"name": name, "label": name, "sweep": []} for name in ("flow", "b_flow")]
+    content["arms"] = [only | {"name": name, "label": name, "samplers": rows} for name in ("a", "a_b")]
+    grids = {"flow": events, "b_flow": events}
+    write_report(tmp_path, content, {n: {"grids": grids, "process": np.stack([events] * 3)} for n in ("a", "a_b")}, events)
+    assert len([*(tmp_path / "sheets").rglob("*.png")]) == 4
+    assert all(TAKEN.fullmatch(path.name) for path in tmp_path.iterdir())
+
+
 def test_the_cost_is_said_before_it_starts(moons, capsys):
     """Five samplers at three settings each, with two seeds; a set of real examples took two seconds."""
     say_cost([moons[0]], {"seconds": 2.0})
@@ -221,27 +256,53 @@ def test_few_samples_for_their_features_are_warned_of(moons):
         f"Fréchet distance {of}, too few for 3,072 features, is biased up: {remedy}"
         for of, remedy in (
             ("of 64 samples", "raise evaluate.n, or take other evaluate.features"),
-            ("against 500 real images", "evaluate.real = 'train' has more"),
+            ("against 500 real points", "evaluate.real = 'train' has more"),
         )
     ]
     assert len(wide.doubts(3073)) == 1
 
 
-@pytest.mark.parametrize(
-    ("levels", "train", "test", "weights", "expected"),
-    [
-        (0, [0, 1], [0, 1], "", "pixels"),
-        (17, [0, 1], [0, 1], "", "classifier"),
-        (17, [0, 1], [0, 1], "inception.pth", "inception"),
-        (17, [0, 1], None, "", "pixels"),
-        (17, None, None, "", "pixels"),
-        (17, [3, 3], [3], "", "pixels"),
-    ],
-)
-def test_the_data_choose_the_features(levels, train, test, weights, expected):
-    tree = read_config(MOONS, [f"--config.data.levels={levels}", f"--config.evaluate.inception={weights}"])
-    data = Dataset((2,), None, None, train and np.array(train), test and np.array(test), "")  # pyright: ignore[reportArgumentType]
-    assert default_features(Config.model_validate(tree), data) == expected
+SORTED = np.repeat(np.float32([[-1, -1], [1, 1]]), 50_000, axis=0)
+"""More points than were once read, of two places, one after the other."""
+
+
+class Sorted:
+    """SORTED, decoded."""
+
+    origin, nbytes = "sorted", SORTED.nbytes
+    everything = lambda self: (SORTED, None, np.arange(len(SORTED)))
+    read = lambda self, rows: (SORTED[rows], [None] * len(rows))
+    __len__ = lambda self: len(SORTED)
+
+
+@pytest.mark.parametrize("resident_mib", [4096, 0])
+def test_real_examples_are_drawn_from_all(moons, tmp_path, resident_mib):
+    """Against as many of both places as are held out; the first 50,000 of the training data are of one."""
+    config, data, _ = moons
+    data = data._replace(train=ExampleStream(Sorted(), 0, resident_mib), test=SORTED[::1000], test_labels=None)
+    reference = Reference.of(config, data, feature_space(config, data), tmp_path)
+    assert max(baseline(config, data, reference)["frechet"]["values"]) < 0.5  # between one place and both it is 4
+
+
+@pytest.mark.parametrize(("n", "held_out", "says"), [(64, 64, "of 64"), (64, 2, "of 2 "), (20_000, 12_000, "of 10000 ")])
+def test_neighbours_are_fewer_than_the_points_of_every_set(moons, tmp_path, n, held_out, says):
+    """Held are 10,000 at most, whatever is compared."""
+    config, data, _ = moons
+    k = min(n, held_out, 10_000)
+    config = config.model_copy(update={"evaluate": config.evaluate.model_copy(update={"n": n, "neighbours": k})})
+    data = data._replace(test=np.resize(data.test, (held_out, 2)))
+    with pytest.raises(ConfigError, match=f"evaluate.neighbours = {k} {says}.*take fewer"):
+        Reference.of(config, data, feature_space(config, data), tmp_path)
+
+
+def test_training_examples_as_the_reference_say_the_memory_that_they_want(moons, tmp_path):
+    """As one of them does not fit, and with what is said they do."""
+    config, _, _ = moons
+    config = config.model_copy(update={"evaluate": config.evaluate.model_copy(update={"real": "train"})})
+    load_with = lambda mib: load(open_sources(config.data), config.data.model_copy(update={"resident_mib": mib}), 0)
+    with pytest.raises(DataError, match=r"needs all training examples at once.*resident_mib=1$"):
+        Reference.of(config, load_with(0), feature_space(config, load_with(0)), tmp_path)
+    assert Reference.of(config, load_with(1), feature_space(config, load_with(1)), tmp_path).real.n == 20_000
 
 
 def test_names_are_unique():

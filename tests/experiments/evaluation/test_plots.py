@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
+from experiments.data import canvas
 from experiments.evaluation import plots, sample_sheets
 
 NAN = float("nan")
@@ -79,6 +80,24 @@ def test_the_quality_plot_can_be_read(means):
     assert len(list(filter(None, labels))) >= 2
     (legend,) = figure.legends
     assert not any(legend.get_window_extent().overlaps(panel.get_window_extent()) for panel in figure.axes)
+
+
+def test_every_name_is_in_the_legend():
+    """One that begins with _ was left out, as matplotlib leaves out what it names itself; and $ is no TeX."""
+    arms = curves((1.0, 0.5), (1.0, 0.6))
+    for arm, label in zip(arms["arms"], ("_slow", "$x_$"), strict=True):
+        arm["label"] = label
+    (legend,) = plots.training_curves(arms).legends
+    assert [text.get_text().strip() for text in legend.get_texts()] == ["_slow", r"\$x_\$"]
+
+
+def test_letters_without_a_font_are_said_once_and_in_our_words(tmp_path, capsys, recwarn):
+    arms = curves((1.0, 0.5))
+    arms["arms"][0]["label"] = "模型 🙂"
+    for name in ("a.png", "b.png"):
+        canvas.save(plots.training_curves(arms), tmp_path / name)
+    assert not [warning for warning in recwarn if "Glyph" in str(warning.message)]
+    assert " ".join(capsys.readouterr().out.split()).count("letters that the font of pictures lacks are boxes") == 1
 
 
 def test_arms_may_have_other_samplers_than_the_first():

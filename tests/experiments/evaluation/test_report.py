@@ -22,7 +22,11 @@ def test_each_image_is_in_its_place():
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(1234.5, "1,234"), (12.345, "12.3"), (0.98765, "0.988"), (0.0, "0"), (float("nan"), "—"), (None, "—")]
+    ("value", "text"),
+    [
+        *((1234.5, "1,234"), (12.345, "12.3"), (0.98765, "0.988"), (0.0, "0"), (float("nan"), "—"), (None, "—")),
+        *((1.234e-3, "0.00123"), (4.4e-5, "4.40e-5"), (-5.6e-12, "-5.60e-12"), (0.9999, "1.00"), (999.9, "1,000")),
+    ],
 )
 def test_numbers_have_three_digits(value, text):
     assert number(value) == text
@@ -30,6 +34,9 @@ def test_numbers_have_three_digits(value, text):
 
 def test_a_spread_has_the_precision_of_its_mean():
     assert mean_std({"mean": 2.345, "std": 0.4567, "values": [1, 2]}) == "2.35 ± 0.46"
+    assert mean_std({"mean": 4.4e-5, "std": 1e-6, "values": [1, 2]}) == "(4.40 ± 0.10)e-5"
+    assert mean_std({"mean": -4e-5, "std": 0.3, "values": [1, 2]}) == "0.000 ± 0.300"  # a larger spread has its own
+    assert mean_std({"mean": 0.0, "std": 0.0, "values": [1, 2]}) == "0 ± 0"
     assert mean_std({"mean": float("nan"), "std": float("nan"), "values": []}) == "— (not finite)"
 
 

@@ -66,3 +66,13 @@ def test_a_table_of_nothing_is_left_out():
 
 def test_tex_shows_a_text_literally():
     assert tex(r"50 % of a_b & {c} \ ± 10³") == r"50 \% of a\_b \& \{c\} \textbackslash{} $\pm$ 10$^3$"
+    assert tex("p(x | σ, λ, Σ)") == r"p(x \textbar{} $\sigma$, $\lambda$, $\Sigma$)"
+
+
+@pytest.mark.parametrize("label", ["[a] slow", "*", "*quick*"])
+def test_no_row_is_an_option_of_the_command_before_it(label):
+    r"""Behind \\\\ and \\midrule TeX skips the end of the line, and takes [ ] or * for its own."""
+    content = results()
+    content["arms"][0]["label"] = label
+    for table in tables(content, best=[]).values():
+        assert not re.search(r"(\\\\|rule)\s*[\[*]", table.latex())

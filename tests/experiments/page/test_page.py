@@ -256,7 +256,7 @@ def test_the_page_shows_what_the_library_draws(served, browser, experiment, para
     assert not unknown[:4].any()
     tab.press("inpaint", "inpainted")
     found = tab.samples()
-    held_out = load(open_sources(experiment.config.data), experiment.config.data, 0).test[0]
+    held_out = load(open_sources(experiment.config.data), experiment.config.data, 0).held_out(1).levels[0]
     assert (found == held_out[..., 0])[:, ~unknown].all()
     assert (found != held_out[..., 0])[:, unknown].any()
     assert alike(found, inpainted(experiment, params, "ancestral", 3, held_out, ~unknown[..., None]))

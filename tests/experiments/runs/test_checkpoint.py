@@ -49,6 +49,19 @@ def restored(folder: Path, **options) -> int | None:
     return step
 
 
+@pytest.mark.parametrize(
+    ("stored", "read"), [(2.5, 2.5), (None, 0.0), ("1", 0.0), (float("nan"), 0.0), (-1.0, 0.0), (10**400, 0.0)]
+)
+def test_the_seal_says_the_time_since_the_last_row(tmp_path, stored, read):
+    """What is no time is none, as in the seals of an earlier OneSDE."""
+    with Checkpoints(tmp_path, RUN) as checkpoints:
+        checkpoints.save(1, state(1), wait=True, unlogged=2.5)
+        seal = tmp_path / "1" / "seal" / "metadata"
+        assert json.loads(seal.read_text())["unlogged"] == 2.5
+        seal.write_text(json.dumps(json.loads(seal.read_text()) | {"unlogged": stored}))
+        assert [checkpoints.unlogged(step) for step in (1, 2)] == [read, 0.0]
+
+
 def data_files(step: Path) -> list[Path]:
     """Where the numbers are: TensorStore's files of a size that is not a table's."""
     return sorted((path for path in (step / "state").rglob("*") if path.is_file()), key=lambda path: path.stat().st_size)

@@ -164,6 +164,32 @@ def test_a_fork_begins_where_the_run_is_and_leaves_it_alone(copy, tmp_path):
     assert (metrics(fork)[-1]["step"], metrics(copy)[-1]["step"]) == (16, 8)
 
 
+def test_a_report_replaces_none_of_another_kind(copy, tmp_path, capsys):
+    """A comparison in the folder of a run would, and a run in that of a comparison; both are refused before a compile."""
+    comparison = tmp_path / "comparison"
+    (comparison / "an_arm").mkdir(parents=True)
+    for name in ("report.json", "an_arm/run.json"):
+        (comparison / name).write_text("{}")
+    before = content(tmp_path)
+    assert main(["compare", "--config=configs/digits/ddpm_vs_ncsn.py:tiny", f"--workdir={copy}"]) == 2
+    assert "is a run, and a comparison has a folder of its own: take another --workdir" in capsys.readouterr().err
+    assert train(comparison, 4) == 2
+    assert "is a comparison, and a run has a folder of its own: take another --workdir" in capsys.readouterr().err
+    assert content(tmp_path) == before
+
+
+def test_the_time_before_a_stop_counts(copy):
+    """It stands in the seal of a step without a row, and the next row is of the steps and seconds of all sessions."""
+    unlogged = lambda step: json.loads((copy / "checkpoints" / str(step) / "seal" / "metadata").read_text())["unlogged"]
+    seal = copy / "checkpoints" / "8" / "seal" / "metadata"
+    seal.write_text(json.dumps(json.loads(seal.read_text()) | {"unlogged": 1e6}))
+    assert train(copy, 16, "--config.train.log_every=1000") == 0
+    assert unlogged(12) > 1e6 > unlogged(16)
+    row = metrics(copy)[-1]
+    assert row["seconds"] > 1e6
+    assert row["images_per_second"] == pytest.approx(8 * 64 / row["seconds"])
+
+
 def test_going_back_sets_aside_what_came_after_and_repeats_it(copy, capsys):
     """From 4 again to 8: the same bits. What was there is kept."""
     logged, sealed = without_clock(copy), seal(copy, 8)

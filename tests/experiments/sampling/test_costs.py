@@ -4,12 +4,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from edited_runs import experiment_of, held_out
+from edited_runs import experiment_of
 
 import samplers
 from experiments.build.checks import with_exact_score
 from experiments.build.sampler import BoundSampler
 from experiments.config.guidance import Guide
+from experiments.data.dataset import Batch
 from experiments.sampling.draw import drawing
 from experiments.sampling.editing import configured_edit, edit_examples
 
@@ -67,7 +68,7 @@ def test_the_nfe_of_an_edit_counts_every_network(counted):
     """Every frame by a guided sampler, from half of the way: two of its three steps."""
     experiment, test = counted[0], np.zeros((16, 2), np.float32)
     edit = configured_edit(experiment, test)
-    data = held_out(test)._replace(test_labels=np.zeros(16, np.int64))
+    data = Batch(test, np.zeros(16, np.int64))
     assert edit_examples(experiment, None, edit, data).nfe[0, 0].tolist() == [0, 10, 10, 10]
 
 

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from edited_runs import DATA, DIGITS, digits, edited, experiment_of, held_out  # noqa: F401
+from edited_runs import DATA, DIGITS, digits, edited, experiment_of  # noqa: F401
 from oracle import Mixture
 from PIL import Image
 from runs import drawn, run
@@ -15,6 +15,7 @@ from experiments import edits
 from experiments.commands.opening import make_plan
 from experiments.config.parts import EDIT
 from experiments.config.reading import read_config
+from experiments.data.dataset import Batch
 from experiments.edits.base import Edit, Frames, Setting
 from experiments.runtime.errors import ConfigError, NumericsError
 from experiments.sampling import editing, figures
@@ -41,7 +42,7 @@ def numbers(*overrides):
     """The frames, and the edit's own numbers, under the exact score."""
     experiment, test = exact(*overrides)
     made = editing.configured_edit(experiment, test)
-    result = editing.edit_examples(experiment, {}, made, held_out(test))
+    result = editing.edit_examples(experiment, {}, made, Batch(test))
     return result, made.measure(result.x, test[: experiment.config.edit.rows])
 
 
@@ -159,7 +160,7 @@ def test_a_frame_that_is_not_finite_is_an_error_and_no_picture(tmp_path):
     experiment, test = exact()
     broken = experiment._replace(model=experiment.model._replace(apply=lambda params, x, t, y=None, key=None: x * jnp.nan))
     with pytest.raises(NumericsError, match=r"48 of 64 frames are not finite, first 'edit 1'(.|\n)*no picture"):
-        editing.edit_examples(broken, {}, editing.configured_edit(broken, test), held_out(test))
+        editing.edit_examples(broken, {}, editing.configured_edit(broken, test), Batch(test))
 
 
 @pytest.mark.parametrize("sde", ["VPSDE", pytest.param("VESDE", marks=pytest.mark.slow)])

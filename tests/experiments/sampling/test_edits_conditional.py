@@ -4,11 +4,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from edited_runs import DATA, DIGITS, digits, edited, experiment_of, held_out  # noqa: F401
+from edited_runs import DATA, DIGITS, digits, edited, experiment_of  # noqa: F401
 from oracle import Mixture, Normal
 
 from experiments.commands.opening import make_plan
 from experiments.config.reading import read_config
+from experiments.data.dataset import Batch
 from experiments.edits.conditional import visible_mask
 from experiments.runtime.errors import ConfigError
 from experiments.sampling import editing
@@ -28,7 +29,7 @@ def told(score_of, test, by, *overrides, shape=(2,)):
     model = ScoreModel(lambda key, x: {}, lambda params, x, t, y=None, key=None: score(x, t, y), lambda *a, **k: None)
     experiment, test = experiment._replace(model=model), np.asarray(test)
     made = editing.configured_edit(experiment, test)
-    result = editing.edit_examples(experiment, {}, made, held_out(test))
+    result = editing.edit_examples(experiment, {}, made, Batch(test))
     return made.columns, result.x[:, 0], result.nfe[:, 0], made.measure(result.x, test)
 
 

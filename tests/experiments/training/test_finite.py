@@ -358,8 +358,8 @@ def test_a_report_counts_what_is_not_finite_and_draws_none_of_it(tmp_path, netwo
         untrained = {"parameters": 0, "train_seconds": 0.0, "steps_per_second": 0.0, "final_loss": np.nan}
         arms.append({"name": name, "label": name, "changes": {}, "curve": {"step": [], "loss": []}} | untrained | measured)
     results = report_data(config, arms, data, reference, baseline(config, data, reference), "")
-    stale = [tmp_path / "samples" / "never_ancestral.png", tmp_path / "reverse_process.gif"]
-    stale[0].parent.mkdir()
+    stale = [tmp_path / "sheets" / "never" / "ancestral.png", tmp_path / "reverse_process.gif"]
+    stale[0].parent.mkdir(parents=True)
     for path in stale:
         path.write_bytes(b"of an earlier report")
     write_report(tmp_path, results, pictures, first_shown(experiment.scaler, data.test))
@@ -373,7 +373,7 @@ def test_a_report_counts_what_is_not_finite_and_draws_none_of_it(tmp_path, netwo
         assert 0 < some < 16
         assert len(pictures["some"]["grids"]["ancestral"]) == 16 - some
         assert f"some, ancestral: {some} of 16 not finite (non-finite at step " in html
-        assert (tmp_path / "samples" / "some_ancestral.png").exists()
+        assert (tmp_path / "sheets" / "some" / "ancestral.png").exists()
     assert "never, ancestral: 16 of 16 not finite (non-finite at step 1/8, t=" in html
     assert "never: the likelihood of 8 of 8 held-out examples is not finite" in html
     assert "never: the held-out loss is not finite at 4 of 4 noise levels" in html
