@@ -27,7 +27,7 @@ from experiments.runs.folder import Folder
 from experiments.runtime import processes, supervisor
 from experiments.runtime.circumstances import _now, _packages, flags
 from experiments.runtime.errors import StorageError, UserError
-from experiments.runtime.files import sweep, write_text
+from experiments.runtime.files import json_text, sweep, write_text
 from experiments.runtime.signals import Interrupted, last_words
 from experiments.weights import native
 
@@ -55,7 +55,7 @@ class RunRecord:
         """Adds facts to the current session and writes the record."""
         self.content["sessions"][-1] |= facts
         if processes.first():
-            write_text(self._path, json.dumps(self.content, indent=1))
+            write_text(self._path, json_text(self.content))
 
     def device_change(self) -> str:
         """Returns the devices of the last session that saved and of this one, in words; "" if they are the same."""
@@ -82,7 +82,7 @@ class RunRecord:
         """Notes a return to `step`; the folder `aside` holds what the run did after it."""
         self.content.setdefault("rollbacks", []).append({"to_step": step, "aside": str(aside), "at": _now()})
         self.content["saved"] = step
-        write_text(self._path, json.dumps(self.content, indent=1))
+        write_text(self._path, json_text(self.content))
 
     def note_failure(self, error: BaseException) -> None:
         """Notes that the session ended with an error: failed if a user can cause it, else crashed."""
