@@ -18,6 +18,11 @@ if __name__ == "__main__":
     from experiments.runtime.signals import listen
 
     listen()  # from before the seconds that importing jax takes
+    try:
+        import jax as jax
+    except ValueError as error:
+        print(f"a variable of jax's, {error}", file=sys.stderr)
+        sys.exit(2)
     with ours_first():
         from experiments.main import main
 
