@@ -29,6 +29,7 @@ from experiments.runtime.errors import UserError
 from experiments.runtime.failures import LostError, but_tensorstore, ending, explained, lines
 from experiments.runtime.signals import Interrupted, stop
 from experiments.runtime.startup import PROGRAM
+from experiments.runtime.streams import STDERR
 
 TABLE = {
     "train": train,
@@ -107,5 +108,5 @@ def make_parser() -> argparse.ArgumentParser:
 
 def _report(command: str, words: object, code: int) -> int:
     if ending.first(code):
-        print(f"{command}: {lines(words)}", file=sys.stderr, flush=True)
+        print(f"{command}: {lines(words)}", file=STDERR, flush=True)
     return code

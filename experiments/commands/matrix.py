@@ -16,6 +16,7 @@ from experiments.build.checks import check_moves
 from experiments.commands.arguments import Call
 from experiments.config.options import parameters
 from experiments.config.parts import OBJECTIVE, SDE, STEP, TIMES, clash
+from experiments.runtime.progress import say
 from sde_lib import SDE as AnySDE
 from sde_lib.nonlinear import Nonlinear
 
@@ -26,7 +27,7 @@ OVERRIDES = False
 
 def run(call: Call) -> None:
     """Prints the matrix."""
-    print(table())
+    say(table())
 
 
 class Cell(NamedTuple):
