@@ -45,7 +45,7 @@ def with_base(experiment: Experiment, workdir: Path) -> Experiment:
             [
                 f"lora.run = {run} has parameters with the digest {digest}, and these adapters were trained on {expected}",
                 f"if it trained further, go back: {PROGRAM} ckpt rollback {shlex.quote(lora.run)} --step=N; or name an export",
-                "if it is another run, name theirs: --config.lora.run=RUN; to adapt this one, take another --workdir",
+                "if it is another run, name theirs: --config.lora.run=RUN; to adapt this one, take another folder",
             ]
         )
     settled = experiment.config.model_copy(update={"lora": lora.model_copy(update={"digest": digest})})

@@ -73,8 +73,8 @@ class RunRecord:
             loss = f"{run} was saved at step {saved}, and its checkpoints are gone"
             raise StorageError(f"{loss}: put them back, or train anew in another folder")
         if parent:
-            again = f"--workdir={shlex.quote(parent['folder'])} --fork={shlex.quote(str(run))}"
-            raise StorageError(f"{run} was stopped before it had its first state: train by {again} again")
+            again = f"train again by --workdir={shlex.quote(parent['folder'])} --fork={shlex.quote(str(run))}"
+            raise StorageError(f"{run} was stopped before it had its first state: {again}")
 
     def trained(self, until: float = math.inf) -> list[dict[str, Any]]:
         """Returns the sessions that trained and began at `until` at the latest; in a fork those of its parent come first."""

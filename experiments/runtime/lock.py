@@ -51,7 +51,7 @@ def _exclusive(folder: Path) -> Iterator[None]:
         holder = _holder(note)
         raise BusyError(
             f"{folder} is in use by process {holder.get('pid', '?')} on {holder.get('host', '?')} since "
-            f"{holder.get('since', '?')} ({holder.get('command', '?')}): wait for it, stop it, or take another --workdir"
+            f"{holder.get('since', '?')} ({holder.get('command', '?')}): wait for it, stop it, or take another folder"
         ) from timeout
     try:
         if last := _holder(note):

@@ -166,8 +166,8 @@ def test_a_fork_that_dies_before_its_first_state_is_made_again(copy, tmp_path, c
     with session(fork, Config.model_validate(parent.tree_at()), None, "train", training=True) as begun:
         begun.begin_as_fork(parent, copy, 8)
     assert train(fork, 12) == 5
-    *_, advice = capsys.readouterr().err.strip().partition("train by ")
-    assert advice == f"--workdir={copy} --fork={fork} again"
+    *_, advice = capsys.readouterr().err.strip().partition("train again by ")
+    assert advice == f"--workdir={copy} --fork={fork}"
     assert train(copy, 8, f"--fork={fork}") == 0
     assert [one["from_step"] for one in record(fork)["sessions"] if "from_step" in one] == [0, 8]
 

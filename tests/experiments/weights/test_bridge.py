@@ -510,6 +510,8 @@ def test_what_import_and_export_are_not_told(written, tmp_path, capsys):
             "--layout=score",
         ),
         (["import", str(written), str(written)], 5, "is there already"),
+        (["import", str(tmp_path), out], 5, "holds neither weights.safetensors nor a model of diffusers"),
+        (["import", str(tmp_path), out, "--layout=adm", "--config=configs/digits/vp.py"], 5, "name a file of tensors in it"),
         (["import", str(tmp_path / "w.safetensors"), out, "--layout=native"], 5, "its format is None"),
         (["import", str(written), out, "--layout=adm"], 2, "is native, which says that itself: leave out --layout=adm"),
         (["import", str(written), out, "--weights=raw", "--config=x.py"], 2, "--weights=raw and --config=x.py"),
