@@ -16,7 +16,7 @@ from experiments.config.parts import TIMES, learns_variance
 from experiments.config.problems import attempt, parse
 from experiments.config.schema import Config
 from experiments.config.tree import flatten, read_json_tree
-from experiments.config.trust import require_trusted
+from experiments.config.trust import require_trusted_by
 from experiments.runs.checkpoint import saved_steps
 from experiments.runs.folder import Folder
 from experiments.runs.record import imported
@@ -60,9 +60,7 @@ def _of_base(experiment: Experiment, run: Path) -> Experiment:
     path, own = Folder(run).config, experiment.config
     if not os.path.isfile(path):  # unlike Path.is_file, False for a path too long for the system too
         raise StorageError(f"lora.run = {in_words(str(run))} holds no run to adapt (there is no config.json): train one")
-    named = [f"={value}" for value in flatten(own.model_dump()).values()]  # what our config names is trusted already
-    tree = require_trusted(read_json_tree(path), named, str(path))
-    config, problems = parse(tree)
+    config, problems = parse(require_trusted_by(own, read_json_tree(path), str(path)))
     if config is None or problems:
         raise ConfigError([f"{path} is not the config of a run:", *problems[:4]])
     if config.lora is not None:

@@ -26,7 +26,7 @@ from experiments.config.problems import part_problems
 from experiments.config.reading import read_config
 from experiments.config.schema import Config
 from experiments.config.tiny import tiny
-from experiments.config.trust import require_trusted
+from experiments.config.trust import require_trusted, require_trusted_by
 from experiments.main import main
 from experiments.runs.resume import trained_state
 from experiments.runtime.errors import ConfigError, StorageError
@@ -482,6 +482,23 @@ def test_trust_is_about_what_is_called(ours):
     assert len(str(error.value).splitlines()) == 5
     assert "and 2 more" in str(error.value)
     assert require_trusted(tree | foreign, ["--config.sde.name=os:system"], "x")
+
+
+def test_the_code_of_a_guide_or_a_base_is_named_under_trust(ours):
+    """Unless our own config names it; not by the data itself; and their evaluation is not repeated."""
+    config, tree = ours[0].config, ours[0].config.model_dump()
+    theirs = tree | {"net": "mine:Net", "weight": "mine:w", "evaluate": {"statistics": "anywhere"}, "trust": ""}
+    with pytest.raises(ConfigError) as error:
+        require_trusted_by(config, theirs, "x")
+    *_, way = str(error.value).splitlines()
+    assert way == "--config.trust=mine:Net,mine:w"
+    vouched = config.model_copy(update={"trust": way.partition("=")[2]})
+    assert "evaluate" not in require_trusted_by(vouched, theirs, "x")
+    with pytest.raises(ConfigError, match="trust=mine:Net,mine:w,os:system"):
+        require_trusted_by(vouched, theirs | {"sde": "os:system"}, "x")
+    for check in (lambda data: require_trusted(data, [], "x"), lambda data: require_trusted_by(config, data, "x")):
+        with pytest.raises(ConfigError, match="os:system"):
+            check(theirs | {"net": "MLP", "weight": None, "trust": "os:system"})
 
 
 def test_every_misfit_is_named(written, tmp_path, capsys):
