@@ -54,6 +54,20 @@ def _without_nan(tree: Any) -> Any:
 
 
 def sweep(folder: Path) -> None:
-    """Removes the files that a killed process left half written."""
+    """Removes the files that a killed process left half written, but none that another process is writing."""
     for part in folder.rglob(f"{PART}*"):
-        part.unlink(missing_ok=True)
+        if not _is_at_work(part.name.removeprefix(PART).partition("-")[0]):
+            part.unlink(missing_ok=True)
+
+
+def _is_at_work(pid: str) -> bool:
+    """Returns whether there is a process of that id, other than this one."""
+    if not pid.isdecimal() or int(pid) in (0, os.getpid()):
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass
+    return True

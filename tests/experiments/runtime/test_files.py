@@ -1,6 +1,8 @@
 """What is written of a name that is not UTF-8, as a folder from another system has, can be read by everyone."""
 
 import json
+import os
+import subprocess
 
 import pytest
 from pydantic import TypeAdapter
@@ -9,7 +11,7 @@ from small_experiments import small_experiment
 from experiments.commands.exchange import brief_errors
 from experiments.runs.record import read_record, session
 from experiments.runtime.errors import StorageError
-from experiments.runtime.files import json_text, write_json, write_text
+from experiments.runtime.files import json_text, sweep, write_json, write_text
 
 NAME = "caf\udce9"
 """What Python makes of the bytes caf\\xe9."""
@@ -41,3 +43,16 @@ def test_problems_with_such_a_name_are_listed(tmp_path):
     with pytest.raises(StorageError, match="and 2 more: all are in"), brief_errors(tmp_path / "out"):
         raise StorageError([f"{NAME}.safetensors: ε has no place"] * 6)
     assert (tmp_path / "out.problems.txt").read_text(encoding="utf-8") == "caf\\udce9.safetensors: ε has no place\n" * 6
+
+
+def test_only_what_nobody_writes_is_swept(tmp_path):
+    """A run in training has the lock, and `sample` beside it has none."""
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    with subprocess.Popen(["sleep", "60"]) as other:
+        names = {pid: f".part-{pid}-1-picture.png" for pid in (gone.pid, os.getpid(), other.pid, "x", "9" * 30)}
+        for name in names.values():
+            (tmp_path / name).touch()
+        sweep(tmp_path)
+        other.kill()
+    assert [path.name for path in tmp_path.iterdir()] == [names[other.pid]]
