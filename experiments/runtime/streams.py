@@ -13,7 +13,7 @@ from typing import Any
 class Stream:
     """The stream of `sys` with this name, "stdout" or "stderr", as it is at the moment.
 
-    What its encoding lacks is escaped. If it cannot be written to, it is lost: one line says so on the other stream.
+    What its encoding lacks is escaped. If it cannot be written to, it is lost; of standard output, a line on the other says so.
     """
 
     def __init__(self, name: str):

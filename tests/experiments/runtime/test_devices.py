@@ -6,9 +6,13 @@ import sys
 
 import jax
 import pytest
+from small_experiments import small_experiment
 from source_files import ROOT
 
+from experiments.build.checks import device_problems
 from experiments.main import main
+
+pytestmark = pytest.mark.usefixtures("in_root")
 
 FIND = """
 from experiments.runtime import devices, errors
@@ -60,3 +64,9 @@ def test_a_place_among_processes_is_whole(place, capsys):
     """Before jax reads it."""
     assert main(["train", "--config=none.py", "--workdir=none", f"--distributed={place}"]) == 2
     assert f"--distributed={place}: write auto or HOST:PORT,N,I" in capsys.readouterr().err
+
+
+def test_a_batch_that_the_devices_do_not_divide_is_refused_where_one_draws():
+    """And not in the config of a guide, or of a run that is exported."""
+    experiment = small_experiment("--config.evaluate.batch=12")
+    assert device_problems(experiment.config) == ["evaluate.batch = 12 does not divide over 8 devices: take 8 or 16"]
