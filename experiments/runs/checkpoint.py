@@ -260,14 +260,13 @@ class Checkpoints:
 
     def verify(self, only: int | None = None) -> Iterator[tuple[int, str]]:
         """Yields (step, fault) for every step, newest first, or for `only` one. The fault of a sound step is ""."""
-        steps, gone = self.steps() if only is None else [only], 0
+        steps, there = self.steps() if only is None else [only], 0
         for step in steps:
             fault = self._fault(step)
-            if fault and self._is_retired(step):
-                gone += 1
-            else:
+            if not (fault and self._is_retired(step)):
+                there += 1
                 yield step, fault
-        if only is None and gone == len(steps) > 0:  # all that there were: a run in training is quicker
+        if only is None and steps and not there:  # a run in training is quicker
             self._manager.reload()
             yield from self.verify()
 
