@@ -24,11 +24,12 @@ from experiments.commands import (
     train,
 )
 from experiments.commands.arguments import Call
-from experiments.runtime import processes
+from experiments.runtime import devices, processes
 from experiments.runtime.errors import UserError
 from experiments.runtime.failures import LostError, but_tensorstore, ending, explained, lines
 from experiments.runtime.signals import Interrupted, stop
 from experiments.runtime.startup import PROGRAM
+from experiments.runtime.streams import STDERR
 
 TABLE = {
     "train": train,
@@ -67,6 +68,7 @@ def main(argv: list[str] | None = None) -> int:
         stop.check()  # a signal may have come during the seconds of importing jax
         if distributed:
             processes.join(distributed)
+        devices.find()
         command.run(Call(f"{PROGRAM} {shlex.join(argv)}", options, overrides))
         if distributed:
             processes.everywhere(True)  # the first may still be writing, and the way out waits no longer than PATIENCE
@@ -106,5 +108,5 @@ def make_parser() -> argparse.ArgumentParser:
 
 def _report(command: str, words: object, code: int) -> int:
     if ending.first(code):
-        print(f"{command}: {lines(words)}", file=sys.stderr, flush=True)
+        print(f"{command}: {lines(words)}", file=STDERR, flush=True)
     return code

@@ -196,6 +196,11 @@ def training_problems(config: Config) -> Problems:
     return scaled + (_undivided("train.batch", config.train.batch) or _no_parts(config))
 
 
+def device_problems(config: Config) -> Problems:
+    """Returns the problems of settings that a run may be exported with, and guide another, but not be drawn from here."""
+    return _undivided("evaluate.batch", config.evaluate.batch)
+
+
 def label_problems(config: Config, names: tuple[str, ...]) -> Problems:
     """Returns the problems of settings that ask for labels that the network does not have; `names`: those of its labels."""
     classes, label, dropout = config.net.options.get("classes", 0), config.sample.label, config.train.label_dropout
@@ -235,7 +240,7 @@ def _undivided(key: str, batch: int) -> Problems:
 
 def combination_problems(config: Config, names: tuple[str, ...] = ()) -> Problems:
     """Returns the problems of combinations of keys that are right one by one; `names`: those of the labels, if any."""
-    problems = _undivided("evaluate.batch", config.evaluate.batch) + label_problems(config, names) + idle_problems(config)
+    problems = label_problems(config, names) + idle_problems(config)
     if config.sample.sampler not in config.samplers:
         close = suggestion(config.sample.sampler, list(config.samplers))
         problems.append(f"sample.sampler = {in_words(config.sample.sampler)} is not one of samplers{close}")

@@ -47,10 +47,10 @@ def verify(run: Path, run_id: str, step: int | None) -> None:
     """Reports whether every checkpoint, or that of `step`, is sound. Raises StorageError if one is not, or is missing."""
     with Checkpoints(Folder(run).checkpoints, run_id, writing=False) as checkpoints:
         steps = checkpoints.steps()
-        if not steps or step not in (None, *steps):
-            which = "checkpoint" if step is None else f"checkpoint {step}"
-            raise StorageError(f"{run} has no {which} (there are {', '.join(map(str, steps)) or 'none'})")
-        faults = dict(checkpoints.verify(step))
+        faults = dict(checkpoints.verify(step)) if step in (None, *steps) else {}
+    if not faults:
+        which = "checkpoint" if step is None else f"checkpoint {step}"
+        raise StorageError(f"{run} has no {which} (there are {', '.join(map(str, steps)) or 'none'})")
     for at, fault in faults.items():
         say(f"step {at}: {fault or 'sound'}")
     if any(faults.values()):

@@ -17,6 +17,7 @@ from experiments.data.dataset import DataFacts
 from experiments.data.decoded import Decoded
 from experiments.data.sources import open_sources
 from experiments.runtime.errors import ConfigError, DataError, StorageError, UserError, printable
+from experiments.runtime.files import write_text
 from experiments.runtime.progress import warned
 
 
@@ -71,8 +72,7 @@ def brief_errors(out: Path) -> Iterator[None]:
                 raise
             whole = out.absolute()  # "." has no name
             path = whole.with_name(f"{whole.name}.problems.txt")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text("\n".join(lines) + "\n")
+            write_text(path, "\n".join(lines) + "\n")
             raise type(error)([*lines[:4], f"and {len(lines) - 4} more: all are in {path}"]) from error
     except OSError as error:
         raise StorageError(f"{error.filename or out} cannot be used: {error.strerror or error}") from error

@@ -22,6 +22,7 @@ from experiments.runs.record import data_facts, imported
 from experiments.runs.resume import trained_state
 from experiments.runtime.errors import ConfigError, StorageError
 from experiments.runtime.progress import say
+from experiments.runtime.signals import stop
 from experiments.weights import native
 from experiments.weights.published.layouts import EXPORTS, OURS
 
@@ -62,7 +63,9 @@ def export_run(run: Path, out: Path, layout: str, overrides: list[str]) -> None:
     experiment = with_base(experiment_of(tree, data.shape, data.classes), run)
     if layout == "lora" and not experiment.config.lora:
         raise ConfigError(f"--layout=lora: {run} has no adapters, which a run with config.lora trains; take native")
+    stop.check()
     state = trained_state(experiment, run)
+    stop.check()
     weights = native.read_weights(run) if Folder(run).weights.is_file() else None
     step = int(state.step) + (weights.step if weights else 0)
     digest = weights.data if weights and imported(run) else data.digest

@@ -17,9 +17,12 @@ from experiments.config.changes import override_free_keys
 from experiments.config.messages import suggestion
 from experiments.config.reading import override, read_config
 from experiments.config.tiny import tiny
+from experiments.runs.checkpoint import saved_steps
+from experiments.runs.folder import Folder
 from experiments.runs.lora_base import with_base
 from experiments.runtime.errors import ConfigError, StorageError
 from experiments.runtime.progress import say
+from experiments.runtime.startup import PROGRAM
 from experiments.weights import layout as layouts
 from experiments.weights import native
 from experiments.weights.layout import Layout
@@ -61,6 +64,9 @@ def import_run(
     refuse_existing(out)
     if not source.is_dir() and not source.is_file():  # nor a pipe or a device, whose end may never come
         raise StorageError(f"no file or folder {source}")
+    if saved_steps(Folder(source).checkpoints):
+        run, weights = shlex.quote(str(source)), shlex.quote(f"{source}_weights")
+        raise StorageError(f"{source} is a run: {PROGRAM} export {run} {weights}, and import that")
     own = form_of(source)
     _agree(source, own, layout, weights, file)
     layout = layout or own
@@ -75,6 +81,8 @@ def import_run(
         experiment = experiment_of(_tree(file, overrides, theirs.sections, source), theirs.shape)
         places = _places((theirs.net,), theirs.layout, layout, experiment)
         _finish(out, experiment, layouts.from_published(_like(experiment), places, theirs.tensors, str(source)), source)
+    elif source.is_dir():
+        raise StorageError(f"{source} holds neither {native.FILE} nor a model of diffusers: name a file of tensors in it")
     elif layout is None or file is None:
         options = {"--layout=" + "|".join(LAYOUTS): layout, "--config=FILE": file}
         missing = " and ".join(option for option, value in options.items() if value is None)

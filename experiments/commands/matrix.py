@@ -16,6 +16,8 @@ from experiments.build.checks import check_moves
 from experiments.commands.arguments import Call
 from experiments.config.options import parameters
 from experiments.config.parts import OBJECTIVE, SDE, STEP, TIMES, clash
+from experiments.runtime.progress import say
+from experiments.runtime.signals import stop
 from sde_lib import SDE as AnySDE
 from sde_lib.nonlinear import Nonlinear
 
@@ -26,7 +28,7 @@ OVERRIDES = False
 
 def run(call: Call) -> None:
     """Prints the matrix."""
-    print(table())
+    say(table())
 
 
 class Cell(NamedTuple):
@@ -73,6 +75,7 @@ def make(axis: str, name: str, sde: AnySDE, score: Callable[..., Any]) -> Any:
 @cache
 def refusal(axis: str, name: str, sde: str) -> str | None:
     """Returns why the SDE cannot have the part; None if it can."""
+    stop.check()
     try:
         part = make(axis, name, SDES[sde](), lambda x, t: -x)
         if axis == "sampler":

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from experiments.build.build import build
-from experiments.build.checks import training_problems
+from experiments.build.checks import device_problems, training_problems
 from experiments.build.experiment import Experiment
 from experiments.commands.arguments import Call
 from experiments.config.arms import arm_problems, resolve_arms
@@ -192,7 +192,7 @@ def build_arms(
     problems: dict[str, list[str]] = {}
     for name, config in arms.items():
         with warned():
-            lines = training_problems(config) if training else []
+            lines = device_problems(config) + (training_problems(config) if training else [])
             try:
                 experiments[name] = build(config, shape, names)
             except ConfigError as error:

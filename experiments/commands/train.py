@@ -6,7 +6,7 @@ import argparse
 
 from experiments.commands.arguments import Call, allow_change, compile_cache, config, distributed, folder, no_restart, workdir
 from experiments.commands.opening import Needs, open_run
-from experiments.runs.resume import fork
+from experiments.runs.resume import fork, refuse_fork
 from experiments.runtime.errors import ConfigError
 from experiments.runtime.progress import say
 from experiments.training.loop import train
@@ -29,6 +29,8 @@ def run(call: Call) -> None:
     if target and target.resolve() == source.resolve():
         raise ConfigError(f"--fork={target} is --workdir itself: name a new folder")
     home = target.absolute() if target else source
+    if target:
+        refuse_fork(source, home)
     with opened.held({"": home}) as records:
         if target:
             fork(opened.experiment, source, home, records[""])

@@ -32,6 +32,12 @@ FileName = Annotated[str, AfterValidator(lambda name: name and _label(name))]
 """The name of a file, or nothing."""
 
 
+def _beside_others(name: str) -> str:
+    if re.fullmatch(r"step_\d+|run_.*", name):
+        raise ValueError("training and evaluation name their own pictures so; take another name")
+    return name
+
+
 class Strict(BaseModel):
     """A section that refuses unknown keys, converts no types and takes no nan."""
 
@@ -208,7 +214,8 @@ class Sample(Strict):
       samples unconditionally.
     - `n`: the number of samples. `seed`: the seed of their noise.
     - `pngs`: whether each sample is also written as an image of its own.
-    - `file`: the name of the files; "" is a name of their own for each setting.
+    - `file`: the name of the files, but for step_N and run_SAMPLER, which training and evaluation use; "" is a name of their
+      own for each setting.
     """
 
     sampler: str
@@ -216,7 +223,7 @@ class Sample(Strict):
     n: Several = 64
     seed: Seed = 0
     pngs: bool = False
-    file: FileName = ""
+    file: Annotated[FileName, AfterValidator(_beside_others)] = ""
 
 
 def _examples(value: Any) -> Any:
@@ -313,6 +320,7 @@ class Config(Strict):
     - `times`: the distribution of the training times t.
     - `data`, `lora`, `train`, `sample`, `evaluate`, `interpolate`, `edit`: sections of their own.
     - `samplers`: any number of samplers, each under a label of its own.
+    - `trust`: code that the config.json of a guide or of a base may name, as "my_pkg.my_module:MyNet", several with commas.
     - `arms`: for each arm its label and the keys that it changes.
     """
 
@@ -337,6 +345,7 @@ class Config(Strict):
     evaluate: Evaluate = Evaluate()
     interpolate: Interpolate = Interpolate()
     edit: EditConfig = EditConfig()
+    trust: str = ""
     arms: dict[Label, dict[str, Any]] = {}
 
     def digest(self) -> str:

@@ -19,9 +19,8 @@ def _parts(section: type[BaseModel]) -> str:
     )
 
 
-CODE = (
-    rf"(arms\..+\.)?(parameterization|{_parts(Config)}|samplers\..+\.({_parts(Sampler)})|edit\.({_parts(EditConfig)}))(\.name)?"
-)
+_PARTS = rf"trust|parameterization|{_parts(Config)}|samplers\..+\.({_parts(Sampler)})|edit\.({_parts(EditConfig)})"
+CODE = rf"(arms\..+\.)?({_PARTS})(\.name)?"
 """A regular expression for the keys whose values name code that is called."""
 
 
@@ -37,13 +36,27 @@ WRITTEN = "evaluate.statistics"
 """The key of a folder that is written to."""
 
 
+def require_trusted_by(config: Config, tree: dict[str, Any], origin: str) -> dict[str, Any]:
+    """Returns the tree of another run's config, a guide's or a base's, without its evaluation, which is not repeated.
+
+    Raises ConfigError if it names code that is not OneSDE's, and that `config` names neither as its own nor under `trust`.
+    """
+    named = [str(value) for value in flatten(config.model_dump()).values()]
+    ours = {key: value for key, value in tree.items() if key != "evaluate"}
+    return _require({*named, *config.trust.split(",")}, ours, origin, config.trust)
+
+
 def require_trusted(tree: dict[str, Any], overrides: list[str], origin: str) -> dict[str, Any]:
     """Returns the tree of a config that is data.
 
     Raises ConfigError if the tree names code that is not OneSDE's, or a folder to write to, and no override has the same value.
     `origin`: the file, for the message.
     """
-    vouched = {override.partition("=")[2] for override in overrides}
+    return _require({override.partition("=")[2] for override in overrides}, tree, origin)
+
+
+def _require(vouched: set[str], tree: dict[str, Any], origin: str, trust: str | None = None) -> dict[str, Any]:
+    """`trust`: the key of that name so far, if it is to name what is foreign; else a key of the tree's own is."""
 
     def reaches_out(key: str, value: str) -> bool:
         # A very long key is refused unmatched: the regular expression would backtrack for long.
@@ -55,11 +68,8 @@ def require_trusted(tree: dict[str, Any], overrides: list[str], origin: str) -> 
     foreign = {key: value for key, value in reaching.items() if value not in vouched}
     if foreign:
         does = "a folder, which would be written to" if WRITTEN in foreign else "code that is not OneSDE's, which would run"
-        raise ConfigError(
-            [
-                f"{origin} names {does}; if you trust it, name it yourself:",
-                *[f"--config.{key}={value}"[:300] for key, value in foreign.items()][:3],
-                *([f"and {len(foreign) - 3} more"] if len(foreign) > 3 else []),
-            ]
-        )
+        keys = foreign if trust is None else {"trust": ",".join(filter(None, [trust, *dict.fromkeys(foreign.values())]))}
+        ways = [f"--config.{key}={value}"[:300] for key, value in keys.items()]
+        more = [f"and {len(ways) - 3} more"] if len(ways) > 3 else []
+        raise ConfigError([f"{origin} names {does}; if you trust it, name it yourself:", *ways[:3], *more])
     return tree

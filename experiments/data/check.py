@@ -20,6 +20,7 @@ from experiments.data.sources import Sources
 from experiments.runtime.errors import DataError, StorageError, printable
 from experiments.runtime.files import write_text
 from experiments.runtime.progress import progress, say
+from experiments.runtime.signals import stop
 
 
 class Facts(NamedTuple):
@@ -63,6 +64,7 @@ def check(sources: Sources, config: Data, listing: Path | None = None) -> Report
                 else:
                     good.append(one)
                 show(i + 1, f"{len(bad)} bad")
+                stop.check()
         say(f"{printable(origin)}: {len(good)} readable examples{_classes(good)}")
         facts.append(good)
     train, test = facts

@@ -54,7 +54,7 @@ class Checkpoints:
         )
         if not _storable(self._folder):
             where = f"no checkpoint can be written to {self._folder}"
-            raise StorageError(f"{where}: TensorStore takes no such name; rename it, or take another --workdir")
+            raise StorageError(f"{where}: TensorStore takes no such name; rename it, or take another folder")
         handlers = {"state": state_handler(), "seal": ocp.JsonCheckpointHandler()}
         try:
             return ocp.CheckpointManager(self._folder, options=options, item_handlers=handlers)
@@ -172,7 +172,7 @@ class Checkpoints:
         if tried or (aside and newest is None):
             raise StorageError(
                 f"none of the checkpoints in {self._folder} is sound ({', '.join(aside[:4]) or 'all damaged'}); "
-                "repair one, or take another --workdir to start over"
+                "repair one, or train anew in another folder"
             )
         return None
 
@@ -234,7 +234,7 @@ class Checkpoints:
         """Returns the seal of a step. Raises Damaged if it is not of this run, and StorageError if its format is not ours."""
         folder = self._folder / str(step)
         if (folder / "default").is_dir():
-            raise StorageError(f"{folder} is from before checkpoints were sealed: train anew, in another --workdir")
+            raise StorageError(f"{folder} is from before checkpoints were sealed: train anew in another folder")
         try:
             seal = self._manager.restore(step, args=ocp.args.Composite(seal=ocp.args.JsonRestore()))["seal"]
         except Exception as error:
@@ -253,7 +253,8 @@ class Checkpoints:
 
     def _set_aside(self, step: int, damage: Damaged) -> None:
         if not self._writing:
-            say(f"warning: checkpoint {step} {damage}; passed over")
+            if not self._is_retired(step):
+                say(f"warning: checkpoint {step} {damage}; passed over")
             return
         name = f"{step}.{damage.kind}"
         while (self._folder / name).exists():
@@ -266,14 +267,34 @@ class Checkpoints:
 
     def verify(self, only: int | None = None) -> Iterator[tuple[int, str]]:
         """Yields (step, fault) for every step, newest first, or for `only` one. The fault of a sound step is ""."""
-        for step in self.steps() if only is None else [only]:
-            try:
-                self._read(step, _shapes(self._manager.item_metadata(step)["state"]))
-                yield step, ""
-            except (Damaged, StorageError) as error:
-                yield step, str(error)
-            except Exception as error:
-                yield step, f"cannot be read ({brief(error)})"
+        steps, there = self.steps() if only is None else [only], 0
+        for step in steps:
+            fault = self._fault(step)
+            if not (fault and self._is_retired(step)):
+                there += 1
+                yield step, fault
+        if only is None and steps and not there:  # a run in training is quicker
+            self._manager.reload()
+            yield from self.verify()
+
+    def _fault(self, step: int) -> str:
+        try:
+            self._read(step, _shapes(self._manager.item_metadata(step)["state"]))
+        except (Damaged, StorageError) as error:
+            return str(error)
+        except Exception as error:
+            return f"cannot be read ({brief(error)})"
+        return ""
+
+    def _is_retired(self, step: int) -> bool:
+        """Returns whether a step that a reader could not read is none any more: a run in training removes its oldest.
+
+        It does not in one moment: the files go before the folder.
+        """
+        folder = self._folder / str(step)
+        if not self._writing and folder.exists():
+            time.sleep(0.2)
+        return not folder.exists()
 
 
 def _shapes(tree: Any) -> Any:

@@ -12,8 +12,8 @@ from experiments.config.guidance import Guide
 from experiments.config.parts import classifies
 from experiments.config.problems import attempt
 from experiments.config.schema import Config
-from experiments.config.tree import flatten, read_json_tree
-from experiments.config.trust import require_trusted
+from experiments.config.tree import read_json_tree
+from experiments.config.trust import require_trusted_by
 from experiments.runs.folder import Folder
 from experiments.runs.lora_base import with_base
 from experiments.runs.record import data_facts
@@ -71,9 +71,8 @@ def _guide(run: str, guided: Experiment, home: Path) -> Guide:
         raise ConfigError(f"{run} is this run itself, which would change nothing: name one that was trained less")
     if not (Folder(folder).config).is_file():
         raise StorageError(f"guidance.run = {run} holds no run: train it first")
-    own = [f"={value}" for value in flatten(guided.config.model_dump()).values()]  # what our config names is trusted already
     path = Folder(folder).config
-    config = Config.model_validate(require_trusted(read_json_tree(path), own, str(path)))
+    config = Config.model_validate(require_trusted_by(guided.config, read_json_tree(path), str(path)))
     if config.data.range != guided.config.data.range:
         raise ConfigError(f"{run} was trained with data.range = {config.data.range}, and this run {guided.config.data.range}")
     if config.sde != guided.config.sde:

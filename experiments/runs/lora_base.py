@@ -16,7 +16,7 @@ from experiments.config.parts import TIMES, learns_variance
 from experiments.config.problems import attempt, parse
 from experiments.config.schema import Config
 from experiments.config.tree import flatten, read_json_tree
-from experiments.config.trust import require_trusted
+from experiments.config.trust import require_trusted_by
 from experiments.runs.checkpoint import saved_steps
 from experiments.runs.folder import Folder
 from experiments.runs.record import imported
@@ -45,7 +45,7 @@ def with_base(experiment: Experiment, workdir: Path) -> Experiment:
             [
                 f"lora.run = {run} has parameters with the digest {digest}, and these adapters were trained on {expected}",
                 f"if it trained further, go back: {PROGRAM} ckpt rollback {shlex.quote(lora.run)} --step=N; or name an export",
-                "if it is another run, name theirs: --config.lora.run=RUN; to adapt this one, take another --workdir",
+                "if it is another run, name theirs: --config.lora.run=RUN; to adapt this one, take another folder",
             ]
         )
     settled = experiment.config.model_copy(update={"lora": lora.model_copy(update={"digest": digest})})
@@ -60,9 +60,7 @@ def _of_base(experiment: Experiment, run: Path) -> Experiment:
     path, own = Folder(run).config, experiment.config
     if not os.path.isfile(path):  # unlike Path.is_file, False for a path too long for the system too
         raise StorageError(f"lora.run = {in_words(str(run))} holds no run to adapt (there is no config.json): train one")
-    named = [f"={value}" for value in flatten(own.model_dump()).values()]  # what our config names is trusted already
-    tree = require_trusted(read_json_tree(path), named, str(path))
-    config, problems = parse(tree)
+    config, problems = parse(require_trusted_by(own, read_json_tree(path), str(path)))
     if config is None or problems:
         raise ConfigError([f"{path} is not the config of a run:", *problems[:4]])
     if config.lora is not None:

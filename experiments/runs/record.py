@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import platform
+import shlex
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -27,7 +29,7 @@ from experiments.runs.folder import Folder
 from experiments.runtime import processes, supervisor
 from experiments.runtime.circumstances import _now, _packages, flags
 from experiments.runtime.errors import StorageError, UserError
-from experiments.runtime.files import sweep, write_text
+from experiments.runtime.files import json_text, sweep, write_text
 from experiments.runtime.signals import Interrupted, last_words
 from experiments.weights import native
 
@@ -55,7 +57,7 @@ class RunRecord:
         """Adds facts to the current session and writes the record."""
         self.content["sessions"][-1] |= facts
         if processes.first():
-            write_text(self._path, json.dumps(self.content, indent=1))
+            write_text(self._path, json_text(self.content))
 
     def device_change(self) -> str:
         """Returns the devices of the last session that saved and of this one, in words; "" if they are the same."""
@@ -65,24 +67,47 @@ class RunRecord:
         return "" if then == here else f"{then}, and now {here}"
 
     def refuse_if_saved(self) -> None:
-        """Raises StorageError if the run has ever saved a checkpoint. The caller has none: someone removed them."""
+        """Raises StorageError if the run has saved a checkpoint, or is a fork. The caller has none: someone removed them."""
+        run, parent = self._path.parent, self.content.get("parent")
         if (saved := self.content.get("saved")) is not None:
-            loss = f"{self._path.parent} was saved at step {saved}, and its checkpoints are gone"
+            loss = f"{run} was saved at step {saved}, and its checkpoints are gone"
             raise StorageError(f"{loss}: put them back, or train anew in another folder")
+        if parent:
+            again = f"train again by --workdir={shlex.quote(parent['folder'])} --fork={shlex.quote(str(run))}"
+            raise StorageError(f"{run} was stopped before it had its first state: {again}")
+
+    def trained(self, until: float = math.inf) -> list[dict[str, Any]]:
+        """Returns the sessions that trained and began at `until` at the latest; in a fork those of its parent come first."""
+        return [s for s in self.content["sessions"] if type(s.get("from_step")) is int and s["from_step"] <= until]
+
+    def tree_at(self, step: float = math.inf) -> dict[str, Any] | None:
+        """Returns the tree of the config that a step was trained by, the last one if none is given; None if there is none."""
+        trees = [self.content["configs"].get(str(session.get("config"))) for session in self.trained(step)[-1:]]
+        with suppress(ValueError, TypeError):
+            return tree_from_json(trees[0]) if trees else None
+        return None
 
     def config_at(self, step: int) -> Config | None:
-        """Returns the config of the last session that began at or before `step`; None if there is none."""
-        began = [s for s in self.content["sessions"] if type(s.get("from_step")) is int and s["from_step"] <= step]
-        trees = [self.content["configs"].get(str(s.get("config"))) for s in began[-1:]]
-        with suppress(ValidationError, TypeError):
-            return Config.model_validate(tree_from_json(trees[0])) if trees else None
+        """Returns the config that a step was trained by; None if there is none, or if it is of another OneSDE."""
+        with suppress(ValidationError):
+            return Config.model_validate(self.tree_at(step))
         return None
+
+    def begin_as_fork(self, parent: RunRecord, folder: Path, step: int) -> None:
+        """Notes that the run begins at a step of another, with the sessions that trained that one up to there."""
+        if "parent" not in self.content:
+            earlier = parent.trained(until=step)
+            used = {str(session.get("config")) for session in earlier}
+            self.content["configs"] |= {key: tree for key, tree in parent.content["configs"].items() if key in used}
+            self.content["sessions"][:0] = earlier
+        self.content["parent"] = {"run": parent.id, "folder": str(folder.absolute()), "step": step}
+        self.note()
 
     def note_rollback(self, step: int, aside: Path) -> None:
         """Notes a return to `step`; the folder `aside` holds what the run did after it."""
         self.content.setdefault("rollbacks", []).append({"to_step": step, "aside": str(aside), "at": _now()})
         self.content["saved"] = step
-        write_text(self._path, json.dumps(self.content, indent=1))
+        write_text(self._path, json_text(self.content))
 
     def note_failure(self, error: BaseException) -> None:
         """Notes that the session ended with an error: failed if a user can cause it, else crashed."""
@@ -121,10 +146,12 @@ class _Content(_Format):
 def read_record(run: Path) -> RunRecord | None:
     """Returns the record of a folder, or None if it has none.
 
-    Raises StorageError if the record cannot be read, or if a later OneSDE wrote it.
+    Raises StorageError if the record cannot be read, if a later OneSDE wrote it, or if it is gone and left checkpoints.
     """
     path = Folder(run).record
     if not path.exists():
+        if saved_steps(Folder(run).checkpoints):
+            raise StorageError(f"{run} holds checkpoints and no run.json: put that back, or train anew in another folder")
         return None
     try:
         if not path.is_file():
@@ -154,15 +181,25 @@ def data_facts(run: Path) -> DataFacts | None:
     return DataFacts(weights.shape, weights.classes, weights.data or "")
 
 
+def trained_tree(run: Path) -> dict[str, Any] | None:
+    """Returns the tree of the config that a run was last trained by, or imported with; None if the folder holds no run.
+
+    It is in config.json, and if that is gone, in the record or beside the imported weights.
+    """
+    if Folder(run).config.exists():
+        return read_json_tree(Folder(run).config)
+    record = read_record(run)
+    tree = record.tree_at() if record else None
+    return native.read_weights(run).config if tree is None and imported(run) else tree
+
+
 def differences(run: Path, config: Config, data: DataFacts | None, allowed: list[str]) -> list[str]:
     """Returns a line for each key, and for the data, that the run in the folder was trained by and that differs in `config`.
 
     Keys that are `allowed` to change are left out.
     """
-    path = Folder(run).config
-    if not path.exists():
+    if (before := trained_tree(run)) is None:
         return []
-    before = read_json_tree(path)
     with suppress(ValidationError):  # keys that a later version added get their defaults
         before = Config.model_validate(before).model_dump()
     as_stored = lambda tree: json.loads(json.dumps(tree))
@@ -195,16 +232,12 @@ def _data_changes(record: RunRecord, data: DataFacts, labelled: bool) -> Iterato
 def session(run: Path, config: Config, data: DataFacts | None, command: str, training: bool) -> Iterator[RunRecord]:
     """Opens the run's record with a new session, whose status says how the block ended.
 
-    A session that trains also writes config.json. Raises StorageError if the folder holds checkpoints without a record.
+    A session that trains also writes config.json.
     """
     if processes.first():
         run.mkdir(parents=True, exist_ok=True)
         sweep(run)
-        record = read_record(run)
-        if record is None and saved_steps(Folder(run).checkpoints):
-            raise StorageError(f"{run} holds checkpoints and no run.json: put that back, or take another --workdir")
-        if record is None:
-            record = RunRecord(run, {"format": FORMAT, "id": uuid4().hex, "configs": {}, "sessions": []})
+        record = read_record(run) or RunRecord(run, {"format": FORMAT, "id": uuid4().hex, "configs": {}, "sessions": []})
         for earlier in record.content["sessions"]:
             if earlier.get("status") == "running":
                 earlier["status"] = "lost"

@@ -15,7 +15,7 @@ from experiments.build.state import State, init_state, placement
 from experiments.runs.checkpoint import Checkpoints, saved_steps
 from experiments.runs.folder import Folder
 from experiments.runs.metrics import rows
-from experiments.runs.record import RunRecord, read_record
+from experiments.runs.record import RunRecord, imported, read_record
 from experiments.runtime import devices, processes
 from experiments.runtime.errors import StorageError
 from experiments.runtime.files import write_text
@@ -61,21 +61,28 @@ def from_weights(experiment: Experiment, state: State, workdir: Path) -> State:
     return state._replace(step=devices.put(np.int32(0), devices.replicated()), params=place(), ema=place())
 
 
+def refuse_fork(source: Path, target: Path) -> None:
+    """Raises StorageError if `source` holds no checkpoint to begin at, or if `target` holds a run that is no fork of it."""
+    parent, begun = read_record(source), read_record(target)
+    if parent is None:
+        raise StorageError(f"{source} holds no run to fork")
+    before = begun.content.get("parent") if begun else None
+    if before and before["run"] != parent.id:
+        raise StorageError(f"{target} is a fork of {before.get('folder')}: fork into another folder")
+    if not before and (saved_steps(Folder(target).checkpoints) or imported(target)):
+        raise StorageError(f"{target} holds a run already: fork into another folder")
+    if not saved_steps(Folder(target).checkpoints) and not saved_steps(Folder(source).checkpoints):
+        raise StorageError(f"{source} holds no checkpoint to fork")
+
+
 def fork(experiment: Experiment, source: Path, target: Path, record: RunRecord) -> None:
     """Makes the run in `target` begin at the newest sound state of the run in `source`, with a copy of its log up to there.
 
-    `record`: that of `target`, which notes its parent. Raises StorageError if `source` has no such state, or if `target` holds
-    another run already.
+    `record`: that of `target`, which notes its parent. A run that was forked before continues by itself.
     """
     parent = read_record(source)
-    if parent is None:
-        raise StorageError(f"{source} holds no run to fork")
-    if (before := record.content.get("parent", {"run": parent.id}))["run"] != parent.id:
-        raise StorageError(f"{target} is a fork of {before.get('folder')}: fork into another folder")
-    if saved_steps(Folder(target).checkpoints):
-        if "parent" in record.content:
-            return  # it was forked before, and continues by itself
-        raise StorageError(f"{target} holds a run already: fork into another folder")
+    if parent is None or saved_steps(Folder(target).checkpoints):
+        return
     with Checkpoints(Folder(source).checkpoints, parent.id, writing=False) as checkpoints:
         state = checkpoints.restore(state_shapes(experiment))
         if state is None:
@@ -85,8 +92,7 @@ def fork(experiment: Experiment, source: Path, target: Path, record: RunRecord) 
     if processes.first():
         earlier = [row for row in rows(Folder(source).metrics) if row["step"] <= step]
         write_text(Folder(target).metrics, "".join(json.dumps(row) + "\n" for row in earlier))
-    record.content["parent"] = {"run": parent.id, "folder": str(source.absolute()), "step": step}
     with Checkpoints(Folder(target).checkpoints, record.id, experiment.config.train.keep) as checkpoints:
-        record.note()
+        record.begin_as_fork(parent, source, step)
         record.note_saved(checkpoints.save(step, state, wait=True, unlogged=unlogged))
     say(f"{target} begins at step {step} of {source}")

@@ -72,7 +72,7 @@ def check_arrays(seal: dict[str, Any], like: Any, folder: Path) -> None:
         raise StorageError(
             f"the checkpoint {folder} holds other arrays than this config builds "
             f"({len(differing)}, as {name}: {saved.get(name)} there, {wanted.get(name)} here): "
-            "use the run's own config, or another --workdir"
+            "use the run's own config, or another folder"
         )
 
 

@@ -10,11 +10,11 @@ from typing import Any
 
 from experiments.build.experiment import Experiment
 from experiments.config.messages import suggestion
-from experiments.config.tree import flatten, read_json_tree
+from experiments.config.tree import flatten
 from experiments.data.dataset import DataFacts
 from experiments.runs.checkpoint import Checkpoints, saved_steps
 from experiments.runs.folder import Folder
-from experiments.runs.record import differences, imported, read_record
+from experiments.runs.record import differences, imported, read_record, trained_tree
 from experiments.runs.resume import state_shapes
 from experiments.runtime.errors import ConfigError, StorageError
 from experiments.weights import native
@@ -27,8 +27,8 @@ def refuse_changes(run: Path, experiment: Experiment, data: DataFacts | None, op
     """
     allowed = options.get("allow_change", [])
     keys = flatten(experiment.config.model_dump())
-    if allowed and Folder(run).config.exists():
-        keys |= flatten(read_json_tree(Folder(run).config))  # an option of another part is no key of the new config
+    if allowed:
+        keys |= flatten(trained_tree(run) or {})  # an option of another part is no key of the new config
     for key in allowed:
         if key != "data" and not any(f"{one}.".startswith(f"{key}.") for one in keys):
             raise ConfigError(f"--allow-change={key}: no such key{suggestion(key, list(keys))}")
@@ -44,7 +44,7 @@ def _ways_on(run: Path, experiment: Experiment, options: Mapping[str, Any], keys
     A run goes on with a change, or is forked, only if every array keeps its shape.
     """
     ways = ["undo"]
-    if "config" in options and options["command"] != "compare":
+    if "config" in options and options["command"] != "compare" and Folder(run).config.exists():
         ways.append(f"take its own --config={shlex.quote(str(Folder(run).config))}")
     if "allow_change" in options:
         ways.append("take another --workdir")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable
 from functools import cache
@@ -13,10 +14,29 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from experiments.runtime.errors import ConfigError, StorageError
 from experiments.runtime.processes import asking, stop_if_asked
 
 SMALL = 2**12
 """The fewest numbers of an array that is worth a gather of its own: biases, scales of norms and counts have fewer."""
+
+
+def find() -> None:
+    """Lets jax find its devices, before anything else asks for one.
+
+    Raises ConfigError if there are none of the platform that the environment names, or if it asks for float64.
+    """
+    if jax.config.jax_enable_x64:  # pyright: ignore[reportAttributeAccessIssue]
+        raise ConfigError("JAX_ENABLE_X64 is set, and the arrays of a run are float32: unset it")
+    try:
+        jax.devices()
+    except (RuntimeError, AssertionError) as error:  # jax asserts that there is one if CUDA alone is named
+        why = " ".join(str(error).split())[:200]
+        if jax.distributed.is_initialized():
+            raise StorageError(f"the processes do not find each other's devices: {why}") from error
+        named = [f"{name}={os.environ[name]}" for name in ("JAX_PLATFORMS", "JAX_PLATFORM_NAME") if os.environ.get(name)]
+        remedy = "unset it to compute on what there is, or install jax for that device"
+        raise ConfigError([f"{named[0]}: jax finds no such device; {remedy}" if named else why]) from error
 
 
 @cache

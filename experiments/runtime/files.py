@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,14 +29,20 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Makes `text` the file's whole content."""
+    """Makes `text` the file's whole content, in UTF-8; of a name that is not UTF-8 the bytes are escaped."""
     with replacing(path) as part:
-        part.write_text(text, encoding="utf-8")
+        part.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_json(path: Path, tree: Any) -> None:
     """Makes `tree` the file's whole content, with null for every number that is not finite: JSON has no nan."""
-    write_text(path, json.dumps(_without_nan(tree), indent=1, allow_nan=False, ensure_ascii=False))
+    write_text(path, json_text(_without_nan(tree)))
+
+
+def json_text(tree: Any) -> str:
+    """Returns the tree as JSON. Bytes of a name that is not UTF-8 become letters: strict readers refuse JSON's escape."""
+    half = "[\ud800-\udfff]"  # Python keeps such a byte as half a character
+    return re.sub(half, lambda byte: rf"\\u{ord(byte[0]):x}", json.dumps(tree, indent=1, ensure_ascii=False))
 
 
 def _without_nan(tree: Any) -> Any:
@@ -47,6 +54,20 @@ def _without_nan(tree: Any) -> Any:
 
 
 def sweep(folder: Path) -> None:
-    """Removes the files that a killed process left half written."""
+    """Removes the files that a killed process left half written, but none that another process is writing."""
     for part in folder.rglob(f"{PART}*"):
-        part.unlink(missing_ok=True)
+        if not _is_at_work(part.name.removeprefix(PART).partition("-")[0]):
+            part.unlink(missing_ok=True)
+
+
+def _is_at_work(pid: str) -> bool:
+    """Returns whether there is a process of that id, other than this one."""
+    if not pid.isdecimal() or int(pid) in (0, os.getpid()):
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass
+    return True

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from experiments.runtime.errors import DataError
+from experiments.runtime.signals import exit_now
 
 TICK = 0.5
 
@@ -56,8 +57,8 @@ def _count() -> None:
 def _end(seconds: float, what: str) -> None:
     faulthandler.dump_traceback(file=2, all_threads=True)
     remedy = "see that its disk or network answers, then start again: the same command goes on from the last checkpoint"
-    os.write(2, f"{what}: nothing came for {seconds:g} s; {remedy}\n".encode())
-    os._exit(DataError.exit_code)  # a thread that hangs would keep any other exit waiting
+    why = f"{what}: nothing came for {seconds:g} s"
+    exit_now(why, f"{why}; {remedy}", DataError.exit_code)  # a thread that hangs would keep any other exit waiting
 
 
 def fits(nbytes: int, what: str) -> None:

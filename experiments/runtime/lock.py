@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 
 from experiments.runtime import processes, supervisor
 from experiments.runtime.errors import BusyError, StorageError
-from experiments.runtime.files import write_text
+from experiments.runtime.files import json_text, write_text
 from experiments.runtime.progress import say
 from experiments.runtime.signals import last_words
 
@@ -51,7 +51,7 @@ def _exclusive(folder: Path) -> Iterator[None]:
         holder = _holder(note)
         raise BusyError(
             f"{folder} is in use by process {holder.get('pid', '?')} on {holder.get('host', '?')} since "
-            f"{holder.get('since', '?')} ({holder.get('command', '?')}): wait for it, stop it, or take another --workdir"
+            f"{holder.get('since', '?')} ({holder.get('command', '?')}): wait for it, stop it, or take another folder"
         ) from timeout
     try:
         if last := _holder(note):
@@ -59,7 +59,7 @@ def _exclusive(folder: Path) -> Iterator[None]:
             say(f"{folder}: process {pid} on {host} exited without releasing the folder; taking over")
         now, command = datetime.now(UTC).isoformat(timespec="seconds"), " ".join(sys.argv[1:])[:300]
         holder = {"pid": supervisor.started(), "host": socket.gethostname(), "since": now, "command": command}
-        write_text(note, json.dumps(holder))
+        write_text(note, json_text(holder))
         with last_words(lambda _: note.unlink(missing_ok=True)):
             yield
     finally:
@@ -70,7 +70,7 @@ def _exclusive(folder: Path) -> Iterator[None]:
 def _holder(note: Path) -> dict[str, object]:
     """Returns what the file says of the holder: nothing if it is not there, or not whole."""
     try:
-        holder = json.loads(note.read_text())
+        holder = json.loads(note.read_bytes())
     except (OSError, ValueError):
         return {}
     return holder if isinstance(holder, dict) else {}

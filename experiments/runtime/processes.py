@@ -26,6 +26,9 @@ def join(place: str) -> None:
         options = {}
         if place != "auto":
             coordinator, n, i = place.split(",")
+            host, _, port = coordinator.rpartition(":")
+            if not (host and 0 < int(port) < 2**16 and 0 <= int(i) < int(n)):
+                raise ValueError("PORT is 1 to 65535, and I is 0 to N - 1")
             options = {"coordinator_address": coordinator, "num_processes": int(n), "process_id": int(i)}
         jax.distributed.initialize(**options, heartbeat_timeout_seconds=PATIENCE, shutdown_timeout_seconds=PATIENCE)
     except ValueError as error:

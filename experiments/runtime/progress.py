@@ -6,14 +6,17 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import IO, cast
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from experiments.runtime import processes
 from experiments.runtime.errors import printable
+from experiments.runtime.signals import last_words
+from experiments.runtime.streams import STDOUT
 
-console = Console(highlight=False, soft_wrap=True, quiet=False)
+console = Console(file=cast(IO[str], STDOUT), highlight=False, emoji=False, soft_wrap=True)
 
 
 def say(text: str) -> None:
@@ -40,7 +43,8 @@ def progress(label: str, total: int, start: int = 0, every: float = 10.0) -> Ite
         columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total} {task.fields[note]}")
         with Progress(*columns, TimeElapsedColumn(), TextColumn("eta"), TimeRemainingColumn(), console=console) as bar:
             task = bar.add_task(label, total=total, completed=start, note="")
-            yield lambda count, note: bar.update(task, completed=count, note=note)
+            with last_words(lambda _: bar.stop()):  # which shows the cursor again
+                yield lambda count, note: bar.update(task, completed=count, note=note)
     else:
         began = last = time.monotonic()
 

@@ -85,6 +85,12 @@ def _watch(reader: socket.socket, writer: socket.socket, grace: float) -> None:
 
 
 def _end(why: str) -> None:
+    exit_now(why, f"{why}; what was saved is whole, and the same command goes on from that", Interrupted.exit_code)
+
+
+def exit_now(why: str, words: str, code: int) -> None:
+    """Ends the process from any thread, with a line on standard error, after the last words of what it is in."""
+
     def speak() -> None:
         for last in reversed(stop.last_words):
             with suppress(Exception):
@@ -93,5 +99,6 @@ def _end(why: str) -> None:
     speaker = threading.Thread(target=speak, daemon=True)
     speaker.start()
     speaker.join(1.0)  # and no longer, if a disk hangs
-    os.write(2, f"{why}; what was saved is whole, and the same command goes on from that\n".encode())
-    os._exit(Interrupted.exit_code)
+    with suppress(OSError):
+        os.write(2, f"{words}\n".encode())
+    os._exit(code)

@@ -9,6 +9,8 @@ import sys
 from importlib.metadata import PackageNotFoundError, entry_points, version
 from pathlib import Path
 
+from experiments.runtime.streams import STDERR
+
 RESTARTED = ("train", "evaluate", "compare")
 """The commands that run long enough to start again for memory."""
 PROGRAM = "onesde" if Path(sys.argv[0]).stem == "onesde" else "python -m experiments"
@@ -26,7 +28,7 @@ def make_fast(restart: bool = True) -> None:
         hint = " (--no-restart to leave that out)" if command else ""
         print(
             f"{command or Path(sys.argv[0]).stem}: restarting once with GLIBC_TUNABLES for XLA:CPU's memory{hint}",
-            file=sys.stderr,
+            file=STDERR,
             flush=True,
         )
         os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], os.environ | wishes)

@@ -14,6 +14,7 @@ from contextlib import suppress
 
 from experiments.runtime.errors import StorageError
 from experiments.runtime.signals import SIGNALS, Interrupted
+from experiments.runtime.streams import STDERR
 
 AGAIN = "start them all again by the same command, which goes on from the last checkpoint"
 LINK = "ONESDE_PARENT"
@@ -50,7 +51,7 @@ def supervise(name: str, environment: dict[str, str]) -> int:
         if report := os.read(reader, 1):
             return report[0]
         why = "stopped" if signals else "another process is gone, or did not come"
-        print(f"{name}: {why} (TF_CPP_MIN_LOG_LEVEL=0 shows what jaxlib says of it)\n{AGAIN}", file=sys.stderr, flush=True)
+        print(f"{name}: {why} (TF_CPP_MIN_LOG_LEVEL=0 shows what jaxlib says of it)\n{AGAIN}", file=STDERR, flush=True)
         return Interrupted.exit_code if signals else StorageError.exit_code
     if code < 0:  # this process ends by the same signal
         with suppress(OSError):  # SIGKILL has no other handler

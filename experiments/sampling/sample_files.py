@@ -36,9 +36,14 @@ def write_samples(samples: Samples, sampler: BoundSampler, path: Path) -> None:
 
 
 def _folder(y: int, names: tuple[str, ...]) -> str:
-    """The name of class `y` if it can be that of a folder, as a stranger may have chosen it; else its number."""
+    """The name of class `y` if it can be that of a folder, as a stranger may have chosen it; else its number, or "class 2"."""
     name = class_name(y, names)
-    return name if re.fullmatch(r"\w[\w .+-]*", name) else str(y)
+    if names.count(name) == 1 and re.fullmatch(r"\w[\w .+-]*", name):
+        return name
+    number = str(y)
+    while number in names:  # which another class is called
+        number = f"class {number}"
+    return number
 
 
 def _write_pngs(image: np.ndarray, folders: list[str], root: Path) -> None:

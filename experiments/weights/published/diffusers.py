@@ -188,7 +188,7 @@ def _content(path: Path) -> tuple[Any, dict[str, Any]]:
     try:
         if (length := path.stat().st_size) > LONGEST:
             raise ValueError(f"it has {length} bytes, and at most {LONGEST} are read")
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_bytes())
         return content.get("_class_name"), {key: value for key, value in content.items() if not key.startswith("_")}
     except (OSError, ValueError, AttributeError, RecursionError) as error:
         raise StorageError(f"{path} cannot be read: {' '.join(str(error).split())}") from error

@@ -50,6 +50,13 @@ def test_every_option_that_a_message_names_is_one():
     assert {(file, word) for file, word in named if word not in known | foreign | {"--config"}} == set()
 
 
+def test_what_every_command_says_names_no_option_of_some():
+    """What has no options of its own, a run's folder and the machine, is reached by commands that take no --workdir."""
+    everyone = {path.name for room in ("runs", "runtime") for path in (ROOT / "experiments" / room).glob("*.py")}
+    bare = re.compile(r"--workdir(?!=)")  # with a value it is in a whole command
+    assert {(file, text) for file, text in messages() if file in everyone - {"ways_on.py"} and bare.search(text)} == set()
+
+
 def test_every_key_that_a_message_sets_is_one():
     """A message may say --config.evaluate.tolerance; options of a part have any name, and capital letters stand for one."""
     named = {(file, key) for file, text in messages() for key in re.findall(r"--config\.([a-z_][\w.]*\w)", text)}
@@ -82,6 +89,14 @@ def done(tmp_path_factory):
 @pytest.fixture
 def copy(done, tmp_path):
     return Path(shutil.copytree(done, tmp_path / "a run"))
+
+
+def test_a_run_is_imported_by_its_export(copy, capsys):
+    """Whose weights are the trained ones: those that a run began with, if it was imported, are beside its checkpoints."""
+    assert main(["import", str(copy), str(copy / "out")]) == 5
+    command = capsys.readouterr().err.partition("python -m experiments ")[2].partition(", and import that")[0]
+    assert main(shlex.split(command)) == 0
+    assert main(["import", f"{copy}_weights", str(copy / "out")]) == 0
 
 
 SEED, WIDTH = ("--config.seed=1",), ("--config.net.width=8",)

@@ -237,6 +237,7 @@ REFUSED = {
     "--config.train.warm_up=1000000000000": "train.warm_up = 1000000000000",
     "--config.train.batch=1000000000": "train.batch = 1000000000",
     "--config.train.batch=12": "train.batch = 12 does not divide over 8 devices: take 8 or 16",
+    "--config.evaluate.batch=12": "evaluate.batch = 12 does not divide over 8 devices: take 8 or 16",
     "--config.sample.seed=-1": "sample.seed = -1",
     "--config.evaluate.n=1000000000": "evaluate.n = 1000000000",
     "--config.evaluate.tolerance=1e30": "evaluate.tolerance = 1e+30",

@@ -104,6 +104,29 @@ DAMAGE = {
 }
 
 
+@pytest.mark.parametrize("act", ["verify", "restore"])
+def test_a_step_that_a_run_in_training_removes_is_none(act, tmp_path, monkeypatch, capsys):
+    """Neither unsound nor passed over: each is gone as soon as it is read, but for the newest, which came meanwhile."""
+    folder, later = saved(tmp_path / "run", 1, 2), saved(tmp_path / "later", 3) / "3"
+    read = Checkpoints._read
+
+    def retiring(self, step, target):
+        if step < 3:
+            shutil.rmtree(folder / str(step))
+        if step == 1:
+            shutil.copytree(later, folder / "3")
+        return read(self, step, target)
+
+    monkeypatch.setattr(Checkpoints, "_read", retiring)
+    with Checkpoints(folder, RUN, writing=False) as checkpoints:
+        if act == "verify":
+            assert list(checkpoints.verify()) == [(3, "")]
+            assert list(checkpoints.verify(9)) == []
+        else:
+            assert int(checkpoints.restore(state(0))["step"]) == 3
+    assert "passed over" not in capsys.readouterr().out
+
+
 NAMES = ["r[1]", "[!a]/*", "[/a?/{x,y}/#1/100%41/ a b /é雪/-r/~/$HOME/a:b/file:/x\ny/'\""]
 
 

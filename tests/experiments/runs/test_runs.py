@@ -13,9 +13,11 @@ from source_files import ROOT
 
 from experiments.build.optimizer import make_optimizer
 from experiments.build.state import Tally, init_state, named
+from experiments.config.schema import Config
 from experiments.data.dataset import Batch
 from experiments.main import main
 from experiments.runs.metrics import Log, rows
+from experiments.runs.record import read_record, session
 from experiments.runtime import devices
 from experiments.training.step import make_step
 
@@ -86,6 +88,8 @@ def test_a_longer_cosine_is_said_to_be_another(tmp_path, capsys):
     assert train(tmp_path, 4, cosine) == 0
     assert train(tmp_path, 8, cosine) == 0
     assert "the cosine was over 4 steps, and goes on over 8" in capsys.readouterr().out
+    assert train(tmp_path, 12, cosine, f"--fork={tmp_path / 'fork'}") == 0
+    assert "the cosine was over 8 steps, and goes on over 12" in capsys.readouterr().out
     assert train(tmp_path, 5, cosine) == 0
     assert "is at step 8 already" in capsys.readouterr().out
 
@@ -121,9 +125,51 @@ def test_a_run_that_has_saved_nothing_is_free(copy):
 
 def test_a_record_that_is_lost_sets_nothing_aside(copy, capsys):
     (copy / "run.json").unlink()
-    assert train(copy, 12) == 5
-    assert "holds checkpoints and no run.json" in capsys.readouterr().err
+    for act in (
+        lambda: train(copy, 12),
+        lambda: run("sample", copy, "--config.train.steps=8", *OFTEN),
+        lambda: main(["ckpt", "verify", str(copy)]),
+        lambda: main(["export", str(copy), str(copy / "out")]),
+    ):
+        assert act() == 5
+        assert "holds checkpoints and no run.json" in capsys.readouterr().err
     assert sorted(path.name for path in (copy / "checkpoints").iterdir()) == ["4", "8"]
+
+
+def test_a_config_that_is_lost_is_in_the_record(copy, capsys):
+    """By which another experiment is refused, and the run's own goes on and writes its config again."""
+    before = (copy / "config.json").read_text()
+    (copy / "config.json").unlink()
+    assert train(copy, 12, "--config.seed=1") == 2
+    error = capsys.readouterr().err
+    assert "seed: 0 then, 1 now" in error
+    assert "config.json" not in error
+    assert train(copy, 8) == 0
+    assert (copy / "config.json").read_text() == before
+
+
+def test_a_fork_that_is_refused_changes_nothing(copy, tmp_path, capsys):
+    """Neither the run that is there already nor a folder that is new."""
+    other = Path(shutil.copytree(copy, tmp_path / "other"))
+    before, new = content(other), tmp_path / "new"
+    for source, target, why in ((copy, other, "holds a run already"), (tmp_path / "typo", new, "holds no run to fork")):
+        assert train(source, 99, "--config.title=another", f"--fork={target}") == 5
+        assert why in capsys.readouterr().err
+    assert content(other) == before
+    assert not new.exists()
+
+
+def test_a_fork_that_dies_before_its_first_state_is_made_again(copy, tmp_path, capsys):
+    """And does not train from nothing under its parent's name."""
+    parent, fork = read_record(copy), tmp_path / "fork"
+    assert parent
+    with session(fork, Config.model_validate(parent.tree_at()), None, "train", training=True) as begun:
+        begun.begin_as_fork(parent, copy, 8)
+    assert train(fork, 12) == 5
+    *_, advice = capsys.readouterr().err.strip().partition("train again by ")
+    assert advice == f"--workdir={copy} --fork={fork}"
+    assert train(copy, 8, f"--fork={fork}") == 0
+    assert [one["from_step"] for one in record(fork)["sessions"] if "from_step" in one] == [0, 8]
 
 
 def test_a_fork_is_of_one_run_and_in_a_folder_of_its_own(copy, tmp_path, capsys):
@@ -159,6 +205,9 @@ def test_a_fork_begins_where_the_run_is_and_leaves_it_alone(copy, tmp_path):
     assert record(fork)["parent"] == {"run": record(copy)["id"], "folder": str(copy), "step": 8}
     assert record(fork)["id"] != record(copy)["id"]
     assert [row["step"] for row in metrics(fork)] == [4, 8, 12]
+    assert [(one["from_step"], one["to_step"]) for one in record(fork)["sessions"]] == [(0, 8), (8, 12)]
+    rates = [read_record(fork).config_at(step).train.learning_rate for step in (7, 8)]  # pyright: ignore[reportOptionalMemberAccess]
+    assert rates == [0.002, 0.001]
     assert {name: leaf[2] for name, leaf in seal(fork, 8).items()} == {name: leaf[2] for name, leaf in seal(copy, 8).items()}
     assert train(copy, 16, rate, f"--fork={fork}") == 0  # the same command goes on with the fork
     assert (metrics(fork)[-1]["step"], metrics(copy)[-1]["step"]) == (16, 8)

@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from runs import MOONS, drawn
+from runs import MOONS, TINY, drawn
 from small_experiments import small_experiment
 from source_files import ROOT
 
 from experiments.build.sampler import sample_sampler
+from experiments.config.messages import schema_problems
 from experiments.config.reading import read_config
 from experiments.config.schema import Config, Data
 from experiments.data.dataset import load
@@ -21,7 +22,7 @@ from experiments.data.sources import open_sources
 from experiments.main import main
 from experiments.runs.record import data_facts
 from experiments.sampling.draw import SHOWN, Samples, save_images
-from experiments.sampling.sample_files import write_samples
+from experiments.sampling.sample_files import _folder, write_samples
 from experiments.sampling.settings import picture_path, sampler_settings
 
 pytestmark = pytest.mark.usefixtures("in_root")
@@ -164,6 +165,23 @@ def test_a_class_is_no_way_out_of_the_folder(without_data):
     assert command("sample", without_data, "--config.sample.pngs=True", "--config.sample.file=all") == 0
     assert {path.parent.name for path in (without_data / "samples" / "all").rglob("*.png")} == {"0", "a.b c"}
     assert not list(without_data.parent.rglob("out"))
+
+
+@pytest.mark.parametrize("names", [(), ("0", "2", "don't know"), ("class 3", "3", "a/b", "..", "3"), ("x", "X", "x", "1")])
+def test_each_class_has_a_folder_of_its_own(names):
+    """Though others be called by its number."""
+    folders = [_folder(y, names) for y in range(5)]
+    assert len({*folders}) == 5
+    assert all(Path(folder).name == folder for folder in folders)
+    assert folders[0] == (names[0] if names and names.count(names[0]) == 1 else "0")
+
+
+@pytest.mark.parametrize(("name", "taken"), [("step_0001000", True), ("step_3", True), ("run_fast", True), ("steps", False)])
+def test_a_file_is_not_named_as_those_of_training(name, taken):
+    """Which removes its own, and draws none that is there."""
+    problems = schema_problems(read_config(MOONS, [*TINY, f"--config.sample.file={name}"]))
+    assert [line for line in problems if "sample.file" in line and "take another name" in line] == problems
+    assert bool(problems) == taken
 
 
 @pytest.mark.parametrize("levels", [2, 9, 17, 100, 255, 256])

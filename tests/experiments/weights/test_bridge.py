@@ -26,7 +26,7 @@ from experiments.config.problems import part_problems
 from experiments.config.reading import read_config
 from experiments.config.schema import Config
 from experiments.config.tiny import tiny
-from experiments.config.trust import require_trusted
+from experiments.config.trust import require_trusted, require_trusted_by
 from experiments.main import main
 from experiments.runs.resume import trained_state
 from experiments.runtime.errors import ConfigError, StorageError
@@ -484,6 +484,23 @@ def test_trust_is_about_what_is_called(ours):
     assert require_trusted(tree | foreign, ["--config.sde.name=os:system"], "x")
 
 
+def test_the_code_of_a_guide_or_a_base_is_named_under_trust(ours):
+    """Unless our own config names it; not by the data itself; and their evaluation is not repeated."""
+    config, tree = ours[0].config, ours[0].config.model_dump()
+    theirs = tree | {"net": "mine:Net", "weight": "mine:w", "evaluate": {"statistics": "anywhere"}, "trust": ""}
+    with pytest.raises(ConfigError) as error:
+        require_trusted_by(config, theirs, "x")
+    *_, way = str(error.value).splitlines()
+    assert way == "--config.trust=mine:Net,mine:w"
+    vouched = config.model_copy(update={"trust": way.partition("=")[2]})
+    assert "evaluate" not in require_trusted_by(vouched, theirs, "x")
+    with pytest.raises(ConfigError, match="trust=mine:Net,mine:w,os:system"):
+        require_trusted_by(vouched, theirs | {"sde": "os:system"}, "x")
+    for check in (lambda data: require_trusted(data, [], "x"), lambda data: require_trusted_by(config, data, "x")):
+        with pytest.raises(ConfigError, match="os:system"):
+            check(theirs | {"net": "MLP", "weight": None, "trust": "os:system"})
+
+
 def test_every_misfit_is_named(written, tmp_path, capsys):
     """A few of them on the terminal, all of them in a file beside."""
     forge(written, {"net": TINY | {"width": 16}})
@@ -510,6 +527,8 @@ def test_what_import_and_export_are_not_told(written, tmp_path, capsys):
             "--layout=score",
         ),
         (["import", str(written), str(written)], 5, "is there already"),
+        (["import", str(tmp_path), out], 5, "holds neither weights.safetensors nor a model of diffusers"),
+        (["import", str(tmp_path), out, "--layout=adm", "--config=configs/digits/vp.py"], 5, "name a file of tensors in it"),
         (["import", str(tmp_path / "w.safetensors"), out, "--layout=native"], 5, "its format is None"),
         (["import", str(written), out, "--layout=adm"], 2, "is native, which says that itself: leave out --layout=adm"),
         (["import", str(written), out, "--weights=raw", "--config=x.py"], 2, "--weights=raw and --config=x.py"),
