@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from functools import lru_cache
 from hashlib import sha256
 from typing import Any, NamedTuple
@@ -48,6 +49,18 @@ class ExampleStream:
 
     def __len__(self) -> int:
         return len(self._decoded if self.resident is None else self.resident)
+
+    def by(self, seed: int) -> ExampleStream:
+        """Returns the same examples in the order of another seed; none is decoded again."""
+        stream = copy(self)
+        stream._seed = seed
+        return stream
+
+    def digest(self, test: np.ndarray, n: int) -> str:
+        """Returns a hash of the held-out events, and of the training ones: of all if they are resident, else of the first n."""
+        events = self.resident if self.resident is not None else self.batch(0, min(n, len(self))).levels
+        later = b"skip" if self.resident is None and self._decoded.spare else b""  # other batches may leave out others
+        return sha256(events.tobytes() + test.tobytes() + later).hexdigest()[:16]
 
     def indices(self, step: int, size: int, process: int = 0, processes: int = 1) -> np.ndarray:
         """Returns this process's share of batch `step`: the examples step size ... (step + 1) size - 1 of the order."""
@@ -100,6 +113,11 @@ class Dataset(NamedTuple):
         """The facts that a run records."""
         return DataFacts(self.shape, self.classes, self.digest)
 
+    def by(self, seed: int) -> Dataset:
+        """Returns the same data, with the training examples in the order of another seed."""
+        train = self.train.by(seed)
+        return self._replace(train=train, digest=train.digest(self.test, len(self.test)))
+
     def check_labels(self, classes: int) -> None:
         """Raises DataError if `classes` > 0 and a label that was read is not below it."""
         if classes:
@@ -121,15 +139,11 @@ class Dataset(NamedTuple):
 def load(sources: Sources, config: Data, seed: int) -> Dataset:
     """Decodes the examples of sources that are open. DataError names those that cannot be decoded."""
     decoded = lambda source, split, shape=(): Decoded(source, config.levels, config.origin(split), shape, config.on_bad)
-    train = ExampleStream(decoded(sources.train, config.train), seed, config.resident_mib)
-    sample = train.resident if train.resident is not None else train.batch(0, min(len(train), len(sources.test))).levels
-    shape = sample.shape[1:]
-    test, test_labels, _ = decoded(sources.test, config.test, shape).everything()
-    digest = sha256(sample.tobytes() + test.tobytes())
-    if train.resident is None and config.on_bad == "skip":
-        digest.update(b"skip")  # later batches may leave out others
-    classes = tuple(map(printable, sources.classes))
-    return Dataset(shape, train, test, train.labels, test_labels, digest.hexdigest()[:16], classes)
+    whole = decoded(sources.train, config.train)
+    train = ExampleStream(whole, seed, config.resident_mib)
+    test, test_labels, _ = decoded(sources.test, config.test, whole.shape).everything()
+    digest, classes = train.digest(test, len(sources.test)), tuple(map(printable, sources.classes))
+    return Dataset(whole.shape, train, test, train.labels, test_labels, digest, classes)
 
 
 def first_held_out(config: Data, shape: tuple[int, ...], most: int = 256) -> np.ndarray:

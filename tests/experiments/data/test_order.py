@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from experiments.data.dataset import ordered
+from experiments.config.schema import Data
+from experiments.data.dataset import load, ordered
+from experiments.data.sources import open_sources
 
 
 @pytest.mark.parametrize("n", [1, 5, 1437, 70_000])
@@ -26,3 +28,19 @@ def test_any_places_are_those_of_the_whole_order(seed):
 def test_the_order_stays_what_it_was():
     """Under every numpy: a run goes on in the order that it began in."""
     np.testing.assert_array_equal(ordered(np.arange(6), 6, 0), [3, 5, 4, 0, 2, 1])
+
+
+STREAMED = {"resident_mib": 0}
+
+
+@pytest.mark.parametrize("more", [{}, STREAMED, STREAMED | {"on_bad": "skip"}], ids=["resident", "streamed", "skip"])
+def test_data_in_the_order_of_another_seed_are_those_that_it_loads(more):
+    """Every batch and the hash of a run by that seed alone."""
+    settings = Data(name="swiss_roll", levels=0, **more)
+    first, alone = (load(open_sources(settings), settings, seed) for seed in (0, 5))
+    again = first.by(5)
+    assert (first.digest == again.digest) == (not more)
+    assert again.facts == alone.facts
+    for step in (0, 200):
+        np.testing.assert_array_equal(again.train.batch(step, 128).levels, alone.train.batch(step, 128).levels)
+        assert (again.train.batch(step, 128).levels != first.train.batch(step, 128).levels).any()
