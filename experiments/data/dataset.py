@@ -19,7 +19,8 @@ def class_labels(labels: Any, classes: int, origin: str) -> np.ndarray:
     """Returns the labels as int32, each from 0 to classes - 1. DataError if one is not, or if there are none."""
     numbers = integers([] if labels is None else labels)
     if numbers is None or not len(numbers):
-        raise DataError(f"data: {origin} has examples without a label, and net.classes = {classes} learns from labels")
+        learns = f"net.classes = {classes} learns from labels, which are integers"
+        raise DataError(f"data: {origin} has examples without a label, and {learns}")
     if not 0 <= numbers.min() <= numbers.max() < classes:
         span = f"labels from {numbers.min()} to {numbers.max()}"
         raise DataError(f"data: {origin} has {span}, and those of net.classes = {classes} are from 0 to {classes - 1}")

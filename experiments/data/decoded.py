@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import grain
 import numpy as np
 
-from experiments.data.examples import Bad, example
+from experiments.data.examples import Bad, example, is_class
 from experiments.runtime.errors import DataError
 from experiments.runtime.limits import fits, within
 from experiments.runtime.progress import say
@@ -57,9 +57,7 @@ class Decoded:
             if len(first) == 3:
                 break
         if not first:
-            raise DataError(
-                [f"no example of {origin} can be used:", *map(str, bad[:3])] if bad else f"{origin} holds no example"
-            )
+            raise DataError([f"no example of {origin} can be used:", *map(str, bad[:3])])
         shapes = [event.shape for event, _ in first]
         self.shape, self._dtype = max(shapes, key=shapes.count), first[0][0].dtype
         self.nbytes = int(np.prod(self.shape)) * self._dtype.itemsize * self._n
@@ -103,5 +101,5 @@ class Decoded:
 
 
 def integers(labels: Sequence[Any]) -> np.ndarray | None:
-    """Returns the labels as an array if all are integers, else None."""
-    return np.array(labels, int) if all(isinstance(label, int | np.integer) for label in labels) else None
+    """Returns the labels as an array if all are numbers of classes, else None."""
+    return np.array(labels, int) if all(map(is_class, labels)) else None

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 from zipfile import ZipFile
@@ -26,6 +26,7 @@ from experiments.config.messages import in_words, suggestion
 from experiments.config.parts import import_module_of
 from experiments.config.schema import Data
 from experiments.config.trust import OWN_SOURCE
+from experiments.data.examples import is_class
 from experiments.data.image_folder import image_folder
 from experiments.data.prepared import digits, prepared
 from experiments.data.toys import TOYS, Points
@@ -71,18 +72,35 @@ def open_sources(config: Data) -> Sources:
 
     ConfigError if there is no such function of a user's. DataError says what else is missing and where it was looked for.
     """
-    sources = find_source(config.name)(config)
-    names = [name for name in sources.classes if isinstance(name, str)]
-    if len({*names}) < len(sources.classes):
-        raise DataError(f"{config.name}: the names of its labels must be strings, each another: {in_words(sources.classes)}")
+    train, test, names = find_source(config.name)(config)
+    classes = _classes(config.name, names)
+    for examples, split in ((train, config.train), (test, config.test)):
+        _refuse_none(examples, config.origin(split))
     if not config.only:
-        return sources
+        return Sources(train, test, classes)
     try:
-        wanted = class_numbers(config.only, sources.classes)
+        wanted = class_numbers(config.only, classes)
     except ValueError as error:
         raise DataError(f"data.only: {error}") from error
     of_labels = lambda source, split: _of_labels(source, wanted, config, split)
-    return Sources(of_labels(sources.train, config.train), of_labels(sources.test, config.test), sources.classes)
+    return Sources(of_labels(train, config.train), of_labels(test, config.test), classes)
+
+
+def _classes(source: str, names: Any) -> tuple[str, ...]:
+    """The names of a source's labels, if they have names, as strings of which no two look alike."""
+    classes = () if names is None else tuple(names) if isinstance(names, Iterable) else (names,)
+    if len({printable(name) for name in classes if isinstance(name, str)}) < len(classes):
+        raise DataError(f"{source}: the names of its labels must be strings, each another: {in_words(names)}")
+    return classes
+
+
+def _refuse_none(examples: Any, origin: str) -> None:
+    try:
+        n = len(examples)
+    except Exception as error:  # it is the user's
+        raise DataError(f"{origin}: its len() raised {type(error).__name__}: {printable(error)[:200]}") from error
+    if not n:
+        raise DataError(f"{origin} holds no example, and training and evaluation need some of each split")
 
 
 def find_source(name: str) -> Source:
@@ -126,33 +144,33 @@ def _checked(name: str, function: Callable[..., Any]) -> Source:
     return source
 
 
-def _of_labels(source: Any, wanted: tuple[int, ...], config: Data, split: str) -> Subset:
+def _of_labels(source: Any, wanted: tuple[int, ...], config: Data, split: str) -> Any:
     """Reads each example once, for its label. One that cannot be read stays: decoding names it."""
-    rows, labels = [], set()
+    rows, labels = [], set[int]()
     for i in range(len(source)):
         try:
             with within(300, f"reading {config.name} {split}"):
                 label = source[i].get("label")
         except Exception:
-            label = wanted[0]
-        else:
-            labels.add(label)
-        if label in wanted:
             rows.append(i)
+            continue
+        if is_class(label):
+            labels.add(int(label))
+            rows += [i] if label in wanted else []
     only = f"data.only = {config.only}"
-    if not any(isinstance(label, int | np.integer) for label in labels):
-        raise DataError(f"{only}: the examples of {config.name} {split} have no labels; leave it out")
+    if not labels:
+        raise DataError(f"{only}: the examples of {config.name} {split} have no labels that are integers; leave it out")
     if not rows:
-        there = ", ".join(map(str, sorted(labels - {None}, key=str)[:20]))
+        there = ", ".join(map(str, sorted(labels)[:20]))
         raise DataError(f"{only}: no example of {config.name} {split} has such a label; there are {there}")
-    return Subset(source, rows)
+    return [source[i] for i in rows] if isinstance(source, list) else Subset(source, rows)
 
 
 def npz(config: Data) -> Sources:
     """The files data_dir/`train`.npz and `test`.npz: `image` [N, H, W] or [N, H, W, C] of 8 or 16 bits, perhaps `label` [N].
 
-    With data.levels = 0 `image` are points of floats, [N, D]. `classes`, if it is there, names the labels. `sample` writes such
-    files.
+    With data.levels = 0 `image` are points of floats, [N, D]. A column [N, 1] of labels is [N]. `classes`, if it is there,
+    names the labels. `sample` writes such files.
     """
     path = lambda split: Path(os.path.expanduser(config.data_dir)) / f"{split}.npz"
     (train, classes), (test, others) = (_npz(path(split), points=not config.levels) for split in (config.train, config.test))
@@ -191,6 +209,8 @@ def _npz(path: Path, points: bool) -> tuple[Sequence[dict[str, Any]], tuple[str,
         raise DataError(f"{name}: classes must be strings [C], not {classes.dtype} {classes.shape}")
     if (labels := arrays.get("label", image)).shape[:1] != image.shape[:1]:
         raise DataError(f"{name}: labels of shape {labels.shape} for {len(image)} images")
+    if labels.shape == (len(image), 1):  # Keras' column
+        arrays["label"] = labels[:, 0]
     return [{key: array[i] for key, array in arrays.items()} for i in range(len(image))], tuple(classes.tolist())
 
 
