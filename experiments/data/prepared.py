@@ -84,16 +84,17 @@ def _splits(builder: Any, config: Data, again: str) -> tuple[Any, Any, tuple[str
     try:
         for split in (config.train, config.test):
             _check_whole(builder, split, again)
-        train, test = (builder.as_data_source(split=split) for split in (config.train, config.test))
-        return train, test, _classes(builder.info.features)
-    except (NotImplementedError, ImportError) as error:
-        kind = builder.info.file_format.value
-        raise DataError([f"{builder.data_path} is in the format {kind}, not array_record: delete it", again]) from error
-    except (ValueError, KeyError) as error:
+    except (ValueError, KeyError, NotImplementedError) as error:  # the last for a part of "all"
         raise DataError(
             f"{config.name} has the splits {', '.join(builder.info.splits)}: "
             f"data.train = {config.train!r} or data.test = {config.test!r} is none of them, nor a part: {error}"
         ) from error
+    try:
+        train, test = (builder.as_data_source(split=split) for split in (config.train, config.test))
+    except (NotImplementedError, ImportError) as error:
+        kind = builder.info.file_format.value
+        raise DataError([f"{builder.data_path} is in the format {kind}, not array_record: delete it", again]) from error
+    return train, test, _classes(builder.info.features)
 
 
 def _classes(features: Any) -> tuple[str, ...]:
