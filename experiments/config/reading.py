@@ -9,13 +9,15 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from ml_collections import ConfigDict
+
 import configs
 from experiments.config.messages import in_words, schema_problems, shorten, suggestion
 from experiments.config.problems import every_problem
 from experiments.config.tree import in_order, own_sections, read_json_tree
 from experiments.config.trust import require_trusted
 from experiments.config.values import readings
-from experiments.runtime.errors import ConfigError
+from experiments.runtime.errors import ConfigError, blamed
 
 OURS = list(configs.__path__)
 
@@ -42,12 +44,13 @@ def read_config(path: str, overrides: list[str], variants: Variants = MappingPro
         tree = override(read_json_tree(file), overrides, origin=path)
         return override(variants[variant](tree), overrides) if variant and not schema_problems(tree) else tree
     try:
-        config = _run(file)["get_config"]()
-        tree = own_sections(in_order(config.to_dict(), json.loads(config.to_json_best_effort())))
-    except (KeyError, AttributeError) as error:
-        raise ConfigError(f"{path} must define get_config(), which returns an ml_collections.ConfigDict ({error})") from error
-    except Exception as error:  # the code is the user's
-        raise ConfigError(f"{path} cannot be run: {type(error).__name__}: {' '.join(str(error).split())}") from error
+        defined = _run(file)
+        config = defined["get_config"]() if "get_config" in defined else None
+        tree = _tree(config) if isinstance(config, ConfigDict) else None
+    except (Exception, SystemExit) as error:  # the code is the user's
+        raise ConfigError(f"{path} cannot be run: {blamed(error)}") from error
+    if tree is None:
+        raise ConfigError(f"{path} must define get_config(), which returns an ml_collections.ConfigDict")
     try:
         return override(variants[variant](tree) if variant else tree, overrides)
     except (KeyError, TypeError, AttributeError, ValueError) as error:  # a variant fails on a tree that the schema would refuse
@@ -60,6 +63,10 @@ def _run(file: Path) -> dict[str, Any]:
     own = [str(above) for above in file.absolute().parents if above.name == "configs"][:1]
     configs.__path__ = own + OURS
     return runpy.run_path(str(file))
+
+
+def _tree(config: ConfigDict) -> dict[str, Any]:
+    return own_sections(in_order(config.to_dict(), json.loads(config.to_json_best_effort())))
 
 
 def override(tree: dict[str, Any], overrides: list[str], origin: str | None = None) -> dict[str, Any]:

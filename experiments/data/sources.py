@@ -30,7 +30,7 @@ from experiments.data.examples import is_class
 from experiments.data.image_folder import image_folder
 from experiments.data.prepared import digits, prepared
 from experiments.data.toys import TOYS, Points
-from experiments.runtime.errors import ConfigError, DataError, UserError, printable
+from experiments.runtime.errors import ConfigError, DataError, UserError, blamed, printable
 from experiments.runtime.limits import fits, within
 
 
@@ -98,7 +98,7 @@ def _refuse_none(examples: Any, origin: str) -> None:
     try:
         n = len(examples)
     except Exception as error:  # it is the user's
-        raise DataError(f"{origin}: its len() raised {type(error).__name__}: {printable(error)[:200]}") from error
+        raise DataError(f"{origin}: its len() raised {blamed(error)}") from error
     if not n:
         raise DataError(f"{origin} holds no example, and training and evaluation need some of each split")
 
@@ -131,7 +131,7 @@ def _checked(name: str, function: Callable[..., Any]) -> Source:
         except UserError:
             raise
         except Exception as error:
-            raise DataError(f"{name} raised {type(error).__name__}: {printable(error)[:200]}") from error
+            raise DataError(f"{name} raised {blamed(error)}") from error
         contract = "a source returns experiments.data.sources.Sources(train, test)"
         if not isinstance(sources, Sources):
             raise DataError(f"{name} returned a {type(sources).__name__}: {contract}")
