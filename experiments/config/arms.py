@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterable
 from typing import Any
 
 from experiments.config.tree import flatten
@@ -34,6 +35,32 @@ def arm_problems(tree: dict[str, Any]) -> list[str]:
         for key, value in flatten(changes).items()
         if key.startswith(("evaluate.", "data.")) and key not in own and base.get(key, MISSING) != value
     ]
+
+
+def idle_overrides(tree: dict[str, Any], keys: Iterable[str]) -> list[str]:
+    """Returns a line for each of these keys that would change nothing, because every arm replaces its value by one of its own.
+
+    The title is also that of the report of all.
+    """
+    arms = tree.get("arms")
+    if not isinstance(arms, dict) or not arms:
+        return []
+    idle = [key for key in keys if key != "title" and all(_replaces(changes, key) for changes in arms.values())]
+    where = f"with NAME {' or '.join(map(str, arms))}"
+    return [
+        f"--config.{key} would change nothing: every arm has its own; write --config.arms.NAME.{key}, {where}" for key in idle
+    ]
+
+
+def _replaces(changes: Any, key: str) -> bool:
+    """Returns whether an arm's changes leave nothing of what is under that key beside the arms."""
+    for part in key.split("."):
+        if not isinstance(changes, dict) or part not in changes:
+            return False
+        changes = changes[part]
+        if not isinstance(changes, dict) or "name" in changes:
+            return True
+    return False
 
 
 def _overlay(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

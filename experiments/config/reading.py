@@ -12,6 +12,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 import configs
+from experiments.config.arms import idle_overrides
 from experiments.config.messages import in_words, schema_problems, shorten, suggestion
 from experiments.config.problems import every_problem
 from experiments.config.tree import in_order, own_sections, read_json_tree
@@ -20,6 +21,8 @@ from experiments.config.values import readings
 from experiments.runtime.errors import ConfigError, blamed
 
 OURS = list(configs.__path__)
+
+GONE = object()
 
 Variants = Mapping[str, Callable[[dict[str, Any]], dict[str, Any]]]
 
@@ -77,6 +80,7 @@ def override(tree: dict[str, Any], overrides: list[str], origin: str | None = No
     that is wrong.
     """
     problems: list[str] = []
+    changed: list[str] = []
     places: dict[str, tuple[dict[str, Any], str, list[Any]]] = {}
     for argument in overrides:
         key, equals, text = argument.removeprefix("--config.").partition("=")
@@ -97,11 +101,12 @@ def override(tree: dict[str, Any], overrides: list[str], origin: str | None = No
                 break
         else:
             values = list(readings(text))
+            changed += [] if node.get(leaf, GONE) in values else [key]
             node[leaf] = values[0]
             # What a later override goes into is read already.
             places = {place: read for place, read in places.items() if not f"{key}.".startswith(f"{place}.")}
             places[key] = node, leaf, values
-    if problems:
+    if problems := problems or idle_overrides(tree, changed):
         raise ConfigError(problems)
     if origin is not None:
         require_trusted(tree, overrides, origin)

@@ -6,10 +6,12 @@ import json
 import pytest
 from runs import DIGITS, MOONS
 
+from experiments.config.arms import resolve_arms
 from experiments.config.problems import every_problem
 from experiments.config.reading import override, read_config
 from experiments.config.tree import flatten, in_order
 from experiments.main import main
+from experiments.runtime.errors import ConfigError
 
 pytestmark = pytest.mark.usefixtures("in_root")
 
@@ -102,3 +104,36 @@ def test_an_override_keeps_what_a_later_one_puts_into_it():
     for weight in ("min_snr", "{'name': 'min_snr', 'other': 1.0}"):
         tree = read_config(MOONS, [f"--config.weight={weight}", "--config.weight.gamma=-3.0"])
         assert tree["weight"]["gamma"] == -3.0
+
+
+@pytest.mark.parametrize(
+    ("written", "key"),
+    [
+        ("sde.name=CosineVPSDE", "sde.name"),
+        ("sde=CosineVPSDE", "sde"),
+        ("sde.beta_max=9.0", "sde.beta_max"),
+        ("net.width=8", "net.width"),
+        ("train.steps=9", ""),
+        ("net={'name': 'MLP', 'depth': 2}", ""),
+        ("net.depth=2", ""),
+        ("sde.name=VPSDE", ""),
+        ("title=Both", ""),
+        ("arms.a.sde.name=CosineVPSDE", ""),
+    ],
+)
+def test_what_every_arm_replaces_is_not_set_beside_them(written, key):
+    """One arm that has none of its own is enough; so is another option of a section that arms change in part."""
+    sde, net = {"sde": {"name": "VPSDE"}}, {"net": {"width": 16}}
+    own = {"a": {"title": "A", **sde, **net, "train": {"steps": 5}}, "b": {"title": "B", **sde, **net}}
+    tree = lambda: read_config(DIGITS, []) | {"arms": copy.deepcopy(own)}
+    arms = resolve_arms(tree())
+    if not key:
+        assert override(tree(), [f"--config.{written}"])
+        return
+    with pytest.raises(ConfigError) as caught:
+        override(tree(), [f"--config.{written}"])
+    assert str(caught.value).startswith(
+        f"--config.{key} would change nothing: every arm has its own; write --config.arms.NAME.{key}"
+    )
+    remedy = [f"--config.arms.{name}.{written}" for name in own]
+    assert all(changed != arms[name] for name, changed in resolve_arms(override(tree(), remedy)).items())
