@@ -19,6 +19,7 @@ from experiments.config.tree import in_order, own_sections, read_json_tree
 from experiments.config.trust import require_trusted
 from experiments.config.values import readings
 from experiments.runtime.errors import ConfigError, blamed
+from experiments.runtime.paths import home
 
 OURS = list(configs.__path__)
 
@@ -33,6 +34,7 @@ def read_config(path: str, overrides: list[str], variants: Variants = MappingPro
     `path` may end in the name of one of `variants`, a function of the tree, as in file.py:tiny. Raises ConfigError if there is
     no such file or variant, if its code fails, or if an override cannot be applied. `problems.parse` checks the tree.
     """
+    path = str(home(path))
     stem, colon, variant = path.rpartition(":")
     if Path(path).is_file() or not colon or "/" in variant:  # a folder's name may have a colon
         stem, variant = path, ""

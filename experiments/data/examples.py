@@ -51,7 +51,7 @@ def example(source: Any, i: int, origin: str, levels: int, shape: tuple[int, ...
 
 def is_class(label: Any) -> bool:
     """Returns whether a label is the number of a class: an integer of at most 64 bits."""
-    return isinstance(label, int | np.integer) and -(2**63) <= label < 2**63
+    return isinstance(label, int | np.integer) and -(2**63) <= int(label) < 2**63
 
 
 @cache

@@ -12,7 +12,6 @@ A source is a function of the config's section `data`. `SOURCES` are ours; a use
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -32,6 +31,7 @@ from experiments.data.prepared import digits, prepared
 from experiments.data.toys import TOYS, Points
 from experiments.runtime.errors import ConfigError, DataError, UserError, blamed, printable
 from experiments.runtime.limits import fits, within
+from experiments.runtime.paths import home
 
 
 class Sources(NamedTuple):
@@ -172,7 +172,7 @@ def npz(config: Data) -> Sources:
     With data.levels = 0 `image` are points of floats, [N, D]. A column [N, 1] of labels is [N]. `classes`, if it is there,
     names the labels. `sample` writes such files.
     """
-    path = lambda split: Path(os.path.expanduser(config.data_dir)) / f"{split}.npz"
+    path = lambda split: home(config.data_dir) / f"{split}.npz"
     (train, classes), (test, others) = (_npz(path(split), points=not config.levels) for split in (config.train, config.test))
     if classes and others and classes != others:
         names = f"data.train = {config.train!r} has the classes {numbered(classes)}, and data.test {numbered(others)}"

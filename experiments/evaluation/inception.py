@@ -9,7 +9,6 @@ import re
 from collections.abc import Callable, Iterator
 from functools import cache, partial
 from hashlib import sha256
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -19,6 +18,7 @@ from jaxtyping import Array, Float, UInt8
 
 from experiments.config.messages import suggestion
 from experiments.runtime.errors import ConfigError, StorageError
+from experiments.runtime.paths import home
 from experiments.weights.tensors import read_tensors
 
 FILE = "pt_inception-2015-12-05-6726825d.pth"
@@ -256,7 +256,7 @@ def load(path: str) -> Inception:
 
     Raises ConfigError for a file that is missing, or holds another network.
     """
-    file = Path(path)
+    file = home(path)
     wanted = f"take {FILE}, of pytorch-fid's or torch-fidelity's releases; nothing is downloaded here"
     if not path:
         raise ConfigError(f"evaluate.features = 'inception' needs evaluate.inception, the path of a weights file: {wanted}")

@@ -19,11 +19,12 @@ from experiments.runs.lora_base import with_base
 from experiments.runs.record import data_facts
 from experiments.runs.resume import trained_state
 from experiments.runtime.errors import ConfigError, StorageError
+from experiments.runtime.paths import home
 from experiments.runtime.progress import say
 
 
-def with_guides(experiment: Experiment, home: Path) -> Experiment:
-    """Returns the experiment of the run in `home` with its guides.
+def with_guides(experiment: Experiment, own: Path) -> Experiment:
+    """Returns the experiment of the run in the folder `own` with its guides.
 
     Raises ConfigError if a run cannot guide the sampler that names it.
     """
@@ -32,7 +33,7 @@ def with_guides(experiment: Experiment, home: Path) -> Experiment:
     if not runs:
         return experiment
     problems: list[str] = []
-    read = lambda run, label: attempt(problems, f"samplers.{label}.guidance", partial(_guide, run, experiment, home))
+    read = lambda run, label: attempt(problems, f"samplers.{label}.guidance", partial(_guide, run, experiment, own))
     guides = {run: read(run, label) for run, label in runs.items()}
     experiment = experiment._replace(guides=guides)
     for label, sampler in bound_samplers(experiment).items() if not problems else ():
@@ -60,20 +61,20 @@ def _check_labels(sampler: BoundSampler) -> None:
         sampler.number(label)
 
 
-def _guide(run: str, guided: Experiment, home: Path) -> Guide:
-    """Returns the run in that folder as a guide for the samplers of `guided`, which is the run in `home`.
+def _guide(run: str, guided: Experiment, own: Path) -> Guide:
+    """Returns the run in that folder as a guide for the samplers of `guided`, which is the run in `own`.
 
-    Raises StorageError if there is no such run, and ConfigError if it is `home` itself, or was trained on another range of data
+    Raises StorageError if there is no such run, and ConfigError if it is `own` itself, or was trained on another range of data
     or another SDE.
     """
-    folder = Path(run)
-    if folder.resolve() == home.resolve():
+    folder = home(run)
+    if folder.resolve() == own.resolve():
         raise ConfigError(f"{run} is this run itself, which would change nothing: name one that was trained less")
     if not (Folder(folder).config).is_file():
         raise StorageError(f"guidance.run = {run} holds no run: train it first")
-    own = [f"={value}" for value in flatten(guided.config.model_dump()).values()]  # what our config names is trusted already
+    named = [f"={value}" for value in flatten(guided.config.model_dump()).values()]  # what our config names is trusted already
     path = Folder(folder).config
-    config = Config.model_validate(require_trusted(read_json_tree(path), own, str(path)))
+    config = Config.model_validate(require_trusted(read_json_tree(path), named, str(path)))
     if config.data.range != guided.config.data.range:
         raise ConfigError(f"{run} was trained with data.range = {config.data.range}, and this run {guided.config.data.range}")
     if config.sde != guided.config.sde:
