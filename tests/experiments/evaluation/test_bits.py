@@ -13,10 +13,13 @@ from experiments.build.idle import idle_problems
 from experiments.config.messages import schema_problems
 from experiments.config.reading import read_config
 from experiments.config.schema import Config
-from experiments.data.dataset import Batch, Dataset
+from experiments.data.dataset import Batch, Dataset, ExampleStream
+from experiments.data.decoded import Decoded
 from experiments.data.scaler import Scaler
+from experiments.evaluation import likelihood
 from experiments.evaluation.dequantize import UNIFORM, fit, logit_normal, variational
 from experiments.evaluation.likelihood import bits_of, bits_per_dim, held_out, mean_and_error, measure_bits
+from experiments.runtime import devices
 from samplers import log_prob
 from sde_lib import VPSDE
 
@@ -123,6 +126,22 @@ def test_a_fitted_dequantizer_beats_the_uniform():
     costs = jax.vmap(jax.vmap(cost), (0, None))(jax.random.split(jax.random.key(2), (500, 4)), LEVELS) / math.log(2)
     gap = float(costs.mean()) - EXACT.mean()
     assert -0.01 < gap < 0.3 * (ONE_UNIFORM_DRAW - EXACT).mean()
+
+
+def test_a_dequantizer_is_fitted_on_other_devices_than_the_network(experiment, monkeypatch):
+    """On eight, to batches of the least size that they divide, after training in batches of twelve."""
+    stream = ExampleStream(Decoded([{"image": k} for k in TEST], 256, "x"), 0, 1)
+    data = Dataset((2, 2, 1), stream, TEST, None, None, "")
+    sizes = []
+
+    def fitted(key, q, bound, params, batches, steps):
+        sizes.extend(devices.split(k).shape for k in batches)
+        return q, np.zeros(steps)
+
+    monkeypatch.setattr(likelihood, "fit", fitted)
+    made = experiment("train.batch=12", "evaluate.dequantizer=variational", "evaluate.dequantizer_steps=2")
+    likelihood._learned(made, (), data)
+    assert sizes == [(16, 2, 2, 1)] * 2
 
 
 @pytest.fixture(scope="module")
