@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import runpy
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -36,15 +37,15 @@ def read_config(path: str, overrides: list[str], variants: Variants = MappingPro
     """
     path = str(home(path))
     stem, colon, variant = path.rpartition(":")
-    if Path(path).is_file() or not colon or "/" in variant:  # a folder's name may have a colon
+    if os.path.isfile(path) or not colon or "/" in variant:  # a folder's name may have a colon
         stem, variant = path, ""
     path = stem
     if variant and variant not in variants:
         raise ConfigError(f"{path}:{variant}: no such variant{suggestion(variant, [*variants])}")
     file = Path(path)
-    if not file.is_file():
+    if not os.path.isfile(file):  # unlike Path.is_file, False for what the system takes for no path
         others = sorted(str(p) for p in Path("configs").rglob("*.py"))
-        raise ConfigError(f"no config file {path}{suggestion(path, others)}")
+        raise ConfigError(f"no config file {shorten(path)}{suggestion(path, others)}")
     if file.suffix == ".json":
         tree = override(read_json_tree(file), overrides, origin=path)
         return override(variants[variant](tree), overrides) if variant and not schema_problems(tree) else tree

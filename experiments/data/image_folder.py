@@ -10,6 +10,7 @@ from typing import Any
 
 from PIL import Image
 
+from experiments.config.messages import in_words
 from experiments.config.schema import Data
 from experiments.runtime.errors import DataError, printable
 from experiments.runtime.limits import within
@@ -31,8 +32,8 @@ def image_folder(config: Data) -> list[list[Any]]:
     if one is in the other.
     """
     root, names = home(config.data_dir), (config.train, config.test)
-    if not config.data_dir or not root.is_dir():
-        raise DataError(f"no folder {config.data_dir!r}: set --config.data.data_dir to a folder of images")
+    if not config.data_dir or not os.path.isdir(root):  # unlike Path.is_dir, False for what the system takes for no path
+        raise DataError(f"no folder {in_words(config.data_dir)}: set --config.data.data_dir to a folder of images")
     splits = [root / name for name in names]
     if all(split.is_dir() for split in splits):
         train, test = (split.resolve() for split in splits)

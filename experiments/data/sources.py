@@ -12,6 +12,7 @@ A source is a function of the config's section `data`. `SOURCES` are ours; a use
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -21,7 +22,7 @@ from zipfile import ZipFile
 import numpy as np
 
 from experiments.config.classes import class_numbers, numbered
-from experiments.config.messages import in_words, suggestion
+from experiments.config.messages import in_words, shorten, suggestion
 from experiments.config.parts import import_module_of
 from experiments.config.schema import Data
 from experiments.config.trust import OWN_SOURCE
@@ -182,9 +183,10 @@ def npz(config: Data) -> Sources:
 
 def _npz(path: Path, points: bool) -> tuple[Sequence[dict[str, Any]], tuple[str, ...]]:
     """Returns the examples of a file and the names of their labels."""
-    if not path.is_file():
-        there = ", ".join(sorted(p.name for p in path.parent.glob("*.npz"))[:5]) or "no .npz file"
-        raise DataError(f"no file {path}; its folder holds {there}: set --config.data.data_dir, data.train and data.test")
+    if not os.path.isfile(path):  # unlike Path.is_file, False for what the system takes for no path
+        beside = sorted(p.name for p in path.parent.glob("*.npz")) if os.path.isdir(path.parent) else []
+        holds = f"its folder holds {', '.join(beside[:5]) or 'no .npz file'}"
+        raise DataError(f"no file {shorten(str(path), 300)}; {holds}: set --config.data.data_dir, data.train and data.test")
     name = printable(path)
     try:
         with ZipFile(path) as file, within(3600, f"reading {name}"):

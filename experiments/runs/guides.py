@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import partial
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from experiments.build.build import build
 from experiments.build.experiment import Experiment
 from experiments.build.sampler import BoundSampler, bound_samplers
 from experiments.config.guidance import Guide
+from experiments.config.messages import in_words
 from experiments.config.parts import classifies
 from experiments.config.problems import attempt
 from experiments.config.schema import Config
@@ -68,10 +70,10 @@ def _guide(run: str, guided: Experiment, own: Path) -> Guide:
     or another SDE.
     """
     folder = home(run)
-    if folder.resolve() == own.resolve():
+    if os.path.realpath(folder) == os.path.realpath(own):
         raise ConfigError(f"{run} is this run itself, which would change nothing: name one that was trained less")
-    if not (Folder(folder).config).is_file():
-        raise StorageError(f"guidance.run = {run} holds no run: train it first")
+    if not os.path.isfile(Folder(folder).config):  # unlike Path.is_file, False for what the system takes for no path
+        raise StorageError(f"guidance.run = {in_words(run)} holds no run: train it first")
     named = [f"={value}" for value in flatten(guided.config.model_dump()).values()]  # what our config names is trusted already
     path = Folder(folder).config
     config = Config.model_validate(require_trusted(read_json_tree(path), named, str(path)))

@@ -201,6 +201,19 @@ def test_an_empty_or_absent_folder(tmp_path):
         opened("folder", tmp_path)
 
 
+@pytest.mark.parametrize("name", ["digits", "folder", "npz", "mnist"])
+@pytest.mark.parametrize("place", ["a\0b", "x" * 5000, "x/" * 2500, "loop/x", "file", "/dev/null"], ids=ascii)
+def test_a_folder_that_is_none_is_refused(tmp_path, monkeypatch, name, place):
+    """Whatever the system says of it, which raises for some and denies others."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(DataError) as caught:
+        open_sources(config(name, place))
+    assert "--config.data.data_dir" in str(caught.value) or name == "mnist"
+    assert len(str(caught.value).splitlines()) <= 5
+
+
 @pytest.mark.parametrize("resident_mib", [4096, 0])
 def test_npz_round_trip(tmp_path, resident_mib):
     images = np.random.default_rng(0).integers(0, 256, (30, 4, 6, 3), np.uint8)

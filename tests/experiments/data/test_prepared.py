@@ -96,6 +96,13 @@ def test_digits_that_cannot_be_kept_are_written_for_this_process(monkeypatch, ho
         open_sources(Data(name="mnist"))
 
 
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="Linux's folder in which no file can be made")
+def test_a_lock_that_cannot_be_made_is_not_waited_for(monkeypatch):
+    monkeypatch.setattr(prepared, "PATIENCE", 0.1)
+    with pytest.raises(DataError, match=r"the digits cannot be written to /proc: .* set --config\.data\.data_dir"):
+        open_sources(config("digits", "/proc"))
+
+
 def test_digits_that_are_there_need_no_lock(digits_dir, monkeypatch):
     """Their folder may be another's, and not to be written to."""
     monkeypatch.setattr(prepared, "FileLock", None)
