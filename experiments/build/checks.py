@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -23,6 +24,9 @@ from experiments.config.options import parameters
 from experiments.config.parts import OBJECTIVE, STEP, clash, classifies
 from experiments.config.problems import Problems, attempt
 from experiments.config.schema import MOST_STEPS, Config, Named
+
+NO_NAMES = {None: ("none", "null"), "each": ("each",)}
+"""For each value of sample.label that is no class the words that people write it by, and that a class may be called by, too."""
 
 
 def experiment_problems(experiment: Experiment, weight: Callable[..., Any] | None) -> Problems:
@@ -203,6 +207,8 @@ def label_problems(config: Config, names: tuple[str, ...]) -> Problems:
     guided = sampler and sampler.guidance and "run" in sampler.guidance.options
     problems: Problems = []
     attempt(problems, "data.only", lambda: class_numbers(config.data.only, names))
+    if classes and (alike := [y for y, name in enumerate(names) if name.lower() in NO_NAMES.get(label, ())]):
+        warnings.warn(f"sample.label = {label} is not the class of that name, which is number {alike[0]}", stacklevel=1)
     if not classes and dropout:
         problems.append(f"train.label_dropout = {dropout:g}: the network learns from no labels; set net.classes, or take 0")
     if not classes and not guided and label not in (None, "each"):

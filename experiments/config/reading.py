@@ -46,7 +46,7 @@ def read_config(path: str, overrides: list[str], variants: Variants = MappingPro
     if not os.path.isfile(file):  # unlike Path.is_file, False for what the system takes for no path
         others = sorted(str(p) for p in Path("configs").rglob("*.py"))
         raise ConfigError(f"no config file {shorten(path)}{suggestion(path, others)}")
-    if file.suffix == ".json":
+    if file.suffix.lower() == ".json":
         tree = override(read_json_tree(file), overrides, origin=path)
         return override(variants[variant](tree), overrides) if variant and not schema_problems(tree) else tree
     try:

@@ -1,9 +1,12 @@
 """Whatever cannot have an effect is refused, with what would give it one; and what has an effect is not."""
 
+import warnings
+
 import pytest
 from runs import DIGITS, MOONS
 from small_experiments import small_experiment
 
+from experiments.build.checks import label_problems
 from experiments.build.idle import idle_problems
 from experiments.config.guidance import Guide
 from experiments.config.reading import read_config
@@ -136,3 +139,21 @@ def test_a_guide_of_the_same_labels_by_other_names_is_refused(monkeypatch, tmp_p
         guides.with_guides(experiment, tmp_path)
     monkeypatch.setattr(guides, "_guide", lambda run, guided, home: guide._replace(names=("cat", "dog")))
     assert guides.with_guides(experiment, tmp_path).guides["weak"].names == ("cat", "dog")
+
+
+@pytest.mark.parametrize(
+    ("label", "names", "warns"),
+    [
+        ("each", ("cat", "each"), "sample.label = each is not the class of that name, which is number 1"),
+        ("None", ("None", "cat"), "sample.label = None is not the class of that name, which is number 0"),
+        ("null", ("cat", "null"), "sample.label = None is not the class of that name, which is number 1"),
+        ("'none'", ("cat", "none"), ""),
+        ("1", ("cat", "each"), ""),
+        ("each", ("cat", "Each one"), ""),
+    ],
+)
+def test_a_label_that_is_no_class_is_told_from_a_class_of_its_name(label, names, warns):
+    config = Config.model_validate(read_config(DIGITS, ["--config.net.classes=2", f"--config.sample.label={label}"]))
+    with warnings.catch_warnings(record=True) as caught:
+        assert label_problems(config, names) == []
+    assert [str(warning.message) for warning in caught] == [warns] * bool(warns)

@@ -6,12 +6,14 @@ import json
 import pytest
 from runs import DIGITS, MOONS
 
+from experiments.commands.opening import make_plan
 from experiments.config.arms import resolve_arms
 from experiments.config.problems import every_problem
 from experiments.config.reading import override, read_config
 from experiments.config.tree import flatten, in_order
 from experiments.main import main
 from experiments.runtime.errors import ConfigError
+from experiments.runtime.failures import lines
 
 pytestmark = pytest.mark.usefixtures("in_root")
 
@@ -137,3 +139,38 @@ def test_what_every_arm_replaces_is_not_set_beside_them(written, key):
     )
     remedy = [f"--config.arms.{name}.{written}" for name in own]
     assert all(changed != arms[name] for name, changed in resolve_arms(override(tree(), remedy)).items())
+
+
+@pytest.mark.parametrize("name", ["config.json", "CONFIG.JSON"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+def test_a_config_in_json_is_read_whatever_editor_wrote_it(tmp_path, name, encoding):
+    tree = read_config(DIGITS, []) | {"title": "Größe"}
+    (tmp_path / name).write_text(json.dumps(tree, ensure_ascii=False), encoding=encoding)
+    assert read_config(str(tmp_path / name), []) == tree
+
+
+EDITED = {
+    "train": (None, "train = None: input should be a valid dictionary"),
+    "samplers": ([], "samplers = (): input should be a valid dictionary"),
+    "samplers.fast.step": ({"name": "deis", "order": 3.0}, "samplers.fast.step: order = 3.0: input should be a valid integer"),
+    "title": ("\ud800", "title = '\\ud800': input should be a valid string"),
+    "arms": ({"a": {"\ud800": 1}}, "arms.a: "),
+    "data.only": ([[1]], "data.only.0"),
+    "sde": ({"name": "VPSDE", "beta_max": float("nan")}, "sde: beta_max = nan: input should be a finite number"),
+    "net.multipliers": ({"0": 1}, "net: multipliers = {'0': 1}: input should be a valid tuple"),
+    "train.steps": (1e3, "train.steps = 1000.0: input should be a valid integer"),
+}
+
+
+@pytest.mark.parametrize("key", EDITED)
+def test_a_run_s_config_that_was_edited_is_answered_in_words(tmp_path, key):
+    tree = json.loads(json.dumps(read_config(DIGITS, [])))
+    *above, leaf = key.split(".")
+    node = tree
+    for part in above:
+        node = node[part]
+    node[leaf], says = EDITED[key]
+    (tmp_path / "config.json").write_text(json.dumps(tree))
+    with pytest.raises(ConfigError) as caught:
+        make_plan(read_config(str(tmp_path / "config.json"), []), opening=False)
+    assert says in lines(caught.value)
