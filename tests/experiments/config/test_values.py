@@ -153,7 +153,7 @@ EDITED = {
     "train": (None, "train = None: input should be a valid dictionary"),
     "samplers": ([], "samplers = (): input should be a valid dictionary"),
     "samplers.fast.step": ({"name": "deis", "order": 3.0}, "samplers.fast.step: order = 3.0: input should be a valid integer"),
-    "title": ("\ud800", "title = '\\ud800': input should be a valid string"),
+    "title": (7, "title = 7: input should be a valid string"),
     "arms": ({"a": {"\ud800": 1}}, "arms.a: "),
     "data.only": ([[1]], "data.only.0"),
     "sde": ({"name": "VPSDE", "beta_max": float("nan")}, "sde: beta_max = nan: input should be a finite number"),
