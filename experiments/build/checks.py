@@ -39,6 +39,8 @@ def experiment_problems(experiment: Experiment, weight: Callable[..., Any] | Non
     attempt(problems, "objective", lambda: objective and objective(sde, lambda x, t: x))
     attempt(problems, "weight", lambda: weight and check_weight(weight, sde))
     attempt(problems, "times", lambda: times and check_times(config, sde, times))
+    if not problems:
+        attempt(problems, "train", lambda: check_loss(experiment))
     for label, sampler in bound_samplers(with_exact_score(experiment)).items():
         problems += sampler_problems(label, sampler)
     return problems
@@ -49,6 +51,21 @@ def check_net(experiment: Experiment) -> None:
     x = jax.ShapeDtypeStruct(experiment.shape, jnp.float32)
     params = jax.eval_shape(experiment.model.init, jax.random.key(0), x)
     jax.eval_shape(experiment.model.apply, params, x, 0.5)
+
+
+def check_loss(experiment: Experiment) -> None:
+    """Traces the gradient of an example's loss, with a label and a key for dropout, in which a user's part may fail alone.
+
+    Ours have been trained.
+    """
+    config = experiment.config
+    names = [part.name for part in (config.sde, config.net, config.objective, config.weight, config.conditioning) if part]
+    if config.lora is not None or not any(":" in name for name in (*names, config.parameterization)):
+        return
+    key, x = jax.random.key(0), jax.ShapeDtypeStruct(experiment.shape, jnp.float32)
+    y = jnp.int32(0) if experiment.classes else None
+    gradient = jax.grad(lambda params, x: experiment.loss(params, key, y)(key, x, 0.5))
+    jax.eval_shape(gradient, jax.eval_shape(experiment.model.init, key, x), x)
 
 
 def check_lora(experiment: Experiment) -> None:

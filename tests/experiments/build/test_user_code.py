@@ -41,6 +41,15 @@ class Misfit(nnx.Module):
     def __init__(self, shape, *, rngs): self.kernel = nnx.Param(np.ones((3, 2)))
     def __call__(self, x, c_noise, y=None, key=None): return x @ self.kernel[...]
 
+class InTraining(nnx.Module):
+    def __init__(self, shape, *, rngs): self.kernel = nnx.Param(np.ones((2, 2)))
+    def __call__(self, x, c_noise, y=None, key=None):
+        return x @ self.kernel[...] if key is None else x @ nnx.Dropout(0.1)(x)
+
+class ByLabel(nnx.Module):
+    def __init__(self, shape, classes=0, *, rngs): self.table = nnx.Param(np.ones((classes, 3)))
+    def __call__(self, x, c_noise, y=None, key=None): return x if y is None else x + self.table[y]
+
 def raises(sde, t): raise type("Odd", (Exception,), {})("of\\nmine")
 
 def taps(sde, t, k: tuple[np.ndarray, ...] = (), _scale=1.0, rest: "a b" = None): return sigma2(sde, t)
@@ -65,7 +74,9 @@ def my_parts(tmp_path, monkeypatch):
         ("--config.net=my_parts:Undone", r"net: NotImplementedError: later \(my_parts\.py:19\)"),
         ("--config.net=my_parts:Linen", r"net: AssignSubModuleError: .* \(my_parts\.py:22\)"),
         ("--config.net=my_parts:Misfit", r"net: TypeError: .* \(my_parts\.py:26\)"),
-        ("--config.weight=my_parts:raises", r"weight: Odd: of mine \(my_parts\.py:28\)"),
+        ("--config.net=my_parts:InTraining", r"train: \w+: .* \(my_parts\.py:31\)"),
+        ("--config.net={'name': 'my_parts:ByLabel', 'classes': 2}", r"train: \w+: .* \(my_parts\.py:35\)"),
+        ("--config.weight=my_parts:raises", r"weight: Odd: of mine \(my_parts\.py:37\)"),
     ],
 )
 def test_an_error_of_a_user_s_part_is_a_line_with_its_place(override, says):
