@@ -52,13 +52,11 @@ def attempt(problems: Problems, where: str, make: Callable[[], Any]) -> Any:
     except (UserError, MemoryError, jax.errors.JaxRuntimeError):
         raise
     except Exception as error:
-        if users_line(error):
+        if users_line(error) or isinstance(error, (ArithmeticError, LookupError, AttributeError)):
             problems.append(f"{where}: {blamed(error)}")
-        elif isinstance(error, (TypeError, ValueError)):
+        elif isinstance(error, (TypeError, ValueError)):  # whose words are for the user
             problems.append(f"{where}: {' '.join(str(error).split())}"[:400])
-        elif isinstance(error, (ArithmeticError, LookupError, AttributeError)):
-            problems.append(f"{where}: {blamed(error)}")
-        else:  # of our own
+        else:
             raise
 
 
