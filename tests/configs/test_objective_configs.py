@@ -165,7 +165,7 @@ SWEEP = "--config.samplers.ancestral={'step': {'name': 'deis', 'reach': 0.4}, 'g
         (["seed.x=3"], "--config.seed.x=3: config.seed = 0 has no keys below it"),
         (["arms=3"], "arms = 3: input should be a valid dictionary"),
         (["arms={'a': 3}"], "arms.a = 3: input should be a valid dictionary"),
-        (["evaluate.draws=2"], "evaluate.draws = 2: points (data.levels = 0) have no cells; take 1"),
+        (["evaluate.draws=2"], "evaluate.draws = 2 would change nothing: points (data.levels = 0) have no grey levels; take 1"),
         (["times=discrete"], "times: option n is missing"),
         (["times={'name': 'log_normal', 'std': -1}"], "times: std = -1: input should be greater than 0"),
         (["times={'name': 'log_normal', 'mean': 1e3}"], "times: {'mean': 1000.0} leave next to nothing of its density"),

@@ -195,10 +195,11 @@ def test_points_have_no_cells():
     """What only levels have is a problem of points, one line each; of levels it is none."""
     asked = "evaluate.dequantizer=variational", "evaluate.draws=4"
     assert idle_problems(config(*asked)) == []
-    first, second = idle_problems(config("data.levels=0", *asked))
+    dequantized, first, second = idle_problems(config("data.levels=0", *asked))
+    assert dequantized.startswith("data.dequantize = True would change nothing: points")
     assert first.startswith("evaluate.dequantizer = 'variational' would change nothing: points")
     assert second.startswith("evaluate.draws = 4 would change nothing: points")
-    assert idle_problems(config("data.levels=0")) == []
+    assert idle_problems(config("data.levels=0", "data.dequantize=False")) == []
 
 
 @pytest.mark.parametrize("asked", ["most", "-1", "2.5", "True"])

@@ -25,13 +25,13 @@ pytestmark = pytest.mark.usefixtures("in_root")
 
 NETWORK = "--config.net={'name': 'DDPM', 'width': 16, 'multipliers': (1, 2), 'blocks': 1, 'attention': ()}"
 ONE_SAMPLER = "--config.samplers={'ancestral': {'step': 'ancestral', 'grid': 'uniform_grid', 'n': 3}}"
-AS_FLOATS = "--config.data.levels=0"  # nothing is rounded to a level
+AS_FLOATS = "--config.data.levels=0", "--config.data.dequantize=False"  # nothing is rounded to a level
 
 
 def drawn(batch: int, path: str = DIGITS) -> np.ndarray:
     """Thirty samples of a network as it is initialised, in batches of so many over the devices."""
     network = [NETWORK] if path == DIGITS else []
-    tree = read_config(path, [*TINY, *network, ONE_SAMPLER, AS_FLOATS, f"--config.evaluate.batch={batch}"])
+    tree = read_config(path, [*TINY, *network, ONE_SAMPLER, *AS_FLOATS, f"--config.evaluate.batch={batch}"])
     experiment: Experiment = build(Config.model_validate(tree), (8, 8, 1) if path == DIGITS else (2,))
     state = init_state(experiment, make_optimizer(experiment.config.train), jax.random.key(0))
     return drawing(BoundSampler(experiment, experiment.config.samplers["ancestral"]))(state.ema, 0, 30, 3).levels
