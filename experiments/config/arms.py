@@ -58,16 +58,21 @@ def _replaces(changes: Any, key: str) -> bool:
         if not isinstance(changes, dict) or part not in changes:
             return False
         changes = changes[part]
-        if not isinstance(changes, dict) or "name" in changes:
+        if not isinstance(changes, dict) or names_part(changes):
             return True
     return False
+
+
+def names_part(section: dict[str, Any]) -> bool:
+    """Returns whether a section is of a part, which its `name` names; a sampler may have that label, too."""
+    return isinstance(section.get("name"), str)
 
 
 def _overlay(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     merged = copy.deepcopy(base)
     for key, value in changes.items():
         below = merged.get(key)
-        if isinstance(value, dict) and isinstance(below, dict) and "name" not in value:
+        if isinstance(value, dict) and isinstance(below, dict) and not names_part(value):
             merged[key] = _overlay(below, value)
         else:
             merged[key] = copy.deepcopy(value)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from experiments.config.arms import resolve_arms
+from experiments.config.arms import names_part, resolve_arms
 from experiments.config.options import parameters
 from experiments.config.parts import NET
 
@@ -41,7 +41,7 @@ def tiny(tree: dict[str, Any]) -> dict[str, Any]:
 
 def _changes(changes: Any, shrunk: Any) -> Any:
     """An arm's changes with the values of the shrunk arm. A section with a name replaces the whole, and stays whole."""
-    if not isinstance(changes, dict) or "name" in changes:
+    if not isinstance(changes, dict) or names_part(changes):
         return shrunk
     return {key: _changes(below, shrunk[key]) for key, below in changes.items() if key in shrunk}
 

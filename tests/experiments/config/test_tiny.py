@@ -48,3 +48,12 @@ def test_what_is_right_is_right_when_it_is_shrunk(file, overrides):
     for each in resolve_arms(shrunk).values() or [shrunk]:
         digits = tuple(map(str, range(10))) if each["data"]["name"] == "digits" else ()
         assert combination_problems(Config.model_validate(each), digits) == []
+
+
+def test_a_sampler_may_be_labelled_name():
+    """It is no name of a part, which would replace all samplers."""
+    tree = read_config(DIGITS, ["--config.arms={'a': {'samplers': {'name': {'n': 9}}}}"])
+    tree["samplers"]["name"] = tree["samplers"]["fast"] | {"sweep": {}}
+    (arm,) = resolve_arms(tree).values()
+    assert arm["samplers"] == tree["samplers"] | {"name": tree["samplers"]["name"] | {"n": 9}}
+    assert resolve_arms(tiny(tree)) == {"a": tiny(arm)}
