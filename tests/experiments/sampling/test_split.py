@@ -8,6 +8,7 @@ import jax
 import numpy as np
 import pytest
 from runs import DIGITS, MOONS, TINY
+from small_experiments import small_experiment
 from source_files import ROOT
 
 from experiments.build.build import build
@@ -94,3 +95,10 @@ def test_a_host_reads_its_own_rows_alone():
     assert seen == [6] * 4
     whole = ExampleStream(Decoded(Watched(200), 256, "watched"), seed=7, resident_mib=0).batch(5, 24).levels[:, 0, 0, 0]
     np.testing.assert_array_equal(np.concatenate(parts), whole)
+
+
+@pytest.mark.parametrize("n", [(), (2,), (2, 9)])
+def test_a_sweep_of_any_number_of_steps_or_of_none(n):
+    sweep = f"--config.samplers={{'a': {{'step': 'ddim', 'grid': 'log_snr_grid', 'n': 3, 'sweep': {{'n': {n}}}}}}}"
+    experiment = small_experiment(sweep, "--config.sample.sampler=a")
+    assert drawing(BoundSampler(experiment, experiment.config.samplers["a"]))
