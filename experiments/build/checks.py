@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -24,6 +25,9 @@ from experiments.config.parts import OBJECTIVE, STEP, clash, classifies
 from experiments.config.problems import Problems, attempt
 from experiments.config.schema import MOST_STEPS, Config, Named
 
+NO_NAMES = {None: ("none", "null"), "each": ("each",)}
+"""For each value of sample.label that is no class the words that people write it by, and that a class may be called by, too."""
+
 
 def experiment_problems(experiment: Experiment, weight: Callable[..., Any] | None) -> Problems:
     """Returns the problems of everything that was built; a part that could not be built is None, and its problem is known."""
@@ -35,6 +39,8 @@ def experiment_problems(experiment: Experiment, weight: Callable[..., Any] | Non
     attempt(problems, "objective", lambda: objective and objective(sde, lambda x, t: x))
     attempt(problems, "weight", lambda: weight and check_weight(weight, sde))
     attempt(problems, "times", lambda: times and check_times(config, sde, times))
+    if not problems:
+        attempt(problems, "train", lambda: check_loss(experiment))
     for label, sampler in bound_samplers(with_exact_score(experiment)).items():
         problems += sampler_problems(label, sampler)
     return problems
@@ -45,6 +51,21 @@ def check_net(experiment: Experiment) -> None:
     x = jax.ShapeDtypeStruct(experiment.shape, jnp.float32)
     params = jax.eval_shape(experiment.model.init, jax.random.key(0), x)
     jax.eval_shape(experiment.model.apply, params, x, 0.5)
+
+
+def check_loss(experiment: Experiment) -> None:
+    """Traces the gradient of an example's loss, with a label and a key for dropout, in which a user's part may fail alone.
+
+    Ours have been trained.
+    """
+    config = experiment.config
+    names = [part.name for part in (config.sde, config.net, config.objective, config.weight, config.conditioning) if part]
+    if config.lora is not None or not any(":" in name for name in (*names, config.parameterization)):
+        return
+    key, x = jax.random.key(0), jax.ShapeDtypeStruct(experiment.shape, jnp.float32)
+    y = jnp.int32(0) if experiment.classes else None
+    gradient = jax.grad(lambda params, x: experiment.loss(params, key, y)(key, x, 0.5))
+    jax.eval_shape(gradient, jax.eval_shape(experiment.model.init, key, x), x)
 
 
 def check_lora(experiment: Experiment) -> None:
@@ -208,6 +229,8 @@ def label_problems(config: Config, names: tuple[str, ...]) -> Problems:
     guided = sampler and sampler.guidance and "run" in sampler.guidance.options
     problems: Problems = []
     attempt(problems, "data.only", lambda: class_numbers(config.data.only, names))
+    if classes and (alike := [y for y, name in enumerate(names) if name.lower() in NO_NAMES.get(label, ())]):
+        warnings.warn(f"sample.label = {label} is not the class of that name, which is number {alike[0]}", stacklevel=1)
     if not classes and dropout:
         problems.append(f"train.label_dropout = {dropout:g}: the network learns from no labels; set net.classes, or take 0")
     if not classes and not guided and label not in (None, "each"):

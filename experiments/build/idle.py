@@ -5,9 +5,12 @@ from __future__ import annotations
 from experiments.config.options import parameters
 from experiments.config.parts import STEP
 from experiments.config.schema import Config, Sampler
+from experiments.data.toys import TOYS
 
 OF_INCEPTION = ("evaluate.inception", "evaluate.statistics")
-OF_LEVELS = ("evaluate.dequantizer", "evaluate.draws", "sample.pngs")
+OF_LEVELS = ("data.dequantize", "data.range", "evaluate.dequantizer", "evaluate.draws", "sample.pngs")
+OF_FILES = ("data.data_dir", "data.train", "data.test")
+OF_FIT = ("evaluate.dequantizer_steps",)
 OF_STEPS = {"deis": ("order", 3, ("reach",)), "edm_heun": ("churn", 0, ("churn_min", "churn_max", "s_noise"))}
 """For each step an option, and those that have no part to play unless it is above a value."""
 
@@ -18,6 +21,11 @@ def idle_problems(config: Config) -> list[str]:
     by_inception = features == "inception" or (file and features not in ("pixels", "classifier"))
     lines = [] if by_inception else _idle_keys(config, OF_INCEPTION, "features are not 'inception'")
     lines += [] if config.data.levels else _idle_keys(config, OF_LEVELS, "points (data.levels = 0) have no grey levels")
+    lines += (
+        _idle_keys(config, OF_FILES, f"{config.data.name} is drawn, and read from no file") if config.data.name in TOYS else []
+    )
+    fitted = config.evaluate.dequantizer == "variational"
+    lines += [] if fitted else _idle_keys(config, OF_FIT, "the dequantizer is not 'variational'")
     return lines + [line for label, sampler in config.samplers.items() for line in _of_step(f"samplers.{label}.step", sampler)]
 
 

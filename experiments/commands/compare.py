@@ -36,10 +36,11 @@ def run(call: Call) -> None:
         for i, (name, experiment) in enumerate(experiments.items(), start=1):
             say(f"[{i}/{len(experiments)}] {experiment.config.title}")
             try:
-                state = train(experiment, data, folder / name, records[name])
+                own = opened.data_of(name)
+                state = train(experiment, own, folder / name, records[name])
                 params = experiment.network(state.ema)
                 part = keeping(folder / name, records[name], reference, params)
-                results, views = evaluate(experiment, params, data, reference, part)
+                results, views = evaluate(experiment, params, own, reference, part)
                 changes = {"changes": opened.plan.changes[name]}
                 arms.append(describe_arm(name, experiment, state, folder / name) | results | changes)
                 pictures[name] = views

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from experiments.commands.arguments import Call, config
+from experiments.commands.arguments import Call, config, folder
 from experiments.commands.opening import make_plan
 from experiments.config.reading import read_config
 from experiments.config.tiny import tiny
@@ -19,7 +18,7 @@ def add_action(parser: argparse.ArgumentParser) -> None:
 
 def add_listing(parser: argparse.ArgumentParser) -> None:
     """Adds --listing."""
-    parser.add_argument("--listing", type=Path, metavar="FILE", help="where to write all of what is wrong")
+    parser.add_argument("--listing", type=folder, metavar="FILE", help="where to write all of what is wrong")
 
 
 HELP = "look at every example of a config's data"

@@ -32,7 +32,7 @@ def run(call: Call) -> None:
     test = opened.dataset.held_out(2 * config.interpolate.pairs).levels
     frames = interpolate_examples(experiment, experiment.network(state.ema), test)
     settings = sampler_settings(sample_sampler(experiment), int(state.step)) | config.interpolate.model_dump(exclude={"file"})
-    settings |= {"tolerance": config.evaluate.tolerance, "seed": config.seed}
+    settings |= {"tolerance": config.evaluate.tolerance, "t_min": config.evaluate.t_min, "seed": config.seed}
     folder, pairs = Folder(opened.workdir).interpolations, config.interpolate.pairs
     path = picture_path(folder, config.sample.sampler, config.interpolate.file, settings)
     if processes.first():

@@ -95,16 +95,22 @@ class Opened(NamedTuple):
         assert self.data is not None
         return self.data
 
+    def data_of(self, name: str) -> Dataset:
+        """The data of an arm: their order is that of its own seed, as it is of the same experiment without other arms."""
+        seed = self.experiments[name].config.seed
+        return self.dataset if seed == self.plan.base.seed else self.dataset.by(seed)
+
     @contextmanager
     def held(self, folders: dict[str, Path], training: bool = True) -> Iterator[dict[str, RunRecord]]:
         """Holds the folder of each arm alone, and records a session there. Raises ConfigError if a run would become another."""
         own = [self.workdir] if self.plan.changes else []
         with ExitStack() as stack:
             stack.enter_context(exclusive(*own, *(folder for folder in folders.values() if folder not in own)))
+            facts = {name: self.data_of(name).facts if self.data else self.facts for name in self.experiments}
             for name, experiment in self.experiments.items():
-                self.refuse_changes(folders[name], experiment, self.facts)
+                self.refuse_changes(folders[name], experiment, facts[name])
             yield {
-                name: stack.enter_context(session(folders[name], experiment.config, self.facts, self.call.line, training))
+                name: stack.enter_context(session(folders[name], experiment.config, facts[name], self.call.line, training))
                 for name, experiment in self.experiments.items()
             }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from experiments.config.tree import flatten
@@ -57,11 +57,42 @@ def _taken(tree: dict[str, Any]) -> Iterator[str]:
             yield f"arms.{name}.title = {title!r} is what {other} is called in reports; take another"
 
 
+def idle_overrides(tree: dict[str, Any], keys: Iterable[str]) -> list[str]:
+    """Returns a line for each of these keys that would change nothing, because every arm replaces its value by one of its own.
+
+    The title is also that of the report of all.
+    """
+    arms = tree.get("arms")
+    if not isinstance(arms, dict) or not arms:
+        return []
+    idle = [key for key in keys if key != "title" and all(_replaces(changes, key) for changes in arms.values())]
+    where = f"with NAME {' or '.join(map(str, arms))}"
+    return [
+        f"--config.{key} would change nothing: every arm has its own; write --config.arms.NAME.{key}, {where}" for key in idle
+    ]
+
+
+def _replaces(changes: Any, key: str) -> bool:
+    """Returns whether an arm's changes leave nothing of what is under that key beside the arms."""
+    for part in key.split("."):
+        if not isinstance(changes, dict) or part not in changes:
+            return False
+        changes = changes[part]
+        if not isinstance(changes, dict) or names_part(changes):
+            return True
+    return False
+
+
+def names_part(section: dict[str, Any]) -> bool:
+    """Returns whether a section is of a part, which its `name` names; a sampler may have that label, too."""
+    return isinstance(section.get("name"), str)
+
+
 def _overlay(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     merged = copy.deepcopy(base)
     for key, value in changes.items():
         below = merged.get(key)
-        if isinstance(value, dict) and isinstance(below, dict) and "name" not in value:
+        if isinstance(value, dict) and isinstance(below, dict) and not names_part(value):
             merged[key] = _overlay(below, value)
         else:
             merged[key] = copy.deepcopy(value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from experiments.config.messages import in_words, suggestion
+from experiments.runtime.errors import printable
 
 
 def class_name(y: int, names: Sequence[str]) -> str:
@@ -16,9 +17,10 @@ def class_number(label: int | str, classes: int, names: Sequence[str] = ()) -> i
     """Returns the number, below `classes`, of the class that is called `label`.
 
     Names that are numbers count as numbers: of the classes 2, 4 and 10, the label 10 is the last. An integer is the number
-    itself only if no name is one. Raises ValueError with the nearest name if there is no such class.
+    itself only if no name is one. Invisible letters may be written as they are, or as they are printed. Raises ValueError with
+    the nearest name if there is no such class.
     """
-    word, names = str(label), list(names[:classes])
+    word, names = printable(label), [*map(printable, names[:classes])]
     if word in names:
         return names.index(word)
     numerals = {int(name): y for y, name in enumerate(names) if name.isdecimal()}

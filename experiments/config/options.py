@@ -64,7 +64,8 @@ def check_options(function: Callable[..., Any], options: dict[str, Any], context
 @cache
 def _options(function: Callable[..., Any], context: frozenset[str]) -> type[BaseModel] | None:
     """Returns the options of a signature as one strict type; None if it takes any keyword."""
-    free = {name: p for name, p in parameters(function).items() if name not in context}
+    # A name that begins with _ is private: the part's own, and no field that pydantic takes.
+    free = {name: p for name, p in parameters(function).items() if name not in context and not name.startswith("_")}
     if any(p.kind is p.VAR_KEYWORD for p in free.values()):
         return None
     hints = type_hints(function)
@@ -82,7 +83,7 @@ def type_hints(function: Callable[..., Any]) -> dict[str, Any]:
     for source in (function, function.__init__) if isinstance(function, type) else (function,):
         try:
             hints |= typing.get_type_hints(source, include_extras=True)
-        except (NameError, TypeError):
+        except Exception:  # a text that is the annotation may be any code
             continue
     return hints
 
@@ -97,5 +98,6 @@ def _plain(hint: Any) -> Any:
     if typing.get_origin(hint) is typing.Annotated:
         base, *limits = typing.get_args(hint)
         return Annotated[_plain(base), *limits] if _plain(base) is not Any else Any
-    writable = hint in (int, float, bool, str, type(None)) or typing.get_origin(hint) in (tuple, typing.Literal)
-    return hint if writable else Any
+    if typing.get_origin(hint) is tuple:
+        return hint if all(each is ... or _plain(each) is not Any for each in typing.get_args(hint)) else Any
+    return hint if hint in (int, float, bool, str, type(None)) or typing.get_origin(hint) is typing.Literal else Any

@@ -19,7 +19,7 @@ from experiments.config.messages import in_words, suggestion
 from experiments.config.options import check_options, parameters, unwritable
 from experiments.config.schema import Config, Named
 from experiments.edits.base import Edit
-from experiments.runtime.errors import ConfigError
+from experiments.runtime.errors import ConfigError, blamed, users_line
 
 
 def import_module_of(name: str) -> ModuleType:
@@ -29,10 +29,10 @@ def import_module_of(name: str) -> ModuleType:
     """
     try:
         return importlib.import_module(name.partition(":")[0])
-    except (ImportError, AttributeError, ValueError, TypeError) as error:
-        raise ConfigError(f"cannot import {in_words(name)}: {error}; is its folder on PYTHONPATH?") from error
-    except Exception as error:  # it is the user's code
-        raise ConfigError(f"cannot import {in_words(name)}: {type(error).__name__}: {error}") from error
+    except (Exception, SystemExit) as error:  # it is the user's code
+        absent = isinstance(error, (ImportError, ValueError, TypeError)) and not users_line(error)
+        why = f"{error}; is its folder on PYTHONPATH?" if absent else blamed(error)
+        raise ConfigError(f"cannot import {in_words(name)}: {why}") from error
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,13 +60,11 @@ class Kind:
         Raises ConfigError with the closest name if there is no such part.
         """
         if ":" in name:
-            path, _, attribute = name.partition(":")
+            module = import_module_of(name)
             try:
-                return getattr(importlib.import_module(path), attribute)
-            except (ImportError, AttributeError, ValueError, TypeError) as error:
-                raise ConfigError(f"cannot import {in_words(name)}: {error}; is its folder on PYTHONPATH?") from error
-            except Exception as error:  # the code is the user's
-                raise ConfigError(f"cannot import {in_words(name)}: {type(error).__name__}: {error}") from error
+                return getattr(module, name.partition(":")[2])
+            except AttributeError as error:
+                raise ConfigError(f"cannot import {in_words(name)}: {error}") from error
         if name in self.names:
             return next(part for part in self.parts if part.__name__ == name)
         close = f"{suggestion(name, self.names)}, or my_pkg.my_module:Name"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import jax
 from pydantic import ValidationError
 
 from experiments.config.arms import resolve_arms
@@ -24,7 +25,7 @@ from experiments.config.parts import (
     Kind,
 )
 from experiments.config.schema import Config, Named
-from experiments.runtime.errors import ConfigError
+from experiments.runtime.errors import ConfigError, UserError, blamed, users_line
 
 PARTS = {
     "sde": SDE,
@@ -40,14 +41,23 @@ Problems = list[str]
 
 
 def attempt(problems: Problems, where: str, make: Callable[[], Any]) -> Any:
-    """Returns `make()`. If it raises an error that a config can cause, adds that to the problems and returns None."""
+    """Returns `make()`. If it raises an error that a config can cause, adds that to the problems and returns None.
+
+    Such are errors of wrong values, and whatever a user's own code raises, with its line; but not those of the machine.
+    """
     try:
         return make()
     except ConfigError as error:
         problems.extend(f"{where}: {line}" for line in str(error).splitlines())
-    except (TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
-        kind = "" if isinstance(error, (TypeError, ValueError)) else f"{type(error).__name__}: "
-        problems.append(f"{where}: {kind}{' '.join(str(error).split())}"[:400])
+    except (UserError, MemoryError, jax.errors.JaxRuntimeError):
+        raise
+    except Exception as error:
+        if users_line(error) or isinstance(error, (ArithmeticError, LookupError, AttributeError)):
+            problems.append(f"{where}: {blamed(error)}")
+        elif isinstance(error, (TypeError, ValueError)):  # whose words are for the user
+            problems.append(f"{where}: {' '.join(str(error).split())}"[:400])
+        else:
+            raise
 
 
 def parse(tree: dict[str, Any]) -> tuple[Config | None, Problems]:

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import json
+import os
 import runpy
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from ml_collections import ConfigDict
+
 import configs
+from experiments.config.arms import idle_overrides
 from experiments.config.messages import in_words, schema_problems, shorten, suggestion
 from experiments.config.problems import every_problem
 from experiments.config.tree import in_order, own_sections, read_json_tree
 from experiments.config.trust import require_trusted
 from experiments.config.values import readings
-from experiments.runtime.errors import ConfigError
+from experiments.runtime.errors import ConfigError, blamed
+from experiments.runtime.paths import home
 
 OURS = list(configs.__path__)
+
+GONE = object()
 
 Variants = Mapping[str, Callable[[dict[str, Any]], dict[str, Any]]]
 
@@ -28,26 +35,28 @@ def read_config(path: str, overrides: list[str], variants: Variants = MappingPro
     `path` may end in the name of one of `variants`, a function of the tree, as in file.py:tiny. Raises ConfigError if there is
     no such file or variant, if its code fails, or if an override cannot be applied. `problems.parse` checks the tree.
     """
+    path = str(home(path))
     stem, colon, variant = path.rpartition(":")
-    if Path(path).is_file() or not colon or "/" in variant:  # a folder's name may have a colon
+    if os.path.isfile(path) or not colon or "/" in variant:  # a folder's name may have a colon
         stem, variant = path, ""
     path = stem
     if variant and variant not in variants:
         raise ConfigError(f"{path}:{variant}: no such variant{suggestion(variant, [*variants])}")
     file = Path(path)
-    if not file.is_file():
+    if not os.path.isfile(file):  # unlike Path.is_file, False for what the system takes for no path
         others = sorted(str(p) for p in Path("configs").rglob("*.py"))
-        raise ConfigError(f"no config file {path}{suggestion(path, others)}")
-    if file.suffix == ".json":
+        raise ConfigError(f"no config file {shorten(path)}{suggestion(path, others)}")
+    if file.suffix.lower() == ".json":
         tree = override(read_json_tree(file), overrides, origin=path)
         return override(variants[variant](tree), overrides) if variant and not schema_problems(tree) else tree
     try:
-        config = _run(file)["get_config"]()
-        tree = own_sections(in_order(config.to_dict(), json.loads(config.to_json_best_effort())))
-    except (KeyError, AttributeError) as error:
-        raise ConfigError(f"{path} must define get_config(), which returns an ml_collections.ConfigDict ({error})") from error
-    except Exception as error:  # the code is the user's
-        raise ConfigError(f"{path} cannot be run: {type(error).__name__}: {' '.join(str(error).split())}") from error
+        defined = _run(file)
+        config = defined["get_config"]() if "get_config" in defined else None
+        tree = _tree(config) if isinstance(config, ConfigDict) else None
+    except (Exception, SystemExit) as error:  # the code is the user's
+        raise ConfigError(f"{path} cannot be run: {blamed(error)}") from error
+    if tree is None:
+        raise ConfigError(f"{path} must define get_config(), which returns an ml_collections.ConfigDict")
     try:
         return override(variants[variant](tree) if variant else tree, overrides)
     except (KeyError, TypeError, AttributeError, ValueError) as error:  # a variant fails on a tree that the schema would refuse
@@ -62,6 +71,10 @@ def _run(file: Path) -> dict[str, Any]:
     return runpy.run_path(str(file))
 
 
+def _tree(config: ConfigDict) -> dict[str, Any]:
+    return own_sections(in_order(config.to_dict(), json.loads(config.to_json_best_effort())))
+
+
 def override(tree: dict[str, Any], overrides: list[str], origin: str | None = None) -> dict[str, Any]:
     """Changes the tree by each --config.a.b=text and returns it.
 
@@ -70,6 +83,7 @@ def override(tree: dict[str, Any], overrides: list[str], origin: str | None = No
     that is wrong.
     """
     problems: list[str] = []
+    changed: list[str] = []
     places: dict[str, tuple[dict[str, Any], str, list[Any]]] = {}
     for argument in overrides:
         key, equals, text = argument.removeprefix("--config.").partition("=")
@@ -90,11 +104,12 @@ def override(tree: dict[str, Any], overrides: list[str], origin: str | None = No
                 break
         else:
             values = list(readings(text))
+            changed += [] if node.get(leaf, GONE) in values else [key]
             node[leaf] = values[0]
             # What a later override goes into is read already.
             places = {place: read for place, read in places.items() if not f"{key}.".startswith(f"{place}.")}
             places[key] = node, leaf, values
-    if problems:
+    if problems := problems or idle_overrides(tree, changed):
         raise ConfigError(problems)
     if origin is not None:
         require_trusted(tree, overrides, origin)

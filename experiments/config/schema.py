@@ -111,7 +111,8 @@ class Train(Strict):
     - `steps_per_call`: the number of steps in one compiled call, during which the host has nothing to do.
     - `accumulate`: the number of parts that a batch is split into. They are computed one after the other and their mean
       gradient makes one update, which saves memory and takes time.
-    - `learning_rate`, `beta1`, `beta2`, `epsilon`: those of Adam. `weight_decay`: that of AdamW, decoupled from the gradient.
+    - `learning_rate`, `beta1`, `beta2`, `epsilon`: those of Adam. `weight_decay`: that of AdamW, decoupled from the gradient;
+      constants, such as fixed frequencies, which have none, do not decay.
     - `decay`: the learning rate after the warm-up: "constant", or "cosine" down to 0 at the last step.
     - `warm_up`: the number of steps over which the learning rate rises from 0; a tenth of `steps` if a cosine would have none
       left to decay in.

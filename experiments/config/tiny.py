@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from experiments.config.arms import names_part, resolve_arms
 from experiments.config.options import parameters
 from experiments.config.parts import NET
 
-DATA = {"name": "digits", "data_dir": "", "train": "train", "test": "test", "levels": 17}
+DATA = {"name": "digits", "data_dir": "", "train": "train", "test": "test", "levels": 17, "only": ()}
 NETWORK = {
     "width": lambda width: 16,
     "multipliers": lambda multipliers: tuple(multipliers[:2]),
@@ -25,16 +26,24 @@ TRAIN = {
 }
 STEP = {"n_steps": 2, "rtol": 0.1, "atol": 0.1}
 EVALUATE = {
-    "n": 16, "seeds": 1, "batch": 16, "features": "pixels", "likelihood": 8, "tolerance": 1e-2, "bound_times": 4,
-    "dequantizer_steps": 5, "noise_levels": 4,
+    "n": 16, "seeds": 1, "batch": 16, "features": "pixels", "inception": "", "statistics": "", "neighbours": 3,
+    "likelihood": 8, "tolerance": 1e-2, "bound_times": 4, "noise_levels": 4,
 }
 # fmt: on
 
 
 def tiny(tree: dict[str, Any]) -> dict[str, Any]:
-    """Returns a config's tree, or an arm's overrides, with the same parts but a narrow network, 8x8 digits and few steps."""
+    """Returns a config's tree with the same parts but a narrow network, 8x8 digits and few steps, as in each of its arms."""
     shrunk = {key: SECTIONS[key](section) if key in SECTIONS else section for key, section in tree.items()}
-    return shrunk | {"arms": {name: tiny(arm) for name, arm in tree["arms"].items()}} if "arms" in tree else shrunk
+    arms = {name: _changes(tree["arms"][name], tiny(arm)) for name, arm in resolve_arms(tree).items()}
+    return shrunk | {"arms": arms} if arms else shrunk
+
+
+def _changes(changes: Any, shrunk: Any) -> Any:
+    """An arm's changes with the values of the shrunk arm. A section with a name replaces the whole, and stays whole."""
+    if not isinstance(changes, dict) or names_part(changes):
+        return shrunk
+    return {key: _changes(below, shrunk[key]) for key, below in changes.items() if key in shrunk}
 
 
 def _network(section: dict[str, Any] | str) -> dict[str, Any]:
@@ -57,11 +66,21 @@ def _samplers(section: dict[str, Any]) -> dict[str, Any]:
     return {label: small(sampler) for label, sampler in section.items()}
 
 
+def _evaluate(section: dict[str, Any]) -> dict[str, Any]:
+    fitted = section.get("dequantizer") == "variational"
+    return section | EVALUATE | ({"dequantizer_steps": 5} if fitted else {})
+
+
+def _sample(section: dict[str, Any]) -> dict[str, Any]:
+    named = isinstance(section.get("label"), str)  # as a class of data that the digits take the place of
+    return section | {"n": 16} | ({"label": "each"} if named else {})
+
+
 SECTIONS = {
     "data": lambda section: section if section.get("levels") == 0 else section | DATA,
     "net": _network,
     "train": _train,
     "samplers": _samplers,
-    "sample": lambda section: section | {"n": 16},
-    "evaluate": lambda section: section | EVALUATE,
+    "sample": _sample,
+    "evaluate": _evaluate,
 }

@@ -9,12 +9,10 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from experiments.config.classes import class_name, numbered
 from experiments.config.schema import Data
 from experiments.data.decoded import in_order
-from experiments.data.examples import Bad, example
+from experiments.data.examples import Bad, example, is_class
 from experiments.data.image_file import kind
 from experiments.data.sources import Sources
 from experiments.runtime.errors import DataError, StorageError, printable
@@ -36,7 +34,7 @@ class Facts(NamedTuple):
     @property
     def classed(self) -> bool:
         """The example has a class."""
-        return isinstance(self.label, int | np.integer)
+        return is_class(self.label)
 
 
 class Report(NamedTuple):

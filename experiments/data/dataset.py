@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from functools import lru_cache
 from hashlib import sha256
 from typing import Any, NamedTuple
@@ -18,7 +19,8 @@ def class_labels(labels: Any, classes: int, origin: str) -> np.ndarray:
     """Returns the labels as int32, each from 0 to classes - 1. DataError if one is not, or if there are none."""
     numbers = integers([] if labels is None else labels)
     if numbers is None or not len(numbers):
-        raise DataError(f"data: {origin} has examples without a label, and net.classes = {classes} learns from labels")
+        learns = f"net.classes = {classes} learns from labels, which are integers"
+        raise DataError(f"data: {origin} has examples without a label, and {learns}")
     if not 0 <= numbers.min() <= numbers.max() < classes:
         span = f"labels from {numbers.min()} to {numbers.max()}"
         raise DataError(f"data: {origin} has {span}, and those of net.classes = {classes} are from 0 to {classes - 1}")
@@ -49,6 +51,22 @@ class ExampleStream:
 
     def __len__(self) -> int:
         return len(self._decoded if self.resident is None else self.resident)
+
+    def by(self, seed: int) -> ExampleStream:
+        """Returns the same examples in the order of another seed; none is decoded again."""
+        stream = copy(self)
+        stream._seed = seed
+        return stream
+
+    def digests(self, test: np.ndarray, n: int) -> tuple[str, str]:
+        """Returns a hash of the held-out events and all training ones, and one with the first n of the order alone.
+
+        If they are not resident, the second is both.
+        """
+        digest = lambda events, words=b"": sha256(events.tobytes() + test.tobytes() + words).hexdigest()[:16]
+        some = self.batch(0, min(n, len(self._decoded))).levels
+        part = digest(some, b"skip" if self._decoded.spare else b"")  # later batches may leave out others
+        return part if self.resident is None else digest(self.resident), part
 
     def indices(self, step: int, size: int, process: int = 0, processes: int = 1) -> np.ndarray:
         """Returns this process's share of batch `step`: the examples step size ... (step + 1) size - 1 of the order."""
@@ -107,6 +125,12 @@ class Dataset(NamedTuple):
         """The facts that a run records."""
         return DataFacts(self.shape, self.classes, self.digest, self.part)
 
+    def by(self, seed: int) -> Dataset:
+        """Returns the same data, with the training examples in the order of another seed."""
+        train = self.train.by(seed)
+        digest, part = train.digests(self.test, len(self.test))
+        return self._replace(train=train, digest=digest, part=part)
+
     def check_labels(self, classes: int) -> None:
         """Raises DataError if `classes` > 0 and a label that was read is not below it."""
         if classes:
@@ -134,15 +158,12 @@ class Dataset(NamedTuple):
 def load(sources: Sources, config: Data, seed: int) -> Dataset:
     """Decodes the examples of sources that are open. DataError names those that cannot be decoded."""
     decoded = lambda source, split, shape=(): Decoded(source, config.levels, config.origin(split), shape, config.on_bad)
-    train = ExampleStream(decoded(sources.train, config.train), seed, config.resident_mib)
-    some = train.batch(0, min(len(sources.train), len(sources.test))).levels
-    shape = some.shape[1:]
-    test, test_labels, _ = decoded(sources.test, config.test, shape).everything()
-    digest = lambda examples, words=b"": sha256(examples.tobytes() + test.tobytes() + words).hexdigest()[:16]
-    part = digest(some, b"skip" if config.on_bad == "skip" else b"")  # later batches may leave out others
-    whole = part if train.resident is None else digest(train.resident)
+    whole = decoded(sources.train, config.train)
+    train = ExampleStream(whole, seed, config.resident_mib)
+    test, test_labels, _ = decoded(sources.test, config.test, whole.shape).everything()
+    digest, part = train.digests(test, len(sources.test))
     classes = tuple(map(printable, sources.classes))
-    return Dataset(shape, train, test, train.labels, test_labels, whole, classes, part)
+    return Dataset(whole.shape, train, test, train.labels, test_labels, digest, classes, part)
 
 
 def first_held_out(config: Data, shape: tuple[int, ...], most: int = 256) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import grain
 import numpy as np
 
-from experiments.data.examples import Bad, example
+from experiments.data.examples import Bad, example, is_class
 from experiments.runtime.errors import DataError
 from experiments.runtime.limits import fits, within
 from experiments.runtime.progress import say
@@ -41,13 +41,13 @@ class Decoded:
     """A source's examples as events of one shape: `shape`, or else the commonest of the first three good examples.
 
     `origin` names the source in errors. Every read decodes anew. If `on_bad` is "fail", an example that cannot be used is an
-    error. If it is "skip", the next good one takes its place, for at most one in a thousand examples (or a single one).
+    error. If it is "skip", the next good one takes its place, for at most `spare`: one in a thousand, or a single one.
     """
 
     def __init__(self, source: Any, levels: int, origin: str, shape: tuple[int, ...] = (), on_bad: str = "fail"):
-        self._example = lambda i: example(source, i, origin, levels, self._shape)
-        self._n, self.origin, self._shape = len(source), origin, shape
-        self._spare = max(1, self._n // 1000) if on_bad == "skip" else 0
+        self._example = lambda i: example(source, i, origin, levels, self.shape)
+        self._n, self.origin, self.shape = len(source), origin, shape
+        self.spare = max(1, self._n // 1000) if on_bad == "skip" else 0
         self.bad: dict[int, Bad] = {}
         first, bad = [], []
         for i in range(min(self._n, 100)):
@@ -57,19 +57,17 @@ class Decoded:
             if len(first) == 3:
                 break
         if not first:
-            raise DataError(
-                [f"no example of {origin} can be used:", *map(str, bad[:3])] if bad else f"{origin} holds no example"
-            )
+            raise DataError([f"no example of {origin} can be used:", *map(str, bad[:3])])
         shapes = [event.shape for event, _ in first]
-        self._shape, self._dtype = max(shapes, key=shapes.count), first[0][0].dtype
-        self.nbytes = int(np.prod(self._shape)) * self._dtype.itemsize * self._n
+        self.shape, self._dtype = max(shapes, key=shapes.count), first[0][0].dtype
+        self.nbytes = int(np.prod(self.shape)) * self._dtype.itemsize * self._n
 
     def __len__(self) -> int:
         return self._n
 
     def read(self, rows: Sequence[int]) -> tuple[np.ndarray, list[Any]]:
         """Returns events [n, *event] and labels [n] of these rows. DataError names those that cannot be used."""
-        events, labels, bad = np.empty((len(rows), *self._shape), self._dtype), [None] * len(rows), {}
+        events, labels, bad = np.empty((len(rows), *self.shape), self._dtype), [None] * len(rows), {}
         for place, decoded in enumerate(in_order(self._example, rows, self.origin)):
             if isinstance(decoded, Bad):
                 bad[place] = decoded
@@ -95,13 +93,13 @@ class Decoded:
         before = len(self.bad)
         self.bad |= bad
         first, n = [str(why) for why in self.bad.values()][:3], f"{len(self.bad)} of {self._n} examples of {self.origin}"
-        if len(self.bad) > self._spare:
-            limit = f", and data.on_bad = skip leaves out {self._spare} at most" if self._spare else ""
+        if len(self.bad) > self.spare:
+            limit = f", and data.on_bad = skip leaves out {self.spare} at most" if self.spare else ""
             raise DataError([f"{n} cannot be used{limit}:", *first, f"all are named by: {PROGRAM} data check --config=FILE"])
         if before < len(self.bad) and before < 3:
             say("\n".join([f"left out, as data.on_bad = skip says: {n}", *first]))
 
 
 def integers(labels: Sequence[Any]) -> np.ndarray | None:
-    """Returns the labels as an array if all are integers, else None."""
-    return np.array(labels, int) if all(isinstance(label, int | np.integer) for label in labels) else None
+    """Returns the labels as an array if all are numbers of classes, else None."""
+    return np.array(labels, int) if all(map(is_class, labels)) else None

@@ -44,8 +44,14 @@ def example(source: Any, i: int, origin: str, levels: int, shape: tuple[int, ...
         why = (error.strerror if isinstance(error, OSError) else None) or " ".join(str(error).split())
         return Bad(name, printable(f"{type(error).__name__}: {why}"))
     if shape and event.shape != shape:
-        return Bad(name, f"its shape is {event.shape}, the others' {shape}: resize them to one shape")
+        remedy = "convert them to one number of channels" if event.shape[:-1] == shape[:-1] else "resize them to one shape"
+        return Bad(name, f"its shape is {event.shape}, the others' {shape}: {remedy}")
     return event, item.get("label")
+
+
+def is_class(label: Any) -> bool:
+    """Returns whether a label is the number of a class: an integer of at most 64 bits."""
+    return isinstance(label, int | np.integer) and -(2**63) <= int(label) < 2**63
 
 
 @cache
@@ -57,9 +63,9 @@ def _levels(levels: int) -> np.ndarray:
 def _point(x: Any) -> np.ndarray:
     if not isinstance(x, np.ndarray) or x.dtype.kind != "f" or x.ndim != 1 or not x.size:
         raise DataError("data.levels = 0 is for points, float32 [D]; an image has 256")
-    if not np.isfinite(x).all():
-        raise DataError("a coordinate is not finite")
-    return x
+    if not (np.abs(x) <= np.finfo(np.float32).max).all():
+        raise DataError("a coordinate is not finite, as float32")
+    return x.astype(np.float64 if x.dtype.itemsize > 4 else np.float32)  # of longer and of foreign floats JAX has no arrays
 
 
 def _pixels(image: Any) -> np.ndarray:

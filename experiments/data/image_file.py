@@ -66,7 +66,7 @@ def kind(path: Path) -> str:
     with Image.open(path) as image:
         bits = " of 16 bits" if _order(image) else ""
         alpha = ", alpha dropped" if image.has_transparency_data else ""
-        return f"{image.format} {image.mode}{bits}{alpha}" + (", first frame" if getattr(image, "is_animated", False) else "")
+        return f"{image.format} {image.mode}{bits}{alpha}" + (", first frame" if _has_more_frames(image) else "")
 
 
 def _refuse(image: ImageFile.ImageFile) -> None:
@@ -120,6 +120,13 @@ def _order(image: ImageFile.ImageFile) -> str:
     """The order of the bytes of 16-bit colour, or nothing of other images."""
     rawmode = _rawmode(image)
     return rawmode[-4:] if len(image.getbands()) > 1 and rawmode[-4:] in OTHER_ORDER else ""
+
+
+def _has_more_frames(image: Image.Image) -> bool:
+    try:
+        return getattr(image, "is_animated", False)
+    except Exception:  # Pillow reads the second, which may be damaged
+        return True
 
 
 def _orientation(image: Image.Image) -> Any:

@@ -10,9 +10,11 @@ from typing import Any
 
 from PIL import Image
 
+from experiments.config.messages import in_words
 from experiments.config.schema import Data
 from experiments.runtime.errors import DataError, printable
 from experiments.runtime.limits import within
+from experiments.runtime.paths import home
 from experiments.runtime.progress import say
 
 FORMATS = {"BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP"}
@@ -29,9 +31,9 @@ def image_folder(config: Data) -> list[list[Any]]:
     Without splits every tenth image is held out. A subfolder is a class. DataError if there is one split without the other, or
     if one is in the other.
     """
-    root, names = Path(os.path.expanduser(config.data_dir)), (config.train, config.test)
-    if not config.data_dir or not root.is_dir():
-        raise DataError(f"no folder {config.data_dir!r}: set --config.data.data_dir to a folder of images")
+    root, names = home(config.data_dir), (config.train, config.test)
+    if not config.data_dir or not os.path.isdir(root):  # unlike Path.is_dir, False for what the system takes for no path
+        raise DataError(f"no folder {in_words(config.data_dir)}: set --config.data.data_dir to a folder of images")
     splits = [root / name for name in names]
     if all(split.is_dir() for split in splits):
         train, test = (split.resolve() for split in splits)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import difflib
+import os
 import re
 import shlex
 import sys
@@ -16,10 +17,14 @@ from typing import Any
 
 from filelock import FileLock
 
+from experiments.config.messages import shorten
 from experiments.config.schema import Data
 from experiments.runtime.errors import DataError, printable
 from experiments.runtime.limits import within
 from experiments.runtime.progress import say
+
+PATIENCE = 60
+"""Seconds to wait for another process that writes the digits; FileLock would wait for ever where no lock can be."""
 
 
 def digits(config: Data) -> tuple[Any, Any, tuple[str, ...]]:
@@ -29,10 +34,10 @@ def digits(config: Data) -> tuple[Any, Any, tuple[str, ...]]:
     """
     try:
         builder = _written_digits(_folder(config))
-    except OSError as error:
+    except (OSError, ValueError) as error:  # the latter of what the system takes for no path
         if config.data_dir:
-            where = f"the digits cannot be written to {config.data_dir}"
-            raise DataError(f"{where}: {error}; set --config.data.data_dir") from error
+            where = f"the digits cannot be written to {shorten(config.data_dir)}"
+            raise DataError(f"{where}: {shorten(str(error), 300)}; set --config.data.data_dir") from error
         say(f"warning: the digits are not kept ({error}); --config.data.data_dir may name a folder for them")
         builder = _written_digits(_own_folder())
     return _splits(builder, config, "the next run writes it again")
@@ -84,16 +89,17 @@ def _splits(builder: Any, config: Data, again: str) -> tuple[Any, Any, tuple[str
     try:
         for split in (config.train, config.test):
             _check_whole(builder, split, again)
-        train, test = (builder.as_data_source(split=split) for split in (config.train, config.test))
-        return train, test, _classes(builder.info.features)
-    except (NotImplementedError, ImportError) as error:
-        kind = builder.info.file_format.value
-        raise DataError([f"{builder.data_path} is in the format {kind}, not array_record: delete it", again]) from error
-    except (ValueError, KeyError) as error:
+    except (ValueError, KeyError, NotImplementedError) as error:  # the last for a part of "all"
         raise DataError(
             f"{config.name} has the splits {', '.join(builder.info.splits)}: "
             f"data.train = {config.train!r} or data.test = {config.test!r} is none of them, nor a part: {error}"
         ) from error
+    try:
+        train, test = (builder.as_data_source(split=split) for split in (config.train, config.test))
+    except (NotImplementedError, ImportError) as error:
+        kind = builder.info.file_format.value
+        raise DataError([f"{builder.data_path} is in the format {kind}, not array_record: delete it", again]) from error
+    return train, test, _classes(builder.info.features)
 
 
 def _classes(features: Any) -> tuple[str, ...]:
@@ -157,7 +163,7 @@ def _written_digits(folder: Path) -> Any:
     folder.mkdir(parents=True, exist_ok=True)
     try:
         # Two first runs may come at once; and a folder that holds the digits need not be ours to write to.
-        with nullcontext() if there.is_dir() else FileLock(folder / ".digits.lock"), redirect_stdout(None):
+        with nullcontext() if there.is_dir() else FileLock(folder / ".digits.lock", timeout=PATIENCE), redirect_stdout(None):
             builder = Digits(data_dir=folder, file_format="array_record")
             builder.download_and_prepare()  # TFDS speaks of a download
     except OSError:
@@ -176,16 +182,17 @@ def _missing(name: str, folder: Path, others: Sequence[str]) -> list[str]:
     import tensorflow_datasets as tfds
 
     builders, theirs = tfds.list_builders(with_community_datasets=False), re.split("[/:]", name)[0]
-    there = sorted(p.name for p in folder.glob("*") if p.is_dir()) if folder.is_dir() else []
+    there = sorted(p.name for p in folder.glob("*") if p.is_dir()) if os.path.isdir(folder) else []
     close = difflib.get_close_matches(theirs.lower(), [*others, *builders], n=1)
     meant = theirs if theirs in builders else close[0] if close else ""
-    begun = [str(path) for path in sorted((folder / theirs).glob("*")) if path.is_dir()][:3]
+    begun = [str(path) for path in sorted((folder / theirs).glob("*")) if path.is_dir()][:3] if theirs in there else []
     if meant in builders and (meant == theirs or meant not in others):
         last = f"to prepare it: {_prepare(name if meant == theirs else meant, folder)}"
     else:
         last = "TFDS has none of that name; a function of yours is written my_pkg.my_module:source, as Python imports it"
     return [
-        f"no prepared dataset {name!r} in {folder}" + (f" (did you mean {meant}?)" if meant not in ("", theirs) else ""),
+        f"no prepared dataset {name!r} in {shorten(str(folder), 300)}"
+        + (f" (did you mean {meant}?)" if meant not in ("", theirs) else ""),
         f"it holds {', '.join(there) or 'nothing'}; data.name may also be {', '.join(others)}, my_pkg.my_module:source",
         *([f"{', '.join(begun)} was prepared in part only, or is another version: if in part, delete it"] if begun else []),
         last,

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 from zipfile import ZipFile
@@ -22,15 +22,17 @@ from zipfile import ZipFile
 import numpy as np
 
 from experiments.config.classes import class_numbers, numbered
-from experiments.config.messages import in_words, suggestion
+from experiments.config.messages import in_words, shorten, suggestion
 from experiments.config.parts import import_module_of
 from experiments.config.schema import Data
 from experiments.config.trust import OWN_SOURCE
+from experiments.data.examples import is_class
 from experiments.data.image_folder import image_folder
 from experiments.data.prepared import digits, prepared
 from experiments.data.toys import TOYS, Points
-from experiments.runtime.errors import ConfigError, DataError, UserError, printable
+from experiments.runtime.errors import ConfigError, DataError, UserError, blamed, printable
 from experiments.runtime.limits import fits, within
+from experiments.runtime.paths import home
 
 
 class Sources(NamedTuple):
@@ -71,18 +73,35 @@ def open_sources(config: Data) -> Sources:
 
     ConfigError if there is no such function of a user's. DataError says what else is missing and where it was looked for.
     """
-    sources = find_source(config.name)(config)
-    names = [name for name in sources.classes if isinstance(name, str)]
-    if len({*names}) < len(sources.classes):
-        raise DataError(f"{config.name}: the names of its labels must be strings, each another: {in_words(sources.classes)}")
+    train, test, names = find_source(config.name)(config)
+    classes = _classes(config.name, names)
+    for examples, split in ((train, config.train), (test, config.test)):
+        _refuse_none(examples, config.origin(split))
     if not config.only:
-        return sources
+        return Sources(train, test, classes)
     try:
-        wanted = class_numbers(config.only, sources.classes)
+        wanted = class_numbers(config.only, classes)
     except ValueError as error:
         raise DataError(f"data.only: {error}") from error
     of_labels = lambda source, split: _of_labels(source, wanted, config, split)
-    return Sources(of_labels(sources.train, config.train), of_labels(sources.test, config.test), sources.classes)
+    return Sources(of_labels(train, config.train), of_labels(test, config.test), classes)
+
+
+def _classes(source: str, names: Any) -> tuple[str, ...]:
+    """The names of a source's labels, if they have names, as strings of which no two look alike."""
+    classes = () if names is None else tuple(names) if isinstance(names, Iterable) else (names,)
+    if len({printable(name) for name in classes if isinstance(name, str)}) < len(classes):
+        raise DataError(f"{source}: the names of its labels must be strings, each another: {in_words(names)}")
+    return classes
+
+
+def _refuse_none(examples: Any, origin: str) -> None:
+    try:
+        n = len(examples)
+    except Exception as error:  # it is the user's
+        raise DataError(f"{origin}: its len() raised {blamed(error)}") from error
+    if not n:
+        raise DataError(f"{origin} holds no example, and training and evaluation need some of each split")
 
 
 def find_source(name: str) -> Source:
@@ -113,7 +132,7 @@ def _checked(name: str, function: Callable[..., Any]) -> Source:
         except UserError:
             raise
         except Exception as error:
-            raise DataError(f"{name} raised {type(error).__name__}: {printable(error)[:200]}") from error
+            raise DataError(f"{name} raised {blamed(error)}") from error
         contract = "a source returns experiments.data.sources.Sources(train, test)"
         if not isinstance(sources, Sources):
             raise DataError(f"{name} returned a {type(sources).__name__}: {contract}")
@@ -126,35 +145,35 @@ def _checked(name: str, function: Callable[..., Any]) -> Source:
     return source
 
 
-def _of_labels(source: Any, wanted: tuple[int, ...], config: Data, split: str) -> Subset:
+def _of_labels(source: Any, wanted: tuple[int, ...], config: Data, split: str) -> Any:
     """Reads each example once, for its label. One that cannot be read stays: decoding names it."""
-    rows, labels = [], set()
+    rows, labels = [], set[int]()
     for i in range(len(source)):
         try:
             with within(300, f"reading {config.name} {split}"):
                 label = source[i].get("label")
         except Exception:
-            label = wanted[0]
-        else:
-            labels.add(label)
-        if label in wanted:
             rows.append(i)
+            continue
+        if is_class(label):
+            labels.add(int(label))
+            rows += [i] if label in wanted else []
     only = f"data.only = {config.only}"
-    if not any(isinstance(label, int | np.integer) for label in labels):
-        raise DataError(f"{only}: the examples of {config.name} {split} have no labels; leave it out")
+    if not labels:
+        raise DataError(f"{only}: the examples of {config.name} {split} have no labels that are integers; leave it out")
     if not rows:
-        there = ", ".join(map(str, sorted(labels - {None}, key=str)[:20]))
+        there = ", ".join(map(str, sorted(labels)[:20]))
         raise DataError(f"{only}: no example of {config.name} {split} has such a label; there are {there}")
-    return Subset(source, rows)
+    return [source[i] for i in rows] if isinstance(source, list) else Subset(source, rows)
 
 
 def npz(config: Data) -> Sources:
     """The files data_dir/`train`.npz and `test`.npz: `image` [N, H, W] or [N, H, W, C] of 8 or 16 bits, perhaps `label` [N].
 
-    With data.levels = 0 `image` are points of floats, [N, D]. `classes`, if it is there, names the labels. `sample` writes such
-    files.
+    With data.levels = 0 `image` are points of floats, [N, D]. A column [N, 1] of labels is [N]. `classes`, if it is there,
+    names the labels. `sample` writes such files.
     """
-    path = lambda split: Path(os.path.expanduser(config.data_dir)) / f"{split}.npz"
+    path = lambda split: home(config.data_dir) / f"{split}.npz"
     (train, classes), (test, others) = (_npz(path(split), points=not config.levels) for split in (config.train, config.test))
     if classes and others and classes != others:
         names = f"data.train = {config.train!r} has the classes {numbered(classes)}, and data.test {numbered(others)}"
@@ -164,9 +183,10 @@ def npz(config: Data) -> Sources:
 
 def _npz(path: Path, points: bool) -> tuple[Sequence[dict[str, Any]], tuple[str, ...]]:
     """Returns the examples of a file and the names of their labels."""
-    if not path.is_file():
-        there = ", ".join(sorted(p.name for p in path.parent.glob("*.npz"))[:5]) or "no .npz file"
-        raise DataError(f"no file {path}; its folder holds {there}: set --config.data.data_dir, data.train and data.test")
+    if not os.path.isfile(path):  # unlike Path.is_file, False for what the system takes for no path
+        beside = sorted(p.name for p in path.parent.glob("*.npz")) if os.path.isdir(path.parent) else []
+        holds = f"its folder holds {', '.join(beside[:5]) or 'no .npz file'}"
+        raise DataError(f"no file {shorten(str(path), 300)}; {holds}: set --config.data.data_dir, data.train and data.test")
     name = printable(path)
     try:
         with ZipFile(path) as file, within(3600, f"reading {name}"):
@@ -191,6 +211,8 @@ def _npz(path: Path, points: bool) -> tuple[Sequence[dict[str, Any]], tuple[str,
         raise DataError(f"{name}: classes must be strings [C], not {classes.dtype} {classes.shape}")
     if (labels := arrays.get("label", image)).shape[:1] != image.shape[:1]:
         raise DataError(f"{name}: labels of shape {labels.shape} for {len(image)} images")
+    if labels.shape == (len(image), 1):  # Keras' column
+        arrays["label"] = labels[:, 0]
     return [{key: array[i] for key, array in arrays.items()} for i in range(len(image))], tuple(classes.tolist())
 
 

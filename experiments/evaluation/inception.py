@@ -5,11 +5,11 @@ Szegedy et al. (2016), section 6, as TensorFlow published it, with 1008 classes.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterator
 from functools import cache, partial
 from hashlib import sha256
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -17,8 +17,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, UInt8
 
-from experiments.config.messages import suggestion
+from experiments.config.messages import in_words, suggestion
 from experiments.runtime.errors import ConfigError, StorageError
+from experiments.runtime.paths import home
 from experiments.weights.tensors import read_tensors
 
 FILE = "pt_inception-2015-12-05-6726825d.pth"
@@ -256,13 +257,14 @@ def load(path: str) -> Inception:
 
     Raises ConfigError for a file that is missing, or holds another network.
     """
-    file = Path(path)
+    file = home(path)
     wanted = f"take {FILE}, of pytorch-fid's or torch-fidelity's releases; nothing is downloaded here"
     if not path:
         raise ConfigError(f"evaluate.features = 'inception' needs evaluate.inception, the path of a weights file: {wanted}")
-    if not file.is_file():
-        beside = sorted(str(p) for p in file.parent.glob("*") if p.suffix in (".pth", ".pt", ".safetensors"))
-        raise ConfigError(f"evaluate.inception: no weights file {path!r}{suggestion(path, beside)}; {wanted}")
+    if not os.path.isfile(file):  # unlike Path.is_file, False for what the system takes for no path
+        near = file.parent.glob("*") if os.path.isdir(file.parent) else ()
+        beside = sorted(str(p) for p in near if p.suffix in (".pth", ".pt", ".safetensors"))
+        raise ConfigError(f"evaluate.inception: no weights file {in_words(path)}{suggestion(path, beside)}; {wanted}")
     try:
         tensors = {name: value for name, value in read_tensors(file).items() if not re.search(IGNORED, name)}
     except StorageError as error:

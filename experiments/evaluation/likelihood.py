@@ -146,7 +146,8 @@ def _learned(experiment: Experiment, params: Any, data: Dataset) -> tuple[Dequan
         ).total
 
     say(f"fitting q(u | k) in {steps} steps (compiles first)")
-    share = config.train.batch, jax.process_index(), jax.process_count()
+    size = devices.rounded_up(config.train.batch)  # a run may be evaluated on other devices than it was trained on
+    share = size, jax.process_index(), jax.process_count()
     batches = (data.train.batch(step, *share).levels for step in range(steps))
     q, curve = fit(fit_key, variational(init_key, config.data.levels, experiment.shape), bound, params, batches, steps)
     tenth = -(-steps // 10)

@@ -22,13 +22,15 @@ def protocol_lines(config: Config, data: Dataset, reference: Reference) -> list[
     e, split = config.evaluate, {"test": "held-out", "train": "training"}
     examples = f"{len(data.train)} training and {len(data.test)} held-out examples of shape {data.shape}"
     latents = "the same latents in every arm and sampler"
+    seeds = {name: arm.get("seed", config.seed) for name, arm in config.arms.items()}
+    apart = ", ".join(f"{seed} of {name}" for name, seed in seeds.items()) if len({*seeds.values()}) > 1 else ""
     machine = f"{platform.machine()}, Python {platform.python_version()}"
     lines = {
         "data": f"{config.data.name}: {examples}",
         **({"labels": numbered(data.classes)} if data.classes else {}),
         "data hash": data.digest,
         "config hash": config.digest(),
-        "training seed": f"{config.seed} (one training run per arm)",
+        "training seed": f"{apart or next(iter(seeds.values()), config.seed)} (one training run per arm)",
         "sampling seeds": f"{', '.join(str(s) for s in range(e.seeds))}; ± is the standard deviation over them",
         "samples": f"{e.n} per seed, against all {reference.real.n} {split[e.real]} examples; {latents}",
         "likelihood, loss": "of the first held-out examples of one random order, the same in every run",

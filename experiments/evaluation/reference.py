@@ -11,6 +11,7 @@ from experiments.evaluation.features import FeatureSpace
 from experiments.evaluation.statistics import FEW, Protocol, Statistics, statistics
 from experiments.evaluation.statistics_files import stored_statistics
 from experiments.runtime.errors import ConfigError
+from experiments.runtime.paths import home
 from experiments.runtime.progress import say
 
 
@@ -35,7 +36,7 @@ class Reference(NamedTuple):
             raise ConfigError(f"evaluate.neighbours = {e.neighbours} of {most} real {space.noun}: {fix}")
         protocol = Protocol(space.extractor, space.input, data.shape, config.data.levels, data.digest, e.real)
         compute = lambda: statistics(space.embed(images), protocol)
-        folder = Path(e.statistics) if e.statistics else workdir / "statistics"
+        folder = home(e.statistics) if e.statistics else workdir / "statistics"
         reference = cls(
             space, stored_statistics(folder, images, protocol, compute) if space.logits else compute(), e.neighbours
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import partial
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from experiments.build.build import build
 from experiments.build.experiment import Experiment
 from experiments.build.sampler import BoundSampler, bound_samplers
 from experiments.config.guidance import Guide
+from experiments.config.messages import in_words
 from experiments.config.parts import classifies
 from experiments.config.problems import attempt
 from experiments.config.schema import Config
@@ -19,11 +21,12 @@ from experiments.runs.lora_base import with_base
 from experiments.runs.record import data_facts
 from experiments.runs.resume import trained_state
 from experiments.runtime.errors import ConfigError, StorageError
+from experiments.runtime.paths import home
 from experiments.runtime.progress import say
 
 
-def with_guides(experiment: Experiment, home: Path) -> Experiment:
-    """Returns the experiment of the run in `home` with its guides.
+def with_guides(experiment: Experiment, own: Path) -> Experiment:
+    """Returns the experiment of the run in the folder `own` with its guides.
 
     Raises ConfigError if a run cannot guide the sampler that names it.
     """
@@ -32,7 +35,7 @@ def with_guides(experiment: Experiment, home: Path) -> Experiment:
     if not runs:
         return experiment
     problems: list[str] = []
-    read = lambda run, label: attempt(problems, f"samplers.{label}.guidance", partial(_guide, run, experiment, home))
+    read = lambda run, label: attempt(problems, f"samplers.{label}.guidance", partial(_guide, run, experiment, own))
     guides = {run: read(run, label) for run, label in runs.items()}
     experiment = experiment._replace(guides=guides)
     for label, sampler in bound_samplers(experiment).items() if not problems else ():
@@ -60,17 +63,17 @@ def _check_labels(sampler: BoundSampler) -> None:
         sampler.number(label)
 
 
-def _guide(run: str, guided: Experiment, home: Path) -> Guide:
-    """Returns the run in that folder as a guide for the samplers of `guided`, which is the run in `home`.
+def _guide(run: str, guided: Experiment, own: Path) -> Guide:
+    """Returns the run in that folder as a guide for the samplers of `guided`, which is the run in `own`.
 
-    Raises StorageError if there is no such run, and ConfigError if it is `home` itself, or was trained on another range of data
+    Raises StorageError if there is no such run, and ConfigError if it is `own` itself, or was trained on another range of data
     or another SDE.
     """
-    folder = Path(run)
-    if folder.resolve() == home.resolve():
+    folder = home(run)
+    if os.path.realpath(folder) == os.path.realpath(own):
         raise ConfigError(f"{run} is this run itself, which would change nothing: name one that was trained less")
-    if not (Folder(folder).config).is_file():
-        raise StorageError(f"guidance.run = {run} holds no run: train it first")
+    if not os.path.isfile(Folder(folder).config):  # unlike Path.is_file, False for what the system takes for no path
+        raise StorageError(f"guidance.run = {in_words(run)} holds no run: train it first")
     path = Folder(folder).config
     config = Config.model_validate(require_trusted_by(guided.config, read_json_tree(path), str(path)))
     if config.data.range != guided.config.data.range:

@@ -22,6 +22,7 @@ from experiments.runs.folder import Folder
 from experiments.runs.record import imported
 from experiments.runs.resume import trained_state
 from experiments.runtime.errors import ConfigError, StorageError
+from experiments.runtime.paths import home
 from experiments.runtime.startup import PROGRAM
 
 SAME = ("sde", "net", "parameterization", "sigma_data", "conditioning", "scale_input", "data.range")
@@ -37,14 +38,14 @@ def with_base(experiment: Experiment, workdir: Path) -> Experiment:
     lora = experiment.config.lora
     if lora is None:
         return experiment
-    run = Path(lora.run)
+    run = home(lora.run)
     params = trained_state(_of_base(experiment, run), run).ema
     digest, expected = params_digest(params), lora.digest or _recorded_digest(workdir)
     if expected not in ("", digest):
         raise StorageError(
             [
                 f"lora.run = {run} has parameters with the digest {digest}, and these adapters were trained on {expected}",
-                f"if it trained further, go back: {PROGRAM} ckpt rollback {shlex.quote(lora.run)} --step=N; or name an export",
+                f"if it trained further, go back: {PROGRAM} ckpt rollback {shlex.quote(str(run))} --step=N; or name an export",
                 "if it is another run, name theirs: --config.lora.run=RUN; to adapt this one, take another folder",
             ]
         )

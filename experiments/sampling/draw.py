@@ -60,7 +60,7 @@ def drawing(sampler: BoundSampler) -> Callable[..., Samples]:
         return experiment.scaler.decode(solution.x), finite, nfe, solution.finite, solution.gave_up
 
     run = devices.mapped(one)
-    longest = max(config.n, *(int(n) for n in config.sweep.get("n", (1,))))
+    longest = max([config.n, *map(int, config.sweep.get("n", ()))])
     batch = experiment.config.evaluate.batch
     compiled: set[int] = set()
 

@@ -20,9 +20,9 @@ from samplers import decode, encode, interpolate, slerp
 def interpolate_examples(experiment: Experiment, params: Any, test: np.ndarray) -> dict[str, np.ndarray]:
     """Frames [pairs, frames, *event] as levels between examples i and pairs + i, at even weights, by their kind.
 
-    One kind is by the flow, at evaluate.tolerance; the other from t on, by the step and on the grid of sample.sampler. Their
-    ends, w = 0 and 1, are the examples themselves, encoded and decoded, or noised and denoised. ConfigError if the config
-    asks for more than there is; NumericsError if a frame is not finite.
+    One kind is by the flow above evaluate.t_min, at evaluate.tolerance; the other from t on, by the step and on the grid of
+    sample.sampler. Their ends, w = 0 and 1, are the examples themselves, encoded and decoded, or noised and denoised.
+    ConfigError if the config asks for more than there is; NumericsError if a frame is not finite.
     """
     config, scaler, sde = experiment.config.interpolate, experiment.scaler, experiment.sde
     label = experiment.config.sample.sampler
@@ -38,15 +38,16 @@ def interpolate_examples(experiment: Experiment, params: Any, test: np.ndarray) 
     if problems:
         raise ConfigError(problems)
     grid = jnp.concatenate([jnp.full(1, config.t), whole[whole < config.t]])
-    tolerance: dict[str, Any] = {"rtol": experiment.config.evaluate.tolerance, "atol": experiment.config.evaluate.tolerance}
+    e = experiment.config.evaluate
+    flow: dict[str, Any] = {"t_min": e.t_min, "rtol": e.tolerance, "atol": e.tolerance}
 
     def one(params: Any, row: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[tuple[jax.Array, jax.Array], ...]:
         key, *levels = row
         score = experiment.conditional(params, y)
         x_a, x_b = (scaler.place(k, 0.5) for k in levels)
         # Nobody needs the density; `key` makes it cheap.
-        latent_a, latent_b = (encode(sde, score, x, key=key, **tolerance).latent for x in (x_a, x_b))
-        by_flow = lambda w: decode(sde, score, slerp(latent_a, latent_b, w, sde.prior_mean), **tolerance)
+        latent_a, latent_b = (encode(sde, score, x, key=key, **flow).latent for x in (x_a, x_b))
+        by_flow = lambda w: decode(sde, score, slerp(latent_a, latent_b, w, sde.prior_mean), **flow)
         reverse = sampler.reverse(params, y)
         from_t = lambda w: interpolate(key, reverse.step, reverse.sde, x_a, x_b, w, grid, reverse.final)
         weights = jnp.linspace(0.0, 1.0, config.frames)

@@ -125,8 +125,9 @@ def _slots(like: Any, layout: Layout, theirs: Tensors) -> list[_Slot]:
 
 
 def _ours(tensor: np.ndarray, slot: _Slot) -> np.ndarray:
-    value = _outputs_last(tensor, slot)
-    value = value if slot.order is None else value[..., list(slot.order)]
+    value = np.atleast_1d(_outputs_last(tensor, slot))
+    if slot.order is not None:  # a tensor of another network may be too narrow, and then has too few outputs for ours
+        value = value[..., [i for i in slot.order if i < value.shape[-1]]]
     ones_apart = [n for n in value.shape if n != 1] == [n for n in slot.shape if n != 1]
     return value.reshape(slot.shape) if ones_apart else value
 

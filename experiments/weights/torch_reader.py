@@ -46,7 +46,9 @@ def leaves(tree, visits, name=""):
         for key, below in tree.items() if isinstance(tree, dict) else enumerate(tree):
             if name or key != "optimizer":  # twice the size of the weights, and of no use
                 yield from leaves(below, visits, f"{name}.{key}" if name else str(key))
-    elif hasattr(tree, "detach") or isinstance(tree, (int, float)):
+    elif hasattr(tree, "detach"):
+        yield name, tree.detach()  # a parameter has a gradient to follow, and numpy takes none that has
+    elif isinstance(tree, float) or (isinstance(tree, int) and -(2**63) <= tree < 2**63):  # a seed may be larger
         yield name, tree
 
 

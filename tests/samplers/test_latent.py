@@ -12,8 +12,10 @@ from PIL import Image
 from runs import MOONS, drawn, run
 from sdes import KIN
 from slow import slow_for
+from small_experiments import small_experiment
 
 from experiments.build.build import build
+from experiments.build.checks import with_exact_score
 from experiments.commands.matrix import Nonlinear
 from experiments.config.reading import read_config
 from experiments.config.schema import Config
@@ -239,3 +241,13 @@ def test_pairs_and_times_that_there_are_not_are_refused():
     few, late = str(error.value).splitlines()
     assert few == "interpolate.pairs = 6: 9 held-out examples make 4"
     assert late.startswith("interpolate.t = 0.0001: the grid of samplers.ancestral ends at")
+
+
+def test_the_flow_between_examples_goes_down_to_the_t_min_of_the_config():
+    """Below it a network may not have been trained: here its score is nan there."""
+    x = np.random.default_rng(0).normal(size=(8, 2)).astype(np.float32)
+    few = "--config.interpolate.pairs=4", "--config.interpolate.frames=2", "--config.evaluate.t_min=0.1"
+    exact = with_exact_score(small_experiment(*few))
+    trained = lambda params, x, t, *others: jnp.where(t > 0.0999, exact.model.apply(params, x, t, *others), jnp.nan)
+    flow, _ = interpolate_examples(exact._replace(model=exact.model._replace(apply=trained)), (), x).values()
+    np.testing.assert_allclose(flow, np.stack([x[:4], x[4:]], axis=1), atol=1e-2)

@@ -1,9 +1,12 @@
 """Whatever cannot have an effect is refused, with what would give it one; and what has an effect is not."""
 
+import warnings
+
 import pytest
 from runs import DIGITS, MOONS
 from small_experiments import small_experiment
 
+from experiments.build.checks import label_problems
 from experiments.build.idle import idle_problems
 from experiments.config.guidance import Guide
 from experiments.config.reading import read_config
@@ -25,6 +28,20 @@ SWEPT = HEUN.replace("'n': 2", "'n': 2, 'sweep': {'churn': (0.0, 0.2)}")
         (DIGITS, "--config.evaluate.statistics=there", "evaluate.statistics = 'there' would change nothing"),
         (MOONS, "--config.evaluate.draws=4", "evaluate.draws = 4 would change nothing: points"),
         (MOONS, "--config.sample.pngs=True", "sample.pngs = True would change nothing: points"),
+        (MOONS, "--config.data.dequantize=True", "data.dequantize = True would change nothing: points"),
+        (MOONS, "--config.data.range=unit", "data.range = 'unit' would change nothing: points"),
+        (
+            MOONS,
+            "--config.data.data_dir=x",
+            "data.data_dir = 'x' would change nothing: two_moons is drawn, and read from no file",
+        ),
+        (MOONS, "--config.data.train=other", "data.train = 'other' would change nothing: two_moons"),
+        (MOONS, "--config.data.test=train", "data.test = 'train' would change nothing: two_moons"),
+        (
+            DIGITS,
+            "--config.evaluate.dequantizer_steps=7",
+            "evaluate.dequantizer_steps = 7 would change nothing: the dequantizer",
+        ),
         (
             DIGITS,
             HEUN % "",
@@ -48,6 +65,9 @@ def test_a_setting_without_a_part_to_play(file, override, says):
         (DIGITS, ()),
         (MOONS, ()),
         (DIGITS, ("--config.evaluate.features=inception", "--config.evaluate.inception=weights.pth")),
+        (MOONS, ("--config.data.name=npz", "--config.data.data_dir=x", "--config.data.test=train")),
+        (DIGITS, ("--config.data.dequantize=True", "--config.data.range=unit", "--config.data.test=train")),
+        (DIGITS, ("--config.evaluate.dequantizer=variational", "--config.evaluate.dequantizer_steps=7")),
         (DIGITS, ("--config.evaluate.draws=4", "--config.sample.pngs=True")),
         (DIGITS, (HEUN % ", 'churn': 0.1",)),
         (DIGITS, (SWEPT % ", 'churn': 0.0",)),
@@ -119,3 +139,21 @@ def test_a_guide_of_the_same_labels_by_other_names_is_refused(monkeypatch, tmp_p
         guides.with_guides(experiment, tmp_path)
     monkeypatch.setattr(guides, "_guide", lambda run, guided, home: guide._replace(names=("cat", "dog")))
     assert guides.with_guides(experiment, tmp_path).guides["weak"].names == ("cat", "dog")
+
+
+@pytest.mark.parametrize(
+    ("label", "names", "warns"),
+    [
+        ("each", ("cat", "each"), "sample.label = each is not the class of that name, which is number 1"),
+        ("None", ("None", "cat"), "sample.label = None is not the class of that name, which is number 0"),
+        ("null", ("cat", "null"), "sample.label = None is not the class of that name, which is number 1"),
+        ("'none'", ("cat", "none"), ""),
+        ("1", ("cat", "each"), ""),
+        ("each", ("cat", "Each one"), ""),
+    ],
+)
+def test_a_label_that_is_no_class_is_told_from_a_class_of_its_name(label, names, warns):
+    config = Config.model_validate(read_config(DIGITS, ["--config.net.classes=2", f"--config.sample.label={label}"]))
+    with warnings.catch_warnings(record=True) as caught:
+        assert label_problems(config, names) == []
+    assert [str(warning.message) for warning in caught] == [warns] * bool(warns)

@@ -15,6 +15,7 @@ from source_files import ROOT
 from experiments.commands import compare
 from experiments.config.reading import read_config
 from experiments.config.schema import Config
+from experiments.data.dataset import ordered
 from experiments.main import main
 from experiments.runtime.errors import NumericsError
 
@@ -265,14 +266,22 @@ def test_an_arm_that_fails_takes_no_other_with_it(tmp_path, monkeypatch, capsys)
     assert (status("bad"), status("good")) == ("failed", "done")
 
 
-def test_compare_writes_the_report(tmp_path):
-    """Two arms of an MLP on moons: the page is self-contained, its numbers are those of report.json."""
+def test_compare_writes_the_report(tmp_path, monkeypatch):
+    """Two arms of an MLP on moons, each in the order of its own seed: the page is self-contained, its numbers report.json's."""
+    orders, train = {}, compare.train
+
+    def recorded(experiment, data, workdir, record):
+        orders[workdir.name] = data.train.indices(400, 64)
+        return train(experiment, data, workdir, record)
+
+    monkeypatch.setattr(compare, "train", recorded)
     config = tmp_path / "two.py"
     config.write_text(
         "from configs.toy2d import moons\n"
         "def get_config():\n"
         "    config = moons.get_config()\n"
         "    config.arms = {'vp': {'title': 'VP <b>'}, 've': {'title': 'VE', 'sde': {'name': 'VESDE', 'sigma_max': 10.0}}}\n"
+        "    config.arms.ve.seed = 1\n"
         "    return config\n"
     )
     flow = "{'step': 'probability_flow', 'grid': {'name': 'uniform_grid', 't_min': 0.01}, 'n': 1}"
@@ -288,5 +297,8 @@ def test_compare_writes_the_report(tmp_path):
     assert "sde.sigma_max = 10.0" in html
     assert [arm["name"] for arm in results["arms"]] == ["vp", "ve"]  # as in the file, though ml_collections sorts its keys
     assert {key for key, _ in results["protocol"]} >= {"data hash", "config hash", "features", "versions", "NFE"}
+    for name, seed in {"vp": 0, "ve": 1}.items():
+        np.testing.assert_array_equal(orders[name], ordered(np.arange(400 * 64, 401 * 64), 20_000, seed))
+    assert ["training seed", "0 of vp, 1 of ve (one training run per arm)"] in results["protocol"]
     for name in ("quality.png", "loss_log_snr.png", "curves.png", "samples.png", "process.png", "reverse_process.gif"):
         assert np.asarray(Image.open(tmp_path / "out" / name).convert("L")).std() > 1

@@ -17,10 +17,13 @@ from experiments.config.classes import class_name, class_number, class_numbers, 
         (7, 2, ("006", "007"), 1),
         (10, 11, tuple(map(str, range(11))), 10),
         (3, 4, ("cat", "dog"), 3),
+        ("New\xa0York", 2, ("Paris", "New\\xa0York"), 1),
+        ("New\\xa0York", 2, ("Paris", "New\xa0York"), 1),
+        ("می\u200cخواهم", 1, ("می\u200cخواهم",), 0),
     ],
 )
 def test_a_label_is_a_name_or_a_number(label, classes, names, number):
-    """Names that are numbers count as numbers."""
+    """Names that are numbers count as numbers; invisible letters may be written as they are printed."""
     assert class_number(label, classes, names) == number
 
 

@@ -6,10 +6,14 @@ import json
 import pytest
 from runs import DIGITS, MOONS
 
+from experiments.commands.opening import make_plan
+from experiments.config.arms import resolve_arms
 from experiments.config.problems import every_problem
 from experiments.config.reading import override, read_config
 from experiments.config.tree import flatten, in_order
 from experiments.main import main
+from experiments.runtime.errors import ConfigError
+from experiments.runtime.failures import lines
 
 pytestmark = pytest.mark.usefixtures("in_root")
 
@@ -102,3 +106,71 @@ def test_an_override_keeps_what_a_later_one_puts_into_it():
     for weight in ("min_snr", "{'name': 'min_snr', 'other': 1.0}"):
         tree = read_config(MOONS, [f"--config.weight={weight}", "--config.weight.gamma=-3.0"])
         assert tree["weight"]["gamma"] == -3.0
+
+
+@pytest.mark.parametrize(
+    ("written", "key"),
+    [
+        ("sde.name=CosineVPSDE", "sde.name"),
+        ("sde=CosineVPSDE", "sde"),
+        ("sde.beta_max=9.0", "sde.beta_max"),
+        ("net.width=8", "net.width"),
+        ("train.steps=9", ""),
+        ("net={'name': 'MLP', 'depth': 2}", ""),
+        ("net.depth=2", ""),
+        ("sde.name=VPSDE", ""),
+        ("title=Both", ""),
+        ("arms.a.sde.name=CosineVPSDE", ""),
+    ],
+)
+def test_what_every_arm_replaces_is_not_set_beside_them(written, key):
+    """One arm that has none of its own is enough; so is another option of a section that arms change in part."""
+    sde, net = {"sde": {"name": "VPSDE"}}, {"net": {"width": 16}}
+    own = {"a": {"title": "A", **sde, **net, "train": {"steps": 5}}, "b": {"title": "B", **sde, **net}}
+    tree = lambda: read_config(DIGITS, []) | {"arms": copy.deepcopy(own)}
+    arms = resolve_arms(tree())
+    if not key:
+        assert override(tree(), [f"--config.{written}"])
+        return
+    with pytest.raises(ConfigError) as caught:
+        override(tree(), [f"--config.{written}"])
+    assert str(caught.value).startswith(
+        f"--config.{key} would change nothing: every arm has its own; write --config.arms.NAME.{key}"
+    )
+    remedy = [f"--config.arms.{name}.{written}" for name in own]
+    assert all(changed != arms[name] for name, changed in resolve_arms(override(tree(), remedy)).items())
+
+
+@pytest.mark.parametrize("name", ["config.json", "CONFIG.JSON"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+def test_a_config_in_json_is_read_whatever_editor_wrote_it(tmp_path, name, encoding):
+    tree = read_config(DIGITS, []) | {"title": "Größe"}
+    (tmp_path / name).write_text(json.dumps(tree, ensure_ascii=False), encoding=encoding)
+    assert read_config(str(tmp_path / name), []) == tree
+
+
+EDITED = {
+    "train": (None, "train = None: input should be a valid dictionary"),
+    "samplers": ([], "samplers = (): input should be a valid dictionary"),
+    "samplers.fast.step": ({"name": "deis", "order": 3.0}, "samplers.fast.step: order = 3.0: input should be a valid integer"),
+    "title": (7, "title = 7: input should be a valid string"),
+    "arms": ({"a": {"\ud800": 1}}, "arms.a: "),
+    "data.only": ([[1]], "data.only.0"),
+    "sde": ({"name": "VPSDE", "beta_max": float("nan")}, "sde: beta_max = nan: input should be a finite number"),
+    "net.multipliers": ({"0": 1}, "net: multipliers = {'0': 1}: input should be a valid tuple"),
+    "train.steps": (1e3, "train.steps = 1000.0: input should be a valid integer"),
+}
+
+
+@pytest.mark.parametrize("key", EDITED)
+def test_a_run_s_config_that_was_edited_is_answered_in_words(tmp_path, key):
+    tree = json.loads(json.dumps(read_config(DIGITS, [])))
+    *above, leaf = key.split(".")
+    node = tree
+    for part in above:
+        node = node[part]
+    node[leaf], says = EDITED[key]
+    (tmp_path / "config.json").write_text(json.dumps(tree))
+    with pytest.raises(ConfigError) as caught:
+        make_plan(read_config(str(tmp_path / "config.json"), []), opening=False)
+    assert says in lines(caught.value)

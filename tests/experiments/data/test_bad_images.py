@@ -19,6 +19,7 @@ from experiments.config.schema import Data
 from experiments.data.check import check
 from experiments.data.dataset import load
 from experiments.data.examples import example
+from experiments.data.image_file import kind
 from experiments.data.sources import Sources, open_sources
 from experiments.runtime.errors import DataError
 
@@ -216,6 +217,33 @@ def test_cmyk_and_a_photograph_with_damaged_exif(tmp_path):
     for name in ("a.jpg", "b.jpg"):
         event, _ = example([{"image": tmp_path / name}], 0, "x", 256)
         assert abs(event.astype(int) - flat).max() < 8
+
+
+def test_a_film_that_is_cut_is_its_first_frame_wherever_it_is_cut(tmp_path, capsys):
+    """Training reads no more of it, and the check says so."""
+    whole, frame = LOOKS["animated.gif"]
+    second = whole.rindex(b"\x21\xf9\x04")
+    (tmp_path / "b.gif").write_bytes(whole)
+    for end in range(second + 1, len(whole)):
+        (tmp_path / "a.gif").write_bytes(whole[:end])
+        np.testing.assert_array_equal(example([{"image": tmp_path / "a.gif"}], 0, "x", 256)[0], frame)
+        assert kind(tmp_path / "a.gif").startswith("GIF ")
+    (tmp_path / "a.gif").write_bytes(whole[: second + 1])
+    assert checked(tmp_path).kinds.keys() == {kind(tmp_path / "b.gif")}
+
+
+def test_the_check_names_the_files_of_chosen_classes(images):
+    for name in ("a", "b"):
+        (images / name).mkdir()
+    for path in sorted(images.glob("*.png")):
+        path.rename(images / ("a" if path.name < "20" else "b") / path.name)
+    Image.fromarray(COLOUR[:, :3]).save(images / "a" / "07.png")
+    Image.fromarray(GREY).save(images / "a" / "08.png")
+    with pytest.raises(DataError) as caught:
+        checked(images, only=("a",))
+    assert f"{images}/a/07.png: its shape is (4, 3, 3), most have (4, 6, 3)" in str(caught.value)
+    for name, words in {"07": "resize them to one shape", "08": "convert them to one number of channels"}.items():
+        assert str(example([{"image": images / "a" / f"{name}.png"}], 0, "x", 256, (4, 6, 3))).endswith(words)
 
 
 def test_the_check_says_what_is_converted_and_left_away(tmp_path, capsys):

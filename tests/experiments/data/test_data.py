@@ -201,6 +201,19 @@ def test_an_empty_or_absent_folder(tmp_path):
         opened("folder", tmp_path)
 
 
+@pytest.mark.parametrize("name", ["digits", "folder", "npz", "mnist"])
+@pytest.mark.parametrize("place", ["a\0b", "x" * 5000, "x/" * 2500, "loop/x", "file", "/dev/null"], ids=ascii)
+def test_a_folder_that_is_none_is_refused(tmp_path, monkeypatch, name, place):
+    """Whatever the system says of it, which raises for some and denies others."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(DataError) as caught:
+        open_sources(config(name, place))
+    assert "--config.data.data_dir" in str(caught.value) or name == "mnist"
+    assert len(str(caught.value).splitlines()) <= 5
+
+
 @pytest.mark.parametrize("resident_mib", [4096, 0])
 def test_npz_round_trip(tmp_path, resident_mib):
     images = np.random.default_rng(0).integers(0, 256, (30, 4, 6, 3), np.uint8)
@@ -257,6 +270,30 @@ def test_npz_of_points_and_of_names(tmp_path):
         opened("npz", tmp_path, levels=0)
     with pytest.raises(DataError, match=r"image must be uint8 .*, not float32"):
         opened("npz", tmp_path)
+
+
+def test_labels_in_a_column_are_labels(tmp_path):
+    """As Keras has those of CIFAR-10."""
+    images, y = np.random.default_rng(0).integers(0, 256, (30, 4, 4), np.uint8), np.arange(30) % 3
+    for split in ("train", "test"):
+        np.savez(tmp_path / f"{split}.npz", image=images, label=y[:, None])
+    np.testing.assert_array_equal(opened("npz", tmp_path).train_labels, y)
+    np.testing.assert_array_equal(opened("npz", tmp_path, only=(2,)).test[..., 0], images[y == 2])
+
+
+@pytest.mark.parametrize("dtype", [">f4", ">f8", "f2", "f4", "f8", "longdouble"])
+def test_points_of_any_floats_are_those_that_jax_has(tmp_path, dtype):
+    points = np.random.default_rng(0).normal(size=(30, 2)).astype(dtype)
+    for split in ("train", "test"):
+        np.savez(tmp_path / f"{split}.npz", image=points)
+    data = opened("npz", tmp_path, levels=0)
+    assert data.test.dtype in (np.float32, np.float64)
+    np.testing.assert_array_equal(data.test.astype(np.float32), points.astype(np.float32))
+    if points.dtype.itemsize > 4:
+        points[29, 1] = 1e300
+        np.savez(tmp_path / "train.npz", image=points)
+        with pytest.raises(DataError, match=r"example 29 .*not finite, as float32"):
+            opened("npz", tmp_path, levels=0)
 
 
 def test_npz_that_is_absent_or_none(tmp_path):

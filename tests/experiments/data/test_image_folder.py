@@ -173,7 +173,7 @@ def test_numbers_count_as_numbers(lay):
     names = [*map(str, range(12)), "1a", "ten"]
     root = lay(*(f"{name}/0.png" for name in names))
     assert labels(root) == {f"{name}/0.png": i for i, name in enumerate(names)}
-    assert open_sources(Data(name="folder", data_dir=str(root))).classes == names
+    assert open_sources(Data(name="folder", data_dir=str(root))).classes == tuple(names)
 
 
 def test_equal_names_in_other_folders_are_other_classes(lay):

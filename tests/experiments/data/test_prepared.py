@@ -75,6 +75,14 @@ def test_a_damaged_tfds_set_is_named_with_how_to_rebuild_it(digits_dir, tmp_path
     assert ("writes it again" if name == "digits" else f"tfds build {name} --data_dir={folder}") in lines[-1]
 
 
+@pytest.mark.parametrize("split", ["all[:50%]", "all[:10]", "validation", "train[:x]", "train[", ""])
+def test_a_part_that_there_is_not_is_no_reason_to_delete_the_data(digits_dir, split):
+    for splits in ({"train": split}, {"test": split}):
+        with pytest.raises(DataError, match=r"digits has the splits .*train.* none of them, nor a part") as caught:
+            open_sources(Data(name="digits", data_dir=str(digits_dir), **splits))
+        assert "delete" not in str(caught.value)
+
+
 @pytest.mark.parametrize("place", ["~/tensorflow_datasets", "/dev/null/tensorflow_datasets"], ids=["no home", "no folder"])
 def test_digits_that_cannot_be_kept_are_written_for_this_process(monkeypatch, homeless, capsys, place):
     """A folder that the user named is another thing, and so are data of others."""
@@ -86,6 +94,13 @@ def test_digits_that_cannot_be_kept_are_written_for_this_process(monkeypatch, ho
         open_sources(config("digits", place))
     with pytest.raises(DataError, match=place):
         open_sources(Data(name="mnist"))
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="Linux's folder in which no file can be made")
+def test_a_lock_that_cannot_be_made_is_not_waited_for(monkeypatch):
+    monkeypatch.setattr(prepared, "PATIENCE", 0.1)
+    with pytest.raises(DataError, match=r"the digits cannot be written to /proc: .* set --config\.data\.data_dir"):
+        open_sources(config("digits", "/proc"))
 
 
 def test_digits_that_are_there_need_no_lock(digits_dir, monkeypatch):

@@ -8,6 +8,7 @@ import pytest
 from runs import MOONS, in_root, metrics, run  # noqa: F401
 
 from experiments.config.schema import Data
+from experiments.data.check import check
 from experiments.data.dataset import load
 from experiments.data.sources import SOURCES, open_sources
 from experiments.main import main
@@ -48,6 +49,41 @@ def stream(config):
 
 def tuples(config):
     return Sources([(np.zeros(2, np.float32), 0)] * 9, [(np.zeros(2, np.float32), 0)] * 9)
+
+def labelled(label, classes=()):
+    square = lambda i: {"image": np.full((4, 4), i, np.uint8), "label": label(i)}
+    return Sources([square(i) for i in range(20)], [square(i) for i in range(20, 30)], classes)
+
+def unnamed(config):
+    return labelled(lambda i: i % 2, None)
+
+def array(config):
+    return labelled(lambda i: i % 2, np.array(["cat", "dog"]))
+
+def hashes(config):
+    return labelled(lambda i: 2**63 + i)
+
+def lists(config):
+    return labelled(lambda i: [i % 2])
+
+def columns(config):
+    return labelled(lambda i: np.eye(2)[i % 2])
+
+def alike(config):
+    return labelled(lambda i: i % 2, ["a\\xa0b", "a\\\\xa0b"])
+
+def three(config):
+    return labelled(lambda i: i % 2, 3)
+
+class Remote(list):
+    def __len__(self):
+        raise RuntimeError("not connected")
+
+def remote(config):
+    return Sources(Remote(), [])
+
+def nothing(config):
+    return Sources([], [])
 
 def broken(config):
     return {}["nothing"]
@@ -98,6 +134,35 @@ def test_its_images_are_decoded_and_chosen_like_ours():
 
 
 @pytest.mark.parametrize(
+    ("name", "labels", "classes"),
+    [
+        ("unnamed", [0, 1], ()),
+        ("array", [0, 1], ("cat", "dog")),
+        ("hashes", None, ()),
+        ("lists", None, ()),
+        ("columns", None, ()),
+    ],
+)
+def test_labels_are_integers_of_64_bits_with_names_or_without(name, labels, classes, capsys):
+    """What is another label is none; whoever asks for classes is told so."""
+    settings = Data(name=f"my_data:{name}")
+    sources = open_sources(settings)
+    data = load(sources, settings, seed=0)
+    assert data.classes == classes
+    check(sources, settings)
+    if labels:
+        np.testing.assert_array_equal(data.train_labels[:2], labels)
+        return
+    assert data.train_labels is None
+    with pytest.raises(
+        DataError, match=r"examples without a label, and net\.classes = 2 learns from labels, which are integers"
+    ):
+        data.check_labels(2)
+    with pytest.raises(DataError, match="have no labels that are integers; leave it out"):
+        open_sources(Data(name=f"my_data:{name}", only=(1,)))
+
+
+@pytest.mark.parametrize(
     ("name", "kind", "words"),
     [
         ("my_dtaa:rings", ConfigError, "data.name: cannot import 'my_dtaa:rings': No module named 'my_dtaa'; is its folder on"),
@@ -109,6 +174,10 @@ def test_its_images_are_decoded_and_chosen_like_ours():
         ("my_data:broken", DataError, "my_data:broken raised KeyError: 'nothing'"),
         ("my_data:offline", DataError, "my_data:offline raised FileNotFoundError: [Errno 2] No such file"),
         ("my_data:twice", DataError, "my_data:twice: the names of its labels must be strings, each another: ['ring', 'ring']"),
+        ("my_data:alike", DataError, r"the names of its labels must be strings, each another: ['a\xa0b', 'a\\xa0b']"),
+        ("my_data:three", DataError, "the names of its labels must be strings, each another: 3"),
+        ("my_data:remote", DataError, "my_data:remote train: its len() raised RuntimeError: not connected"),
+        ("my_data:nothing", DataError, "my_data:nothing train holds no example, and training and evaluation need some"),
         ("my_data:tuples", DataError, "example 0 of my_data:tuples train: it is a tuple, not a dictionary of `image`"),
         ("nowhere", DataError, "no prepared dataset 'nowhere'"),
         ("folder:3.0.1", DataError, "no prepared dataset 'folder:3.0.1'"),  # a version, and no code

@@ -13,10 +13,13 @@ from experiments.build.idle import idle_problems
 from experiments.config.messages import schema_problems
 from experiments.config.reading import read_config
 from experiments.config.schema import Config
-from experiments.data.dataset import Batch, Dataset
+from experiments.data.dataset import Batch, Dataset, ExampleStream
+from experiments.data.decoded import Decoded
 from experiments.data.scaler import Scaler
+from experiments.evaluation import likelihood
 from experiments.evaluation.dequantize import UNIFORM, fit, logit_normal, variational
 from experiments.evaluation.likelihood import bits_of, bits_per_dim, held_out, mean_and_error, measure_bits, standard_error
+from experiments.runtime import devices
 from samplers import log_prob
 from sde_lib import VPSDE
 
@@ -125,6 +128,22 @@ def test_a_fitted_dequantizer_beats_the_uniform():
     assert -0.01 < gap < 0.3 * (ONE_UNIFORM_DRAW - EXACT).mean()
 
 
+def test_a_dequantizer_is_fitted_on_other_devices_than_the_network(experiment, monkeypatch):
+    """On eight, to batches of the least size that they divide, after training in batches of twelve."""
+    stream = ExampleStream(Decoded([{"image": k} for k in TEST], 256, "x"), 0, 1)
+    data = Dataset((2, 2, 1), stream, TEST, None, None, "")
+    sizes = []
+
+    def fitted(key, q, bound, params, batches, steps):
+        sizes.extend(devices.split(k).shape for k in batches)
+        return q, np.zeros(steps)
+
+    monkeypatch.setattr(likelihood, "fit", fitted)
+    made = experiment("train.batch=12", "evaluate.dequantizer=variational", "evaluate.dequantizer_steps=2")
+    likelihood._learned(made, (), data)
+    assert sizes == [(16, 2, 2, 1)] * 2
+
+
 @pytest.fixture(scope="module")
 def experiment():
     """experiment(*overrides): images of 2 x 2 pixels, each the model's; the exact score in the place of a network."""
@@ -177,10 +196,11 @@ def test_points_have_no_cells():
     """What only levels have is a problem of points, one line each; of levels it is none."""
     asked = "evaluate.dequantizer=variational", "evaluate.draws=4"
     assert idle_problems(config(*asked)) == []
-    first, second = idle_problems(config("data.levels=0", *asked))
+    dequantized, first, second = idle_problems(config("data.levels=0", *asked))
+    assert dequantized.startswith("data.dequantize = True would change nothing: points")
     assert first.startswith("evaluate.dequantizer = 'variational' would change nothing: points")
     assert second.startswith("evaluate.draws = 4 would change nothing: points")
-    assert idle_problems(config("data.levels=0")) == []
+    assert idle_problems(config("data.levels=0", "data.dequantize=False")) == []
 
 
 @pytest.mark.parametrize("asked", ["most", "-1", "2.5", "True"])

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 import pytest
 from runs import DIGITS, MOONS, TINY
+from small_experiments import small_experiment
 from source_files import ROOT
 
 from experiments.build.build import build
@@ -26,13 +27,13 @@ pytestmark = pytest.mark.usefixtures("in_root")
 
 NETWORK = "--config.net={'name': 'DDPM', 'width': 16, 'multipliers': (1, 2), 'blocks': 1, 'attention': ()}"
 ONE_SAMPLER = "--config.samplers={'ancestral': {'step': 'ancestral', 'grid': 'uniform_grid', 'n': 3}}"
-AS_FLOATS = "--config.data.levels=0"  # nothing is rounded to a level
+AS_FLOATS = "--config.data.levels=0", "--config.data.dequantize=False"  # nothing is rounded to a level
 
 
 def drawn(batch: int, path: str = DIGITS) -> np.ndarray:
     """Thirty samples of a network as it is initialised, in batches of so many over the devices."""
     network = [NETWORK] if path == DIGITS else []
-    tree = read_config(path, [*TINY, *network, ONE_SAMPLER, AS_FLOATS, f"--config.evaluate.batch={batch}"])
+    tree = read_config(path, [*TINY, *network, ONE_SAMPLER, *AS_FLOATS, f"--config.evaluate.batch={batch}"])
     experiment: Experiment = build(Config.model_validate(tree), (8, 8, 1) if path == DIGITS else (2,))
     state = init_state(experiment, make_optimizer(experiment.config.train), jax.random.key(0))
     return drawing(BoundSampler(experiment, experiment.config.samplers["ancestral"]))(state.ema, 0, 30, 3).levels
@@ -95,3 +96,10 @@ def test_a_host_reads_its_own_rows_alone():
     assert seen == [6] * 4
     whole = ExampleStream(Decoded(Watched(200), 256, "watched"), seed=7, resident_mib=0).batch(5, 24).levels[:, 0, 0, 0]
     np.testing.assert_array_equal(np.concatenate(parts), whole)
+
+
+@pytest.mark.parametrize("n", [(), (2,), (2, 9)])
+def test_a_sweep_of_any_number_of_steps_or_of_none(n):
+    sweep = f"--config.samplers={{'a': {{'step': 'ddim', 'grid': 'log_snr_grid', 'n': 3, 'sweep': {{'n': {n}}}}}}}"
+    experiment = small_experiment(sweep, "--config.sample.sampler=a")
+    assert drawing(BoundSampler(experiment, experiment.config.samplers["a"]))

@@ -33,7 +33,7 @@ from experiments.runtime.errors import ConfigError, StorageError
 from experiments.sampling.draw import drawing
 from experiments.weights import layout as naming
 from experiments.weights import native, tensors
-from experiments.weights.layout import Layout, flatten
+from experiments.weights.layout import Layout, Part, flatten
 from experiments.weights.published import diffusers, diffusers_ddpm, layouts, transformers
 from experiments.weights.published.checkpoint import select_params
 from experiments.weights.tensors import read_safetensors, read_tensors
@@ -131,9 +131,15 @@ def test_torch_files_by_name_and_in_order(tmp_path):
         "ema": {"shadow_params": [torch.zeros(1), torch.ones(2)]},
         "step": 7,
     }
+    checkpoint |= {
+        "bound": torch.nn.Parameter(torch.ones(2, dtype=torch.bfloat16)),
+        "seeds": [2**63 + 5, -(2**63) - 1, 2**63 - 1],
+    }
     torch.save(checkpoint, tmp_path / "x.pth")
     found = read_tensors(tmp_path / "x.pth")
-    assert list(found) == ["model.module.z.weight", "model.module.a.bias", "ema.shadow_params.0", "ema.shadow_params.1", "step"]
+    ema = ["ema.shadow_params.0", "ema.shadow_params.1"]
+    assert list(found) == ["model.module.z.weight", "model.module.a.bias", *ema, "step", "bound", "seeds.2"]
+    np.testing.assert_array_equal(found["bound"], [1, 1])
     np.testing.assert_array_equal(found["model.module.z.weight"], [[0, 1, 2], [3, 4, 5]])
     assert found["step"] == 7
 
@@ -449,6 +455,17 @@ def test_copies_of_a_tensor_are_what_is_read():
     assert naming.from_published(like, layout, tensors, "x")["dense"]["bias"].sum() == 2
     with pytest.raises(StorageError, match=r"blocks.1.emb.bias is no copy of blocks.0.emb.bias"):
         naming.from_published(like, layout, tensors | {"blocks.1.emb.bias": np.zeros(2)}, "x")
+
+
+@pytest.mark.parametrize("shape", [(48, 16), (32, 16), (96, 8), (48,), (7,), ()])
+def test_tensors_of_a_narrower_network_do_not_fit(shape):
+    """Three outputs in one tensor, of which a smaller network has fewer than the config's."""
+    layout = Layout({name: Part("qkv", range(32 * i, 32 * (i + 1))) for i, name in enumerate(("query", "key", "value"))})
+    like = {name: {"kernel": jax.ShapeDtypeStruct((32, 32), jnp.float32)} for name in ("query", "key", "value")}
+    with pytest.raises(StorageError) as caught:
+        naming.from_published(like, layout, {"qkv.weight": np.ones(shape)}, "x")
+    for name in like:
+        assert f"qkv.weight {shape} does not fit our {name}.kernel (32, 32)" in str(caught.value)
 
 
 def test_a_folder_that_cannot_be_made(written, tmp_path, capsys, monkeypatch):
