@@ -2,7 +2,7 @@
 
 python -m experiments compare --config=configs/mnist/conditional.py --workdir=runs/mnist_guided --config.data.data_dir=FOLDER
 
-Three quarters of an hour on two cores.
+Three quarters of an hour on two cores. The objective depends on the noise level alone; docs/parts/objectives.md has the reason.
 """
 
 from ml_collections import ConfigDict

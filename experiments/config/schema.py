@@ -350,5 +350,5 @@ class Config(Strict):
     arms: dict[Label, dict[str, Any]] = {}
 
     def digest(self) -> str:
-        """Returns the hash of the whole config as canonical JSON, which every result records."""
-        return sha256(json.dumps(self.model_dump(), sort_keys=True).encode()).hexdigest()[:12]
+        """Returns the hash of the config as canonical JSON, which every result records; `trust` has no part in a result."""
+        return sha256(json.dumps(self.model_dump(exclude={"trust"}), sort_keys=True).encode()).hexdigest()[:12]
