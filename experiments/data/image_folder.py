@@ -10,7 +10,6 @@ from typing import Any
 
 from PIL import Image
 
-from experiments.config.messages import in_words
 from experiments.config.schema import Data
 from experiments.runtime.errors import DataError, printable
 from experiments.runtime.limits import within
@@ -33,7 +32,7 @@ def image_folder(config: Data) -> list[list[Any]]:
     """
     root, names = home(config.data_dir), (config.train, config.test)
     if not config.data_dir or not os.path.isdir(root):  # unlike Path.is_dir, False for what the system takes for no path
-        raise DataError(f"no folder {in_words(config.data_dir)}: set --config.data.data_dir to a folder of images")
+        raise DataError(f"no folder '{printable(config.data_dir)[:300]}': set --config.data.data_dir to a folder of images")
     splits = [root / name for name in names]
     if all(split.is_dir() for split in splits):
         train, test = (split.resolve() for split in splits)

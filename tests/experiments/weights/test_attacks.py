@@ -273,7 +273,7 @@ def test_a_folder_that_would_be_written_to_is_named_again(sent, tmp_path, mark, 
     theirs = tmp_path / "theirs"
     edited(sent / "config.json", named("evaluate.statistics", str(theirs)))
     edited(sent / "config.json", named("evaluate.features", "inception"))
-    edited(sent / "config.json", named("data.data_dir", str(tmp_path)))
+    edited(sent / "config.json", named("evaluate.inception", str(tmp_path)))
     again = f"--config.evaluate.statistics={theirs}"
     assert again in refused(capfd, mark, "evaluate", *there(sent), codes=(2,))
     assert not theirs.exists()
