@@ -19,13 +19,14 @@ def idle_problems(config: Config) -> list[str]:
     """Returns a line for each setting that would change nothing, with the reason and the remedy."""
     features, file = config.evaluate.features, config.evaluate.inception
     by_inception = features == "inception" or (file and features not in ("pixels", "classifier"))
-    lines = [] if by_inception else _idle_keys(config, OF_INCEPTION, "features are not 'inception'")
-    lines += [] if config.data.levels else _idle_keys(config, OF_LEVELS, "points (data.levels = 0) have no grey levels")
-    lines += (
-        _idle_keys(config, OF_FILES, f"{config.data.name} is drawn, and read from no file") if config.data.name in TOYS else []
+    name, levels, fitted = config.data.name, config.data.levels, config.evaluate.dequantizer == "variational"
+    rules = (
+        (by_inception, OF_INCEPTION, "features are not 'inception'"),
+        (levels, OF_LEVELS, "points (data.levels = 0) have no grey levels"),
+        (name not in TOYS, OF_FILES, f"{name} is drawn, and read from no file"),
+        (fitted, OF_FIT, "the dequantizer is not 'variational'"),
     )
-    fitted = config.evaluate.dequantizer == "variational"
-    lines += [] if fitted else _idle_keys(config, OF_FIT, "the dequantizer is not 'variational'")
+    lines = [line for used, keys, why in rules if not used for line in _idle_keys(config, keys, why)]
     return lines + [line for label, sampler in config.samplers.items() for line in _of_step(f"samplers.{label}.step", sampler)]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import runpy
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -20,7 +19,7 @@ from experiments.config.tree import in_order, own_sections, read_json_tree
 from experiments.config.trust import require_trusted
 from experiments.config.values import readings
 from experiments.runtime.errors import ConfigError, blamed
-from experiments.runtime.paths import home
+from experiments.runtime.paths import home, is_file
 
 OURS = list(configs.__path__)
 
@@ -37,13 +36,13 @@ def read_config(path: str, overrides: list[str], variants: Variants = MappingPro
     """
     path = str(home(path))
     stem, colon, variant = path.rpartition(":")
-    if os.path.isfile(path) or not colon or "/" in variant:  # a folder's name may have a colon
+    if is_file(path) or not colon or "/" in variant:  # a folder's name may have a colon
         stem, variant = path, ""
     path = stem
     if variant and variant not in variants:
         raise ConfigError(f"{path}:{variant}: no such variant{suggestion(variant, [*variants])}")
     file = Path(path)
-    if not os.path.isfile(file):  # unlike Path.is_file, False for what the system takes for no path
+    if not is_file(file):
         others = sorted(str(p) for p in Path("configs").rglob("*.py"))
         raise ConfigError(f"no config file {shorten(path)}{suggestion(path, others)}")
     if file.suffix.lower() == ".json":

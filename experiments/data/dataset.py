@@ -58,15 +58,10 @@ class ExampleStream:
         stream._seed = seed
         return stream
 
-    def digests(self, test: np.ndarray, n: int) -> tuple[str, str]:
-        """Returns a hash of the held-out events and all training ones, and one with the first n of the order alone.
-
-        If they are not resident, the second is both.
-        """
-        digest = lambda events, words=b"": sha256(events.tobytes() + test.tobytes() + words).hexdigest()[:16]
+    def part(self, test: np.ndarray, n: int) -> str:
+        """Returns a hash of the held-out events and of the first n training ones of the order."""
         some = self.batch(0, min(n, len(self._decoded))).levels
-        part = digest(some, b"skip" if self._decoded.spare else b"")  # later batches may leave out others
-        return part if self.resident is None else digest(self.resident), part
+        return _digest(some, test, b"skip" if self._decoded.spare else b"")  # later batches may leave out others
 
     def indices(self, step: int, size: int, process: int = 0, processes: int = 1) -> np.ndarray:
         """Returns this process's share of batch `step`: the examples step size ... (step + 1) size - 1 of the order."""
@@ -128,8 +123,8 @@ class Dataset(NamedTuple):
     def by(self, seed: int) -> Dataset:
         """Returns the same data, with the training examples in the order of another seed."""
         train = self.train.by(seed)
-        digest, part = train.digests(self.test, len(self.test))
-        return self._replace(train=train, digest=digest, part=part)
+        part = train.part(self.test, len(self.test))
+        return self._replace(train=train, digest=part if train.resident is None else self.digest, part=part)
 
     def check_labels(self, classes: int) -> None:
         """Raises DataError if `classes` > 0 and a label that was read is not below it."""
@@ -161,9 +156,14 @@ def load(sources: Sources, config: Data, seed: int) -> Dataset:
     whole = decoded(sources.train, config.train)
     train = ExampleStream(whole, seed, config.resident_mib)
     test, test_labels, _ = decoded(sources.test, config.test, whole.shape).everything()
-    digest, part = train.digests(test, len(sources.test))
+    part = train.part(test, len(sources.test))
+    digest = part if train.resident is None else _digest(train.resident, test)
     classes = tuple(map(printable, sources.classes))
     return Dataset(whole.shape, train, test, train.labels, test_labels, digest, classes, part)
+
+
+def _digest(train: np.ndarray, test: np.ndarray, words: bytes = b"") -> str:
+    return sha256(train.tobytes() + test.tobytes() + words).hexdigest()[:16]
 
 
 def first_held_out(config: Data, shape: tuple[int, ...], most: int = 256) -> np.ndarray:

@@ -13,7 +13,7 @@ from PIL import Image
 from experiments.config.schema import Data
 from experiments.runtime.errors import DataError, printable
 from experiments.runtime.limits import within
-from experiments.runtime.paths import home
+from experiments.runtime.paths import home, is_folder
 from experiments.runtime.progress import say
 
 FORMATS = {"BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP"}
@@ -31,7 +31,7 @@ def image_folder(config: Data) -> list[list[Any]]:
     if one is in the other.
     """
     root, names = home(config.data_dir), (config.train, config.test)
-    if not config.data_dir or not os.path.isdir(root):  # unlike Path.is_dir, False for what the system takes for no path
+    if not config.data_dir or not is_folder(root):
         raise DataError(f"no folder '{printable(config.data_dir)[:300]}': set --config.data.data_dir to a folder of images")
     splits = [root / name for name in names]
     if all(split.is_dir() for split in splits):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import difflib
-import os
 import re
 import shlex
 import sys
@@ -21,6 +20,7 @@ from experiments.config.messages import shorten
 from experiments.config.schema import Data
 from experiments.runtime.errors import DataError, printable
 from experiments.runtime.limits import within
+from experiments.runtime.paths import is_folder
 from experiments.runtime.progress import say
 
 PATIENCE = 60
@@ -182,7 +182,7 @@ def _missing(name: str, folder: Path, others: Sequence[str]) -> list[str]:
     import tensorflow_datasets as tfds
 
     builders, theirs = tfds.list_builders(with_community_datasets=False), re.split("[/:]", name)[0]
-    there = sorted(p.name for p in folder.glob("*") if p.is_dir()) if os.path.isdir(folder) else []
+    there = sorted(p.name for p in folder.glob("*") if p.is_dir()) if is_folder(folder) else []
     close = difflib.get_close_matches(theirs.lower(), [*others, *builders], n=1)
     meant = theirs if theirs in builders else close[0] if close else ""
     begun = [str(path) for path in sorted((folder / theirs).glob("*")) if path.is_dir()][:3] if theirs in there else []

@@ -12,7 +12,6 @@ A source is a function of the config's section `data`. `SOURCES` are ours; a use
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -32,7 +31,7 @@ from experiments.data.prepared import digits, prepared
 from experiments.data.toys import TOYS, Points
 from experiments.runtime.errors import ConfigError, DataError, UserError, blamed, printable
 from experiments.runtime.limits import fits, within
-from experiments.runtime.paths import home
+from experiments.runtime.paths import home, is_file, is_folder
 
 
 class Sources(NamedTuple):
@@ -183,8 +182,8 @@ def npz(config: Data) -> Sources:
 
 def _npz(path: Path, points: bool) -> tuple[Sequence[dict[str, Any]], tuple[str, ...]]:
     """Returns the examples of a file and the names of their labels."""
-    if not os.path.isfile(path):  # unlike Path.is_file, False for what the system takes for no path
-        beside = sorted(p.name for p in path.parent.glob("*.npz")) if os.path.isdir(path.parent) else []
+    if not is_file(path):
+        beside = sorted(p.name for p in path.parent.glob("*.npz")) if is_folder(path.parent) else []
         holds = f"its folder holds {', '.join(beside[:5]) or 'no .npz file'}"
         raise DataError(f"no file {shorten(str(path), 300)}; {holds}: set --config.data.data_dir, data.train and data.test")
     name = printable(path)

@@ -5,7 +5,6 @@ Szegedy et al. (2016), section 6, as TensorFlow published it, with 1008 classes.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Iterator
 from functools import cache, partial
@@ -19,7 +18,7 @@ from jaxtyping import Array, Float, UInt8
 
 from experiments.config.messages import in_words, suggestion
 from experiments.runtime.errors import ConfigError, StorageError
-from experiments.runtime.paths import home
+from experiments.runtime.paths import home, is_file, is_folder
 from experiments.weights.tensors import read_tensors
 
 FILE = "pt_inception-2015-12-05-6726825d.pth"
@@ -261,8 +260,8 @@ def load(path: str) -> Inception:
     wanted = f"take {FILE}, of pytorch-fid's or torch-fidelity's releases; nothing is downloaded here"
     if not path:
         raise ConfigError(f"evaluate.features = 'inception' needs evaluate.inception, the path of a weights file: {wanted}")
-    if not os.path.isfile(file):  # unlike Path.is_file, False for what the system takes for no path
-        near = file.parent.glob("*") if os.path.isdir(file.parent) else ()
+    if not is_file(file):
+        near = file.parent.glob("*") if is_folder(file.parent) else ()
         beside = sorted(str(p) for p in near if p.suffix in (".pth", ".pt", ".safetensors"))
         raise ConfigError(f"evaluate.inception: no weights file {in_words(path)}{suggestion(path, beside)}; {wanted}")
     try:

@@ -21,7 +21,7 @@ from experiments.runs.lora_base import with_base
 from experiments.runs.record import data_facts
 from experiments.runs.resume import trained_state
 from experiments.runtime.errors import ConfigError, StorageError
-from experiments.runtime.paths import home
+from experiments.runtime.paths import home, is_file
 from experiments.runtime.progress import say
 
 
@@ -72,7 +72,7 @@ def _guide(run: str, guided: Experiment, own: Path) -> Guide:
     folder = home(run)
     if os.path.realpath(folder) == os.path.realpath(own):
         raise ConfigError(f"{run} is this run itself, which would change nothing: name one that was trained less")
-    if not os.path.isfile(Folder(folder).config):  # unlike Path.is_file, False for what the system takes for no path
+    if not is_file(Folder(folder).config):
         raise StorageError(f"guidance.run = {in_words(run)} holds no run: train it first")
     path = Folder(folder).config
     config = Config.model_validate(require_trusted_by(guided.config, read_json_tree(path), str(path)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from contextlib import suppress
 from pathlib import Path
@@ -22,7 +21,7 @@ from experiments.runs.folder import Folder
 from experiments.runs.record import imported
 from experiments.runs.resume import trained_state
 from experiments.runtime.errors import ConfigError, StorageError
-from experiments.runtime.paths import home
+from experiments.runtime.paths import home, is_file
 from experiments.runtime.startup import PROGRAM
 
 SAME = ("sde", "net", "parameterization", "sigma_data", "conditioning", "scale_input", "data.range")
@@ -59,7 +58,7 @@ def _of_base(experiment: Experiment, run: Path) -> Experiment:
     Raises StorageError if `run` is no run, and ConfigError if it is not a base for the experiment.
     """
     path, own = Folder(run).config, experiment.config
-    if not os.path.isfile(path):  # unlike Path.is_file, False for a path too long for the system too
+    if not is_file(path):
         raise StorageError(f"lora.run = {in_words(str(run))} holds no run to adapt (there is no config.json): train one")
     config, problems = parse(require_trusted_by(own, read_json_tree(path), str(path)))
     if config is None or problems:

@@ -38,7 +38,7 @@ def test_every_sde_learns_the_classes_by_the_same_share_of_its_loss(config):
 
 
 def test_uniform_times_neglect_the_classes_on_ve():
-    """By quadrature, 12.6 % on VP and 3.9 % on VE: the reason for the objective of these configs."""
+    """Quadrature gives 12.6 % on VP and 3.9 % on VE, which is the reason for the objective of these configs."""
     tree = ddpm_vs_ncsn.get_config().to_dict() | {"times": {"name": "uniform"}, "weight": {"name": "sigma2"}}
     of = shares(tree)
     assert of["ddpm"] == pytest.approx(0.126, abs=2e-3)

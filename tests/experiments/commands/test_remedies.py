@@ -51,7 +51,7 @@ def test_every_option_that_a_message_names_is_one():
 
 
 def test_what_every_command_says_names_no_option_of_some():
-    """What has no options of its own, a run's folder and the machine, is reached by commands that take no --workdir."""
+    """The rooms of runs and of the machine serve commands that take no --workdir, so their messages do not advise it."""
     everyone = {path.name for room in ("runs", "runtime") for path in (ROOT / "experiments" / room).glob("*.py")}
     bare = re.compile(r"--workdir(?!=)")  # with a value it is in a whole command
     assert {(file, text) for file, text in messages() if file in everyone - {"ways_on.py"} and bare.search(text)} == set()

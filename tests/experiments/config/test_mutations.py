@@ -83,7 +83,7 @@ def assert_brief(said):
 
 
 BUILT, TRACED = set(), set()
-"""What has been judged: configs, and the parts of them that a program depends on. Equal ones are equal again."""
+"""The configs that have been judged, and the parts of configs that a traced program depends on."""
 NETWORK = ("sde", "net", "lora", "parameterization", "conditioning", "scale_input", "sigma_data", "compute", "remat")
 OF_TRAINING = (*NETWORK, "data", "objective", "weight", "times", "train")
 OF_SAMPLING = (*NETWORK, "data", "objective", "sample")

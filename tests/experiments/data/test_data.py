@@ -273,7 +273,7 @@ def test_npz_of_points_and_of_names(tmp_path):
 
 
 def test_labels_in_a_column_are_labels(tmp_path):
-    """As Keras has those of CIFAR-10."""
+    """Keras stores those of CIFAR-10 so."""
     images, y = np.random.default_rng(0).integers(0, 256, (30, 4, 4), np.uint8), np.arange(30) % 3
     for split in ("train", "test"):
         np.savez(tmp_path / f"{split}.npz", image=images, label=y[:, None])

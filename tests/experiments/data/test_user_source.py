@@ -144,7 +144,7 @@ def test_its_images_are_decoded_and_chosen_like_ours():
     ],
 )
 def test_labels_are_integers_of_64_bits_with_names_or_without(name, labels, classes, capsys):
-    """What is another label is none; whoever asks for classes is told so."""
+    """A label that is no such integer counts as none, and a network of classes is refused with the reason."""
     settings = Data(name=f"my_data:{name}")
     sources = open_sources(settings)
     data = load(sources, settings, seed=0)

@@ -223,7 +223,7 @@ def test_bits_from_where_the_network_was_trained(experiment):
 
 
 def test_a_single_example_has_no_spread(recwarn):
-    """Of one loss at three noise levels, or of one likelihood, it is nan, without numpy's warning; of two it is |a - b|/2."""
+    """The standard error of one loss or one likelihood is nan, without numpy's warning; that of two is |a - b|/2."""
     x = np.array([[1.0, 2.0, 5.0], [3.0, 2.0, 1.0]])
     np.testing.assert_allclose(standard_error(x), [1, 0, 2])
     assert np.isnan(standard_error(x[:1])).tolist() == [True] * 3
