@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 from flax import linen, nnx
 from jaxtyping import Array, Key
 
+from models.build import abstract, build
 from models.layers.block import rematerialise
 
 
@@ -61,15 +64,20 @@ def _linen(net: linen.Module) -> Functional:
     return Functional(init, apply)
 
 
-def _nnx(build: Callable[..., nnx.Module], remat: bool) -> Functional:
+def _nnx(net: Callable[..., nnx.Module], remat: bool) -> Functional:
     def init(key: Key[Array, ""], x: Array) -> Any:
-        return nnx.to_pure_dict(nnx.state(build(x.shape, rngs=nnx.Rngs(key)), nnx.Param))
+        return nnx.to_pure_dict(nnx.state(build(net, x.shape, key), nnx.Param))
+
+    @cache
+    def structure(shape: tuple[int, ...]) -> tuple[Any, Any]:
+        """The module without its arrays. It is kept, because to build it takes longer than to trace what it computes."""
+        return nnx.split(abstract(net, shape))
 
     def apply(params: Any, x: Array, c_noise: Array, y: Array | None, key: Key[Array, ""] | None) -> Array:
-        # The structure without the arrays: costs tracing time alone, and keeps `apply` a function of its arguments.
-        graph, state = nnx.split(nnx.eval_shape(lambda: build(x.shape[1:], rngs=nnx.Rngs(0))))
+        graph, shapes = structure(x.shape[1:])
+        state = jax.tree.map(lambda leaf: leaf, shapes)  # a copy, which is filled
         nnx.replace_by_pure_dict(state, params)
-        net = nnx.merge(graph, state)
-        return (rematerialise(net) if remat else net)(x, c_noise, y, key)  # pyright: ignore[reportCallIssue]
+        module = nnx.merge(graph, state)
+        return (rematerialise(module) if remat else module)(x, c_noise, y, key)  # pyright: ignore[reportCallIssue]
 
     return Functional(init, apply)

@@ -29,6 +29,7 @@ from experiments.config.problems import attempt
 from experiments.config.schema import Config, Named
 from experiments.data.scaler import scale
 from experiments.runtime.errors import ConfigError
+from models.build import abstract
 from models.functional import Functional
 from models.parameterization import Parameterization
 
@@ -75,7 +76,7 @@ def _network(net: Any, part: Named, learner: str) -> Any:
 def structure(config: Config, shape: tuple[int, ...]) -> nnx.Module | None:
     """Returns the network with shapes in place of arrays; None for a linen module, which has no shapes before it is called."""
     net = _network(NET.find(config.net.name), config.net, _learner(config))
-    return None if isinstance(net, linen.Module) else nnx.eval_shape(lambda: net(shape, rngs=nnx.Rngs(0)))
+    return None if isinstance(net, linen.Module) else abstract(net, shape)
 
 
 def _model(config: Config, sde: sde_lib.LinearSDE) -> models.ScoreModel | models.ClassModel:

@@ -17,17 +17,16 @@ from experiments.runtime.startup import PROGRAM
 PATIENCE = 300.0
 """Seconds without an example after which its reader counts as hanging."""
 
-CHUNK = 16
-"""Examples that one thread decodes at a time."""
-
 T = TypeVar("T")
 
 
 def in_order(f: Callable[[int], T], rows: Sequence[int], origin: str) -> Iterator[T]:
     """Yields f(row) in the order of `rows`, by Grain's threads. The process exits if none comes for `PATIENCE` seconds."""
-    # Chunks, because Grain takes longer over each element, and over handing it on, than a small image to decode.
-    starts = grain.MapDataset.source(range(0, len(rows), CHUNK))
-    chunks = starts.map(lambda start: [f(row) for row in rows[start : start + CHUNK]])
+    # Chunks, because Grain takes longer over each element, and over handing it on, than a small image to decode: of a batch a few
+    # for each thread, of a data set larger ones.
+    size = min(max(16, len(rows) // 256), 128)
+    starts = grain.MapDataset.source(range(0, len(rows), size))
+    chunks = starts.map(lambda start: [f(row) for row in rows[start : start + size]])
     chunks = iter(chunks.to_iter_dataset(grain.ReadOptions(num_threads=4, prefetch_buffer_size=16)))
     while True:
         with within(PATIENCE, f"reading {origin}"):

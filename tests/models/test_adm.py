@@ -14,6 +14,7 @@ from slow import one_in
 from experiments.weights.layout import from_published, to_published
 from experiments.weights.published import adm as bridge
 from models import functional
+from models.build import abstract
 from models.layers.noise import EMBEDDINGS
 from models.layers.unet import ResidualBlock, SelfAttention
 from models.networks.adm import ADM
@@ -40,7 +41,7 @@ def loaded(case, build):
     """Our parameters of the case's published tensors, those tensors, the layout, and x, c_noise, y."""
     tensors = draw(SHAPES[case]["shapes"])
     x, c, y = (RECORD.get(f"{case}.{name}") for name in "xcy")
-    net = nnx.eval_shape(lambda: build(x.shape[1:], rngs=nnx.Rngs(0)))
+    net = abstract(build, x.shape[1:])
     layout = bridge.openai(net, "new" if case == "guided" else "legacy")
     like = jax.eval_shape(functional(build).init, jax.random.key(0), x[0])
     return from_published(like, layout, tensors, case), tensors, layout, (x, c, y)

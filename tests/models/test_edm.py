@@ -14,6 +14,7 @@ from slow import one_in
 from experiments.weights.layout import from_published, to_published
 from experiments.weights.published import edm as bridge
 from models import functional
+from models.build import abstract
 from models.layers.unet import Level
 from models.networks.adm import ADM
 from models.networks.edm_unet import EDMUNet
@@ -37,7 +38,7 @@ def loaded(case):
     """Our parameters of the case's published tensors, those tensors, the layout, and x, c_noise, y."""
     tensors = draw(SHAPES[case]["shapes"])
     x, c, y = (RECORD.get(f"{case}.{name}") for name in "xcy")
-    net = nnx.eval_shape(lambda: CASES[case](x.shape[1:], rngs=nnx.Rngs(0)))
+    net = abstract(CASES[case], x.shape[1:])
     if case == "adm":
         tensors, layout = bridge.turned(tensors), bridge.dhariwal(net)
     else:

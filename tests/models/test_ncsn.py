@@ -13,6 +13,7 @@ from slow import one_in, slow_for
 
 from experiments.weights.layout import flatten, from_published, to_published
 from experiments.weights.published.ncsn import ncsn
+from models.build import abstract
 from models.functional import functional
 from models.networks.ncsn import NCSN
 from models.networks.ncsnv2 import NCSNv2
@@ -38,8 +39,7 @@ def loaded(name, **options):
     with np.load(HERE / f"{family}.npz") as arrays:
         record = {key.removeprefix(f"{name}."): arrays[key] for key in arrays if key.startswith(f"{name}.")}
     build, width, _ = THEIRS[name]
-    build = partial(build, record["x"].shape[1:], width=width, **options)
-    graph, state = nnx.split(nnx.eval_shape(lambda: build(rngs=nnx.Rngs(0))))
+    graph, state = nnx.split(abstract(partial(build, width=width, **options), record["x"].shape[1:]))
     like, layout = nnx.to_pure_dict(state), ncsn(nnx.merge(graph, state))
     params = jax.tree.map(jnp.asarray, from_published(like, layout, draw(facts["shapes"]), name))
     nnx.replace_by_pure_dict(state, params)
@@ -141,7 +141,7 @@ def test_ncsn_of_other_ladders_classes_and_outputs():
 
 @pytest.mark.slow
 def test_dilated_stages_keep_the_resolution():
-    stages = nnx.eval_shape(lambda: DEEPEST((32, 64, 3), rngs=nnx.Rngs(0))).stages
+    stages = abstract(DEEPEST, (32, 64, 3)).stages
     assert [(stage.height, stage.width) for stage in stages] == [(32, 64), (16, 32), (8, 16), (4, 8), (4, 8), (4, 8)]
 
 

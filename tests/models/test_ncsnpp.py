@@ -14,6 +14,7 @@ from slow import one_in
 from experiments.runtime.errors import StorageError
 from experiments.weights.layout import from_published, to_published
 from experiments.weights.published import score_sde
+from models.build import abstract
 from models.functional import functional
 from models.layers.fir import Resample, downsample, upsample
 from models.layers.unet import ResidualBlock, SelfAttention
@@ -39,7 +40,7 @@ def options(family, variant):
 
 def built(build, side=8):
     """The network without arrays: it is the shapes that take no time."""
-    return nnx.eval_shape(lambda: build((side, side, 3), rngs=nnx.Rngs(0)))
+    return abstract(build, (side, side, 3))
 
 
 def parameters(net):

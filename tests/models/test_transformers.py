@@ -13,6 +13,7 @@ from slow import one_in, slow_for
 
 from experiments.weights.layout import flatten, from_published, to_published
 from experiments.weights.published import transformers
+from models.build import abstract
 from models.functional import functional
 from models.layers.transformer import unpatchify
 from models.networks.dit import DiT, DiTBlock, positions
@@ -42,7 +43,7 @@ RUNS = {
 
 def shapes_of(build, shape=(8, 8, 3)):
     """The network and its parameters, as shapes alone."""
-    net = nnx.eval_shape(lambda: build(shape, rngs=nnx.Rngs(0)))
+    net = abstract(build, shape)
     return net, nnx.to_pure_dict(nnx.state(net, nnx.Param))
 
 

@@ -10,6 +10,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -22,6 +23,7 @@ from experiments.config.schema import Count
 from experiments.runtime.errors import StorageError
 from experiments.weights.layout import Layout, flatten
 from experiments.weights.tensors import LARGEST, LONGEST, read_tensors, unwrapped
+from models.build import abstract
 
 WEIGHTS = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin")
 
@@ -150,7 +152,7 @@ def read_folder(folder: Path, kinds: Sequence[FolderKind]) -> Source:
     _agree(model, unet, _even(unet))
     shape = (*_sides(unet), unet.in_channels)
     options = _pyramid(unet, shape[0]) | kind.options(unet)
-    _agree(model, unet, kind.alike(unet, nnx.eval_shape(lambda: kind.net(shape, **options, rngs=nnx.Rngs(0)))))
+    _agree(model, unet, kind.alike(unet, abstract(partial(kind.net, **options), shape)))
     sections = {"net": {"name": kind.net.__name__, **options}, "scale_input": False} | kind.sections(scheduler)
     return Source(sections, shape, _renamed(unwrapped(read_tensors(weights))), kind.net, kind.layout)
 

@@ -37,6 +37,7 @@ from experiments.weights.layout import Layout, Part, flatten
 from experiments.weights.published import diffusers, diffusers_ddpm, layouts, transformers
 from experiments.weights.published.checkpoint import select_params
 from experiments.weights.tensors import read_safetensors, read_tensors
+from models.build import abstract
 from models.layers.unet import ResidualBlock, SelfAttention
 from models.networks.ddpm import DDPM
 from models.networks.dit import DiT
@@ -419,7 +420,7 @@ def test_a_network_with_labels_is_imported_and_sampled_by_class(tmp_path, capsys
     options = {"name": "DiT", "patch": 4, "width": 8, "depth": 1, "heads": 2, "classes": 10}
     config = tmp_path / "config.py"
     config.write_text(CONFIG.replace("    return", f"    config.net = {options}\n    config.sample.n = 8\n    return"))
-    net = nnx.eval_shape(lambda: DiT(SHAPE, **{k: v for k, v in options.items() if k != "name"}, rngs=nnx.Rngs(0)))
+    net = abstract(partial(DiT, **{k: v for k, v in options.items() if k != "name"}), SHAPE)
     like = nnx.to_pure_dict(nnx.state(net, nnx.Param))
     names = transformers.dit(net).places
     shapes = {}
@@ -571,7 +572,7 @@ def test_what_import_and_export_are_not_told(written, tmp_path, capsys):
 @pytest.fixture(scope="module")
 def unet():
     """Our network at parameters by the rule, and its tensors by their names."""
-    net = nnx.eval_shape(lambda: DDPM(SHAPE, **OPTIONS, rngs=nnx.Rngs(0)))
+    net = abstract(partial(DDPM, **OPTIONS), SHAPE)
     graph, state = nnx.split(net)
     like = nnx.to_pure_dict(state)
     tensors = draw(diffusers_ddpm._shapes(like, net))
