@@ -22,8 +22,8 @@ T = TypeVar("T")
 
 def in_order(f: Callable[[int], T], rows: Sequence[int], origin: str) -> Iterator[T]:
     """Yields f(row) in the order of `rows`, by Grain's threads. The process exits if none comes for `PATIENCE` seconds."""
-    # Chunks, because Grain takes longer over each element, and over handing it on, than a small image to decode: of a batch a few
-    # for each thread, of a data set larger ones.
+    # Chunks, because Grain takes longer over each element, and over handing it on, than a small image to decode. A batch has
+    # enough of them for all threads; those of a data set are larger.
     size = min(max(16, len(rows) // 256), 128)
     starts = grain.MapDataset.source(range(0, len(rows), size))
     chunks = starts.map(lambda start: [f(row) for row in rows[start : start + size]])

@@ -11,7 +11,10 @@ from models import DDPM, MLP
 from models.build import abstract, build
 from models.functional import functional
 
-NETS = {"MLP": (partial(MLP, width=8, depth=2), (2,)), "DDPM": (partial(DDPM, width=8, multipliers=(1,), attention=()), (4, 4, 1))}
+NETS = {
+    "MLP": (partial(MLP, width=8, depth=2), (2,)),
+    "DDPM": (partial(DDPM, width=8, multipliers=(1,), attention=()), (4, 4, 1)),
+}
 
 
 def params(module):
@@ -72,4 +75,5 @@ def test_a_network_is_built_once_for_all_its_traces():
     y = [jax.jit(apply)(weights, x, jnp.ones(3), None, None) for weights in (one, other)]
     y += [apply(one, x, jnp.ones(3), None, None)]
     assert built == [(2,)]
-    assert jnp.allclose(y[0], y[2], rtol=1e-5) and not jnp.allclose(y[0], y[1])  # no trace leaves its parameters in another
+    assert jnp.allclose(y[0], y[2], rtol=1e-5)
+    assert not jnp.allclose(y[0], y[1])  # no trace leaves its parameters in another

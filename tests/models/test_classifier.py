@@ -70,6 +70,7 @@ def classifier(shape=(8, 8, 1), classes=10, **options):
     return model, model.init(jax.random.key(0), jnp.zeros(shape))
 
 
+@pytest.mark.slow
 def test_it_begins_without_a_preference_and_hears_the_noise():
     """log p = -log K at first; with other parameters it depends on x and on t, and sums to one."""
     model, params = classifier()

@@ -111,7 +111,8 @@ NETS = {
 }
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name != "DDPM")) for name in NETS])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NETS)
 def test_every_convolution_of_training_is_canonical(name):
     """In the compiled program of two steps a call, inside its loop too: stride 1, undilated, NHWC by HWIO."""
     overrides = [

@@ -287,6 +287,7 @@ def test_a_run_of_adapters_holds_nothing_else(runs):
     assert len(config["lora"]["digest"]) == 16
 
 
+@pytest.mark.slow
 def test_a_run_of_adapters_stopped_is_one_that_was_not(runs, here):
     for steps in (4, 8):
         assert adapt(here / "halves", runs / "base", steps) == 0

@@ -146,7 +146,7 @@ MIXED = Mixture(
 )
 
 
-@slow_for("grey")
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("sde", "P", "shape"), [(VPSDE(), grey, (1, 1, 4)), (VESDE(), coarse(2), (2, 2, 1))], ids=["grey", "coarse"]
 )

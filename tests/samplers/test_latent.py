@@ -243,6 +243,7 @@ def test_pairs_and_times_that_there_are_not_are_refused():
     assert late.startswith("interpolate.t = 0.0001: the grid of samplers.ancestral ends at")
 
 
+@pytest.mark.slow
 def test_the_flow_between_examples_goes_down_to_the_t_min_of_the_config():
     """Below it a network may not have been trained: here its score is nan there."""
     x = np.random.default_rng(0).normal(size=(8, 2)).astype(np.float32)

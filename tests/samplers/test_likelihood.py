@@ -34,6 +34,7 @@ def test_log_prob_is_the_density(sde):
     np.testing.assert_allclose(prior_errors, 0, atol=0.1)
 
 
+@pytest.mark.slow
 def test_hutchinson_is_unbiased_and_more_probes_have_less_variance():
     """Over keys: the mean is the exact log-density within four standard errors, the variance falls as 1/probes."""
     x, keys = jnp.array([0.2, 0.4]), jax.random.split(jax.random.key(0), 500)

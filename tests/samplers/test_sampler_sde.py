@@ -75,7 +75,8 @@ def test_samples_on_another_sde_are_the_data_s(sde, step, more):
     assert share == pytest.approx(float(DATA.weights[0]), abs=4.5 * np.sqrt(0.25 / n) + 0.01)
 
 
-@pytest.mark.parametrize("sde", [pytest.param(VE, marks=SLOW), EDM, pytest.param(SUB_VP, marks=SLOW)])
+@pytest.mark.slow
+@pytest.mark.parametrize("sde", [VE, EDM, SUB_VP])
 def test_equal_latents_flow_to_equal_points(sde):
     """From the same x/alpha at the same noise, on the other SDE and on the network's own, by the adaptive solver."""
     flow = {"name": "probability_flow", "rtol": 1e-5, "atol": 1e-5}

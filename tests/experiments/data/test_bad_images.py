@@ -589,7 +589,8 @@ for step in range(99):
 """
 
 
-@pytest.mark.parametrize("first", [pytest.param(0, marks=pytest.mark.slow), 3], ids=["at load", "at a batch"])
+@pytest.mark.slow
+@pytest.mark.parametrize("first", [0, 3], ids=["at load", "at a batch"])
 def test_a_reader_that_hangs_ends_the_run_with_its_stacks(tmp_path, first):
     """Within seconds of the limit, with exit 3 and the thread that hangs shown."""
     os.mkfifo(tmp_path / "pipe")

@@ -54,6 +54,7 @@ def numbered(tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_digits_are_those_of_scikit_learn(digits_dir):
     """All 1,797 and their labels, at their own 17 levels, once each: so training and held-out ones are disjoint."""
     data = opened("digits", digits_dir, levels=17)

@@ -82,6 +82,7 @@ def test_a_part_that_is_not_finite_makes_the_step_one():
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state))
 
 
+@pytest.mark.slow
 def test_parts_that_do_not_come_out_even_are_refused(tmp_path, capsys):
     """Of 64 examples each of eight devices has 8."""
     assert run("train", tmp_path, "--config.train.steps=4", "--config.train.accumulate=3") == 2

@@ -175,6 +175,7 @@ def test_every_example_counts_once_whatever_the_batch(experiment, in_eights):
         np.testing.assert_allclose(getattr(in_sixteens, name), getattr(in_eights, name), atol=1e-3)
 
 
+@pytest.mark.slow
 def test_the_result_is_the_mean_over_all_that_are_asked_for(experiment, in_eights):
     """ "all", a number, and 0; with the standard error, and how the numbers were come by."""
     flow = in_eights.flow

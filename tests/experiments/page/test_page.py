@@ -392,6 +392,7 @@ def labelled(*more):
     )
 
 
+@pytest.mark.slow
 def test_a_label_is_classifier_free_guidance():
     """The same points as the library's loop draws under the guided score, for more than one label and weight."""
     experiment, params = labelled("--config.train.label_dropout=0.1")

@@ -384,6 +384,7 @@ def test_a_few_bad_steps_are_counted_and_said(tmp_path, capsys):
     assert f"warning: {last['skipped']} steps so far" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_diverging_run_keeps_a_finite_state(tmp_path, capsys):
     away = "--config.train.learning_rate=1.0", "--config.train.weight_decay=1000.0"  # the weights, times a thousand each step
     assert train(tmp_path, 40, *away) == 4

@@ -277,6 +277,7 @@ def test_a_label_is_asked_for_by_its_name():
     assert editing.configured_edit(experiment, np.zeros((40, 2), np.float32)).columns == ("example", "latent", "as a dog")
 
 
+@pytest.mark.slow
 def test_a_round_trip_to_another_class_moves_a_gaussian_onto_the_other():
     """Between the flows of N(m_0, v I) and N(m_1, v I): x + m_1 - m_0, but for what is left of the means at t = 1."""
 

@@ -346,7 +346,8 @@ def test_a_bad_picture_ends_no_training_but_it_ends_sample(tmp_path, capsys):
     assert not list(tmp_path.rglob("*.png"))
 
 
-@pytest.mark.parametrize("networks", [{"never": -1e9}, pytest.param({"never": -1e9, "some": 2.0}, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("networks", [{"never": -1e9}, {"never": -1e9, "some": 2.0}])
 def test_a_report_counts_what_is_not_finite_and_draws_none_of_it(tmp_path, networks):
     """A network of nan, and one of nan now and then: every file but those of no finite sample, and all of it said."""
     arms, pictures = [], {}
@@ -391,7 +392,8 @@ def test_no_frame_between_examples_is_drawn_of_nan():
         interpolate_examples(experiment, {}, data.test)
 
 
-@pytest.mark.parametrize("file", ["configs/toy2d/moons.py", pytest.param("configs/digits/vp.py:tiny", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("file", ["configs/toy2d/moons.py", "configs/digits/vp.py:tiny"])
 def test_bfloat16_changes_the_network_alone(file):
     """The same loss at every noise level to the network's rounding; where it emits nothing, the same to the last bit or two."""
     loss, net = {}, {"net": {"name": "MLP", "width": 32, "depth": 2}} if "moons" in file else {}
