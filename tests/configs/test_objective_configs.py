@@ -39,6 +39,7 @@ pytestmark = pytest.mark.usefixtures("in_root")
     ],
     ids=lambda overrides: " ".join(overrides[:2]),
 )
+@pytest.mark.slow
 def test_training_lowers_the_loss(overrides):
     """The same draws of t and noise, before and after a hundred steps."""
     experiment = small_experiment(*(o if o.startswith("-") else f"--config.{o}" for o in overrides))
@@ -60,6 +61,7 @@ def test_training_lowers_the_loss(overrides):
     assert mean_loss(after.params) < mean_loss(state.params)
 
 
+@pytest.mark.slow
 def test_a_draw_that_learns_resumes_to_the_last_bit(tmp_path):
     """4 steps, a checkpoint and 4 more are 8: parameters, averages, the optimizer's moments, and what loss_aware remembers."""
     experiment = small_experiment("--config.times=loss_aware", "--config.times.n_bins=8")

@@ -83,6 +83,7 @@ def test_it_begins_without_a_preference_and_hears_the_noise():
     assert float(jnp.exp(a).sum()) == pytest.approx(1, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_it_learns_a_law_it_can():
     """Bright and dark images under noise: after 60 steps of its own loss it tells most, and the noisiest it does not know."""
     import optax

@@ -7,7 +7,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from published import relative_error
-from slow import slow_for
 
 from models import functional
 from models.networks.adm import ADM
@@ -27,7 +26,7 @@ def small(request):
     return build, params, x, c, functional(build).apply(params, x, c, jnp.array([1]), None)
 
 
-@slow_for("ADM")
+@pytest.mark.slow
 def test_half_precision_stays_close(small):
     build, params, x, c, out = small
     half = functional(build, compute="bfloat16").apply(params, x, c, jnp.array([1]), None)

@@ -205,7 +205,7 @@ def translated_into_itself(sde, xs):
     return jax.vmap(lambda x: translate(sde, score, score, x, t_min=1e-3, rtol=1e-5, atol=1e-5))(xs)
 
 
-@slow_for(*KIN, "Straight")
+@pytest.mark.slow
 def test_a_translation_into_the_same_law_is_the_identity(sde):
     xs = jax.vmap(MIXTURE.sample)(jax.random.split(jax.random.key(0), 8))
     got = translated_into_itself(traced(sde), xs)

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from every import traced
 from oracle import MIXTURE, Mixture
-from slow import slow_for
 
 from experiments.commands.matrix import Nonlinear
 from samplers import ancestral, ddim, estimates, log_snr_grid, sample, shared, uniform_grid
@@ -71,7 +70,7 @@ def test_estimates_along_a_sampler_s_path_end_at_its_sample():
     np.testing.assert_allclose(found[-1], sde.denoise(score, x, grid[-1]), rtol=1e-5)
 
 
-@slow_for("0.2")
+@pytest.mark.slow
 @pytest.mark.parametrize("t", [0.2, 0.5])
 def test_samples_that_share_x_t_are_draws_of_what_is_still_possible(t):
     """Mean, covariance's trace and the share of either mode of p(x_0 | x_t), to 4.5 standard errors and 0.01 for the steps."""

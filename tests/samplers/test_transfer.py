@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from every import traced
 from oracle import MIXTURE
-from sdes import KIN, SDES
-from slow import one_in, slow_for
+from sdes import SDES
+from slow import one_in
 
 from samplers import check_reach, deis, log_snr_grid, probability_flow, sample, under, uniform_grid
 from sde_lib import EDMSDE, VESDE, VPSDE, SubVPSDE, TableVPSDE
@@ -86,7 +86,7 @@ def truth():
     return tightly(VP, VP, through(8))
 
 
-@slow_for(*KIN, "Straight")
+@pytest.mark.slow
 def test_the_flow_ends_at_the_same_point_on_every_sde(sde, truth):
     """Of a network of VP: the adaptive solver to its tolerance, and the fast one to rounding at 8 steps, far from converged."""
     kinks = isinstance(sde, TableVPSDE)  # in the drift of its flow, at which the adaptive solver stumbles

@@ -60,6 +60,7 @@ FEW = "--config.samplers.ancestral.n=20"
 INPAINT = "{{'name': 'inpaint', 'hidden': 'right', 'repeats': {}, 'draws': 8}}"
 
 
+@pytest.mark.slow
 def test_inpainted_points_follow_the_exact_conditional():
     """With 10 repeats the second number is as given the first, which is as it was to the noise that is left."""
     columns, x, nfe, numbers = told(of(DATA), BETWEEN, INPAINT.format(10), ANCESTRAL, FEW)

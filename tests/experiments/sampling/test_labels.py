@@ -91,6 +91,7 @@ def of_two_classes():
     return experiment, advance(state, dataset.Batch(CENTRES[y], y)).params
 
 
+@pytest.mark.slow
 def test_a_network_learns_each_class_and_all_of_them(of_two_classes):
     """E[x_0 | x_t, y] is the class's point at every noise; without a label it is their mean, over x_t of noise alone."""
     experiment, params = of_two_classes
