@@ -11,7 +11,7 @@ import numpy as np
 from experiments.config.schema import Config
 from experiments.data.dataset import Dataset
 from experiments.data.scaler import scale
-from experiments.evaluation import inception
+from experiments.evaluation import inception, inception_weights
 from experiments.evaluation.distances import Features
 from experiments.runtime import devices
 from experiments.runtime.errors import ConfigError
@@ -120,7 +120,7 @@ def _inception(config: Config, shape: tuple[int, ...]) -> FeatureSpace:
     """The features of FID, of images as 8-bit pixels."""
     if not config.data.levels or len(shape) != 3 or shape[-1] not in (1, 3):
         raise ConfigError(f"evaluate.features = 'inception' needs images of 1 or 3 channels, not {shape}: take 'pixels'")
-    network, batch, display = inception.load(config.evaluate.inception), config.evaluate.batch, scale(config).display
+    network, batch, display = inception_weights.load(config.evaluate.inception), config.evaluate.batch, scale(config).display
     if not network.official:
         say(f"warning: {config.evaluate.inception} is not the published file by its hash; FID is what its weights make of it")
     run, params = devices.mapped(inception.embed), devices.put(network.params, devices.replicated())

@@ -24,22 +24,19 @@ from experiments.training.step import make_step
 pytestmark = pytest.mark.usefixtures("in_root")
 
 
-@one_in(2)
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "overrides",
     [
         ["objective=dsm", "times=loss_aware", "weight=min_snr"],
-        pytest.param(
-            ["objective=ism", "times={'name': 'log_normal', 'unbiased': False}", "weight=edm"], marks=pytest.mark.slow
-        ),
-        pytest.param(["objective=ssm", "times=logit_normal", "weight=p2"], marks=pytest.mark.slow),
+        ["objective=ism", "times={'name': 'log_normal', 'unbiased': False}", "weight=edm"],
+        ["objective=ssm", "times=logit_normal", "weight=p2"],
         ["objective=ssm_vr", "times={'name': 'importance', 't_min': 0.01}", "weight=None"],
-        pytest.param([DISCRETE, "objective=vlb", "weight=None"], marks=pytest.mark.slow),
+        [DISCRETE, "objective=vlb", "weight=None"],
         [DISCRETE, "objective=hybrid", "weight=None"],
     ],
     ids=lambda overrides: " ".join(overrides[:2]),
 )
-@pytest.mark.slow
 def test_training_lowers_the_loss(overrides):
     """The same draws of t and noise, before and after a hundred steps."""
     experiment = small_experiment(*(o if o.startswith("-") else f"--config.{o}" for o in overrides))

@@ -12,7 +12,7 @@ from published import draw, relative_error
 from experiments.config.reading import read_config
 from experiments.config.schema import Config
 from experiments.data.dataset import Dataset
-from experiments.evaluation import distances, inception, statistics
+from experiments.evaluation import distances, inception, inception_weights, statistics
 from experiments.evaluation.features import feature_space
 from experiments.evaluation.measures import applicable, measure_images
 from experiments.evaluation.reference import Reference
@@ -26,7 +26,7 @@ safetensors = pytest.importorskip("safetensors.numpy")
 @pytest.fixture(scope="module")
 def tensors():
     """Random weights that keep the size of what goes through them, in the form of the published files."""
-    shapes = inception.published_shapes()
+    shapes = inception_weights.published_shapes()
     gain = {"conv.weight": lambda w: w * np.float32(2**0.5), "running_mean": lambda m: m - np.float32(1)}
     drawn = {
         name: next((g for end, g in gain.items() if name.endswith(end)), np.asarray)(w) for name, w in draw(shapes).items()
@@ -46,7 +46,7 @@ def weights(tensors, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def network(weights):
-    return inception.load(weights)
+    return inception_weights.load(weights)
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +115,7 @@ def test_features_are_theirs_at_other_sizes(network, theirs, shape):
 
 
 def test_pth_and_safetensors_are_one_network(network, theirs):
-    loaded = inception.load(str(theirs[1]))
+    loaded = inception_weights.load(str(theirs[1]))
     assert loaded.digest == network.digest
     assert not loaded.official
     jax.tree.map(np.testing.assert_array_equal, loaded.params, network.params)

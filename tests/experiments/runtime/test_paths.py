@@ -9,7 +9,7 @@ from runs import DIGITS
 from experiments.config.reading import read_config
 from experiments.config.schema import Data, Evaluate, Lora
 from experiments.data.sources import open_sources
-from experiments.evaluation import inception, reference
+from experiments.evaluation import inception_weights, reference
 from experiments.main import main
 from experiments.runs import guides, lora_base
 from experiments.runtime.errors import ConfigError
@@ -40,7 +40,7 @@ def test_a_config_file_and_a_folder_of_images_and_the_list_of_bad_ones(tmp_path)
 def test_weights_and_runs(tmp_path):
     """Each is found, and then refused for what it is."""
     with pytest.raises(ConfigError, match=r"evaluate\.inception: .*weights\.pth is no"):
-        inception.load("~/weights.pth")
+        inception_weights.load("~/weights.pth")
     experiment = SimpleNamespace(config=SimpleNamespace(lora=Lora(run="~/base"), model_dump=dict))
     with pytest.raises(ConfigError, match=rf"{tmp_path}/base/config\.json is not a config in JSON"):
         lora_base.with_base(experiment, tmp_path)  # pyright: ignore[reportArgumentType]

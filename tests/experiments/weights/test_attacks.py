@@ -26,7 +26,7 @@ from source_files import FILES
 
 from experiments.config.schema import Data
 from experiments.data.sources import open_sources
-from experiments.evaluation import inception
+from experiments.evaluation import inception_weights
 from experiments.evaluation.report import write_report
 from experiments.evaluation.statistics import Protocol, statistics
 from experiments.evaluation.statistics_files import stored_statistics
@@ -176,7 +176,7 @@ def test_no_file_of_weights_harms(name, tmp_path, mark):
             assert calm(lines(error.value))
         if name not in TORCH:
             with pytest.raises(ConfigError) as error:
-                inception.load(str(path))
+                inception_weights.load(str(path))
             assert len(str(error.value).splitlines()) <= 5
 
 
