@@ -132,13 +132,14 @@ def trace_sampling(experiment):
     config = experiment.config
     params, frozen = jax.eval_shape(experiment.initial, jax.random.key(0)), frozen_shapes(experiment)
     sampler, sde = config.samplers[config.sample.sampler], experiment.sde
+    bound = BoundSampler(experiment, sampler)
 
     def one(params, key, *frozen):
         params = experiment._replace(frozen=frozen).network(params)
         score = experiment.score(params)
         final = partial(sde.denoise, score) if sampler.denoise else None
         x = sde.prior_sample(key, experiment.shape)
-        return solve(key, BoundSampler(experiment, sampler).step(params), x, BoundSampler(experiment, sampler).grid(), final).x
+        return solve(key, bound.step(params, bound.any_label), x, bound.grid(), final).x
 
     draw = lambda params, key, *frozen: jax.vmap(lambda key: one(params, key, *frozen), axis_name="batch")(
         jax.random.split(key, 2)
