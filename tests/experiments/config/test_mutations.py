@@ -105,7 +105,8 @@ def outcome(tree, traced=True):
     for experiment in built.values():
         config = experiment.config
         drawn_by = config.samplers[config.sample.sampler]
-        for trace, parts, more in ((trace_training, OF_TRAINING, ()), (trace_sampling, OF_SAMPLING, drawn_by)):
+        traces = ((trace_training, OF_TRAINING, ()), (trace_sampling, OF_SAMPLING, drawn_by))
+        for trace, parts, more in traces[: 1 if classifies(config) else 2]:  # a classifier has no score to draw from
             part = repr((trace.__name__, [getattr(config, name) for name in parts], more))
             if part not in TRACED:
                 trace(experiment)
