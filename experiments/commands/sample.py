@@ -25,7 +25,7 @@ def run(call: Call) -> None:
     opened.refuse_changes(folder, experiment)
     sample, sampler = experiment.config.sample, sample_sampler(experiment)
     state = trained_state(experiment, folder)
-    samples = drawing(sampler)(experiment.network(state.ema), sample.seed, sample.n, sampler.config.n)
+    samples = drawing(sampler)(experiment.network(state.ema), sampler.rows(sample.seed, sample.n), sampler.config.n)
     settings = sampler_settings(sampler, int(state.step)) | {"n": sample.n}
     path = picture_path(Folder(folder).samples, f"{sample.sampler}_seed{sample.seed}", sample.file, settings)
     write_samples(samples, sampler, path)
