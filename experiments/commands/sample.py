@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from experiments.build.sampler import sample_sampler
-from experiments.commands.arguments import Call, compile_cache, config, distributed, workdir
+from experiments.commands.arguments import Call, compile_cache, distributed, run_or_workdir
 from experiments.commands.opening import Needs, open_run
 from experiments.runs.folder import Folder
 from experiments.runs.resume import trained_state
@@ -15,7 +15,7 @@ from experiments.sampling.sample_files import write_samples
 from experiments.sampling.settings import picture_path, provenance, sampler_settings
 
 HELP = "draw images from a trained run"
-ARGUMENTS = (config, workdir, distributed, compile_cache)
+ARGUMENTS = (run_or_workdir, distributed, compile_cache)
 
 
 def run(call: Call) -> None:
