@@ -1,6 +1,7 @@
 """Config files in, results out: the only folder that reads configs, touches files or prints.
 
-From Python, `experiments.open_run(folder)` is a trained run, with its score, samples and likelihood.
+From Python, `experiments.open_run(folder)` is a trained run, with its score, samples and likelihood, and
+`experiments.train(config, folder)` trains one.
 """
 
 from __future__ import annotations
@@ -8,9 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from experiments.run import Run, open_run
+    from experiments.run import Run, open_run, train
 
-__all__ = ["Run", "open_run"]
+__all__ = ["Run", "open_run", "train"]
 
 
 def __getattr__(name: str) -> Any:

@@ -10,8 +10,9 @@ Where a method takes or returns x, it is one event [*event] as the network sees 
 from __future__ import annotations
 
 import json
+import shlex
 from argparse import Namespace
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
@@ -20,12 +21,14 @@ from typing import Any
 import jax
 import numpy as np
 from jaxtyping import Array, Key
+from ml_collections import ConfigDict
 
 import samplers
 import sde_lib
 from experiments.build.checks import sampler_problems, with_exact_score
 from experiments.build.experiment import Experiment
 from experiments.build.sampler import BoundSampler, Rows
+from experiments.commands import train as train_command
 from experiments.commands.arguments import Call
 from experiments.commands.opening import Needs
 from experiments.commands.opening import open_run as open_folder
@@ -43,6 +46,7 @@ from samplers.likelihood import Encoding
 from sde_lib.base import Event, Scalar
 
 Label = int | str | None
+ConfigSource = str | Path | ConfigDict
 
 
 def open_run(folder: str | Path, *overrides: str, keep_compiled: bool = True) -> Run:
@@ -52,13 +56,45 @@ def open_run(folder: str | Path, *overrides: str, keep_compiled: bool = True) ->
     `keep_compiled`: whether JAX keeps compiled programs in the user's cache, as commands do. Raises ConfigError or StorageError
     if the folder holds no run that can be drawn from.
     """
-    path = Path(folder).expanduser().absolute()
-    options = Namespace(command="open_run", workdir=path, config=str(path), no_compile_cache=not keep_compiled, allow_change=[])
+    call = _call("open_run", folder, None, overrides, keep_compiled)
+    opened = open_folder(call, Needs(data=False))
+    opened.refuse_changes(opened.workdir, opened.experiment)
+    state = trained_state(opened.experiment, opened.workdir)
+    return Run(opened.workdir, opened.experiment, opened.experiment.network(state.ema), int(state.step))
+
+
+def train(
+    config: ConfigSource, workdir: str | Path, *overrides: str, allow_change: Sequence[str] = (), keep_compiled: bool = True
+) -> Run:
+    """Trains one experiment in a folder, or goes on with it, as the command `train` does, and opens the run.
+
+    `config`: a file, or what its `get_config()` returns. `allow_change`: keys that may differ from the run's own. Raises
+    ConfigError, DataError, NumericsError or StorageError. A classifier is trained and not opened: it has no score, so that
+    ConfigError says so.
+    """
+    train_command.run(_call("train", workdir, config, overrides, keep_compiled, allow_change))
+    return open_run(workdir, keep_compiled=keep_compiled)
+
+
+def _call(
+    command: str,
+    workdir: str | Path,
+    config: ConfigSource | None,
+    overrides: Sequence[str],
+    keep_compiled: bool,
+    allow_change: Sequence[str] = (),
+) -> Call:
+    """The call of a command from Python."""
+    options = Namespace(
+        command=command,
+        workdir=Path(workdir).expanduser(),
+        config=config if isinstance(config, ConfigDict | None) else str(config),
+        no_compile_cache=not keep_compiled,
+        allow_change=list(allow_change),
+        fork=None,
+    )
     changes = [f"--config.{text.removeprefix('--config.')}" for text in overrides]
-    opened = open_folder(Call(f"open_run({str(folder)!r})", options, changes), Needs(data=False), path)
-    opened.refuse_changes(path, opened.experiment)
-    state = trained_state(opened.experiment, path)
-    return Run(path, opened.experiment, opened.experiment.network(state.ema), int(state.step))
+    return Call(f"experiments.{command} {shlex.join([str(workdir), *changes])}", options, changes)
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -1,5 +1,6 @@
 """A trained run in Python."""
 
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from runs import drawn, run
+from runs import MOONS, TINY, drawn, metrics, run, seal
 from small_experiments import ONE_SAMPLER, small_experiment
 from source_files import ROOT
 
@@ -43,6 +44,22 @@ def labelled():
     params = experiment.initial(jax.random.key(0))
     bent = jax.tree.map(lambda leaf: leaf + 0.05 * jnp.cos(jnp.arange(leaf.size, dtype=leaf.dtype)).reshape(leaf.shape), params)
     return Run(Path("nowhere"), experiment, bent, 0)
+
+
+def test_training_is_that_of_the_command(folder, tmp_path, in_root):
+    """By a file, and by what its `get_config()` returns: the same parameters and log; and it goes on."""
+    words = ["train.steps=8", *(word.removeprefix("--config.") for word in (*TINY, ONE_SAMPLER))]
+    by_file = experiments.train(MOONS, tmp_path / "file", *words)
+    by_object = experiments.train(runpy.run_path(MOONS)["get_config"](), tmp_path / "object", *words)
+    for ours in (by_file, by_object):
+        assert seal(ours.folder, 8) == seal(folder, 8)
+        assert [row["loss"] for row in ours.metrics()] == [row["loss"] for row in metrics(folder)]
+    assert experiments.train(MOONS, tmp_path / "file", *words, "train.steps=12").step == 12
+    with pytest.raises(ConfigError, match=r"net\.width"):
+        experiments.train(MOONS, tmp_path / "file", *words, "net.width=8")
+    with pytest.raises(ConfigError, match="did you mean steps"):
+        experiments.train(MOONS, tmp_path / "new", "train.stepz=8")
+    assert not (tmp_path / "new").exists()
 
 
 X = jnp.array([[0.3, -0.4], [1.0, 0.2], [-0.7, 0.9]])
