@@ -43,7 +43,7 @@ class Entry(NamedTuple):
 
 def of(command: str, run: str, *overrides: str) -> list[str]:
     """Returns a command on a trained run, by its own config."""
-    return [command, f"--config={run}/config.json", f"--workdir={run}", *overrides]
+    return [command, run, *overrides]
 
 
 def edit(title: str, words: str, run: str, by: str, *overrides: str, file: str = "", **options: object) -> Entry:
@@ -126,7 +126,7 @@ def entries(runs: str) -> list[Entry]:
         Entry(
             "",
             "That classifier told held-out digits so well, at each noise.",
-            ["evaluate", "--config=configs/digits/classifier.py", f"--workdir={runs}/classifier_vp"],
+            of("evaluate", f"{runs}/classifier_vp"),
             f"{runs}/classifier_vp/classifier.png",
         ),
         sample(
@@ -191,13 +191,7 @@ def entries(runs: str) -> list[Entry]:
         Entry(
             "LoRA",
             "All digits, before.",
-            [
-                "sample",
-                "--config=configs/digits/vp.py",
-                f"--workdir={runs}/vp",
-                "--config.sample.sampler=fast",
-                "--config.sample.n=24",
-            ],
+            of("sample", f"{runs}/vp", "--config.sample.sampler=fast", "--config.sample.n=24"),
             f"{runs}/vp/samples/fast_seed0_{SETTING}.png",
         ),
         sample("", "The same latents with adapters of 121 kB, trained on the threes.", f"{runs}/threes", 0, n=24),

@@ -152,7 +152,8 @@ def sampling_bytes(n: int) -> dict[str, Any]:
     config = Config.model_validate(json.loads(config.to_json()), strict=False)
     experiment = build(config, (32, 32, 3))
     params = experiment.model.init(jax.random.key(0), np.zeros((32, 32, 3), np.float32))
-    samples = drawing(BoundSampler(experiment, config.samplers["fast"]))(params, 0, n, 4)
+    sampler = BoundSampler(experiment, config.samplers["fast"])
+    samples = drawing(sampler)(params, sampler.rows(0, n), 4)
     assert samples.levels.dtype == np.uint8
     assert len(samples.levels) == n
     return {"images": samples.levels.nbytes, "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}

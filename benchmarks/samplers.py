@@ -105,15 +105,16 @@ def distances(reference: Reference, images: np.ndarray) -> dict[str, float]:
 def measured(experiment: Experiment, label: str, params: Any, reference: Reference) -> list[dict[str, Any]]:
     """One sampler at every setting of its sweep."""
     sampler, config = experiment.config.samplers[label], experiment.config.evaluate
-    draw, rows = drawing(BoundSampler(experiment, sampler)), []
+    bound = BoundSampler(experiment, sampler)
+    draw, rows = drawing(bound), []
     for values in zip(*sampler.sweep.values(), strict=True):
         swept = dict(zip(sampler.sweep, values, strict=True))
         steps, measures, drawn, cpu = int(swept.pop("n", sampler.n)), [], [], []
         if not rows:
-            draw(params, 0, 1, steps, **swept)  # compiles
+            draw(params, bound.rows(0, 1), steps, **swept)  # compiles
         for seed in range(config.seeds):
             began = time.process_time()
-            drawn.append(draw(params, seed, config.n, steps, **swept))
+            drawn.append(draw(params, bound.rows(seed, config.n), steps, **swept))
             cpu.append(time.process_time() - began)
             if drawn[-1].finite.all():
                 measures.append(distances(reference, drawn[-1].levels))

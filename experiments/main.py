@@ -18,6 +18,7 @@ from experiments.commands import (
     export_weights,
     import_weights,
     interpolate,
+    keys,
     matrix,
     replay,
     sample,
@@ -39,6 +40,7 @@ TABLE = {
     "evaluate": evaluate,
     "compare": compare,
     "matrix": matrix,
+    "keys": keys,
     "data": data,
     "ckpt": ckpt,
     "replay": replay,
@@ -57,7 +59,7 @@ def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     ending.code = None
     parser = make_parser()
-    options, overrides = parser.parse_known_args(argv)
+    options, overrides = _parsed(parser, argv)
     command = TABLE[options.command]
     if overrides and not getattr(command, "OVERRIDES", True):
         parser.error(f"{options.command} takes no {overrides[0]}")
@@ -88,6 +90,13 @@ def main(argv: list[str] | None = None) -> int:
         return code
     ending.first(0)
     return 0
+
+
+def _parsed(parser: argparse.ArgumentParser, argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
+    """The arguments of a command and the overrides, which argparse would take for a RUN if they have a space."""
+    overrides = [word for word in argv if word.startswith("--config.")]
+    options, unknown = parser.parse_known_args([word for word in argv if word not in overrides])
+    return options, overrides + unknown
 
 
 def make_parser() -> argparse.ArgumentParser:

@@ -17,7 +17,15 @@ from experiments.config.classes import class_number, class_numbers
 from experiments.config.guidance import Guide, Guided, Scores
 from experiments.config.parts import GRID, GUIDANCE, SDE, STEP
 from experiments.config.schema import Sampler
+from experiments.randomness import Purpose, streams
 from samplers.reverse import Reverse
+
+
+class Rows(NamedTuple):
+    """The `keys` [n] of n samples, and their `labels` [n]; None if they have no label."""
+
+    keys: Any
+    labels: Any = None
 
 
 class BoundSampler(NamedTuple):
@@ -72,6 +80,10 @@ class BoundSampler(NamedTuple):
             return None
         each = class_numbers(self.experiment.config.data.only, self.experiment.names) or range(self.classes)
         return np.resize(np.array(each if self.label == "each" else [self.label], np.int32), n)
+
+    def rows(self, seed: int, n: int) -> Rows:
+        """Returns the rows of n samples: key i is its own fold of the seed, and label i is as `sample.label` says."""
+        return Rows(streams(seed, Purpose.SAMPLE, n), self.labels(n))
 
     @property
     def any_label(self) -> int | None:

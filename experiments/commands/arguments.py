@@ -46,6 +46,13 @@ def run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", type=folder, metavar="RUN", help="the run's folder")
 
 
+def run_or_workdir(parser: argparse.ArgumentParser) -> None:
+    """Adds RUN, or --workdir in its place, and --config, which is the run's own if it is not given."""
+    parser.add_argument("run", nargs="?", type=folder, metavar="RUN", help="the run's folder")
+    parser.add_argument("--workdir", type=folder, metavar="DIR", help="RUN by another name")
+    parser.add_argument("--config", metavar="FILE", help="a file that defines get_config(); the run's own if it is not given")
+
+
 def step(parser: argparse.ArgumentParser) -> None:
     """Adds --step."""
     parser.add_argument("--step", type=int, metavar="N", help="the number of a step")

@@ -10,7 +10,7 @@ import numpy as np
 from experiments.build.experiment import Experiment
 from experiments.build.sampler import sample_sampler
 from experiments.build.state import State
-from experiments.commands.arguments import Call, compile_cache, config, distributed, workdir
+from experiments.commands.arguments import Call, compile_cache, distributed, run_or_workdir
 from experiments.commands.opening import Needs, open_run
 from experiments.config.options import parameters
 from experiments.config.parts import EDIT
@@ -26,7 +26,7 @@ from experiments.sampling.editing import configured_edit, edit_examples, edited_
 from experiments.sampling.settings import picture_path, provenance, sampler_settings
 
 HELP = "make other versions of held-out examples, by a trained run"
-ARGUMENTS = (config, workdir, distributed, compile_cache)
+ARGUMENTS = (run_or_workdir, distributed, compile_cache)
 
 
 def run(call: Call) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from experiments.build.state import State
-from experiments.commands.arguments import Call, compile_cache, config, distributed, no_restart, workdir
+from experiments.commands.arguments import Call, compile_cache, distributed, no_restart, run_or_workdir
 from experiments.commands.opening import Needs, Opened, open_run
 from experiments.data.canvas import save
 from experiments.data.pictures import held_out_shown
@@ -22,7 +22,7 @@ from experiments.runtime.files import replacing, write_json
 from experiments.runtime.progress import say
 
 HELP = "measure a trained run and write its report"
-ARGUMENTS = (config, workdir, distributed, compile_cache, no_restart)
+ARGUMENTS = (run_or_workdir, distributed, compile_cache, no_restart)
 
 
 def run(call: Call) -> None:

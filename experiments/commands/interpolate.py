@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from experiments.build.sampler import sample_sampler
-from experiments.commands.arguments import Call, compile_cache, config, distributed, workdir
+from experiments.commands.arguments import Call, compile_cache, distributed, run_or_workdir
 from experiments.commands.opening import Needs, open_run
 from experiments.data.canvas import save
 from experiments.data.pictures import held_out_shown
@@ -17,7 +17,7 @@ from experiments.sampling.interpolation import interpolate_examples
 from experiments.sampling.settings import picture_path, provenance, sampler_settings
 
 HELP = "show what lies between held-out examples, by a trained run"
-ARGUMENTS = (config, workdir, distributed, compile_cache)
+ARGUMENTS = (run_or_workdir, distributed, compile_cache)
 
 
 def run(call: Call) -> None:

@@ -130,7 +130,7 @@ def open_arms(call: Call) -> Opened:
 
 def open_run(call: Call, needs: Needs, run: Path | None = None) -> Opened:
     """Opens the one experiment of a config, or of the config of a `run`. Raises ConfigError with every problem of it."""
-    file, workdir = (call.options.config, call.options.workdir) if run is None else (str(config_of(run)), run)
+    file, workdir = _place(call) if run is None else (str(config_of(run)), run)
     workdir = workdir.absolute()
     tree = read_config(file, call.overrides, {"tiny": tiny})
     facts = None if needs.data else data_facts(workdir)
@@ -138,6 +138,17 @@ def open_run(call: Call, needs: Needs, run: Path | None = None) -> Opened:
     if plan.changes:
         raise ConfigError(f"{file} compares {', '.join(plan.changes)}: use compare, or a config without arms")
     return _opened(call, plan, workdir, needs, facts)
+
+
+def _place(call: Call) -> tuple[str, Path]:
+    """The config file of a call and the folder of its run. If it names no config, it is the run's own."""
+    options, run = call.options, getattr(call.options, "run", None)
+    if run and options.workdir:
+        raise ConfigError(f"RUN is {run} and --workdir is {options.workdir}: name one of them")
+    workdir = run or options.workdir
+    if workdir is None:
+        raise ConfigError(f"{options.command} needs the folder of a run: {PROGRAM} {options.command} RUN")
+    return options.config or str(config_of(workdir)), workdir
 
 
 def config_of(run: Path) -> Path:

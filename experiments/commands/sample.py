@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from experiments.build.sampler import sample_sampler
-from experiments.commands.arguments import Call, compile_cache, config, distributed, workdir
+from experiments.commands.arguments import Call, compile_cache, distributed, run_or_workdir
 from experiments.commands.opening import Needs, open_run
 from experiments.runs.folder import Folder
 from experiments.runs.resume import trained_state
@@ -15,7 +15,7 @@ from experiments.sampling.sample_files import write_samples
 from experiments.sampling.settings import picture_path, provenance, sampler_settings
 
 HELP = "draw images from a trained run"
-ARGUMENTS = (config, workdir, distributed, compile_cache)
+ARGUMENTS = (run_or_workdir, distributed, compile_cache)
 
 
 def run(call: Call) -> None:
@@ -25,7 +25,7 @@ def run(call: Call) -> None:
     opened.refuse_changes(folder, experiment)
     sample, sampler = experiment.config.sample, sample_sampler(experiment)
     state = trained_state(experiment, folder)
-    samples = drawing(sampler)(experiment.network(state.ema), sample.seed, sample.n, sampler.config.n)
+    samples = drawing(sampler)(experiment.network(state.ema), sampler.rows(sample.seed, sample.n), sampler.config.n)
     settings = sampler_settings(sampler, int(state.step)) | {"n": sample.n}
     path = picture_path(Folder(folder).samples, f"{sample.sampler}_seed{sample.seed}", sample.file, settings)
     write_samples(samples, sampler, path)

@@ -28,12 +28,14 @@ GONE = object()
 Variants = Mapping[str, Callable[[dict[str, Any]], dict[str, Any]]]
 
 
-def read_config(path: str, overrides: list[str], variants: Variants = MappingProxyType({})) -> dict[str, Any]:
-    """Returns the tree of a config file, a .py with `get_config()` or a run's config.json, under the overrides.
+def read_config(path: str | ConfigDict, overrides: list[str], variants: Variants = MappingProxyType({})) -> dict[str, Any]:
+    """Returns the tree of a config under the overrides: of a .py with `get_config()`, of a run's config.json, or of an object.
 
     `path` may end in the name of one of `variants`, a function of the tree, as in file.py:tiny. Raises ConfigError if there is
     no such file or variant, if its code fails, or if an override cannot be applied. `problems.parse` checks the tree.
     """
+    if isinstance(path, ConfigDict):
+        return override(_tree(path), overrides)
     path = str(home(path))
     stem, colon, variant = path.rpartition(":")
     if is_file(path) or not colon or "/" in variant:  # a folder's name may have a colon

@@ -74,7 +74,7 @@ def _some_levels(levels: int) -> int:
 class Data(Strict):
     """The section that says where images or points come from; `experiments.data.sources` opens them.
 
-    - `name`: the source of the examples.
+    - `name`: the source of the examples: one of ours, a data set of TFDS, or my_pkg.my_module:my_source.
     - `data_dir`: the folder that the source reads, if it reads one.
     - `train`, `test`: the names of the training split and of the held-out split.
     - `levels`: the number of grey levels of an image, 2 to 256; 0 for points, which have none.
@@ -111,8 +111,8 @@ class Train(Strict):
     - `steps_per_call`: the number of steps in one compiled call, during which the host has nothing to do.
     - `accumulate`: the number of parts that a batch is split into. They are computed one after the other and their mean
       gradient makes one update, which saves memory and takes time.
-    - `learning_rate`, `beta1`, `beta2`, `epsilon`: those of Adam. `weight_decay`: that of AdamW, decoupled from the gradient;
-      constants, such as fixed frequencies, which have none, do not decay.
+    - `learning_rate`, `beta1`, `beta2`, `epsilon`: Adam's numbers of these names. `weight_decay`: AdamW's, decoupled from the
+      gradient; constants, such as fixed frequencies, which have none, do not decay.
     - `decay`: the learning rate after the warm-up: "constant", or "cosine" down to 0 at the last step.
     - `warm_up`: the number of steps over which the learning rate rises from 0; a tenth of `steps` if a cosine would have none
       left to decay in.
@@ -185,7 +185,7 @@ class Sampler(Strict):
       those of training.
     - `corrector`: a step that runs before `step` at each time and stays at that time.
     - `guidance`: how guidance changes the score (see `experiments.config.guidance`).
-    - `grid`: the grid of times. `n`: its number of steps.
+    - `grid`: the grid of times. `n`: the number of its steps.
     - `denoise`: whether the last step is followed by Tweedie's formula, which removes the noise that is left.
     - `sweep`: further settings to evaluate, for quality against the number of network evaluations: tuples of values, all of one
       length, for "n", for options of the step, or for the guidance's "w".
@@ -254,10 +254,13 @@ class Evaluate(Strict):
       SDE's own.
     - `probes`: the number of Hutchinson's probes of the divergence; 0 computes it exactly, with D products per evaluation.
     - `draws`: the number of importance-weighted draws of the dequantizer for each example.
-    - `dequantizer`: the noise within a grey level: "uniform", or "variational" with `dequantizer_steps` steps of fitting.
+    - `dequantizer`: the noise within a grey level: "uniform", or "variational", which is fitted. `dequantizer_steps`: the
+      number of steps of the fit.
     - `bound_times`: the number of times at which the bound is estimated for each example; 0 computes no bound.
 
-    `noise_levels` is the number of log-SNRs at which the training loss, or a classifier's accuracy, is measured.
+    Besides:
+
+    - `noise_levels`: the number of log-SNRs at which the training loss, or a classifier's accuracy, is measured.
     """
 
     n: Annotated[int, Field(ge=8, le=10_000_000)] = 1000
@@ -317,7 +320,7 @@ class Config(Strict):
     - `scale_input`: whether x is scaled to unit variance before the network; networks older than EDM take it unscaled.
     - `compute`: the dtype inside the network. Parameters, schedules and reductions are always in float32.
     - `remat`: whether the backward pass computes the inside of each block again, which saves memory and takes time.
-    - `objective`: the training loss. `weight`: its weight w(t); None is the objective's own.
+    - `objective`: the training loss. `weight`: the weight w(t) of the loss; None is the objective's own.
     - `times`: the distribution of the training times t.
     - `data`, `lora`, `train`, `sample`, `evaluate`, `interpolate`, `edit`: sections of their own.
     - `samplers`: any number of samplers, each under a label of its own.

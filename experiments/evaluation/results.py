@@ -75,7 +75,7 @@ def _quality(experiment: Experiment, label: str, params: Any, reference: Referen
         grid = bound.grid(steps)
         by_seed, sets = [], []
         for seed in range(config.seeds):
-            samples = draw(params, seed, config.n, steps, **swept)
+            samples = draw(params, bound.rows(seed, config.n), steps, **swept)
             if samples.finite.all():
                 levels = experiment.config.data.levels
                 by_seed.append(measures.measure_images(reference, samples.levels, levels, labels))

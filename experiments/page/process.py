@@ -83,7 +83,8 @@ class LiveProcess:
             step, sound = step + moved, np.concatenate([sound, finite[:, :moved]], axis=1)
             nfe = (nfe + (sampler.denoise and step == request.steps)) * bound.networks
             well = np.cumprod(sound, axis=1).sum(1)
-            samples = Samples(levels, (well == step) & (fine_end | (step < request.steps)), nfe, seconds, well, gave_up)
+            ended = (well == step) & (fine_end | (step < request.steps))
+            samples = Samples(levels, ended, nfe, seconds, well, gave_up, bound.experiment.scaler)
             if why := unsound(samples, jnp.asarray(grid)):
                 raise NumericsError(f"{why}; try more steps, or another sampler")
             if known_part is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from io import BytesIO
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,9 +17,9 @@ from PIL import Image
 
 import samplers
 from experiments.build.experiment import Experiment
-from experiments.build.sampler import BoundSampler, sample_sampler
+from experiments.build.sampler import BoundSampler, Rows, sample_sampler
 from experiments.data.pictures import picture, visible_part
-from experiments.randomness import Purpose, streams
+from experiments.data.scaler import Scaler
 from experiments.runtime import devices, processes
 from experiments.runtime.errors import NumericsError
 from experiments.runtime.files import replacing
@@ -33,7 +34,7 @@ class Samples(NamedTuple):
     """Samples as `levels` [n, *event] (points: the points), `nfe` [n] network evaluations, and wall time without compiling.
 
     `finite` [n]: x was finite all the way. If it was not, the levels mean nothing, and `moves` [n] went well before.
-    `gave_up` [n]: an adaptive solver ran out of steps.
+    `gave_up` [n]: an adaptive solver ran out of steps. `scaler`: the one that made the levels.
     """
 
     levels: np.ndarray
@@ -42,16 +43,30 @@ class Samples(NamedTuple):
     seconds: float
     moves: np.ndarray
     gave_up: np.ndarray
+    scaler: Scaler
+
+    def picture(self) -> Image.Image:
+        """Returns the points, or the first `SHOWN` images in rows of eight, or as many as there are rows, enlarged."""
+        events = np.asarray(self.scaler.display(self.levels))
+        if events.ndim == 2:
+            return picture(events)
+        columns = max(8, math.ceil(math.sqrt(min(len(events), SHOWN))))
+        return picture(events[:SHOWN], columns, scale=min(4, max(1, WIDTH // (columns * events.shape[2]))))
+
+    def _repr_png_(self) -> bytes:
+        """Returns the picture, for a notebook."""
+        self.picture().save(file := BytesIO(), "PNG")
+        return file.getvalue()
 
 
 def drawing(sampler: BoundSampler) -> Callable[..., Samples]:
-    """draw(params, seed, n, steps, **swept) -> Samples: n samples of `steps` steps, sample i from its own fold of the seed.
+    """draw(params, rows, steps, **swept) -> Samples: a sample of `steps` steps for each row, a key and a label.
 
-    If the network has classes, `sample.label` says the label of sample i.
+    `BoundSampler.rows` makes those of a seed. Rows of other keys, labels or numbers run the same program.
     """
     experiment, config = sampler.experiment, sampler.config
 
-    def one(params: Any, row: tuple[jax.Array, jax.Array | None], grid: jax.Array, swept: dict[str, Any]):
+    def one(params: Any, row: Rows, grid: jax.Array, swept: dict[str, Any]):
         key, y = row
         reverse = sampler.reverse(params, y, **swept)
         solution = samplers.draw(key, reverse.sde, reverse.step, grid, experiment.shape, reverse.final)
@@ -64,18 +79,18 @@ def drawing(sampler: BoundSampler) -> Callable[..., Samples]:
     batch = experiment.config.evaluate.batch
     compiled: set[int] = set()
 
-    def draw(params: Any, seed: int, n: int, steps: int, **swept: float) -> Samples:
+    def draw(params: Any, rows: Rows, steps: int, **swept: float) -> Samples:
         # Grids are padded to the longest: a step of length zero costs nothing, a compile costs seconds.
         grid = jnp.pad(sampler.grid(steps), (0, longest - steps), mode="edge")
         outside = config.step.options | (config.guidance.options if config.guidance else {})
         options = {k: jnp.float32(swept.get(k, outside.get(k))) for k in config.sweep if k != "n"}
-        rows, first = (streams(seed, Purpose.SAMPLE, n), sampler.labels(n)), devices.batches(n, batch)[0]
+        first = devices.batches(len(rows.keys), batch)[0]
         if len(first) not in compiled:  # before the clock starts
             run.lower(params, jax.tree.map(itemgetter(first), rows), grid, options).compile()
             compiled.add(len(first))
         began = time.monotonic()
         levels, finite, nfe, moves, gave_up = devices.in_batches(run, params, rows, batch, grid, options)
-        return Samples(levels, finite, nfe, time.monotonic() - began, moves, gave_up)
+        return Samples(levels, finite, nfe, time.monotonic() - began, moves, gave_up, experiment.scaler)
 
     return draw
 
@@ -102,14 +117,6 @@ def save_images(samples: Samples, experiment: Experiment, path: Path) -> None:
         raise NumericsError([f"{why}; no picture is written to {path}", f"try another --config.sample.sampler, {remedy}"])
     if processes.first():
         with replacing(path) as part:  # half a picture would never be drawn again
-            _sheet(np.asarray(experiment.scaler.display(samples.levels))).save(part)
+            samples.picture().save(part)
         if part := visible_part(experiment.shape):
             say(f"{path} shows {part}")
-
-
-def _sheet(events: np.ndarray) -> Image.Image:
-    """The events as a picture: images in rows of eight, or as many as there are rows, enlarged to at most `WIDTH` pixels."""
-    if events.ndim == 2:
-        return picture(events)
-    columns = max(8, math.ceil(math.sqrt(min(len(events), SHOWN))))
-    return picture(events[:SHOWN], columns, scale=min(4, max(1, WIDTH // (columns * events.shape[2]))))

@@ -163,7 +163,8 @@ def _picture(experiment: Experiment, folder: Folder) -> Callable[[Any, int], Non
     def picture(params: Any, step: int) -> None:
         path = folder.picture(step)
         if not processes.everywhere(path.exists()):
-            samples = draw(experiment.network(params), config.sample.seed, min(config.sample.n, 64), sampler.config.n)
+            rows = sampler.rows(config.sample.seed, min(config.sample.n, 64))
+            samples = draw(experiment.network(params), rows, sampler.config.n)
             if why := unsound(samples, sampler.grid()):
                 say(f"warning: no picture of step {step}: {why}")
             else:

@@ -14,7 +14,7 @@ ALLOWED = {
 }
 FLOORS = {
     9: ("__main__",),
-    8: ("main",),
+    8: ("main", "run"),
     7: ("commands",),
     6: ("training", "evaluation", "page"),
     5: ("runs", "sampling"),

@@ -189,9 +189,8 @@ class Tab:
 
 def drawn(experiment, params, label, seed):
     """What `sample` would draw: levels [N, 8, 8]."""
-    return (
-        drawing(BoundSampler(experiment, experiment.config.samplers[label]))(params, seed, N, STEPS).levels[..., 0].astype(int)
-    )
+    bound = BoundSampler(experiment, experiment.config.samplers[label])
+    return drawing(bound)(params, bound.rows(seed, N), STEPS).levels[..., 0].astype(int)
 
 
 def inpainted(experiment, params, label, seed, levels, mask):

@@ -55,7 +55,7 @@ def test_nfe_counts_every_network(counted, name, networks):
     """Of three steps with a corrector and a last denoising, seven scores: what a run without a compiler calls."""
     experiment, calls = counted
     sampler = BoundSampler(experiment, experiment.config.samplers[name])
-    nfe = drawing(sampler)(None, 0, 8, 3).nfe
+    nfe = drawing(sampler)(None, sampler.rows(0, 8), 3).nfe
     assert nfe.tolist() == [7 * networks] * 8
     with jax.disable_jit():
         reverse = sampler.reverse(None, 1)
@@ -76,11 +76,12 @@ def test_seeds_and_settings_share_a_program(counted):
     """Whatever n of its sweep, and after any number of draws; another number of samples is another program."""
     experiment, calls = counted
     config = experiment.config.samplers["plain"].model_copy(update={"sweep": {"n": (1.0, 2.0)}})
-    draw = drawing(BoundSampler(experiment, config))
+    sampler = BoundSampler(experiment, config)
+    draw = drawing(sampler)
     traced = []
     for seed, n, steps in ((0, 3, 3), (1, 3, 3), (0, 3, 1), (0, 11, 3)):
         calls.clear()
-        assert len(draw(None, seed, n, steps).levels) == n
+        assert len(draw(None, sampler.rows(seed, n), steps).levels) == n
         traced.append(len(calls))
     assert traced[1:3] == [0, 0]
     assert traced[0] == traced[3] > 0

@@ -193,8 +193,8 @@ def test_every_level_comes_back_from_its_picture(levels):
 
 def made(levels):
     """Samples that are said to be finite."""
-    n = len(levels)
-    return Samples(levels, np.ones(n, bool), np.full(n, 2), 1.0, np.full(n, 2), np.zeros(n, bool))
+    n, scaler = len(levels), Scaler(256 if levels.dtype == np.uint8 else 0, False)
+    return Samples(levels, np.ones(n, bool), np.full(n, 2), 1.0, np.full(n, 2), np.zeros(n, bool), scaler)
 
 
 def test_points_stay_floats(tmp_path):

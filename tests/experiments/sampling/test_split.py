@@ -36,7 +36,8 @@ def drawn(batch: int, path: str = DIGITS) -> np.ndarray:
     tree = read_config(path, [*TINY, *network, ONE_SAMPLER, *AS_FLOATS, f"--config.evaluate.batch={batch}"])
     experiment: Experiment = build(Config.model_validate(tree), (8, 8, 1) if path == DIGITS else (2,))
     state = init_state(experiment, make_optimizer(experiment.config.train), jax.random.key(0))
-    return drawing(BoundSampler(experiment, experiment.config.samplers["ancestral"]))(state.ema, 0, 30, 3).levels
+    sampler = BoundSampler(experiment, experiment.config.samplers["ancestral"])
+    return drawing(sampler)(state.ema, sampler.rows(0, 30), 3).levels
 
 
 @pytest.fixture(scope="module")

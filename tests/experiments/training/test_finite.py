@@ -296,7 +296,8 @@ def test_bad_samples_are_a_sentence_and_no_picture(tmp_path):
     for above in (0.5, 1e9):
         experiment, _ = digits(above)
         sampler = experiment.config.samplers["ancestral"]
-        drawn, grid = drawing(BoundSampler(experiment, sampler))({}, 0, 16, 8), BoundSampler(experiment, sampler).grid(8)
+        bound = BoundSampler(experiment, sampler)
+        drawn, grid = drawing(bound)({}, bound.rows(0, 16), 8), bound.grid(8)
         if above == 1e9:
             assert unsound(drawn, grid) is None
             save_images(drawn, experiment, path)
@@ -317,7 +318,8 @@ def test_what_is_wrong_with_a_solver_is_said():
     experiment, _ = digits(1e9, "probability_flow")
     flow = experiment.config.samplers["probability_flow"]
     short = flow.model_copy(update={"step": Named.model_validate({"name": "probability_flow", "max_steps": 2})})
-    drawn = drawing(BoundSampler(experiment, short))({}, 0, 8, 1)
+    bound = BoundSampler(experiment, short)
+    drawn = drawing(bound)({}, bound.rows(0, 8), 1)
     said = unsound(drawn, BoundSampler(experiment, short).grid(1))
     assert said
     assert said.endswith("8 of 8 samples; in 8 the solver ran out of its max_steps")

@@ -310,7 +310,8 @@ def test_every_sampler_draws_from_weights(ours, written):
     state = trained_state(ours[0], written)
     for sampler in Config.model_validate(read_config("configs/digits/vp.py", [])).samplers.values():
         sampler = sampler.model_copy(update={"n": 3, "sweep": {}})
-        assert drawing(BoundSampler(ours[0], sampler))(state.ema, 0, 8, sampler.n).finite.all()
+        bound = BoundSampler(ours[0], sampler)
+        assert drawing(bound)(state.ema, bound.rows(0, 8), sampler.n).finite.all()
 
 
 def there(run):

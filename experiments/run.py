@@ -1,0 +1,220 @@
+"""A trained run in Python: its score, its samples and its likelihood, without its data.
+
+    run = experiments.open_run("runs/demo/ddpm")
+    run.sample(0, n=64, sampler="fast")          # a notebook shows the picture
+    jax.vmap(run.score, (0, None))(x, 0.5)       # grad log p_t, to be compiled, mapped and differentiated
+
+Where a method takes or returns x, it is one event [*event] as the network sees it: `scaler` maps levels to x and back.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from argparse import Namespace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Array, Key
+from ml_collections import ConfigDict
+
+import samplers
+import sde_lib
+from experiments.build.checks import sampler_problems, with_exact_score
+from experiments.build.experiment import Experiment
+from experiments.build.sampler import BoundSampler, Rows
+from experiments.commands import train as train_command
+from experiments.commands.arguments import Call
+from experiments.commands.opening import Needs
+from experiments.commands.opening import open_run as open_folder
+from experiments.config.messages import suggestion
+from experiments.config.problems import attempt, parse
+from experiments.config.schema import Config
+from experiments.data.scaler import Scaler
+from experiments.randomness import Purpose, streams
+from experiments.runs.folder import Folder
+from experiments.runs.metrics import rows
+from experiments.runs.resume import trained_state
+from experiments.runtime.errors import ConfigError
+from experiments.sampling.draw import Samples, drawing
+from samplers.likelihood import Encoding
+from sde_lib.base import Event, Scalar
+
+Label = int | str | None
+ConfigSource = str | Path | ConfigDict
+
+
+def open_run(folder: str | Path, *overrides: str, keep_compiled: bool = True) -> Run:
+    """Opens a trained run, or imported weights, at the newest sound checkpoint. Its data are not read.
+
+    `overrides`: changes of its config as the command line has them, "samplers.fast.n=20" or "--config.samplers.fast.n=20".
+    `keep_compiled`: whether JAX keeps compiled programs in the user's cache, as commands do. Raises ConfigError or StorageError
+    if the folder holds no run that can be drawn from.
+    """
+    call = _call("open_run", folder, None, overrides, keep_compiled)
+    opened = open_folder(call, Needs(data=False))
+    opened.refuse_changes(opened.workdir, opened.experiment)
+    state = trained_state(opened.experiment, opened.workdir)
+    return Run(opened.workdir, opened.experiment, opened.experiment.network(state.ema), int(state.step))
+
+
+def train(
+    config: ConfigSource, workdir: str | Path, *overrides: str, allow_change: Sequence[str] = (), keep_compiled: bool = True
+) -> Run:
+    """Trains one experiment in a folder, or goes on with it, as the command `train` does, and opens the run.
+
+    `config`: a file, or what its `get_config()` returns. `allow_change`: keys that may differ from the run's own. Raises
+    ConfigError, DataError, NumericsError or StorageError. A classifier is trained and not opened: it has no score, so that
+    ConfigError says so.
+    """
+    train_command.run(_call("train", workdir, config, overrides, keep_compiled, allow_change))
+    return open_run(workdir, keep_compiled=keep_compiled)
+
+
+def _call(
+    command: str,
+    workdir: str | Path,
+    config: ConfigSource | None,
+    overrides: Sequence[str],
+    keep_compiled: bool,
+    allow_change: Sequence[str] = (),
+) -> Call:
+    """The call of a command from Python."""
+    options = Namespace(
+        command=command,
+        workdir=Path(workdir).expanduser(),
+        config=config if isinstance(config, ConfigDict | None) else str(config),
+        no_compile_cache=not keep_compiled,
+        allow_change=list(allow_change),
+        fork=None,
+    )
+    changes = [f"--config.{text.removeprefix('--config.')}" for text in overrides]
+    return Call(f"experiments.{command} {shlex.join([str(workdir), *changes])}", options, changes)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Run:
+    """A trained run: the `experiment` that its config names, and the averaged `params` after `step` steps of training."""
+
+    folder: Path
+    experiment: Experiment
+    params: Any
+    step: int
+    _compiled: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def config(self) -> Config:
+        """The config, with the overrides that it was opened with."""
+        return self.experiment.config
+
+    @property
+    def sde(self) -> sde_lib.LinearSDE:
+        """The SDE that the network was trained on."""
+        return self.experiment.sde
+
+    @property
+    def scaler(self) -> Scaler:
+        """The map between levels and x: `scaler.place(levels, 0.5)` is x, and `scaler.decode(x)` the levels."""
+        return self.experiment.scaler
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """Returns the rows of the log of training; none of imported weights."""
+        return rows(Folder(self.folder).metrics)
+
+    def score(self, x: Event, t: Scalar, y: Label = None) -> Event:
+        """Returns grad_x log p_t(x | y) [*event] of an event x at time t in (0, 1].
+
+        `y`: the name or the number of a class, which may be traced; None is no label. Raises ValueError if the network has not
+        learned that score.
+        """
+        return self._score(y)(x, t)
+
+    def denoise(self, x: Event, t: Scalar, y: Label = None) -> Event:
+        """Returns E[x_0 | x_t = x, y] = (x + sigma_t^2 score)/alpha_t [*event], Tweedie's formula."""
+        return self.sde.denoise(self._score(y), x, t)
+
+    def log_prob(self, x: Event, y: Label = None, *, key: Key[Array, ""] | None = None, **options: Any) -> Scalar:
+        """Returns log p(x | y) in nats along the probability flow, exact without `key`, by a random probe with it.
+
+        `options` are those of `samplers.encode`. The bits of levels are `scaler.bits_per_dim(log_prob, x.size)`.
+        """
+        return self.encode(x, y, key=key, **options).log_prob
+
+    def encode(self, x: Event, y: Label = None, **options: Any) -> Encoding:
+        """Returns the latent x_1 of x under the probability flow, with log p(x | y); see `samplers.encode` for the options."""
+        return samplers.encode(self.sde, self._score(y), x, **self._flow | options)
+
+    def decode(self, latent: Event, y: Label = None, **options: Any) -> Event:
+        """Returns the x of a latent x_1: the inverse of `encode`; see `samplers.decode` for the options."""
+        return samplers.decode(self.sde, self._score(y), latent, **self._flow | options)
+
+    def sample(self, key: Key[Array, ""] | int = 0, n: int = 64, sampler: str = "", **options: Any) -> Samples:
+        """Returns n samples as levels [n, *event], or as points; a notebook shows them.
+
+        `key`: the key of their noise; of an integer they are those of `sample.seed`. `sampler`: a label of config.samplers, or
+        that of config.sample. Of the `options`, `label` is as in config.sample: a class for all samples, "each", or None. The
+        others replace keys of the sampler: n (call it `steps`), grid, step, guidance, denoise. Equal options are compiled once.
+        Raises ConfigError if the sampler, an option or the label does not fit.
+        """
+        name = sampler or self.config.sample.sampler
+        label = {"label": options.pop("label")} if "label" in options else {}
+        steps = {"n": options.pop("steps")} if "steps" in options else {}
+        bound, labels = self._bound(name, {"sampler": name, "n": n} | label, steps | options)
+        keys = streams(key, Purpose.SAMPLE, n) if isinstance(key, int) else jax.random.split(key, n)
+        program = json.dumps([name, bound.config.model_dump(), labels is None])
+        draw = self._compiled.setdefault(program, drawing(bound))
+        return draw(self.params, Rows(keys, labels), bound.config.n)
+
+    def _repr_html_(self) -> str:
+        """Returns a table of what the run is, for a notebook."""
+        parameters = sum(np.size(leaf) for leaf in jax.tree.leaves(self.params))
+        facts = {
+            "run": self.folder,
+            "SDE": self.config.sde.name,
+            "network": f"{self.config.net.name}, {parameters:,} parameters",
+            "steps of training": f"{self.step:,}",
+            "event": self.experiment.shape,
+            "samplers": ", ".join(self.config.samplers),
+        }
+        lines = (f"<tr><th>{escape(name)}</th><td>{escape(str(value))}</td></tr>" for name, value in facts.items())
+        return f"<table><caption>{escape(self.config.title)}</caption>{''.join(lines)}</table>"
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.folder)!r}, {self.config.sde.name}, {self.config.net.name}, step {self.step})"
+
+    @property
+    def _flow(self) -> dict[str, Any]:
+        """The options of the probability flow that evaluation has."""
+        e = self.config.evaluate
+        return {"t_min": e.t_min, "rtol": e.tolerance, "atol": e.tolerance}
+
+    def _score(self, y: Label) -> sde_lib.Score:
+        y = (
+            BoundSampler(self.experiment, next(iter(self.config.samplers.values()))).number(y)
+            if isinstance(y, int | str)
+            else y
+        )
+        return self.experiment.conditional(self.params, y)
+
+    def _bound(self, name: str, sample: Mapping[str, Any], options: Mapping[str, Any]) -> tuple[BoundSampler, Any]:
+        """The sampler of that name with other options, and the labels of its samples. ConfigError with all problems."""
+        if name not in self.config.samplers:
+            raise ConfigError(f"no sampler {name!r}{suggestion(name, [*self.config.samplers])}")
+        tree = self.config.model_dump()
+        tree["samplers"][name] |= {"sweep": {}, **options}
+        tree["sample"] |= sample
+        config, problems = parse(tree)
+        if config is None or problems:
+            raise ConfigError(problems)
+        bound = BoundSampler(self.experiment._replace(config=config), config.samplers[name])
+        labels = attempt(problems, "sample.label", lambda: bound.labels(config.sample.n))
+        if not problems:
+            problems += sampler_problems(name, bound._replace(experiment=with_exact_score(bound.experiment)))
+        if problems:
+            raise ConfigError(problems)
+        return bound, labels
