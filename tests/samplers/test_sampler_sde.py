@@ -62,8 +62,9 @@ def test_samples_on_another_sde_are_the_data_s(sde, step, more):
     experiment = exact(sampler(sde, step, **more))
     one = experiment.config.samplers["one"]
     assert type(experiment.sde).__name__ == "VPSDE"
-    assert BoundSampler(experiment, one).reverse({}).sde == BoundSampler(experiment, one).sde != experiment.sde
-    drawn = drawing(BoundSampler(experiment, one))({}, 0, n, one.n)
+    bound = BoundSampler(experiment, one)
+    assert bound.reverse({}).sde == bound.sde != experiment.sde
+    drawn = drawing(bound)({}, bound.rows(0, n), one.n)
     assert drawn.finite.all()
     x, mean = drawn.levels, np.asarray(DATA.weights @ DATA.means)
     around = np.asarray(DATA.means - mean)

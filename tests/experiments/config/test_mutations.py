@@ -15,6 +15,7 @@ from experiments.build.optimizer import make_optimizer
 from experiments.build.sampler import BoundSampler
 from experiments.build.state import init_state
 from experiments.commands.opening import build_arms, make_plan
+from experiments.config.parts import classifies
 from experiments.config.reading import read_config
 from experiments.config.tiny import tiny
 from experiments.data.dataset import Batch
