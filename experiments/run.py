@@ -32,6 +32,7 @@ from experiments.commands import train as train_command
 from experiments.commands.arguments import Call
 from experiments.commands.opening import Needs
 from experiments.commands.opening import open_run as open_folder
+from experiments.config.classes import class_number
 from experiments.config.messages import suggestion
 from experiments.config.problems import attempt, parse
 from experiments.config.schema import Config
@@ -167,8 +168,12 @@ class Run:
         bound, labels = self._bound(name, {"sampler": name, "n": n} | label, steps | options)
         keys = streams(key, Purpose.SAMPLE, n) if isinstance(key, int) else jax.random.split(key, n)
         program = json.dumps([name, bound.config.model_dump(), labels is None])
-        draw = self._compiled.setdefault(program, drawing(bound))
-        return draw(self.params, Rows(keys, labels), bound.config.n)
+        if program not in self._compiled:
+            exact = bound._replace(experiment=with_exact_score(bound.experiment))
+            if problems := sampler_problems(name, exact):
+                raise ConfigError(problems)
+            self._compiled[program] = drawing(bound)
+        return self._compiled[program](self.params, Rows(keys, labels), bound.config.n)
 
     def _repr_html_(self) -> str:
         """Returns a table of what the run is, for a notebook."""
@@ -194,12 +199,9 @@ class Run:
         return {"t_min": e.t_min, "rtol": e.tolerance, "atol": e.tolerance}
 
     def _score(self, y: Label) -> sde_lib.Score:
-        y = (
-            BoundSampler(self.experiment, next(iter(self.config.samplers.values()))).number(y)
-            if isinstance(y, int | str)
-            else y
-        )
-        return self.experiment.conditional(self.params, y)
+        experiment = self.experiment
+        number = class_number(y, experiment.classes, experiment.names) if isinstance(y, int | str) else y
+        return experiment.conditional(self.params, number)
 
     def _bound(self, name: str, sample: Mapping[str, Any], options: Mapping[str, Any]) -> tuple[BoundSampler, Any]:
         """The sampler of that name with other options, and the labels of its samples. ConfigError with all problems."""
@@ -213,8 +215,6 @@ class Run:
             raise ConfigError(problems)
         bound = BoundSampler(self.experiment._replace(config=config), config.samplers[name])
         labels = attempt(problems, "sample.label", lambda: bound.labels(config.sample.n))
-        if not problems:
-            problems += sampler_problems(name, bound._replace(experiment=with_exact_score(bound.experiment)))
         if problems:
             raise ConfigError(problems)
         return bound, labels

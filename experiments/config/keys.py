@@ -15,7 +15,7 @@ from experiments.config.problems import PARTS, SAMPLER_PARTS
 from experiments.config.schema import Config, EditConfig, Named, Sampler, Strict
 
 LABEL = "LABEL"
-"""In the place of a name that users choose, such as a sampler's."""
+"""This word stands for a name that users choose, such as a sampler's."""
 
 
 class Key(NamedTuple):

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from runs import MOONS, TINY, drawn, metrics, run, seal
+from runs import MOONS, TINY, metrics, run, samples, seal, trained
 from small_experiments import ONE_SAMPLER, small_experiment
 from source_files import ROOT
 
@@ -22,16 +22,12 @@ from experiments.runtime.errors import ConfigError, StorageError
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """A trained run of 8 steps."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(ROOT)
-        path = tmp_path_factory.mktemp("python") / "a [run]"
-        assert run("train", path, "--config.train.steps=8", ONE_SAMPLER) == 0
-    return path
+    return trained(tmp_path_factory, "a [run]", "--config.train.steps=8", ONE_SAMPLER)
 
 
 @pytest.fixture(scope="module")
 def opened(folder):
-    """That run, opened where nobody opens data."""
+    """The run, opened where nobody can open data."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sources, "open_sources", None)
         return experiments.open_run(folder)
@@ -47,7 +43,7 @@ def labelled():
 
 
 def test_training_is_that_of_the_command(folder, tmp_path, in_root):
-    """By a file, and by what its `get_config()` returns: the same parameters and log; and it goes on."""
+    """A file, and what its `get_config()` returns, give the same parameters and log; and the run goes on."""
     words = ["train.steps=8", *(word.removeprefix("--config.") for word in (*TINY, ONE_SAMPLER))]
     by_file = experiments.train(MOONS, tmp_path / "file", *words)
     by_object = experiments.train(runpy.run_path(MOONS)["get_config"](), tmp_path / "object", *words)
@@ -67,8 +63,7 @@ X = jnp.array([[0.3, -0.4], [1.0, 0.2], [-0.7, 0.9]])
 
 def test_samples_are_those_of_the_command(opened, folder, in_root):
     assert run("sample", folder, ONE_SAMPLER, "--config.sample.n=12", "--config.sample.seed=3") == 0
-    with np.load(drawn(folder / "samples", "ancestral_seed3").with_suffix(".npz")) as arrays:
-        np.testing.assert_array_equal(opened.sample(3, n=12).levels, arrays["image"])
+    np.testing.assert_array_equal(opened.sample(3, n=12).levels, samples(folder, "ancestral_seed3"))
 
 
 def test_options_are_those_of_a_config(opened, folder):

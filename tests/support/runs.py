@@ -5,6 +5,7 @@ import json
 import pwd
 from pathlib import Path
 
+import numpy as np
 import pytest
 from source_files import ROOT
 
@@ -40,6 +41,21 @@ def homeless(monkeypatch):
 def run(command, workdir, *overrides, config=MOONS):
     """Returns the exit code of the command on a TINY version of the config."""
     return main([command, f"--config={config}", f"--workdir={workdir}", *TINY, *overrides])
+
+
+def trained(factory: pytest.TempPathFactory, name: str, *overrides: str) -> Path:
+    """Returns the folder of a TINY run of the moons, which a fixture of a whole module trains."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(ROOT)
+        folder = factory.mktemp("runs") / name
+        assert run("train", folder, *overrides) == 0
+    return folder
+
+
+def samples(folder: Path, name: str) -> np.ndarray:
+    """Returns the newest samples of a run whose files begin with that name."""
+    with np.load(drawn(folder / "samples", name).with_suffix(".npz")) as arrays:
+        return arrays["image"]
 
 
 def metrics(workdir):

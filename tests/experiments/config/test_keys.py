@@ -37,7 +37,7 @@ def refused(path, value):
 
 
 def test_every_key_is_there_with_its_meaning():
-    """Those of a config with every section, in words that say more than the name."""
+    """A config with every section has no other key, and the words say more than the name."""
     every = {key.path: key for key in keys()}
     assert {f"train.{name}" for name in tree()["train"]} <= every.keys()
     assert {f"samplers.{LABEL}.{name}" for name in tree()["samplers"][LABEL]} <= every.keys()
