@@ -24,7 +24,7 @@ def resolve_arms(tree: dict[str, Any]) -> dict[str, dict[str, Any]]:
     if not isinstance(changed, dict):  # no arms, or a value that the schema refuses
         return {}
     own = {name: changes if isinstance(changes, dict) else {} for name, changes in changed.items()}
-    return {name: _overlay(base, changes | {"title": changes.get("title") or name}) for name, changes in own.items()}
+    return {name: overlay(base, changes | {"title": changes.get("title") or name}) for name, changes in own.items()}
 
 
 def arm_problems(tree: dict[str, Any]) -> list[str]:
@@ -88,12 +88,13 @@ def names_part(section: dict[str, Any]) -> bool:
     return isinstance(section.get("name"), str)
 
 
-def _overlay(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+def overlay(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Returns the base with the changes. A section that has a `name` replaces the whole section; any other changes its keys."""
     merged = copy.deepcopy(base)
     for key, value in changes.items():
         below = merged.get(key)
-        if isinstance(value, dict) and isinstance(below, dict) and not names_part(value):
-            merged[key] = _overlay(below, value)
-        else:
+        if not isinstance(value, dict) or names_part(value) or not isinstance(below, dict | str):
             merged[key] = copy.deepcopy(value)
+        else:
+            merged[key] = overlay({"name": below} if isinstance(below, str) else below, value)
     return merged

@@ -63,7 +63,9 @@ def wrong_value(key: str, problem: Any) -> str:
     """Returns the line about a value that pydantic refuses, and how to write one of its type."""
     wanted = problem["msg"].partition(" or instance of ")[0]
     how = HOW.get(problem["type"], "")
-    return f"{shorten(key)} = {in_words(problem['input'])}: {wanted[0].lower()}{wanted[1:]}{how and ', ' + how}"
+    value = problem["input"]
+    given = "" if problem["type"] == "value_error" and isinstance(value, dict) else f" = {in_words(value)}"  # a whole section
+    return f"{shorten(key)}{given}: {wanted[0].lower()}{wanted[1:]}{how and ', ' + how}"
 
 
 def _fields(section: type[BaseModel], parents: list[Any]) -> list[str]:

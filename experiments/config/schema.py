@@ -10,7 +10,9 @@ import re
 from hashlib import sha256
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, model_validator
+
+from experiments.config.arms import overlay
 
 Count = Annotated[int, Field(ge=1, lt=2**31)]
 """A number of steps: anything that an int32 can count."""
@@ -180,6 +182,8 @@ MOST_STEPS = 100_000
 class Sampler(Strict):
     """The section of a sampler, which solves the reverse process on a grid of times.
 
+    It may also be the label of another sampler, or {"name": LABEL, ...}, which is that one with changes; None leaves it out.
+
     - `step`: the step from one time to the next.
     - `sde`: the SDE to sample on, if not the one that the network was trained on. Its noise levels on the grid must lie within
       those of training.
@@ -199,6 +203,30 @@ class Sampler(Strict):
     n: Annotated[int, Field(ge=1, le=MOST_STEPS)]
     denoise: bool = False
     sweep: dict[str, tuple[float, ...]] = {}
+
+
+def resolve_samplers(samplers: Any) -> Any:
+    """Returns the samplers of a tree as sections that name no other, without those that are None.
+
+    Raises ValueError if one is to be a copy of a sampler that is not there.
+    """
+    if not isinstance(samplers, dict):
+        return samplers  # the schema refuses it
+    labels = [label for label, section in samplers.items() if section is not None]
+
+    def resolved(label: str, above: tuple[str, ...] = ()) -> Any:
+        section = samplers[label]
+        other = section.get("name") if isinstance(section, dict) else section
+        if not isinstance(other, str):
+            return section
+        if other not in labels or other in (*above, label):
+            others = ", ".join(each for each in labels if each not in (*above, label))
+            raise ValueError(f"{label} is to be a copy of {other[:80]!r}, and the other samplers are {others or 'none'}")
+        changes = {key: value for key, value in section.items() if key != "name"} if isinstance(section, dict) else {}
+        copied = resolved(other, (*above, label))
+        return overlay(copied, changes) if isinstance(copied, dict) else copied
+
+    return {label: resolved(label) for label in labels}
 
 
 def _label_of_sample(value: Any) -> Any:
@@ -344,7 +372,7 @@ class Config(Strict):
     data: Data
     lora: Lora | None = None
     train: Train
-    samplers: Annotated[dict[Label, Sampler], Field(min_length=1)]
+    samplers: Annotated[dict[Label, Sampler], Field(min_length=1), BeforeValidator(resolve_samplers)]
     sample: Sample
     evaluate: Evaluate = Evaluate()
     interpolate: Interpolate = Interpolate()

@@ -7,6 +7,7 @@ from typing import Any
 from experiments.config.arms import names_part, resolve_arms
 from experiments.config.options import parameters
 from experiments.config.parts import NET
+from experiments.config.schema import resolve_samplers
 
 DATA = {"name": "digits", "data_dir": "", "train": "train", "test": "test", "levels": 17, "only": ()}
 NETWORK = {
@@ -58,12 +59,15 @@ def _train(section: dict[str, Any]) -> dict[str, Any]:
 
 
 def _samplers(section: dict[str, Any]) -> dict[str, Any]:
+    whole = resolve_samplers(section)
+
     def small(sampler: dict[str, Any]) -> dict[str, Any]:
         step = sampler["step"]
         step = step if isinstance(step, str) else step | {key: value for key, value in STEP.items() if key in step}
         return sampler | {"step": step, "n": min(sampler["n"], 8), "sweep": {}}
 
-    return {label: small(sampler) for label, sampler in section.items()}
+    # One that an arm leaves out stays None: the arm takes the others from the base.
+    return {label: small(whole[label]) if label in whole else None for label in section}
 
 
 def _evaluate(section: dict[str, Any]) -> dict[str, Any]:
