@@ -137,6 +137,10 @@ def open_run(call: Call, needs: Needs, run: Path | None = None) -> Opened:
     plan = make_plan(tree, opening=facts is None)
     if plan.changes:
         raise ConfigError(f"{file} compares {', '.join(plan.changes)}: use compare, or a config without arms")
+    if seeds := plan.base.train.seeds:
+        one = f"take --config.train.seeds=() --config.seed={seeds[0]}"
+        several = "or compare, which trains each arm from every seed (an only arm: --config.arms={'a': {}})"
+        raise ConfigError(f"train.seeds = {seeds}: {call.options.command} works on one run: {one}, {several}")
     return _opened(call, plan, workdir, needs, facts)
 
 

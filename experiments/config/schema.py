@@ -38,6 +38,16 @@ def _beside_others(name: str) -> str:
     return name
 
 
+def _distinct(seeds: tuple[int, ...]) -> tuple[int, ...]:
+    if twice := sorted({seed for seed in seeds if seeds.count(seed) > 1}):
+        raise ValueError(f"{twice[0]} is there twice, and would be trained once: give each seed once")
+    return seeds
+
+
+Seeds = Annotated[tuple[Seed, ...], AfterValidator(_distinct)]
+"""Seeds, each another."""
+
+
 class Strict(BaseModel):
     """A section that refuses unknown keys, converts no types and takes no nan."""
 
@@ -126,6 +136,8 @@ class Train(Strict):
       the parameters for each step.
     - `label_dropout`: the share of examples whose label is hidden from a network with classes, so that it also learns the
       unconditional score (Ho & Salimans 2022).
+    - `seeds`: the seeds that `compare` trains every arm from, one after the other, each in a folder of its own; () is the
+      config's `seed` alone.
 
     `steps_per_call` and `accumulate` change a step only by rounding. A resumed run must repeat that rounding to the last bit,
     so a run cannot change either.
@@ -151,6 +163,7 @@ class Train(Strict):
     bad_steps: Count = 10
     shard: bool = False
     label_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    seeds: Seeds = ()
 
 
 class Lora(Strict):

@@ -12,6 +12,7 @@ from experiments.config.parts import STEP
 from experiments.config.schema import Config, Named, Sampler
 from experiments.data.dataset import Dataset
 from experiments.data.scaler import Scaler, scale
+from experiments.evaluation.intervals import CONFIDENCE, POWER
 from experiments.evaluation.measures import applicable
 from experiments.evaluation.reference import Reference
 from experiments.runtime.circumstances import versions
@@ -22,16 +23,13 @@ def protocol_lines(config: Config, data: Dataset, reference: Reference) -> list[
     e, split = config.evaluate, {"test": "held-out", "train": "training"}
     examples = f"{len(data.train)} training and {len(data.test)} held-out examples of shape {data.shape}"
     latents = "the same latents in every arm and sampler"
-    seeds = {name: arm.get("seed", config.seed) for name, arm in config.arms.items()}
-    apart = ", ".join(f"{seed} of {name}" for name, seed in seeds.items()) if len({*seeds.values()}) > 1 else ""
     machine = f"{platform.machine()}, Python {platform.python_version()}"
     lines = {
         "data": f"{config.data.name}: {examples}",
         **({"labels": numbered(data.classes)} if data.classes else {}),
         "data hash": data.digest,
         "config hash": config.digest(),
-        "training seed": f"{apart or next(iter(seeds.values()), config.seed)} (one training run per arm)",
-        "sampling seeds": f"{', '.join(str(s) for s in range(e.seeds))}; ± is the standard deviation over them",
+        **_seed_lines(config),
         "samples": f"{e.n} per seed, against all {reference.real.n} {split[e.real]} examples; {latents}",
         "likelihood, loss": "of the first held-out examples of one random order, the same in every run",
         "features": reference.space.description,
@@ -43,6 +41,33 @@ def protocol_lines(config: Config, data: Dataset, reference: Reference) -> list[
         "versions": versions(),
     }
     return [list(line) for line in lines.items()]
+
+
+def training_seeds(config: Config) -> list[int]:
+    """Returns the seeds of several training runs an arm; none if there is one run an arm."""
+    return list(config.train.seeds) if len(config.train.seeds) > 1 else []
+
+
+def _seed_lines(config: Config) -> dict[str, str]:
+    """The seeds of training and of sampling, and over which of them spreads and differences are."""
+    sampling = ", ".join(map(str, range(config.evaluate.seeds)))
+    if seeds := training_seeds(config):
+        return {
+            "training seeds": f"{', '.join(map(str, seeds))}: a training run of every arm from each; "
+            "± is the standard deviation over them",
+            "sampling seeds": f"{sampling}, the same in every run: its number is the mean over them; their spread stands apart",
+            "differences": "a - b for each training seed, which gives both arms their initial parameters, noise and order of "
+            "data; the latents are the same, too. Their mean over seeds and Student's interval at "
+            f"{CONFIDENCE:.0%}, each by itself. Seeds to see it: the fewest by which a two-sided paired t-test sees a difference "
+            f"of this size, mean/s, with probability {POWER:.0%}, by the noncentral t law (Cohen 1988; Colas et al. 2018)",
+        }
+    seeds = {name: arm.get("seed", config.seed) for name, arm in config.arms.items()}
+    apart = ", ".join(f"{seed} of {name}" for name, seed in seeds.items()) if len({*seeds.values()}) > 1 else ""
+    one = config.train.seeds[0] if config.train.seeds else next(iter(seeds.values()), config.seed)
+    return {
+        "training seed": f"{apart or one} (one training run per arm)",
+        "sampling seeds": f"{sampling}; ± is the standard deviation over them",
+    }
 
 
 def solver(sampler: Sampler) -> str:

@@ -111,7 +111,7 @@ def _page(
         plotted={x: [m.heading(results["distance"]) for m in measures.plotted(results, x)] for x in ("nfe", "w")},
         verdicts=verdicts,
         rivals=rivals,
-        of_arms=verdict(headline, rivals, results["reference"]),
+        of_arms=verdict(headline, rivals, None if results.get("training_seeds") else results["reference"]),
         tables=by_name,
         changed=[[arm["label"], _differences(arm["changes"])] for arm in results["arms"]],
         moving=[arm["label"] for arm in results["arms"] if not arm["process_non_finite"]],
