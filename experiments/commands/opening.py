@@ -22,6 +22,7 @@ from experiments.config.schema import Config, Data
 from experiments.config.tiny import tiny
 from experiments.data.dataset import DataFacts, Dataset, load
 from experiments.data.sources import Sources, open_sources
+from experiments.data.validation import open_validation
 from experiments.evaluation.features import FeatureSpace, feature_space
 from experiments.runs.folder import Folder
 from experiments.runs.guides import with_guides
@@ -187,6 +188,8 @@ def make_plan(tree: dict[str, Any], opening: bool = True) -> Plan:
     sources = None
     try:
         sources = open_sources(base.data if base else Data.model_validate(tree.get("data"))) if opening else None
+        if sources and base and base.data.validation:
+            open_validation(base.data)
     except ValidationError:
         pass  # among the schema's problems
     except DataError as error:

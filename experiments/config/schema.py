@@ -87,6 +87,8 @@ class Data(Strict):
     - `name`: the source of the examples: one of ours, a data set of TFDS, or my_pkg.my_module:my_source.
     - `data_dir`: the folder that the source reads, if it reads one.
     - `train`, `test`: the names of the training split and of the held-out split.
+    - `validation`: the name of a second held-out split, apart from both, by which a report chooses the best samplers, so that
+      its table is of a split that nothing was chosen by; "" chooses by the table's own split.
     - `levels`: the number of grey levels of an image, 2 to 256; 0 for points, which have none.
     - `dequantize`: whether training adds uniform noise within a grey level to each pixel.
     - `range`: the range that a network sees: "symmetric" for [-1, 1], or "unit" for [0, 1], as in NCSN and NCSN++.
@@ -101,6 +103,7 @@ class Data(Strict):
     data_dir: str = ""
     train: str = "train"
     test: str = "test"
+    validation: str = ""
     levels: Annotated[int, Field(ge=0, le=256), AfterValidator(_some_levels)] = 256
     dequantize: bool = False
     range: Literal["symmetric", "unit"] = "symmetric"

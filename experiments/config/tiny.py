@@ -8,7 +8,7 @@ from experiments.config.arms import names_part, resolve_arms
 from experiments.config.options import parameters
 from experiments.config.parts import NET
 
-DATA = {"name": "digits", "data_dir": "", "train": "train", "test": "test", "levels": 17, "only": ()}
+DATA = {"name": "digits", "data_dir": "", "train": "train", "test": "test", "validation": "", "levels": 17, "only": ()}
 NETWORK = {
     "width": lambda width: 16,
     "multipliers": lambda multipliers: tuple(multipliers[:2]),

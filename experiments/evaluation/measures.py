@@ -10,6 +10,7 @@ import numpy as np
 
 from experiments.config.schema import Config
 from experiments.evaluation import distances
+from experiments.evaluation.distances import Features
 from experiments.evaluation.features import FeatureSpace
 from experiments.evaluation.reference import Reference
 from experiments.evaluation.statistics import FEW, frechet, statistics
@@ -23,9 +24,16 @@ class Comparison:
     float32, and their 1008 logits; of the pixels of CIFAR-10 0.6 GB.
     """
 
-    def __init__(self, reference: Reference, images: np.ndarray, levels: int, labels: np.ndarray | None = None):
+    def __init__(
+        self,
+        reference: Reference,
+        images: np.ndarray,
+        levels: int,
+        labels: np.ndarray | None = None,
+        features: Features | None = None,
+    ):
         self.reference, self.labels, real = reference, labels, reference.real
-        self.features = reference.space.embed(images)
+        self.features = reference.space.embed(images) if features is None else features
         if self.features.shape[1:] != real.mu.shape:
             raise StorageError(
                 f"the statistics of real images are of {len(real.mu)} features, and these have {self.features.shape[1]}: "
@@ -202,6 +210,10 @@ MEASURES = (
 """The columns of the report, in their order. The first of those that apply ranks the samplers of an arm."""
 
 
+CHOICE = "validation"
+"""The name of the first measure against the validation split, by which samplers are chosen."""
+
+
 def applicable(space: FeatureSpace, labelled: bool = False) -> list[Measure]:
     """The measures of images with labels or without, in this feature space."""
     return [m for m in MEASURES if m.applies(space) and (labelled or not m.of_labels)]
@@ -213,9 +225,16 @@ def computable(reference: Reference, n: int, labelled: bool = False) -> list[Mea
 
 
 def measure_images(reference: Reference, images: np.ndarray, levels: int, labels: np.ndarray | None = None) -> dict[str, float]:
-    """Every computable measure of the images, by its name. ConfigError if the real ones are of other levels."""
+    """Every computable measure of the images, by its name. ConfigError if the real ones are of other levels.
+
+    If there is a validation split, the first of them against that split is there as `CHOICE`, too.
+    """
     comparison = Comparison(reference, images, levels, labels)
-    return {m.name: m.of(comparison) for m in computable(reference, len(images), labels is not None)}
+    computed = computable(reference, len(images), labels is not None)
+    values = {m.name: m.of(comparison) for m in computed}
+    if reference.for_choices:
+        values[CHOICE] = computed[0].of(Comparison(reference.for_choices, images, levels, labels, comparison.features))
+    return values
 
 
 def measured(results: dict[str, Any]) -> list[Measure]:

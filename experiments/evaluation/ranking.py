@@ -6,7 +6,7 @@ import math
 from typing import Any, NamedTuple
 
 from experiments.evaluation.intervals import interval
-from experiments.evaluation.measures import Measure
+from experiments.evaluation.measures import CHOICE, Measure
 from experiments.evaluation.spreads import Spread, paired
 
 LEVEL = 0.05
@@ -21,38 +21,51 @@ class Verdict(NamedTuple):
     real: bool = False
 
 
-def verdict(measure: Measure, rows: list[dict[str, Any]], real: dict[str, Any] | None = None) -> Verdict:
+def best_sampler(measure: Measure, rows: list[dict[str, Any]], real: dict[str, Any]) -> Verdict:
+    """Returns the verdict on the samplers of an arm: against each other by the validation split, if there is one."""
+    return verdict(measure, rows, real, by=_chosen_by(measure, rows))
+
+
+def verdict(measure: Measure, rows: list[dict[str, Any]], real: dict[str, Any] | None = None, by: str = "") -> Verdict:
     """Returns the row that beats all others by a measure, if the `real` examples, where they are given, beat it in turn.
 
     A row that they do not beat is as good as the measure can see of so many samples. Rows without the measure take no part.
+    Rows are held against each other `by` the number of that key, if it is given.
     """
-    beats = lambda a, b: _beats(a[measure.name], b[measure.name], measure.better)
+    beats = lambda a, b, key=measure.name: _beats(a[key], b[key], measure.better)
     finite = _finite(measure, rows)
     if real and (equals := tuple(row["label"] for row in finite if not beats(real, row))):
         return Verdict(equals=equals, real=True)
     if not finite:
         return Verdict()
-    first = _first(measure, finite)
-    equals = tuple(row["label"] for row in finite if row is first or not beats(first, row))
+    by = by or measure.name
+    first = _first(measure, finite, by)
+    equals = tuple(row["label"] for row in finite if row is first or not beats(first, row, by))
     return Verdict(equals=equals) if len(equals) > 1 else Verdict(first)
 
 
 def contenders(measure: Measure, arms: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Returns for each arm the row of the sampler with the best mean, labelled as the arm; its own label is the `sampler`.
 
-    The verdict on them is the one on arms. An arm without a finite mean has none.
+    The sampler is chosen by the validation split, if there is one, and the verdict on these rows is the one on arms. An arm
+    without a finite mean has none.
     """
     finite = [(arm["label"], rows) for arm in arms if (rows := _finite(measure, arm["samplers"]))]
-    best = [(label, _first(measure, rows)) for label, rows in finite]
+    best = [(label, _first(measure, rows, _chosen_by(measure, rows))) for label, rows in finite]
     return [row | {"label": label, "sampler": row["label"]} for label, row in best]
+
+
+def _chosen_by(measure: Measure, rows: list[dict[str, Any]]) -> str:
+    """The key of the number that a choice among the rows is made by."""
+    return CHOICE if rows and all(CHOICE in row for row in rows) else measure.name
 
 
 def _finite(measure: Measure, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [row for row in rows if measure.name in row and math.isfinite(row[measure.name]["mean"])]
 
 
-def _first(measure: Measure, rows: list[dict[str, Any]]) -> dict[str, Any]:
-    return {"lower": min, "higher": max}[measure.better](rows, key=lambda row: row[measure.name]["mean"])
+def _first(measure: Measure, rows: list[dict[str, Any]], by: str) -> dict[str, Any]:
+    return {"lower": min, "higher": max}[measure.better](rows, key=lambda row: row[by]["mean"])
 
 
 def _beats(a: Spread, b: Spread, better: str) -> bool:

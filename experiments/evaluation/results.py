@@ -89,6 +89,7 @@ def _quality(experiment: Experiment, label: str, params: Any, reference: Referen
             "unsound": [why for s in sets if (why := unsound(s, grid))],
         }
         names = [m.name for m in measures.computable(reference, config.n, labels is not None)]
+        names += [measures.CHOICE] if reference.validation else []
         return setting | spread(by_seed, names), sets[0].levels
 
     headline, first = at(sampler.n)

@@ -9,7 +9,7 @@ from io import StringIO
 from typing import Any, NamedTuple
 
 from experiments.evaluation.formats import mean_error, mean_std, number
-from experiments.evaluation.measures import Measure, measured
+from experiments.evaluation.measures import CHOICE, Measure, measured
 
 Row = dict[str, Any]
 TABLES = "samplers", "differences", "sampling", "settings", "likelihood", "training"
@@ -113,6 +113,8 @@ def tables(results: dict[str, Any], best: list[Row]) -> dict[str, Table]:
     points = [row | point | {"of": point} for row in rows for point in row["sweep"]]
     bits = [arm["bits_per_dim"] | {"arm": arm["label"]} for arm in arms if arm["bits_per_dim"]]
     chosen = [row for row in rows if any(row["row"] is each for each in best)]
+    if any(CHOICE in row for row in rows):
+        of.append(_choice(measured(results)[0], results["distance"]))
     sampling = [_sampling(m, results["distance"]) for m in measured(results)]
     every = (
         Table([label, *named, steps, *seeds, *cost, *of], [*rows, others], (of[0].heading, chosen)),
@@ -135,6 +137,12 @@ def _measure(measure: Measure, distance: str) -> Column:
     return Column(
         f"{measure.heading(distance)} {arrow}", lambda row: row.get(measure.name), text, error="std", times=measure.times
     )
+
+
+def _choice(measure: Measure, distance: str) -> Column:
+    """The measure against the validation split, by which samplers are chosen."""
+    column = _measure(measure, distance)
+    return column._replace(heading=f"{column.heading} validation", value=lambda row: row.get(CHOICE))
 
 
 def _sampling(measure: Measure, distance: str) -> Column:

@@ -55,7 +55,7 @@ def common_curve(runs: Sequence[Row]) -> tuple[list[int], np.ndarray]:
 def _row(by_seed: Mapping[int, Row]) -> Row:
     """The row of a sampler, or of a point of its sweep."""
     each = list(by_seed.values())
-    names = [m.name for m in measures.MEASURES if any(m.name in row for row in each)]
+    names = [name for name in (*(m.name for m in measures.MEASURES), measures.CHOICE) if any(name in row for row in each)]
     measured = {name: {seed: row[name] for seed, row in by_seed.items() if name in row} for name in names}
     sweeps = [dict(zip(by_seed, points, strict=True)) for points in zip(*(row.get("sweep", ()) for row in each), strict=True)]
     return {

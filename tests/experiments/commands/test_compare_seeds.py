@@ -115,6 +115,20 @@ def test_a_comparison_of_one_seed_goes_on_with_more(tmp_path, config, monkeypatc
     assert [each["winner"] for each in report["differences"]] == [None] * len(report["differences"])
 
 
+@pytest.mark.slow
+def test_samplers_are_chosen_by_a_split_of_their_own(tmp_path):
+    """It may be named after training, if some of it is apart: that a part is in another split is a warning."""
+    common = ["--config=configs/digits/vp.py:tiny", f"--workdir={tmp_path}", "--config.data.train=train[:1000]"]
+    assert main(["train", *common]) == 0
+    assert main(["evaluate", *common, "--config.data.validation=train[900:]"]) == 0
+    report = json.loads((tmp_path / "report.json").read_text())
+    protocol = dict(report["protocol"])
+    assert "is chosen by the 397 examples of train[900:], looked at 5 times, by each set of samples once" in protocol["choices"]
+    assert all(np.isfinite(row["validation"]["mean"]) for row in report["arms"][0]["samplers"])
+    assert "validation" in (tmp_path / "tables" / "samplers.csv").read_text().splitlines()[0]
+    assert main(["evaluate", *common, "--config.data.validation=train[:900]"]) == 3
+
+
 def test_one_run_has_one_seed(tmp_path, capsys):
     """Commands of one run say which to take, before anything is opened or written."""
     for command in ("train", "sample", "evaluate"):

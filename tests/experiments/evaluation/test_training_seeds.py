@@ -10,7 +10,7 @@ from experiments.evaluation import plots
 from experiments.evaluation.differences import differences
 from experiments.evaluation.formats import mean_std
 from experiments.evaluation.measures import MEASURES
-from experiments.evaluation.ranking import contenders, verdict
+from experiments.evaluation.ranking import best_sampler, contenders, verdict
 from experiments.evaluation.spreads import over_training_seeds, paired, spread_of
 from experiments.evaluation.tables import tables
 from experiments.evaluation.training_seeds import arm_of_runs, common_curve, runs_of
@@ -129,6 +129,27 @@ def test_an_arm_wins_only_if_the_interval_excludes_zero(b, best):
     assert [row["sampler"] for row in rivals] == ["fast", "fast"]
     of = verdict(FRECHET, rivals)
     assert (of.best and of.best["label"], of.equals) == (best, () if best else ("A", "B"))
+
+
+def test_samplers_are_chosen_by_the_validation_split_and_arms_judged_by_the_other():
+    """`fast` is best against the table's split, and `slow` against the one for choices, over training seeds and of one run."""
+    runs = {seed: run(1.0 + seed, 1.1 + seed, slow=5.0 + seed) for seed in range(3)}
+    for each in runs.values():
+        fast, slow = each["samplers"]
+        fast["validation"], slow["validation"] = spread_of([8.0, 8.1]), spread_of([3.0, 3.1])
+    pooled = arm("A", runs)
+    real = spread_of([0.1, 0.2])
+    for one in (pooled, runs[0]):
+        best = best_sampler(FRECHET, one["samplers"], {"frechet": real}).best
+        assert best is not None
+        assert best["label"] == "slow"
+        assert [row["sampler"] for row in contenders(FRECHET, [one])] == ["slow"]
+    others = arm("B", {seed: run(4.0 + seed, slow=99.0) for seed in range(3)})
+    distance, *_ = differences([pooled, others], [FRECHET], "FID")
+    assert distance["samplers"] == ["slow", "fast"]
+    assert distance["mean"] == pytest.approx(5.05 - 4)
+    (header, *_) = tables(report(pooled), best=[])["samplers"].csv().splitlines()
+    assert "FID ↓ validation" in header
 
 
 def report(*arms):
