@@ -62,13 +62,14 @@ def _of_seeds(tree: dict[str, Any]) -> Iterator[str]:
     """Yields a line for each arm with a seed of its own beside `train.seeds`, or with the name of another arm's run."""
     train = tree.get("train")
     seeds = train.get("seeds") if isinstance(train, dict) else ()
-    if not isinstance(seeds, tuple | list) or not seeds:
+    seeds = [seed for seed in seeds if type(seed) is int and 0 <= seed < 2**31] if isinstance(seeds, tuple | list) else []
+    if not seeds:  # or what the schema refuses
         return
     arms = resolve_arms(tree)
     for name in arms:
         changes = tree["arms"][name]
         if isinstance(changes, dict) and "seed" in changes:
-            yield f"arms.{name}.seed: train.seeds = {tuple(seeds)} are the seeds of every arm; leave it out"
+            yield f"arms.{name}.seed: train.seeds = {tuple(seeds)} are those of every arm; leave it out"
         for seed in seeds:
             if (other := run_name(name, seed)) in arms:
                 yield f"arms.{other}: the run of arms.{name} from seed {seed} has a folder of this name; take another"

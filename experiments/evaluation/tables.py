@@ -86,6 +86,7 @@ TEX = str.maketrans(
         "|": r"\textbar{}",
     }
     | {"±": r"$\pm$", "×": r"$\times$", "³": "$^3$", "↓": r"$\downarrow$", "↑": r"$\uparrow$", "—": "---"}
+    | {"→": r"$\to$", "∞": r"$\infty$"}
     | {"[": "{[}", "*": "{*}"}  # which the end of the row above would take for its option or its star
     | {c: rf"$\{word.lower() if c.islower() else word.title()}$" for c, word in GREEK.items()}
 )

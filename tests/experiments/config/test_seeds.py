@@ -40,7 +40,7 @@ def test_each_run_is_that_of_an_experiment_with_its_seed():
         (
             {"seeds": (0, 1)},
             {"a": {"seed": 1}, "b": {}},
-            ["arms.a.seed: train.seeds = (0, 1) are the seeds of every arm; leave it out"],
+            ["arms.a.seed: train.seeds = (0, 1) are those of every arm; leave it out"],
         ),
         (
             {"seeds": (0, 1)},
