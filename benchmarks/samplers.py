@@ -30,7 +30,7 @@ from experiments.config.reading import read_config
 from experiments.evaluation.distances import kernel_distance
 from experiments.evaluation.features import feature_space
 from experiments.evaluation.reference import Reference
-from experiments.evaluation.results import spread
+from experiments.evaluation.spreads import spread
 from experiments.evaluation.statistics import frechet, statistics
 from experiments.runs.resume import trained_state
 from experiments.runtime.compile_cache import keep_compiled

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 from experiments.commands.arguments import Call, allow_change, compile_cache, config, distributed, no_restart, workdir
-from experiments.commands.opening import open_arms
+from experiments.commands.opening import Opened, open_arms
+from experiments.config.seeds import runs_of_arm
 from experiments.data.pictures import held_out_shown
 from experiments.evaluation.kept import forget, keeping
 from experiments.evaluation.reference import Reference
 from experiments.evaluation.report import write_report
 from experiments.evaluation.report_data import describe_arm, report_data
 from experiments.evaluation.results import baseline, evaluate, say_cost
+from experiments.evaluation.training_seeds import arm_of_runs
 from experiments.runtime import processes
 from experiments.runtime.errors import brief
 from experiments.runtime.progress import say
@@ -23,39 +28,60 @@ ARGUMENTS = (config, workdir, distributed, compile_cache, no_restart, allow_chan
 def run(call: Call) -> None:
     """Trains and measures every arm, each in its own folder below --workdir, and writes one report.
 
-    An arm that fails ends itself alone: the report is of the others, and the first of the errors is raised after it.
+    With `train.seeds` an arm is a run from each seed, in a folder of its own; all arms of one seed come before the next seed. A
+    run that fails ends itself alone: the report is of the others, and the first of the errors is raised after it.
     """
-    opened = open_arms(call)
+    opened, arm_of = with_seeds(open_arms(call))
     base, data, folder, experiments = opened.plan.base, opened.dataset, opened.workdir, opened.experiments
     assert opened.space is not None
-    with opened.held({name: folder / name for name in experiments}) as records:
+    with opened.held({run: folder / run for run in experiments}) as records:
         reference = Reference.of(base, data, opened.space, folder)
         real = baseline(base, data, reference)
         say_cost((experiment.config for experiment in experiments.values()), real)
-        arms, pictures, failed = [], {}, {}
-        for i, (name, experiment) in enumerate(experiments.items(), start=1):
+        runs, pictures, failed = {}, {}, {}
+        for i, (run, experiment) in enumerate(experiments.items(), start=1):
             say(f"[{i}/{len(experiments)}] {experiment.config.title}")
             try:
-                own = opened.data_of(name)
-                state = train(experiment, own, folder / name, records[name])
+                own = opened.data_of(run)
+                state = train(experiment, own, folder / run, records[run])
                 params = experiment.network(state.ema)
-                part = keeping(folder / name, records[name], reference, params)
+                part = keeping(folder / run, records[run], reference, params)
                 results, views = evaluate(experiment, params, own, reference, part)
-                changes = {"changes": opened.plan.changes[name]}
-                arms.append(describe_arm(name, experiment, state, folder / name) | results | changes)
-                pictures[name] = views
+                changes = {"changes": opened.plan.changes[arm_of[run]]}
+                runs[run] = describe_arm(run, experiment, state, folder / run) | results | changes
+                pictures.setdefault(arm_of[run], views)
             except Exception as error:
                 if isinstance(error, Interrupted) or not processes.share(error):
                     raise
-                failed[name] = error
-                records[name].note_failure(error)
-                say(f"{name} failed, and the others go on: {brief(error)}")
-        if arms and processes.first():
+                failed[run] = error
+                records[run].note_failure(error)
+                say(f"{run} failed, and the others go on: {brief(error)}")
+        if runs and processes.first():
+            arms = list(arms_of_runs(opened, arm_of, runs))
             report = report_data(base, arms, data, reference, real, call.line, failed)
             write_report(folder, report, pictures, held_out_shown(next(iter(experiments.values())).scaler, data))
-            for name in pictures:
-                forget(folder / name)
-        if arms:
+            for run in runs:
+                forget(folder / run)
+        if runs:
             say(f"report: {folder / 'report.html'}")
     if failed:
         raise next(iter(failed.values()))
+
+
+def with_seeds(opened: Opened) -> tuple[Opened, dict[str, str]]:
+    """Returns the opening with a run of every arm from each seed in the place of the arms, and the arm of each run."""
+    runs = {arm: runs_of_arm(arm, experiment.config) for arm, experiment in opened.experiments.items()}
+    arm_of = {run: arm for of_seed in zip(*runs.values(), strict=True) for arm, run in zip(runs, of_seed, strict=True)}
+    experiments = {run: opened.experiments[arm]._replace(config=runs[arm][run]) for run, arm in arm_of.items()}
+    return opened._replace(experiments=experiments), arm_of
+
+
+def arms_of_runs(opened: Opened, arm_of: dict[str, str], runs: dict[str, dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Yields the description of each arm that has a run: over its runs, if there are several seeds."""
+    plan = opened.plan
+    for arm, own in plan.arms.items():
+        of_arm = {opened.experiments[run].config.seed: described for run, described in runs.items() if arm_of[run] == arm}
+        if of_arm and len(plan.base.train.seeds) > 1:
+            yield arm_of_runs(arm, own.title, of_arm)
+        else:
+            yield from (described | {"name": arm} for described in of_arm.values())

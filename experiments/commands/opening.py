@@ -22,6 +22,7 @@ from experiments.config.schema import Config, Data
 from experiments.config.tiny import tiny
 from experiments.data.dataset import DataFacts, Dataset, load
 from experiments.data.sources import Sources, open_sources
+from experiments.data.validation import open_validation
 from experiments.evaluation.features import FeatureSpace, feature_space
 from experiments.runs.folder import Folder
 from experiments.runs.guides import with_guides
@@ -137,6 +138,10 @@ def open_run(call: Call, needs: Needs, run: Path | None = None) -> Opened:
     plan = make_plan(tree, opening=facts is None)
     if plan.changes:
         raise ConfigError(f"{file} compares {', '.join(plan.changes)}: use compare, or a config without arms")
+    if seeds := plan.base.train.seeds:
+        one = f"take --config.train.seeds=() --config.seed={seeds[0]}"
+        several = "or compare, which trains each arm from every seed (an only arm: --config.arms={'a': {}})"
+        raise ConfigError(f"train.seeds = {seeds}: {call.options.command} works on one run: {one}, {several}")
     return _opened(call, plan, workdir, needs, facts)
 
 
@@ -183,6 +188,8 @@ def make_plan(tree: dict[str, Any], opening: bool = True) -> Plan:
     sources = None
     try:
         sources = open_sources(base.data if base else Data.model_validate(tree.get("data"))) if opening else None
+        if sources and base and base.data.validation:
+            open_validation(base.data)
     except ValidationError:
         pass  # among the schema's problems
     except DataError as error:

@@ -32,18 +32,19 @@ def arm_problems(tree: dict[str, Any]) -> list[str]:
 
     All must be evaluated alike, on the same data.
     """
-    own, arms, base = ("data.range", "data.flip"), tree.get("arms"), flatten(tree)
+    own, alike = ("data.range", "data.flip"), ("evaluate.", "data.", "train.seeds")
+    arms, base = tree.get("arms"), flatten(tree)
     nested = [
         f"arms.{name}.arms: an arm has no arms of its own"
         for name, changes in (arms.items() if isinstance(arms, dict) else ())
         if isinstance(changes, dict) and "arms" in changes
     ]
-    return [*_taken(tree), *nested] + [
+    return [*_taken(tree), *_of_seeds(tree), *nested] + [
         f"arms.{name}: {key} must be the same in all arms, or their results would not compare; set it beside arms"
         for name, changes in (arms.items() if isinstance(arms, dict) else ())  # the schema refuses anything else
         if isinstance(changes, dict)
         for key, value in flatten(changes).items()
-        if key.startswith(("evaluate.", "data.")) and key not in own and base.get(key, MISSING) != value
+        if key.startswith(alike) and key not in own and base.get(key, MISSING) != value
     ]
 
 
@@ -55,6 +56,28 @@ def _taken(tree: dict[str, Any]) -> Iterator[str]:
             yield f"arms.{name}: a comparison has a file or a folder of its own by this name; take another"
         if isinstance(title := arm["title"], str) and (other := called.setdefault(title, f"arms.{name}")) != f"arms.{name}":
             yield f"arms.{name}.title = {title!r} is what {other} is called in reports; take another"
+
+
+def _of_seeds(tree: dict[str, Any]) -> Iterator[str]:
+    """Yields a line for each arm with a seed of its own beside `train.seeds`, or with the name of another arm's run."""
+    train = tree.get("train")
+    seeds = train.get("seeds") if isinstance(train, dict) else ()
+    seeds = [seed for seed in seeds if type(seed) is int and 0 <= seed < 2**31] if isinstance(seeds, tuple | list) else []
+    if not seeds:  # or what the schema refuses
+        return
+    arms = resolve_arms(tree)
+    for name in arms:
+        changes = tree["arms"][name]
+        if isinstance(changes, dict) and "seed" in changes:
+            yield f"arms.{name}.seed: train.seeds = {tuple(seeds)} are those of every arm; leave it out"
+        for seed in seeds:
+            if (other := run_name(name, seed)) in arms:
+                yield f"arms.{other}: the run of arms.{name} from seed {seed} has a folder of this name; take another"
+
+
+def run_name(arm: str, seed: int) -> str:
+    """Returns the name of the folder of an arm's run from a seed that is not the config's own."""
+    return f"{arm}_seed_{seed}"
 
 
 def idle_overrides(tree: dict[str, Any], keys: Iterable[str]) -> list[str]:

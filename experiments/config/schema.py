@@ -40,6 +40,16 @@ def _beside_others(name: str) -> str:
     return name
 
 
+def _distinct(seeds: tuple[int, ...]) -> tuple[int, ...]:
+    if twice := sorted({seed for seed in seeds if seeds.count(seed) > 1}):
+        raise ValueError(f"{twice[0]} is there twice, and would be trained once: give each seed once")
+    return seeds
+
+
+Seeds = Annotated[tuple[Seed, ...], AfterValidator(_distinct)]
+"""Seeds, each another."""
+
+
 class Strict(BaseModel):
     """A section that refuses unknown keys, converts no types and takes no nan."""
 
@@ -79,6 +89,8 @@ class Data(Strict):
     - `name`: the source of the examples: one of ours, a data set of TFDS, or my_pkg.my_module:my_source.
     - `data_dir`: the folder that the source reads, if it reads one.
     - `train`, `test`: the names of the training split and of the held-out split.
+    - `validation`: the name of a second held-out split, apart from both, by which a report chooses the best samplers, so that
+      its table is of a split that nothing was chosen by; "" chooses by the table's own split.
     - `levels`: the number of grey levels of an image, 2 to 256; 0 for points, which have none.
     - `dequantize`: whether training adds uniform noise within a grey level to each pixel.
     - `range`: the range that a network sees: "symmetric" for [-1, 1], or "unit" for [0, 1], as in NCSN and NCSN++.
@@ -93,6 +105,7 @@ class Data(Strict):
     data_dir: str = ""
     train: str = "train"
     test: str = "test"
+    validation: str = ""
     levels: Annotated[int, Field(ge=0, le=256), AfterValidator(_some_levels)] = 256
     dequantize: bool = False
     range: Literal["symmetric", "unit"] = "symmetric"
@@ -128,6 +141,8 @@ class Train(Strict):
       the parameters for each step.
     - `label_dropout`: the share of examples whose label is hidden from a network with classes, so that it also learns the
       unconditional score (Ho & Salimans 2022).
+    - `seeds`: the seeds that `compare` trains every arm from, one after the other, each in a folder of its own; () is the
+      config's `seed` alone.
 
     `steps_per_call` and `accumulate` change a step only by rounding. A resumed run must repeat that rounding to the last bit,
     so a run cannot change either.
@@ -153,6 +168,7 @@ class Train(Strict):
     bad_steps: Count = 10
     shard: bool = False
     label_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    seeds: Seeds = ()
 
 
 class Lora(Strict):

@@ -16,9 +16,14 @@ def number(value: float | None) -> str:
 
 
 def mean_std(summary: dict[str, Any], times: float = 1) -> str:
-    """mean ± standard deviation, both `times` as large, with the decimals that the larger has at three significant digits."""
+    """mean ± standard deviation, both `times` as large, with the decimals that the larger has at three significant digits.
+
+    A single value whose spread is not known stands alone.
+    """
     if not summary["values"]:
         return "— (not finite)"
+    if not math.isfinite(summary["std"]):
+        return number(times * summary["mean"])
     pair = times * summary["mean"], times * summary["std"]
     power = _power(max(map(abs, pair)))
     if power < -3:
@@ -38,14 +43,14 @@ def _fixed(value: float, power: int) -> str:
     return f"{value:z,.{max(0, 2 - power)}f}"
 
 
-def mean_error(summary: dict[str, Any]) -> str:
-    """mean ± standard error to a thousandth; or the count of values that are not finite, if there are any."""
-    if summary["non_finite"]:
+def mean_error(summary: dict[str, Any], error: str = "std_error") -> str:
+    """mean ± error, the number of that key, to a thousandth; or the count of values that are not finite, if the mean is not."""
+    if not math.isfinite(summary["mean"]):
         return f"— ({summary['non_finite']} not finite)"
-    error = summary["std_error"]
-    return f"{summary['mean']:.3f}" + (f" ± {error:.3f}" if math.isfinite(error) else "")
+    spread = summary[error]
+    return f"{summary['mean']:.3f}" + (f" ± {spread:.3f}" if math.isfinite(spread) else "")
 
 
-def listed(words: Sequence[str]) -> str:
-    """The words as a phrase: a, b and c."""
-    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1]))) if words else ""
+def listed(words: Sequence[Any]) -> str:
+    """The words, or numbers, as a phrase: a, b and c."""
+    return " and ".join(filter(None, (", ".join(map(str, words[:-1])), str(words[-1])))) if words else ""

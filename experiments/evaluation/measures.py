@@ -10,6 +10,7 @@ import numpy as np
 
 from experiments.config.schema import Config
 from experiments.evaluation import distances
+from experiments.evaluation.distances import Features
 from experiments.evaluation.features import FeatureSpace
 from experiments.evaluation.reference import Reference
 from experiments.evaluation.statistics import FEW, frechet, statistics
@@ -23,9 +24,16 @@ class Comparison:
     float32, and their 1008 logits; of the pixels of CIFAR-10 0.6 GB.
     """
 
-    def __init__(self, reference: Reference, images: np.ndarray, levels: int, labels: np.ndarray | None = None):
+    def __init__(
+        self,
+        reference: Reference,
+        images: np.ndarray,
+        levels: int,
+        labels: np.ndarray | None = None,
+        features: Features | None = None,
+    ):
         self.reference, self.labels, real = reference, labels, reference.real
-        self.features = reference.space.embed(images)
+        self.features = reference.space.embed(images) if features is None else features
         if self.features.shape[1:] != real.mu.shape:
             raise StorageError(
                 f"the statistics of real images are of {len(real.mu)} features, and these have {self.features.shape[1]}: "
@@ -45,7 +53,8 @@ class Measure(NamedTuple):
     `name` is its key in report.json; `of` computes it. `label` heads its column and its axis; "{distance}" in it stands for
     the name of the Fréchet distance in the feature space. Table and plots show it `times` as large.
     `protocol` returns a heading and a sentence on how it came about; measures may share one.
-    It exists in the feature spaces that `applies` accepts, and if `of_labels`, only for images drawn for a label.
+    It exists in the feature spaces that `applies` accepts, and if `of_labels`, only for images drawn for a label. `least`
+    returns the fewest images that it is a number of, for a space of so many features.
     `signed`: it is unbiased, and so may fall below its least value, 0.
     `against` lists the plots that show it: over network evaluations ("nfe"), over the guidance weight ("w").
     """
@@ -56,6 +65,7 @@ class Measure(NamedTuple):
     of: Callable[[Comparison], float]
     protocol: Callable[[Config, Reference], tuple[str, str]] | None = None
     applies: Callable[[FeatureSpace], bool] = lambda space: True
+    least: Callable[[int], int] = lambda features: 1
     of_labels: bool = False
     signed: bool = False
     times: float = 1
@@ -77,6 +87,19 @@ def _frechet_protocol(config: Config, reference: Reference) -> tuple[str, str]:
         f"n = {e.n:,} samples of each seed, {', '.join(str(s) for s in range(e.seeds))}: their mean, not the least; "
         f"against all {real.n:,} real images of {data.name}, {split}, data hash {real.protocol.data}; extractor "
         f"{real.protocol.extractor}; input {real.protocol.input}; {gaussians}"
+    )
+
+
+def _infinity_protocol(config: Config, reference: Reference) -> tuple[str, str]:
+    """Returns how the distance of infinitely many samples was extrapolated, or why it was not."""
+    n, f = config.evaluate.n, len(reference.real.mu)
+    name, least = f"{reference.space.distance}, n → ∞", distances.least_for_infinity(f)
+    if n < least:
+        return name, f"no value: a fit takes {least:,} samples for {f:,} features, and evaluate.n = {n:,}"
+    return name, (
+        f"the value at 1/n = 0 of a line in 1/n, by least squares over {distances.SIZES} subsets of up to {n:,} samples: "
+        f"without the bias of their number, so that it may fall below 0; the bias of {reference.real.n:,} real "
+        f"{reference.space.noun} stays (Chong & Forsyth 2020)"
     )
 
 
@@ -122,6 +145,16 @@ MEASURES = (
         of=lambda c: frechet(c.fake, c.reference.real),
         protocol=_frechet_protocol,
         against=("nfe",),
+    ),
+    Measure(
+        "frechet_infinity",
+        "{distance}, n → ∞",
+        "lower",
+        of=lambda c: distances.frechet_at_infinity(c.features, c.reference.real.mu, c.reference.real.root),
+        protocol=_infinity_protocol,
+        least=distances.least_for_infinity,
+        signed=True,
+        against=(),
     ),
     Measure(
         "kid",
@@ -177,15 +210,31 @@ MEASURES = (
 """The columns of the report, in their order. The first of those that apply ranks the samplers of an arm."""
 
 
+CHOICE = "validation"
+"""The name of the first measure against the validation split, by which samplers are chosen."""
+
+
 def applicable(space: FeatureSpace, labelled: bool = False) -> list[Measure]:
     """The measures of images with labels or without, in this feature space."""
     return [m for m in MEASURES if m.applies(space) and (labelled or not m.of_labels)]
 
 
+def computable(reference: Reference, n: int, labelled: bool = False) -> list[Measure]:
+    """The applicable measures that n images are enough for."""
+    return [m for m in applicable(reference.space, labelled) if n >= m.least(len(reference.real.mu))]
+
+
 def measure_images(reference: Reference, images: np.ndarray, levels: int, labels: np.ndarray | None = None) -> dict[str, float]:
-    """Every applicable measure of the images, by its name. ConfigError if the real ones are of other levels."""
+    """Every computable measure of the images, by its name. ConfigError if the real ones are of other levels.
+
+    If there is a validation split, the first of them against that split is there as `CHOICE`, too.
+    """
     comparison = Comparison(reference, images, levels, labels)
-    return {m.name: m.of(comparison) for m in applicable(reference.space, labels is not None)}
+    computed = computable(reference, len(images), labels is not None)
+    values = {m.name: m.of(comparison) for m in computed}
+    if reference.for_choices:
+        values[CHOICE] = computed[0].of(Comparison(reference.for_choices, images, levels, labels, comparison.features))
+    return values
 
 
 def measured(results: dict[str, Any]) -> list[Measure]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from experiments.data.canvas import colour, legend_below, marker, panel_grid, panel_row, plain
 from experiments.evaluation.measures import plotted
+from experiments.evaluation.training_seeds import common_curve, runs_of
 
 if TYPE_CHECKING:  # a second to import: only where something is plotted
     from matplotlib.axes import Axes
@@ -66,10 +67,12 @@ def quality_against_w(results: dict[str, Any]) -> Figure:
 
 
 def _curve(panel: Axes, i: int, label: str, x: str, measure: Measure, points: list[dict[str, Any]], markersize: float) -> None:
-    """The measure of the points that have it, with its spread over seeds."""
+    """The measure of the points that have it, with its spread over seeds; over training seeds it is a band, too."""
     points = [p for p in points if measure.name in p]
     if points:
         mean, std = ([measure.times * p[measure.name][part] for p in points] for part in ("mean", "std"))
+        if "training_seeds" in points[0][measure.name]:
+            _band(panel, i, [p[x] for p in points], np.array(mean), np.array(std))
         panel.errorbar(
             [p[x] for p in points],
             mean,
@@ -81,6 +84,11 @@ def _curve(panel: Axes, i: int, label: str, x: str, measure: Measure, points: li
             linewidth=1.4,
             capsize=2,
         )
+
+
+def _band(panel: Axes, i: int, x: Any, mean: np.ndarray, half: np.ndarray) -> None:
+    """A band around a curve, from mean - half to mean + half."""
+    panel.fill_between(x, mean - half, mean + half, color=colour(i), alpha=0.15, linewidth=0)
 
 
 def _baseline(panel: Axes, real: dict[str, Any], measure: Measure) -> None:
@@ -121,13 +129,16 @@ def _log_if_positive(panels: Sequence[Axes]) -> None:
 
 
 def loss_against_log_snr(results: dict[str, Any]) -> Figure:
-    """The held-out error of eps_hat against the noise level, all arms on one axis."""
+    """The held-out error of eps_hat against the noise level, all arms on one axis.
+
+    The band is one standard deviation over training seeds, or of one run two standard errors over examples.
+    """
     figure, (panel,) = panel_row(1, 6.4, 3.6)
     for i, arm in enumerate(results["arms"]):
         curve = arm["loss_by_log_snr"]
         x, y, error = (np.array(curve[k], float) for k in ("log_snr", "loss", "std_error"))
         panel.plot(x, y, color=colour(i), marker=marker(i), markersize=3, label=plain(arm["label"]))
-        panel.fill_between(x, y - 2 * error, y + 2 * error, color=colour(i), alpha=0.15, linewidth=0)
+        _band(panel, i, x, y, np.array(curve["std"], float) if "std" in curve else 2 * error)
     panel.set(xlabel=LOG_SNR, ylabel="E |ε − ε̂|² / D, held-out", ylim=(0, None))
     legend_below(figure)
     return figure
@@ -144,12 +155,21 @@ def accuracy_against_log_snr(results: dict[str, Any], title: str) -> Figure:
 
 
 def training_curves(results: dict[str, Any]) -> Figure:
-    """The training loss, a dot for each row of the log and its running median as a line; a gap where no loss was finite."""
+    """The training loss, a dot for each row of a log and the running median as a line; a gap where no loss was finite.
+
+    Of an arm of several training seeds the line is the mean of their medians, and the band one standard deviation over them.
+    """
     figure, (panel,) = panel_row(1, 6.4, 3.6)
     for i, arm in enumerate(results["arms"]):
-        step, loss = (np.array(arm["curve"][k], float) for k in ("step", "loss"))
-        panel.plot(step, loss, color=colour(i), alpha=0.3, marker=".", markersize=4, linewidth=0)
-        panel.plot(step, running_median(loss), color=colour(i), label=plain(arm["label"]))
+        runs = runs_of(arm)
+        for run in runs:
+            step, loss = (np.array(run["curve"][k], float) for k in ("step", "loss"))
+            panel.plot(step, loss, color=colour(i), alpha=0.3, marker=".", markersize=4, linewidth=0)
+        step, losses = common_curve(runs)
+        medians = np.array([running_median(loss) for loss in losses])
+        panel.plot(step, medians.mean(0), color=colour(i), label=plain(arm["label"]))
+        if len(runs) > 1:
+            _band(panel, i, step, medians.mean(0), medians.std(0, ddof=1))
     panel.set(xlabel="step", ylabel="training loss")
     _log_if_positive([panel])
     legend_below(figure)

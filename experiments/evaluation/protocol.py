@@ -6,12 +6,14 @@ import platform
 
 import jax
 
+from experiments.config.arms import resolve_arms
 from experiments.config.classes import numbered
 from experiments.config.options import parameters
 from experiments.config.parts import STEP
 from experiments.config.schema import Config, Named, Sampler
 from experiments.data.dataset import Dataset
 from experiments.data.scaler import Scaler, scale
+from experiments.evaluation.intervals import CONFIDENCE, POWER
 from experiments.evaluation.measures import applicable
 from experiments.evaluation.reference import Reference
 from experiments.runtime.circumstances import versions
@@ -22,16 +24,14 @@ def protocol_lines(config: Config, data: Dataset, reference: Reference) -> list[
     e, split = config.evaluate, {"test": "held-out", "train": "training"}
     examples = f"{len(data.train)} training and {len(data.test)} held-out examples of shape {data.shape}"
     latents = "the same latents in every arm and sampler"
-    seeds = {name: arm.get("seed", config.seed) for name, arm in config.arms.items()}
-    apart = ", ".join(f"{seed} of {name}" for name, seed in seeds.items()) if len({*seeds.values()}) > 1 else ""
     machine = f"{platform.machine()}, Python {platform.python_version()}"
     lines = {
         "data": f"{config.data.name}: {examples}",
         **({"labels": numbered(data.classes)} if data.classes else {}),
         "data hash": data.digest,
         "config hash": config.digest(),
-        "training seed": f"{apart or next(iter(seeds.values()), config.seed)} (one training run per arm)",
-        "sampling seeds": f"{', '.join(str(s) for s in range(e.seeds))}; ± is the standard deviation over them",
+        **_seed_lines(config),
+        **_choice_lines(config, reference),
         "samples": f"{e.n} per seed, against all {reference.real.n} {split[e.real]} examples; {latents}",
         "likelihood, loss": "of the first held-out examples of one random order, the same in every run",
         "features": reference.space.description,
@@ -43,6 +43,54 @@ def protocol_lines(config: Config, data: Dataset, reference: Reference) -> list[
         "versions": versions(),
     }
     return [list(line) for line in lines.items()]
+
+
+def training_seeds(config: Config) -> list[int]:
+    """Returns the seeds of several training runs an arm; none if there is one run an arm."""
+    return list(config.train.seeds) if len(config.train.seeds) > 1 else []
+
+
+def _seed_lines(config: Config) -> dict[str, str]:
+    """The seeds of training and of sampling, and over which of them spreads and differences are."""
+    sampling = ", ".join(map(str, range(config.evaluate.seeds)))
+    if seeds := training_seeds(config):
+        return {
+            "training seeds": f"{', '.join(map(str, seeds))}: a training run of every arm from each; "
+            "± is the standard deviation over them",
+            "sampling seeds": f"{sampling}, the same in every run: its number is the mean over them; their spread stands apart",
+            "differences": "a - b for each training seed, which gives both arms their initial parameters, noise and order of "
+            f"data; the latents are the same, too. Their mean over seeds and Student's interval at {CONFIDENCE:.0%}, each by "
+            "itself. Seeds to see it: the fewest by which a two-sided paired t-test sees a difference of this size, mean/s, "
+            f"with probability {POWER:.0%}, by the noncentral t law (Cohen 1988; Colas et al. 2018)",
+        }
+    seeds = {name: arm.get("seed", config.seed) for name, arm in config.arms.items()}
+    apart = ", ".join(f"{seed} of {name}" for name, seed in seeds.items()) if len({*seeds.values()}) > 1 else ""
+    one = config.train.seeds[0] if config.train.seeds else next(iter(seeds.values()), config.seed)
+    return {
+        "training seed": f"{apart or one} (one training run per arm)",
+        "sampling seeds": f"{sampling}; ± is the standard deviation over them",
+    }
+
+
+def _choice_lines(config: Config, reference: Reference) -> dict[str, str]:
+    """The split that samplers are chosen by, and how often each split was looked at; nothing if there is no choice."""
+    arms = resolve_arms(config.model_dump()).values() or [config.model_dump()]
+    sweeps = [sampler.get("sweep", {}) for arm in arms for sampler in arm["samplers"].values()]
+    sets = sum(1 + len(next(iter(sweep.values()), ())) for sweep in sweeps)
+    looks = f"{sets * config.evaluate.seeds * max(1, len(config.train.seeds))} times, by each set of samples once"
+    table = {"test": f"held-out ({config.data.test})", "train": f"training ({config.data.train})"}[config.evaluate.real]
+    chosen = "the best sampler of an arm is chosen by the"
+    if reference.validation:
+        by = f"{reference.validation.n:,} examples of {config.data.validation}, looked at {looks}"
+        return {
+            "choices": f"{chosen} {by}; the {table} examples of the table were looked at as often, and nothing chosen by them"
+        }
+    if len(sweeps) == len(arms):
+        return {}
+    by = f"{table} examples of the table, looked at {looks}"
+    return {
+        "choices": f"{chosen} {by}: the best of several looks better than it is; data.validation names a split to choose by"
+    }
 
 
 def solver(sampler: Sampler) -> str:

@@ -5,8 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from experiments.config.schema import Config
 from experiments.data.dataset import Dataset
+from experiments.data.validation import load_validation
 from experiments.evaluation.features import FeatureSpace
 from experiments.evaluation.statistics import FEW, Protocol, Statistics, statistics
 from experiments.evaluation.statistics_files import stored_statistics
@@ -16,11 +19,20 @@ from experiments.runtime.progress import say
 
 
 class Reference(NamedTuple):
-    """Real images in a feature space; `neighbours` is the k of the balls that precision and recall count by."""
+    """Real images in a feature space; `neighbours` is the k of the balls that precision and recall count by.
+
+    `validation`: those of the validation split, by which samplers are chosen; None if there is no such split.
+    """
 
     space: FeatureSpace
     real: Statistics
     neighbours: int
+    validation: Statistics | None = None
+
+    @property
+    def for_choices(self) -> Reference | None:
+        """The reference whose real images are those of the validation split."""
+        return self._replace(real=self.validation) if self.validation else None
 
     @classmethod
     def of(cls, config: Config, data: Dataset, space: FeatureSpace, workdir: Path) -> Reference:
@@ -34,12 +46,17 @@ class Reference(NamedTuple):
         if e.neighbours >= most:
             fix = "take fewer" if most > 1 else "hold out more examples"
             raise ConfigError(f"evaluate.neighbours = {e.neighbours} of {most} real {space.noun}: {fix}")
-        protocol = Protocol(space.extractor, space.input, data.shape, config.data.levels, data.digest, e.real)
-        compute = lambda: statistics(space.embed(images), protocol)
         folder = home(e.statistics) if e.statistics else workdir / "statistics"
-        reference = cls(
-            space, stored_statistics(folder, images, protocol, compute) if space.logits else compute(), e.neighbours
-        )
+
+        def statistics_of(images: np.ndarray, split: str) -> Statistics:
+            protocol = Protocol(space.extractor, space.input, data.shape, config.data.levels, data.digest, split)
+            compute = lambda: statistics(space.embed(images), protocol)
+            return stored_statistics(folder, images, protocol, compute) if space.logits else compute()
+
+        chosen_by = load_validation(config.data, data) if config.data.validation else None
+        reference = cls(space, statistics_of(images, e.real), e.neighbours)
+        if chosen_by is not None:
+            reference = reference._replace(validation=statistics_of(chosen_by, "validation"))
         for doubt in reference.doubts(e.n):
             say(f"warning: {doubt}")
         return reference

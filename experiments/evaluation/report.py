@@ -15,7 +15,7 @@ from experiments.config.tree import flatten
 from experiments.data.canvas import save
 from experiments.data.pictures import picture
 from experiments.evaluation import formats, measures, plots, sample_sheets
-from experiments.evaluation.ranking import Verdict, contenders, verdict
+from experiments.evaluation.ranking import Verdict, best_sampler, contenders, verdict
 from experiments.evaluation.tables import TABLES, Table, tables
 from experiments.runtime.errors import brief
 from experiments.runtime.files import replacing, write_json, write_text
@@ -30,7 +30,7 @@ def write_report(workdir: Path, results: dict[str, Any], pictures: dict[str, dic
     """
     write_json(workdir / "report.json", results)
     headline, *_ = measures.measured(results)
-    verdicts = {arm["name"]: verdict(headline, arm["samplers"], results["reference"]) for arm in results["arms"]}
+    verdicts = {arm["name"]: best_sampler(headline, arm["samplers"], results["reference"]) for arm in results["arms"]}
     by_name = tables(results, best=[each.best for each in verdicts.values() if each.best])
     drawings = _drawings(results, pictures, real)
     _remove_earlier(workdir, by_name, drawings)
@@ -111,7 +111,7 @@ def _page(
         plotted={x: [m.heading(results["distance"]) for m in measures.plotted(results, x)] for x in ("nfe", "w")},
         verdicts=verdicts,
         rivals=rivals,
-        of_arms=verdict(headline, rivals, results["reference"]),
+        of_arms=verdict(headline, rivals, None if results.get("training_seeds") else results["reference"]),
         tables=by_name,
         changed=[[arm["label"], _differences(arm["changes"])] for arm in results["arms"]],
         moving=[arm["label"] for arm in results["arms"] if not arm["process_non_finite"]],

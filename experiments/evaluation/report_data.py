@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -18,8 +19,11 @@ from experiments.build.state import State
 from experiments.config.schema import Config
 from experiments.data.dataset import Dataset
 from experiments.data.pictures import visible_part
-from experiments.evaluation.protocol import protocol_lines
+from experiments.evaluation.differences import differences
+from experiments.evaluation.measures import measured
+from experiments.evaluation.protocol import protocol_lines, training_seeds
 from experiments.evaluation.reference import Reference
+from experiments.evaluation.training_seeds import runs_of
 from experiments.runs.folder import Folder
 from experiments.runs.metrics import rows
 
@@ -35,14 +39,18 @@ def report_data(
 ) -> dict[str, Any]:
     """The content of report.json; `baseline` are the measures of other real images, under the key "reference".
 
-    `failed`: the errors of the arms that are not in it, by their names.
+    `failed`: the errors of the runs that are not in it, by the names of their folders.
     """
     absent = [f"{name} is not in this report: {' '.join(str(error).split())[:300]}" for name, error in failed.items()]
+    ranked = measured({"arms": arms})
     return {
         "title": config.title,
         "command": command,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "n": config.evaluate.n,
+        "training_seeds": training_seeds(config),
         "arms": arms,
+        "differences": list(differences(arms, ranked, reference.space.distance)),
         "distance": reference.space.distance,
         "noun": reference.space.noun,
         "visible_part": visible_part(data.shape),
@@ -73,7 +81,7 @@ def describe_arm(name: str, experiment: Experiment, state: State, run: Path) -> 
 def non_finite(config: Config, arms: list[dict[str, Any]]) -> Iterator[str]:
     """Sentences on results that are not finite, and so in no number and no picture."""
     n = config.evaluate.n * config.evaluate.seeds
-    for arm in arms:
+    for arm in chain.from_iterable(map(runs_of, arms)):
         for row in arm["samplers"]:
             for setting, place in [(row, ""), *((s, f" of its sweep at NFE {s['nfe']:.0f}") for s in row["sweep"])]:
                 if bad := setting["non_finite"]:

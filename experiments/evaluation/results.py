@@ -19,6 +19,7 @@ from experiments.evaluation.likelihood import bits_per_dim
 from experiments.evaluation.noise_levels import loss_by_log_snr
 from experiments.evaluation.protocol import solver
 from experiments.evaluation.reference import Reference
+from experiments.evaluation.spreads import spread
 from experiments.randomness import Purpose, stream
 from experiments.runtime.progress import progress, say
 from experiments.sampling.draw import drawing, unsound
@@ -87,7 +88,8 @@ def _quality(experiment: Experiment, label: str, params: Any, reference: Referen
             "non_finite": int(sum((~s.finite).sum() for s in sets)),
             "unsound": [why for s in sets if (why := unsound(s, grid))],
         }
-        names = [m.name for m in measures.applicable(reference.space, labels is not None)]
+        names = [m.name for m in measures.computable(reference, config.n, labels is not None)]
+        names += [measures.CHOICE] if reference.validation else []
         return setting | spread(by_seed, names), sets[0].levels
 
     headline, first = at(sampler.n)
@@ -95,21 +97,6 @@ def _quality(experiment: Experiment, label: str, params: Any, reference: Referen
     swept = lambda s: at(int(s.get("n", sampler.n)), **{k: v for k, v in s.items() if k != "n"})[0]
     names = {"name": label, "label": label.replace("_", " "), "step": solver(sampler), "n": sampler.n}
     return {**names, **headline, "sweep": [s | {"setting": s} | swept(s) for s in settings]}, first
-
-
-def spread(by_seed: list[dict[str, float]], names: list[str]) -> dict[str, dict[str, Any]]:
-    """Mean, standard deviation and values of each measure over seeds; nan if no seed has one."""
-
-    def summary(values: list[float]) -> dict[str, Any]:
-        if not values:
-            return {"mean": float("nan"), "std": float("nan"), "values": []}
-        return {
-            "mean": float(np.mean(values)),
-            "std": float(np.std(values, ddof=1)) if len(values) > 1 else 0.0,
-            "values": values,
-        }
-
-    return {name: summary([m[name] for m in by_seed]) for name in names}
 
 
 def baseline(config: Config, data: Dataset, reference: Reference) -> dict[str, Any]:
@@ -130,7 +117,7 @@ def baseline(config: Config, data: Dataset, reference: Reference) -> dict[str, A
         "of": f"{words['train' if e.real == 'test' else 'test']} {reference.space.noun}",
         "against": f"{reference.real.n:,} real {words[e.real]} {reference.space.noun}",
         "n": n,
-        **spread(by_seed, [m.name for m in measures.applicable(reference.space)]),
+        **spread(by_seed, [m.name for m in measures.computable(reference, n)]),
     }
 
 

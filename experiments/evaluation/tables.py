@@ -9,10 +9,10 @@ from io import StringIO
 from typing import Any, NamedTuple
 
 from experiments.evaluation.formats import mean_error, mean_std, number
-from experiments.evaluation.measures import Measure, measured
+from experiments.evaluation.measures import CHOICE, Measure, measured
 
 Row = dict[str, Any]
-TABLES = "samplers", "settings", "likelihood", "training"
+TABLES = "samplers", "differences", "sampling", "settings", "likelihood", "training"
 """The names of the tables, and of their files."""
 
 
@@ -86,6 +86,7 @@ TEX = str.maketrans(
         "|": r"\textbar{}",
     }
     | {"±": r"$\pm$", "×": r"$\times$", "³": "$^3$", "↓": r"$\downarrow$", "↑": r"$\uparrow$", "—": "---"}
+    | {"→": r"$\to$", "∞": r"$\infty$"}
     | {"[": "{[}", "*": "{*}"}  # which the end of the row above would take for its option or its star
     | {c: rf"$\{word.lower() if c.islower() else word.title()}$" for c, word in GREEK.items()}
 )
@@ -97,8 +98,11 @@ def tex(text: str) -> str:
 
 
 def tables(results: dict[str, Any], best: list[Row]) -> dict[str, Table]:
-    """The tables of a report by their names, without those that would be empty. `best`: the rows of the best samplers."""
-    arms, real = results["arms"], results["reference"]
+    """The tables of a report by their names, without those that would be empty. `best`: the rows of the best samplers.
+
+    If the arms were trained from several seeds, ± is the spread over these, and the spread over sampling seeds has a table.
+    """
+    arms, real, several = results["arms"], results["reference"], bool(results.get("training_seeds"))
     label = _words("arm", lambda row: row["arm"])
     of = [_measure(m, results["distance"]) for m in measured(results)]
     cost = [Column("NFE", lambda row: row.get("nfe")), Column("wall time, s", lambda row: row.get("seconds"))]
@@ -106,14 +110,20 @@ def tables(results: dict[str, Any], best: list[Row]) -> dict[str, Table]:
     others = {"arm": "real", "label": f"{real['n']:,} {real['of']}", **{k: v for k, v in real.items() if k != "seconds"}}
     named = [_words("sampler", lambda row: row["label"]), _words("step", lambda row: row.get("step"))]
     steps = Column("n", lambda row: row.get("n") if "row" in row else None, str)
+    seeds = [_seeds(measured(results)[0])] if several else []
     points = [row | point | {"of": point} for row in rows for point in row["sweep"]]
     bits = [arm["bits_per_dim"] | {"arm": arm["label"]} for arm in arms if arm["bits_per_dim"]]
     chosen = [row for row in rows if any(row["row"] is each for each in best)]
+    if any(CHOICE in row for row in rows):
+        of.append(_choice(measured(results)[0], results["distance"]))
+    sampling = [_sampling(m, results["distance"]) for m in measured(results)]
     every = (
-        Table([label, *named, steps, *cost, *of], [*rows, others], (of[0].heading, chosen)),
+        Table([label, *named, steps, *seeds, *cost, *of], [*rows, others], (of[0].heading, chosen)),
+        Table(DIFFERENCES, results.get("differences", [])),
+        Table([label, named[0], *sampling], rows if several else []),
         Table([label, named[0], _words("setting", _setting), *cost, *of], points),
-        Table([label, *LIKELIHOOD], bits),
-        Table([label, *TRAINING], [arm | {"arm": arm["label"]} for arm in arms]),
+        Table([label, *_likelihood(several)], bits),
+        Table([label, *TRAINING, *([LOSS_SPREAD] if several else [])], [arm | {"arm": arm["label"]} for arm in arms]),
     )
     return {name: table for name, table in zip(TABLES, every, strict=True) if table.rows}
 
@@ -130,14 +140,42 @@ def _measure(measure: Measure, distance: str) -> Column:
     )
 
 
+def _choice(measure: Measure, distance: str) -> Column:
+    """The measure against the validation split, by which samplers are chosen."""
+    column = _measure(measure, distance)
+    return column._replace(heading=f"{column.heading} validation", value=lambda row: row.get(CHOICE))
+
+
+def _sampling(measure: Measure, distance: str) -> Column:
+    """The spread over sampling seeds alone; nothing for a row without the measure."""
+    spread = lambda row: measure.times * row[measure.name]["sampling_std"] if measure.name in row else None
+    return Column(f"± {measure.heading(distance)}", spread)
+
+
+def _seeds(measure: Measure) -> Column:
+    """The number of training seeds that have a value; nothing for real examples."""
+    return Column("seeds", lambda row: len(row[measure.name]["training_seeds"]) if "row" in row else None, str)
+
+
 def _setting(row: Row) -> str:
     """The swept options of a point, as the config writes them."""
     return ", ".join(f"{key} = {value:g}" for key, value in row["of"]["setting"].items())
 
 
+def _likelihood(several: bool) -> list[Column]:
+    """The columns of likelihood: ± is over examples, or over several training seeds, with the error over examples apart."""
+    error = "std" if several else "std_error"
+    text = lambda bits: mean_error(bits, error)
+    apart = [Column("± over examples", lambda bits: bits["std_error"], "{:.3f}".format)] if several else []
+    return [
+        Column("bits/dim ↓", lambda bits: bits, text, error=error),
+        *apart,
+        Column("variational bound ↓", lambda bits: bits["bound"] or None, text, error=error),
+        *LIKELIHOOD,
+    ]
+
+
 LIKELIHOOD = [
-    Column("bits/dim ↓", lambda bits: bits, mean_error, error="std_error"),
-    Column("variational bound ↓", lambda bits: bits["bound"] or None, mean_error, error="std_error"),
     Column("held-out examples", lambda bits: bits["n"], "{:,}".format),
     _words("dequantiser", lambda bits: bits["dequantizer"]),
     Column("draws", lambda bits: bits["draws"], str),
@@ -150,4 +188,17 @@ TRAINING = [
     Column("final loss", lambda arm: arm["final_loss"]),
     Column("training, s", lambda arm: arm["train_seconds"]),
     Column("steps/s", lambda arm: arm["steps_per_second"]),
+]
+LOSS_SPREAD = Column("± final loss", lambda arm: arm["final_loss_std"])
+DIFFERENCES = [
+    _words("arm", lambda row: row["arms"][0]),
+    _words("minus", lambda row: row["arms"][1]),
+    _words("in", lambda row: row["heading"]),
+    Column("difference", lambda row: row["times"] * row["mean"]),
+    Column("95 % from", lambda row: row["times"] * row["low"]),
+    Column("to", lambda row: row["times"] * row["high"]),
+    _words("better", lambda row: row["winner"]),
+    Column("seeds", lambda row: len(row["values"]), str),
+    Column("seeds to see it", lambda row: row["seeds_to_see"], "{:,}".format),
+    _words("samplers", lambda row: " and ".join(dict.fromkeys(row["samplers"]))),
 ]

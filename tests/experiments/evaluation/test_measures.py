@@ -15,13 +15,15 @@ from experiments.data.sources import open_sources
 from experiments.evaluation import measures, plots, report
 from experiments.evaluation.features import feature_space
 from experiments.evaluation.formats import mean_std, number
-from experiments.evaluation.measures import MEASURES, Measure, applicable, measure_images
+from experiments.evaluation.measures import MEASURES, Measure, computable, measure_images
 from experiments.evaluation.protocol import protocol_lines
 from experiments.evaluation.ranking import verdict
 from experiments.evaluation.reference import Reference
 from experiments.evaluation.report import write_report
 from experiments.evaluation.report_data import report_data
-from experiments.evaluation.results import baseline, say_cost, spread
+from experiments.evaluation.results import baseline, say_cost
+from experiments.evaluation.spreads import spread
+from experiments.evaluation.training_seeds import arm_of_runs
 from experiments.runtime.errors import ConfigError, DataError
 
 SHIFT = Measure(
@@ -48,7 +50,7 @@ def arm(reference, data):
 
     def setting(nfe, shift):
         sets = [data.train_examples()[64 * seed :][:64] + np.float32([shift, 0]) for seed in range(2)]
-        names = [measure.name for measure in applicable(reference.space)]
+        names = [measure.name for measure in computable(reference, 64)]
         by_seed = [measure_images(reference, points, 0) for points in sets]
         return {"nfe": nfe, "seconds": 1.0, "non_finite": 0, "unsound": [], **spread(by_seed, names)}
 
@@ -155,18 +157,24 @@ def test_a_report_without_a_best_sampler_says_why(moons, tmp_path):
     row["energy"] = content["reference"]["energy"]
     pictures = {"run": {"grids": {"flow": events}, "process": np.stack([events] * 3)}}
     page = write_report(tmp_path, content, pictures, events).read_text()
-    assert "Of run, flow cannot be told from real training points." in page
+    assert "Of run, flow cannot be told from real training points by 64 samples a seed, and might be by more." in page
+    assert "Real training points, 64 of them, stand at energy distance" in page
     assert 'class="n best"' not in page
 
 
 @pytest.mark.parametrize(
     ("ddpm", "ncsn", "says"),
     [
-        ((1.0, 1.1, 1.2), (2.0, 2.1, 2.2), "DDPM is better than NCSN: DDPM has 11.0 ± 1.0 with flow"),
-        ((2.0, 2.1, 2.2), (1.0, 1.1, 1.2), "NCSN is better than DDPM: DDPM has 21.0 ± 1.0 with flow"),
+        ((1.0, 1.1, 1.2), (2.0, 2.1, 2.2), "this run of DDPM is better than that of NCSN: DDPM has 11.0 ± 1.0 with flow"),
+        ((2.0, 2.1, 2.2), (1.0, 1.1, 1.2), "this run of NCSN is better than that of DDPM: DDPM has 21.0 ± 1.0 with flow"),
         ((1.0, 1.1, 1.2), (1.1, 1.2, 1.3), "DDPM and NCSN cannot be told apart: DDPM has 11.0 ± 1.0 with flow"),
-        ((0.1, 0.2, 0.3), (1.1, 1.2, 1.3), "DDPM cannot be told from real training points: DDPM has 2.00 ± 1.00 with flow"),
-        ((1.1, 1.2, 1.3), (), "DDPM is better than NCSN, which has no finite value"),
+        (
+            (0.1, 0.2, 0.3),
+            (1.1, 1.2, 1.3),
+            "DDPM cannot be told from real training points by 64 samples a seed, and might be by more: DDPM has 2.00 ± 1.00",
+        ),
+        ((1.0,), (2.0,), "DDPM and NCSN cannot be told from real training points by 64 samples of one seed, and might be"),
+        ((1.1, 1.2, 1.3), (), "this run of DDPM is better than that of NCSN, which has no finite value"),
     ],
 )
 def test_the_report_answers_which_arm_is_better(moons, monkeypatch, tmp_path, ddpm, ncsn, says):
@@ -175,7 +183,8 @@ def test_the_report_answers_which_arm_is_better(moons, monkeypatch, tmp_path, dd
     monkeypatch.setattr(report, "_drawings", lambda *of: {})
     content, events = results(moons), moons[1].test[:16]
     (only,) = content["arms"]
-    row, content["reference"]["shift"] = only["samplers"][0] | {"sweep": []}, over_seeds(0.1, 0.2, 0.3)
+    few = ddpm == (1.0,)  # one sampling seed, of the real examples too
+    row, content["reference"]["shift"] = only["samplers"][0] | {"sweep": []}, over_seeds(*(0.1,) if few else (0.1, 0.2, 0.3))
     slow = row | {"name": "slow", "label": "slow", "shift": over_seeds(9, 9.1)}
     rows = lambda *values: [row | {"shift": over_seeds(*values)}, slow]
     content["arms"] = [
@@ -186,6 +195,67 @@ def test_the_report_answers_which_arm_is_better(moons, monkeypatch, tmp_path, dd
     page = " ".join(write_report(tmp_path, content, pictures, events).read_text().split())
     assert f"By shift of the mean × 10, each arm with its best sampler, {says}" in page
     assert "± is the spread over sampling seeds of one training run an arm" in page
+    assert "no winner can be claimed over them: train.seeds = (0, 1, 2), say, trains every arm from three." in page
+
+
+@pytest.mark.parametrize(
+    ("gaps", "says", "marked"),
+    [
+        ((0.4, 0.5, 0.6), "DDPM is better than NCSN, over training seeds 0, 1 and 2:", "DDPM"),
+        (
+            (-0.4, 0.5, 0.6),
+            "no winner can be claimed over training seeds 0, 1 and 2, which cannot tell DDPM and NCSN apart:",
+            "",
+        ),
+    ],
+)
+def test_the_report_claims_a_winner_only_over_training_seeds(moons, monkeypatch, tmp_path, gaps, says, marked):
+    """Paired, though each arm varies by more than the arms differ. Page, JSON, CSV and LaTeX have the interval."""
+    monkeypatch.setattr(measures, "MEASURES", (SHIFT, *MEASURES))
+    config, data, reference = moons
+    config = config.model_copy(update={"train": config.train.model_copy(update={"seeds": (0, 1, 2)})})
+    run = arm(reference, data) | {"evaluate_seconds": 1.0}
+    row = run["samplers"][0] | {"sweep": []}
+    of = lambda *values: [run | {"samplers": [row | {"shift": over_seeds(value, value + 0.2)}]} for value in values]
+    each = {"DDPM": of(5, 6, 7), "NCSN": of(*(5 + i + gap for i, gap in enumerate(gaps)))}
+    arms = [arm_of_runs(label.lower(), label, dict(enumerate(runs))) for label, runs in each.items()]
+    content = report_data(config, arms, data, reference, baseline(config, data, reference), "")
+    content["reference"]["shift"] = over_seeds(0.1, 0.2, 0.3)
+    events = data.test[:16]
+    pictures = {name: {"grids": {"flow": events}, "process": np.stack([events] * 3)} for name in ("ddpm", "ncsn")}
+    page = " ".join(write_report(tmp_path, content, pictures, events).read_text().split())
+    assert says in page
+    assert "DDPM has 61.0 ± 10.0 with flow" in page
+    assert "± is the spread over training seeds" in page
+    assert "trains every arm from three" not in page
+    first = json.loads((tmp_path / "report.json").read_text())["differences"][0]
+    assert (first["name"], first["winner"]) == ("shift", marked or None)
+    assert first["mean"] == pytest.approx(-np.mean(gaps))
+    low, high = (float(each) for each in read_csv(tmp_path / "tables" / "differences.csv")[0].split(",")[4:6])
+    assert (low, high) == pytest.approx((10 * first["low"], 10 * first["high"]))
+    assert (tmp_path / "tables" / "differences.tex").read_text().count(r"\\") > 1
+    assert "<h2>Spread over sampling seeds</h2>" in page
+    protocol = dict(content["protocol"])
+    assert protocol["training seeds"].startswith("0, 1, 2: a training run of every arm from each")
+    assert "training seed" not in protocol
+
+
+def read_csv(path):
+    """The lines of a file after the first."""
+    return path.read_text().splitlines()[1:]
+
+
+def test_too_few_samples_have_no_distance_at_infinity_and_the_report_says_so(moons):
+    """64 points are below the 100 that a fit takes; 128 have a column of it."""
+    config, data, reference = moons
+    assert not any("frechet_infinity" in row for row in results(moons)["arms"][0]["samplers"])
+    no_value = "no value: a fit takes 100 samples for 2 features, and evaluate.n = 64"
+    assert dict(protocol_lines(config, data, reference))["Fréchet distance, n → ∞"] == no_value
+    more = config.model_copy(update={"evaluate": config.evaluate.model_copy(update={"n": 128})})
+    assert "Chong & Forsyth 2020" in dict(protocol_lines(more, data, reference))["Fréchet distance, n → ∞"]
+    points = measure_images(reference, data.train_examples()[:128], 0)
+    assert points["frechet_infinity"] < points["frechet"]
+    assert list(baseline(more, data, reference)["frechet_infinity"]["values"]) != []
 
 
 def test_no_number_is_lost_to_a_picture(moons, monkeypatch, tmp_path, capsys):

@@ -6,7 +6,15 @@ from scipy.linalg import sqrtm
 from scipy.special import gamma, hyp1f1
 
 from experiments.data.toys import two_moons
-from experiments.evaluation.distances import energy_distance, frechet_distance, gaussian, precision_recall
+from experiments.evaluation.distances import (
+    energy_distance,
+    frechet_at_infinity,
+    frechet_distance,
+    gaussian,
+    gaussian_distance,
+    least_for_infinity,
+    precision_recall,
+)
 
 
 def test_frechet_distance_of_gaussians_is_the_textbook_s():
@@ -40,6 +48,30 @@ def test_few_images_of_many_pixels_cost_no_eigenproblem_of_their_pixels():
     turn = np.linalg.qr(rng.standard_normal((12_288, 20)))[0].T
     a, b = rng.standard_normal((64, 20)), 0.5 + 2 * rng.standard_normal((80, 20))
     assert frechet_distance(a @ turn, b @ turn) == pytest.approx(frechet_distance(a, b), rel=1e-9)
+
+
+@pytest.mark.parametrize(("f", "n", "runs"), [(8, 400, 40), (32, 128, 40), (2, 100, 100)])
+def test_the_distance_at_infinity_has_lost_the_bias_of_n(f, n, runs):
+    """N(m, diag(s^2)) against N(0, I) is |m|^2 + sum (s - 1)^2. The mean over sets is there, and that at n is far above."""
+    rng = np.random.default_rng(0)
+    m, s = np.eye(f)[0] / 2, np.linspace(0.5, 2, f)
+    exact = (m**2).sum() + ((s - 1) ** 2).sum()
+    sets = [m + s * rng.standard_normal((n, f)) for _ in range(runs)]
+    at_infinity = np.array([frechet_at_infinity(each, np.zeros(f), np.eye(f)) for each in sets])
+    at_n = np.array([gaussian_distance(*gaussian(each), np.zeros(f), np.eye(f)) for each in sets])
+    error = at_infinity.std() / np.sqrt(runs)
+    bias = at_n.mean() - exact
+    assert n >= least_for_infinity(f)
+    assert abs(at_infinity.mean() - exact) < 3 * error + 0.1 * bias
+    assert f == 2 or bias > 5 * error
+
+
+def test_a_law_at_infinity_is_at_no_distance_from_itself():
+    """Without bias, it is below 0 for some sets."""
+    rng = np.random.default_rng(0)
+    values = np.array([frechet_at_infinity(rng.standard_normal((200, 4)), np.zeros(4), np.eye(4)) for _ in range(60)])
+    assert abs(values.mean()) < 4 * values.std() / np.sqrt(60)
+    assert values.min() < 0 < values.max()
 
 
 def test_energy_distance_is_that_of_two_gaussians():

@@ -66,6 +66,7 @@ def test_a_table_of_nothing_is_left_out():
 
 def test_tex_shows_a_text_literally():
     assert tex(r"50 % of a_b & {c} \ ± 10³") == r"50 \% of a\_b \& \{c\} \textbackslash{} $\pm$ 10$^3$"
+    assert tex("FID, n → ∞") == r"FID, n $\to$ $\infty$"
     assert tex("p(x | σ, λ, Σ)") == r"p(x \textbar{} $\sigma$, $\lambda$, $\Sigma$)"
 
 
