@@ -22,6 +22,7 @@ from experiments.commands import (
     matrix,
     replay,
     sample,
+    sweep,
     train,
 )
 from experiments.commands.arguments import Call
@@ -39,6 +40,7 @@ TABLE = {
     "edit": edit,
     "evaluate": evaluate,
     "compare": compare,
+    "sweep": sweep,
     "matrix": matrix,
     "keys": keys,
     "data": data,

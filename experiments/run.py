@@ -57,7 +57,7 @@ def open_run(folder: str | Path, *overrides: str, keep_compiled: bool = True) ->
     `keep_compiled`: whether JAX keeps compiled programs in the user's cache, as commands do. Raises ConfigError or StorageError
     if the folder holds no run that can be drawn from.
     """
-    call = _call("open_run", folder, None, overrides, keep_compiled)
+    call = call_from_python("open_run", folder, None, overrides, keep_compiled)
     opened = open_folder(call, Needs(data=False))
     opened.refuse_changes(opened.workdir, opened.experiment)
     state = trained_state(opened.experiment, opened.workdir)
@@ -73,11 +73,11 @@ def train(
     ConfigError, DataError, NumericsError or StorageError. A classifier is trained and not opened: it has no score, so that
     ConfigError says so.
     """
-    train_command.run(_call("train", workdir, config, overrides, keep_compiled, allow_change))
+    train_command.run(call_from_python("train", workdir, config, overrides, keep_compiled, allow_change))
     return open_run(workdir, keep_compiled=keep_compiled)
 
 
-def _call(
+def call_from_python(
     command: str,
     workdir: str | Path,
     config: ConfigSource | None,

@@ -14,7 +14,9 @@ from experiments.evaluation.reference import Reference
 from experiments.evaluation.report import write_report
 from experiments.evaluation.report_data import describe_arm, report_data
 from experiments.evaluation.results import baseline, evaluate, say_cost
+from experiments.evaluation.sweeps import Swept
 from experiments.evaluation.training_seeds import arm_of_runs
+from experiments.runs.record import RunRecord
 from experiments.runtime import processes
 from experiments.runtime.errors import brief
 from experiments.runtime.progress import say
@@ -26,12 +28,17 @@ ARGUMENTS = (config, workdir, distributed, compile_cache, no_restart, allow_chan
 
 
 def run(call: Call) -> None:
-    """Trains and measures every arm, each in its own folder below --workdir, and writes one report.
+    """Trains and measures every arm, each in its own folder below --workdir, and writes one report."""
+    compare_arms(open_arms(call))
+
+
+def compare_arms(opened: Opened, swept: Swept | None = None) -> None:
+    """Trains and measures every arm of an opening and writes one report; of a sweep, with the `swept` values of each arm.
 
     With `train.seeds` an arm is a run from each seed, in a folder of its own; all arms of one seed come before the next seed. A
     run that fails ends itself alone: the report is of the others, and the first of the errors is raised after it.
     """
-    opened, arm_of = with_seeds(open_arms(call))
+    opened, arm_of = with_seeds(opened)
     base, data, folder, experiments = opened.plan.base, opened.dataset, opened.workdir, opened.experiments
     assert opened.space is not None
     with opened.held({run: folder / run for run in experiments}) as records:
@@ -42,13 +49,8 @@ def run(call: Call) -> None:
         for i, (run, experiment) in enumerate(experiments.items(), start=1):
             say(f"[{i}/{len(experiments)}] {experiment.config.title}")
             try:
-                own = opened.data_of(run)
-                state = train(experiment, own, folder / run, records[run])
-                params = experiment.network(state.ema)
-                part = keeping(folder / run, records[run], reference, params)
-                results, views = evaluate(experiment, params, own, reference, part)
-                changes = {"changes": opened.plan.changes[arm_of[run]]}
-                runs[run] = describe_arm(run, experiment, state, folder / run) | results | changes
+                described, views = train_and_measure(opened, run, records[run], reference)
+                runs[run] = described | {"changes": opened.plan.changes[arm_of[run]]}
                 pictures.setdefault(arm_of[run], views)
             except Exception as error:
                 if isinstance(error, Interrupted) or not processes.share(error):
@@ -58,14 +60,26 @@ def run(call: Call) -> None:
                 say(f"{run} failed, and the others go on: {brief(error)}")
         if runs and processes.first():
             arms = list(arms_of_runs(opened, arm_of, runs))
-            report = report_data(base, arms, data, reference, real, call.line, failed)
+            report = report_data(base, arms, data, reference, real, opened.call.line, failed)
+            report |= {"swept": swept} if swept else {}
             write_report(folder, report, pictures, held_out_shown(next(iter(experiments.values())).scaler, data))
-            for run in runs:
+            for run in () if swept else runs:  # a sweep may grow, and what is measured is not measured again
                 forget(folder / run)
         if runs:
             say(f"report: {folder / 'report.html'}")
     if failed:
         raise next(iter(failed.values()))
+
+
+def train_and_measure(
+    opened: Opened, run: str, record: RunRecord, reference: Reference
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Trains a run and measures it: its description for the report, and its pictures."""
+    experiment, data, folder = opened.experiments[run], opened.data_of(run), opened.workdir / run
+    state = train(experiment, data, folder, record)
+    params = experiment.network(state.ema)
+    results, views = evaluate(experiment, params, data, reference, keeping(folder, record, reference, params))
+    return describe_arm(run, experiment, state, folder) | results, views
 
 
 def with_seeds(opened: Opened) -> tuple[Opened, dict[str, str]]:

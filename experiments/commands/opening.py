@@ -120,9 +120,12 @@ class Opened(NamedTuple):
         refuse_changes(folder, experiment, data, vars(self.call.options))
 
 
-def open_arms(call: Call) -> Opened:
-    """Opens every arm of a config that compares, to be trained. Raises ConfigError with every problem of every arm."""
-    plan = make_plan(read_config(call.options.config, call.overrides, {"tiny": tiny}))
+def open_arms(call: Call, tree: dict[str, Any] | None = None) -> Opened:
+    """Opens every arm of a config that compares, or of its `tree`, to be trained.
+
+    Raises ConfigError with every problem of every arm.
+    """
+    plan = make_plan(read_config(call.options.config, call.overrides, {"tiny": tiny}) if tree is None else tree)
     if not plan.changes:
         commands = "train, sample, interpolate, edit and evaluate"
         raise ConfigError(f"{call.options.config} has no arms: use {commands}, or give it config.arms")

@@ -36,11 +36,7 @@ def read_config(path: str | ConfigDict, overrides: list[str], variants: Variants
     """
     if isinstance(path, ConfigDict):
         return override(_tree(path), overrides)
-    path = str(home(path))
-    stem, colon, variant = path.rpartition(":")
-    if is_file(path) or not colon or "/" in variant:  # a folder's name may have a colon
-        stem, variant = path, ""
-    path = stem
+    path, variant = _variant(path)
     if variant and variant not in variants:
         raise ConfigError(f"{path}:{variant}: no such variant{suggestion(variant, [*variants])}")
     file = Path(path)
@@ -63,6 +59,23 @@ def read_config(path: str | ConfigDict, overrides: list[str], variants: Variants
     except (KeyError, TypeError, AttributeError, ValueError) as error:  # a variant fails on a tree that the schema would refuse
         problems = schema_problems(tree) or [f"{path}:{variant}: {type(error).__name__}: {error}"]
         raise ConfigError(problems) from error
+
+
+def run_file(path: str) -> dict[str, Any]:
+    """Returns what a config file defines; nothing of a config.json, which is data. Raises ConfigError if its code fails."""
+    file = Path(_variant(path)[0])
+    try:
+        return {} if file.suffix.lower() == ".json" else _run(file)
+    except (Exception, SystemExit) as error:  # the code is the user's
+        raise ConfigError(f"{file} cannot be run: {blamed(error)}") from error
+
+
+def _variant(path: str) -> tuple[str, str]:
+    """The file and the variant of file.py:tiny, or no variant."""
+    path = str(home(path))
+    stem, colon, variant = path.rpartition(":")
+    whole = is_file(path) or not colon or "/" in variant  # a folder's name may have a colon
+    return (path, "") if whole else (stem, variant)
 
 
 def _run(file: Path) -> dict[str, Any]:

@@ -12,18 +12,35 @@ import copy
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
-from typing import Any
+from typing import Any, NamedTuple
 
 from experiments.config.arms import overlay
 from experiments.config.messages import in_words, shorten
-from experiments.config.reading import override
-from experiments.runtime.errors import ConfigError
+from experiments.config.reading import override, run_file
+from experiments.runtime.errors import ConfigError, blamed
 
 Values = Mapping[str, Sequence[Any]]
 """The values of each key that is swept; of one from the command line they are its texts."""
 MOST = 1000
 """The most runs of a sweep."""
 _PIECE = re.compile(r"""'[^']*'|"[^"]*"|.""", re.DOTALL)
+
+
+def read_sweep(path: str) -> Values:
+    """Returns what the function `sweep()` of a config file returns; nothing of a file without one.
+
+    Raises ConfigError if it does not return the values of keys.
+    """
+    sweep = run_file(path).get("sweep")
+    if sweep is None:
+        return {}
+    try:
+        values = sweep()
+    except Exception as error:  # the code is the user's
+        raise ConfigError(f"{path}: sweep() raised {blamed(error)}") from error
+    if not isinstance(values, Mapping) or not all(isinstance(each, list | tuple) and each for each in values.values()):
+        raise ConfigError(f"{path}: sweep() returns values by keys, as in {{'net.width': (32, 64)}}, not {in_words(values)}")
+    return {str(key): tuple(each) for key, each in values.items()}
 
 
 def split_overrides(overrides: Iterable[str]) -> tuple[list[str], dict[str, list[str]]]:
@@ -54,8 +71,15 @@ def _between_commas(text: str) -> list[str]:
     return parts
 
 
-def swept_arms(tree: dict[str, Any], values: Values) -> dict[str, dict[str, Any]]:
-    """Returns the changes of each arm: one for each combination of the values, and for each arm that the tree has already.
+class SweptArm(NamedTuple):
+    """An arm of a sweep: its `changes` of the config, and the `values` of the keys that are swept, as texts by short names."""
+
+    changes: dict[str, Any]
+    values: dict[str, str]
+
+
+def swept_arms(tree: dict[str, Any], values: Values) -> dict[str, SweptArm]:
+    """Returns the arms by their labels: one for each combination of the values, and for each arm that the tree has already.
 
     Raises ConfigError if there is nothing to sweep, if a value is given twice, or if there are more than `MOST` combinations.
     """
@@ -72,7 +96,7 @@ def swept_arms(tree: dict[str, Any], values: Values) -> dict[str, dict[str, Any]
     if len(before) * len(runs) > MOST:
         raise ConfigError(f"the sweep has {len(before) * len(runs):,} runs, and {MOST:,} are the most")
     short = _short(read)
-    arms: dict[str, dict[str, Any]] = {}
+    arms: dict[str, SweptArm] = {}
     for arm, changes in before.items():
         own = [str(changes.get("title", arm))] if arm else []
         for run in runs:
@@ -81,7 +105,8 @@ def swept_arms(tree: dict[str, Any], values: Values) -> dict[str, dict[str, Any]
             while label.lower() in {other.lower() for other in arms}:  # values that no file name tells apart
                 label += "_"
             title = ", ".join([*own, *(f"{key} = {text}" for key, text in words.items())])
-            arms[label] = overlay(changes, _nested(run)) | {"title": shorten(title, 200)}
+            arm_itself = {"arm": arm} if arm else {}
+            arms[label] = SweptArm(overlay(changes, _nested(run)) | {"title": shorten(title, 200)}, arm_itself | words)
     return arms
 
 

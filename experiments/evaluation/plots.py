@@ -9,6 +9,8 @@ import numpy as np
 
 from experiments.data.canvas import colour, legend_below, marker, panel_grid, panel_row, plain
 from experiments.evaluation.measures import plotted
+from experiments.evaluation.sweeps import keys as swept_keys
+from experiments.evaluation.sweeps import ranking
 from experiments.evaluation.training_seeds import common_curve, runs_of
 
 if TYPE_CHECKING:  # a second to import: only where something is plotted
@@ -64,6 +66,37 @@ def quality_against_w(results: dict[str, Any]) -> Figure:
         column[-1].set_xlabel("guidance weight w")
     legend_below(figure)
     return figure
+
+
+def quality_against_keys(results: dict[str, Any]) -> Figure:
+    """The best sampler of each arm of a sweep against each of its keys: a panel a key, a line for each value of the others."""
+    headline, rows = plotted(results, "nfe")[0], ranking(results)
+    keys = [key for key in swept_keys(results) if len({row["values"].get(key) for row in rows}) > 1]
+    figure, panels = panel_row(max(1, len(keys)), 1.5 + 3.4 * max(1, len(keys)), 3.4, sharey=True)
+    for panel, key in zip(panels, keys, strict=False):
+        places = _places(dict.fromkeys(values[key] for values in results["swept"].values()))
+        lines: dict[str, list[dict[str, Any]]] = {}
+        for row in rows:
+            others = ", ".join(f"{k} = {v}" for k, v in row["values"].items() if k in keys and k != key)
+            lines.setdefault(others, []).append(row | {"place": places[row["values"][key]]})
+        for i, (others, points) in enumerate(sorted(lines.items())):
+            _curve(panel, i, others or key, "place", headline, sorted(points, key=lambda p: p["place"]), markersize=5)
+        panel.set(xlabel=plain(key))
+        if all(place > 0 for place in places.values()) and max(places.values()) > 10 * min(places.values()):
+            panel.set_xscale("log")
+            panel.minorticks_off()
+        panel.set_xticks(list(places.values()), [plain(text) for text in places])
+    panels[0].set_ylabel(plain(headline.heading(results["distance"])))
+    legend_below(figure)
+    return figure
+
+
+def _places(texts: Iterable[str]) -> dict[str, float]:
+    """The place of each value on an axis: a number's own, if all are numbers, or else its turn."""
+    try:
+        return {text: float(text) for text in texts}
+    except ValueError:
+        return {text: float(i) for i, text in enumerate(texts)}
 
 
 def _curve(panel: Axes, i: int, label: str, x: str, measure: Measure, points: list[dict[str, Any]], markersize: float) -> None:

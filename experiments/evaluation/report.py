@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader
 
-from experiments.config.tree import flatten
 from experiments.data.canvas import save
 from experiments.data.pictures import picture
-from experiments.evaluation import formats, measures, plots, sample_sheets
-from experiments.evaluation.ranking import Verdict, best_sampler, contenders, verdict
-from experiments.evaluation.tables import TABLES, Table, tables
+from experiments.evaluation import plots, sample_sheets
+from experiments.evaluation.report_html import report_html, report_tables
+from experiments.evaluation.sweeps import drawn
+from experiments.evaluation.tables import TABLES, Table
 from experiments.runtime.errors import brief
 from experiments.runtime.files import replacing, write_json, write_text
 from experiments.runtime.progress import say
@@ -29,9 +28,7 @@ def write_report(workdir: Path, results: dict[str, Any], pictures: dict[str, dic
     The numbers are written first: a picture that fails is said, and takes nothing else with it.
     """
     write_json(workdir / "report.json", results)
-    headline, *_ = measures.measured(results)
-    verdicts = {arm["name"]: best_sampler(headline, arm["samplers"], results["reference"]) for arm in results["arms"]}
-    by_name = tables(results, best=[each.best for each in verdicts.values() if each.best])
+    by_name = report_tables(results)
     drawings = _drawings(results, pictures, real)
     _remove_earlier(workdir, by_name, drawings)
     for name, table in by_name.items():
@@ -52,7 +49,7 @@ def write_report(workdir: Path, results: dict[str, Any], pictures: dict[str, dic
         else:
             images |= {path.stem: _data_uri(path)} if path.parent == workdir else {}
     path = workdir / "report.html"
-    write_text(path, _page(results, verdicts, by_name, images, lost))
+    write_text(path, report_html(results | {"doubts": results["doubts"] + lost}, images))
     return path
 
 
@@ -68,6 +65,8 @@ def _drawings(
     results: dict[str, Any], pictures: dict[str, dict[str, Any]], real: np.ndarray
 ) -> dict[str, Callable[[Path], Any] | None]:
     """The functions that write each picture to a path, by its file; None for a file of which nothing is finite or asked for."""
+    every, results = results, drawn(results)
+    pictures = {arm["name"]: pictures[arm["name"]] for arm in results["arms"]}
     labels = {arm["name"]: arm["label"] for arm in results["arms"]}
     grids = {arm: each["grids"] for arm, each in pictures.items()}
     process = {arm: each["process"] for arm, each in pictures.items()}
@@ -81,6 +80,7 @@ def _drawings(
         return lambda path: picture(events).save(path)
 
     return {
+        "sweep.png": figure(plots.quality_against_keys, every) if every.get("swept") else None,
         "quality.png": figure(plots.quality_against_nfe, results),
         "guidance.png": figure(plots.quality_against_w, results) if guided else None,
         "loss_log_snr.png": figure(plots.loss_against_log_snr, results),
@@ -94,34 +94,6 @@ def _drawings(
             for sampler, events in by_sampler.items()
         },
     }
-
-
-def _page(
-    results: dict[str, Any], verdicts: dict[str, Verdict], by_name: dict[str, Table], images: dict[str, str], lost: list[str]
-) -> str:
-    """report.html, with the images inside; `lost` are sentences on pictures that failed."""
-    loader = PackageLoader("experiments.evaluation", ".")
-    environment = Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {f.__name__: f for f in (formats.number, formats.mean_std, formats.listed)}
-    headline, *_ = measures.measured(results)
-    rivals = contenders(headline, results["arms"])
-    return environment.get_template("report.html.jinja").render(
-        **results | {"doubts": results["doubts"] + lost},
-        headline=headline,
-        plotted={x: [m.heading(results["distance"]) for m in measures.plotted(results, x)] for x in ("nfe", "w")},
-        verdicts=verdicts,
-        rivals=rivals,
-        of_arms=verdict(headline, rivals, None if results.get("training_seeds") else results["reference"]),
-        tables=by_name,
-        changed=[[arm["label"], _differences(arm["changes"])] for arm in results["arms"]],
-        moving=[arm["label"] for arm in results["arms"] if not arm["process_non_finite"]],
-        images=images,
-    )
-
-
-def _differences(changes: dict[str, Any]) -> list[tuple[str, Any]]:
-    """The keys that make an arm, without the title that names it."""
-    return sorted((key, value) for key, value in flatten(changes).items() if key != "title")
 
 
 def _data_uri(path: Path) -> str:

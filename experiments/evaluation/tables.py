@@ -8,11 +8,13 @@ from collections.abc import Callable, Iterator
 from io import StringIO
 from typing import Any, NamedTuple
 
+from experiments.evaluation import sweeps
 from experiments.evaluation.formats import mean_error, mean_std, number
 from experiments.evaluation.measures import CHOICE, Measure, measured
+from experiments.evaluation.templates import render
 
 Row = dict[str, Any]
-TABLES = "samplers", "differences", "sampling", "settings", "likelihood", "training"
+TABLES = "ranking", "samplers", "differences", "sampling", "settings", "likelihood", "training"
 """The names of the tables, and of their files."""
 
 
@@ -66,6 +68,10 @@ class Table(NamedTuple):
         rules = [rf"\begin{{tabular}}{{{align}}}", r"\toprule", head, r"\midrule", *body, r"\bottomrule", r"\end{tabular}"]
         return "\n".join(rules) + "\n"
 
+    def _repr_html_(self) -> str:
+        """Returns the table for a notebook."""
+        return render("table", table=self)
+
 
 def _cells(column: Column, row: Row) -> Iterator[Any]:
     value = column.value(row)
@@ -118,6 +124,7 @@ def tables(results: dict[str, Any], best: list[Row]) -> dict[str, Table]:
         of.append(_choice(measured(results)[0], results["distance"]))
     sampling = [_sampling(m, results["distance"]) for m in measured(results)]
     every = (
+        _ranking(results, [*cost, *of]) if results.get("swept") else Table([], []),
         Table([label, *named, steps, *seeds, *cost, *of], [*rows, others], (of[0].heading, chosen)),
         Table(DIFFERENCES, results.get("differences", [])),
         Table([label, named[0], *sampling], rows if several else []),
@@ -126,6 +133,13 @@ def tables(results: dict[str, Any], best: list[Row]) -> dict[str, Table]:
         Table([label, *TRAINING, *([LOSS_SPREAD] if several else [])], [arm | {"arm": arm["label"]} for arm in arms]),
     )
     return {name: table for name, table in zip(TABLES, every, strict=True) if table.rows}
+
+
+def _ranking(results: dict[str, Any], numbers: list[Column]) -> Table:
+    """The arms of a sweep, the best first, each with its values and its best sampler."""
+    values = [_words(key, lambda row, key=key: row["values"].get(key)) for key in sweeps.keys(results)]
+    sampler = _words("sampler", lambda row: row["sampler"])
+    return Table([Column("rank", lambda row: row["rank"], str), *values, sampler, *numbers], sweeps.ranking(results))
 
 
 def _words(heading: str, value: Callable[[Row], Any]) -> Column:

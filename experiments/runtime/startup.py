@@ -11,7 +11,7 @@ from pathlib import Path
 
 from experiments.runtime.streams import STDERR
 
-RESTARTED = ("train", "evaluate", "compare")
+RESTARTED = ("train", "evaluate", "compare", "sweep")
 """The commands that run long enough to start again for memory."""
 PROGRAM = "onesde" if Path(sys.argv[0]).stem == "onesde" else "python -m experiments"
 """The command that started this process, by which messages name others."""

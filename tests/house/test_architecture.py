@@ -13,7 +13,7 @@ ALLOWED = {
     "configs": {"configs"},
 }
 FLOORS = {
-    9: ("__main__",),
+    9: ("__main__", "report"),
     8: ("main", "run"),
     7: ("commands",),
     6: ("training", "evaluation", "page"),

@@ -33,12 +33,16 @@ def test_any_literals_are_split_where_they_were_joined(literals):
     assert split_overrides([f"--config.k={','.join(texts)}"]) == ([], {"k": texts})
 
 
+def changes(arms):
+    return {label: arm.changes for label, arm in arms.items()}
+
+
 def test_the_arms_are_the_product_and_each_is_that_override():
     tree = read_config(DIGITS, [])
     arms = swept_arms(tree, {"train.learning_rate": ["1e-4", "3e-4"], "net.width": (16, 32), "weight": ["edm", "likelihood"]})
     assert [*arms][:2] == ["learning_rate-0.0001_width-16_weight-edm", "learning_rate-0.0001_width-16_weight-likelihood"]
     assert len(arms) == 8
-    plan = make_plan(tree | {"arms": arms}, opening=False)
+    plan = make_plan(tree | {"arms": changes(arms)}, opening=False)
     chosen = plan.arms["learning_rate-0.0003_width-32_weight-likelihood"]
     words = ["--config.train.learning_rate=3e-4", "--config.net.width=32", "--config.weight=likelihood"]
     by_words = make_plan(read_config(DIGITS, words), opening=False).base
@@ -52,7 +56,7 @@ def test_the_arms_of_a_config_are_swept_each():
     arms = swept_arms(tree, {"train.steps": ["100", "200"]})
     assert tree == before
     assert [*arms] == [f"{arm}_steps-{n}" for arm in ("ddpm", "ncsn", "subvp") for n in (100, 200)]
-    for label, arm in resolve_arms(tree | {"arms": arms}).items():
+    for label, arm in resolve_arms(tree | {"arms": changes(arms)}).items():
         of, _, n = label.partition("_steps-")
         assert arm["train"] == alone[of]["train"] | {"steps": int(n)}
         assert arm["sde"] == alone[of]["sde"]
