@@ -10,7 +10,8 @@ from experiments.config.tree import flatten
 from experiments.runtime.errors import ConfigError
 
 _CADENCE = ("train.log_every", "train.sample_every", "train.checkpoint_every")
-FREE = ("title", "train.steps", *_CADENCE, "train.keep", "train.bad_steps", "train.shard", "lora.run", "lora.scale", "trust")
+_WATCHED = ("train.callbacks", "train.log", "train.keep", "train.bad_steps")
+FREE = ("title", "train.steps", *_CADENCE, *_WATCHED, "train.shard", "lora.run", "lora.scale", "trust")
 FREE_SECTIONS = ("samplers.", "sample.", "evaluate.", "interpolate.", "edit.", "data.data_dir", "data.resident_mib")
 """Keys, and prefixes of keys, that a run in progress may change: its parameters do not depend on them."""
 
