@@ -36,8 +36,8 @@ Callback = Callable[["Moment"], object]
 class Moment:
     """A moment of training: the number of `step`s, the `row` of the log, and the `experiment`.
 
-    `params`, `score` and `sample` are of the averaged parameters, and computed when they are asked for, while the callback runs:
-    the next step takes the arrays.
+    `params`, `score` and `sample` are of the averaged parameters, and computed when they are asked for. They work while the
+    callback runs: the next step takes the arrays.
     """
 
     step: int
