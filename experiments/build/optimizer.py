@@ -28,6 +28,9 @@ def make_optimizer(config: Train) -> optax.GradientTransformation:
 def _named(part: Named, config: Train) -> optax.GradientTransformation:
     """The optimiser on the section's learning rate, or on the number that this is throughout."""
     rate = optimizer_rate(config)
+    if not OPTIMIZER.takes(part.name, "learning_rate"):
+        nearest = STEADIER.get(part.name, "adamw")
+        raise ValueError(f"{part.name} has no argument learning_rate, which training supplies; take {nearest}")
     if takes_schedule(OPTIMIZER.find(part.name)):
         return OPTIMIZER.build(part.name, learning_rate=rate, **part.options)
     if config.schedule is not None or config.decay != "constant" or config.warm_up:
@@ -61,7 +64,9 @@ def constants_stay(optimizer: optax.GradientTransformation) -> optax.GradientTra
     """
 
     def init(params: Any) -> Reached:
-        return Reached(jax.tree.map(lambda _: jnp.zeros((), bool), params), optimizer.init(params))
+        # A copy: an optimiser may keep the parameters, and a buffer that two arrays share could not be donated twice.
+        own = jax.tree.map(jnp.copy, params)
+        return Reached(jax.tree.map(lambda _: jnp.zeros((), bool), params), optimizer.init(own))
 
     def update(gradient: Any, state: Reached, params: Any = None) -> tuple[Any, Reached]:
         reached = jax.tree.map(lambda g, before: before | jnp.any(g != 0), gradient, state.reached)
@@ -91,10 +96,9 @@ def check_optimizer(config: Train, params: Any) -> None:
         remedy = f"{part.name} with {nearest}" if "=" in nearest else nearest
         needs = f"needs more than the gradient of each step ({' '.join(str(error).split())[:120]})"
         raise ValueError(f"{part.name} {needs}; take {remedy}") from error
-    kinds = lambda tree: jax.tree.map(lambda a: (a.shape, a.dtype), tree)
-    if kinds(after) != kinds(state) or not all(
-        jnp.issubdtype(a.dtype, jnp.number) or a.dtype == bool for a in jax.tree.leaves(state)
-    ):
+    kinds = lambda tree: (jax.tree.structure(tree), [(leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(tree)])
+    numbers = all(jnp.issubdtype(leaf.dtype, jnp.number) or leaf.dtype == bool for leaf in jax.tree.leaves(state))
+    if kinds(after) != kinds(state) or not numbers:
         raise ValueError(
             f"{part.name} has a state whose types change, or are no numbers, which no checkpoint holds; take adamw"
         )

@@ -52,24 +52,17 @@ def inner_product(one: Profile, other: Profile) -> float:
 
 
 def fit(target: Profile, profiles: Sequence[Profile]) -> tuple[np.ndarray, float]:
-    """Returns the weights [n] of averages by which their profiles come nearest to the target's, and the distance over its norm.
+    """Returns the weights w [n] of averages whose profiles come nearest to the target's, and the distance over its norm.
 
-    It is algorithm 3's least squares, min |sum_i x_i p_i - p|^2, with two additions. The weights sum to 1, so that constants
-    stay as they are. And `ROUNDING`^2 |x_i|^2 |p_i|^2 is added for each: an average is rounded to float32, which a large
-    weight magnifies.
+    It is algorithm 3's least squares, min |sum_i w_i p_i - p|^2, under the condition that the weights sum to 1, by which
+    constants stay as they are.
     """
-    n = len(profiles)
     norms = np.sqrt([inner_product(p, p) for p in profiles])
     products = np.array([[inner_product(p, q) for q in profiles] for p in profiles]) / np.outer(norms, norms)
     towards = np.array([inner_product(p, target) for p in profiles]) / norms
-    sums = 1 / norms
-    # The stationary point of the Lagrangian, in units of the norms.
-    system = np.block([[products + ROUNDING**2 * np.eye(n), sums[:, None]], [sums, np.zeros((1, 1))]])
-    x = np.linalg.solve(system, np.append(towards, 1.0))[:n]
+    # The stationary point of the Lagrangian, for profiles of norm 1: x_i = w_i |p_i|.
+    system = np.block([[products, 1 / norms[:, None]], [1 / norms, np.zeros((1, 1))]])
+    x = np.linalg.solve(system, np.append(towards, 1.0))[:-1]
     own = inner_product(target, target)
     distance = max(own - 2 * x @ towards + x @ products @ x, 0.0)
     return x / norms, float(np.sqrt(distance / own))
-
-
-ROUNDING = 1e-6
-"""The error of a stored average, of its size: some roundings of float32."""

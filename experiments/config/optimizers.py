@@ -14,7 +14,7 @@ from optax import contrib
 
 from experiments.config.options import type_hints
 
-__all__ = ["OPTIMIZERS", "STEADIER", "takes_schedule"]
+__all__ = ["takes_schedule"]
 
 # fmt: off
 OPTIMIZERS = (

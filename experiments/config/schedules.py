@@ -15,7 +15,7 @@ import optax
 from experiments.config.options import parameters
 from experiments.config.schema import Train
 
-__all__ = ["SCHEDULES", "from_section", "piecewise_constant_schedule", "piecewise_interpolate_schedule"]
+__all__ = ["piecewise_constant_schedule", "piecewise_interpolate_schedule"]
 
 OF_SECTION = {
     "learning_rate": ("learning_rate", "peak_value", "value", "init_value"),

@@ -75,3 +75,14 @@ def test_moments_lie_as_the_parameters_do(kind):
     assert kind == "adafactor" or len(moments) >= len(large) > 0
     assert all(leaf.sharding == large[leaf.shape] for leaf in moments)
     assert all(leaf.sharding.is_fully_replicated for leaf in jax.tree.leaves(state.opt) if leaf.size < devices.SMALL)
+
+
+@pytest.mark.parametrize("name", ["dog", "prodigy"])
+def test_what_keeps_the_first_parameters_has_its_own(name):
+    """A step takes every array of the state, and none twice."""
+    experiment, state, advance = trainer(f"--config.train.optimizer={name}", "--config.train.ema=(0.9, 0.5)")
+    buffers = [shard.data.unsafe_buffer_pointer() for leaf in jax.tree.leaves(state) for shard in leaf.addressable_shards]
+    assert len({*buffers}) == len(buffers)
+    first = jax.tree.map(np.array, state.params)
+    state = advance(state, batch(experiment))
+    assert any((a != b).any() for a, b in zip(jax.tree.leaves(first), jax.tree.leaves(state.params), strict=True))
