@@ -5,6 +5,7 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 PAGE = ["nicegui>=3.18,<4"]
+TENSORBOARD = ["tensorboardX>=2.6.4"]
 
 setup(
     name="onesde",
@@ -57,8 +58,10 @@ setup(
         # what it depends on; the last three are what its samplers import.
         "bench": ["diffusers>=0.35", "torch>=2.8", "torchdiffeq>=0.2.5", "torchsde>=0.2.6", "torchvision>=0.23"],
         "page": PAGE,
+        "tensorboard": TENSORBOARD,
         "dev": [
             *PAGE,
+            *TENSORBOARD,
             "pytest>=8",
             "pytest-xdist>=3",
             "hypothesis>=6",

@@ -43,6 +43,7 @@ from experiments.runs.metrics import rows
 from experiments.runs.resume import trained_state
 from experiments.runtime.errors import ConfigError
 from experiments.sampling.draw import Samples, drawing
+from experiments.training.callbacks import Callback
 from samplers.likelihood import Encoding
 from sde_lib.base import Event, Scalar
 
@@ -65,15 +66,20 @@ def open_run(folder: str | Path, *overrides: str, keep_compiled: bool = True) ->
 
 
 def train(
-    config: ConfigSource, workdir: str | Path, *overrides: str, allow_change: Sequence[str] = (), keep_compiled: bool = True
+    config: ConfigSource,
+    workdir: str | Path,
+    *overrides: str,
+    allow_change: Sequence[str] = (),
+    keep_compiled: bool = True,
+    callbacks: Sequence[Callback] = (),
 ) -> Run:
     """Trains one experiment in a folder, or goes on with it, as the command `train` does, and opens the run.
 
-    `config`: a file, or what its `get_config()` returns. `allow_change`: keys that may differ from the run's own. Raises
-    ConfigError, DataError, NumericsError or StorageError. A classifier is trained and not opened: it has no score, so that
-    ConfigError says so.
+    `config`: a file, or what its `get_config()` returns. `allow_change`: keys that may differ from the run's own. `callbacks`:
+    functions that are called with every row of the log (see `experiments.training.callbacks`). Raises ConfigError, DataError,
+    NumericsError or StorageError. A classifier is trained and not opened: it has no score, so that ConfigError says so.
     """
-    train_command.run(call_from_python("train", workdir, config, overrides, keep_compiled, allow_change))
+    train_command.run(call_from_python("train", workdir, config, overrides, keep_compiled, allow_change, callbacks))
     return open_run(workdir, keep_compiled=keep_compiled)
 
 
@@ -84,6 +90,7 @@ def call_from_python(
     overrides: Sequence[str],
     keep_compiled: bool,
     allow_change: Sequence[str] = (),
+    callbacks: Sequence[Callback] = (),
 ) -> Call:
     """The call of a command from Python."""
     options = Namespace(
@@ -93,6 +100,7 @@ def call_from_python(
         no_compile_cache=not keep_compiled,
         allow_change=list(allow_change),
         fork=None,
+        callbacks=callbacks,
     )
     changes = [f"--config.{text.removeprefix('--config.')}" for text in overrides]
     return Call(f"experiments.{command} {shlex.join([str(workdir), *changes])}", options, changes)

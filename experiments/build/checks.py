@@ -16,7 +16,9 @@ import samplers
 import sde_lib
 from experiments.build.experiment import Experiment
 from experiments.build.idle import idle_problems
+from experiments.build.optimizer import check_optimizer, check_rate
 from experiments.build.sampler import BoundSampler, bound_samplers
+from experiments.build.training_checks import average_problems, watching_problems
 from experiments.config.classes import class_number, class_numbers
 from experiments.config.guidance import Guide
 from experiments.config.messages import in_words, suggestion
@@ -39,8 +41,12 @@ def experiment_problems(experiment: Experiment, weight: Callable[..., Any] | Non
     attempt(problems, "objective", lambda: objective and objective(sde, lambda x, t: x))
     attempt(problems, "weight", lambda: weight and check_weight(weight, sde))
     attempt(problems, "times", lambda: times and check_times(config, sde, times))
+    attempt(problems, "train.schedule", lambda: config.train.schedule and check_rate(config.train))
     if not problems:
         attempt(problems, "train", lambda: check_loss(experiment))
+    if not problems and config.train.optimizer is not None:
+        params = jax.eval_shape(experiment.initial, jax.random.key(0))
+        attempt(problems, "train.optimizer", lambda: check_optimizer(config.train, params))
     for label, sampler in bound_samplers(with_exact_score(experiment)).items():
         problems += sampler_problems(label, sampler)
     return problems
@@ -214,7 +220,7 @@ def training_problems(config: Config) -> Problems:
     scale = config.lora.scale if config.lora else 1
     remedy = "adapters are trained at 1, and sampled, evaluated and exported at any; how much they do in training is lora.alpha"
     scaled = [f"lora.scale = {scale:g}: {remedy}"] if scale != 1 else []
-    return scaled + (_undivided("train.batch", config.train.batch) or _no_parts(config))
+    return scaled + watching_problems(config) + (_undivided("train.batch", config.train.batch) or _no_parts(config))
 
 
 def device_problems(config: Config) -> Problems:
@@ -263,7 +269,7 @@ def _undivided(key: str, batch: int) -> Problems:
 
 def combination_problems(config: Config, names: tuple[str, ...] = ()) -> Problems:
     """Returns the problems of combinations of keys that are right one by one; `names`: those of the labels, if any."""
-    problems = label_problems(config, names) + idle_problems(config)
+    problems = label_problems(config, names) + idle_problems(config) + average_problems(config)
     if config.sample.sampler not in config.samplers:
         close = suggestion(config.sample.sampler, list(config.samplers))
         problems.append(f"sample.sampler = {in_words(config.sample.sampler)} is not one of samplers{close}")

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from experiments.config.options import parameters
-from experiments.config.parts import STEP
-from experiments.config.schema import Config, Sampler
+from experiments.config.parts import LEARNING_RATE, STEP
+from experiments.config.schedules import OF_SECTION
+from experiments.config.schema import Config, Sampler, Train
 from experiments.data.toys import TOYS
 
 OF_INCEPTION = ("evaluate.inception", "evaluate.statistics")
 OF_LEVELS = ("data.dequantize", "data.range", "evaluate.dequantizer", "evaluate.draws", "sample.pngs")
 OF_FILES = ("data.data_dir", "data.train", "data.test")
 OF_FIT = ("evaluate.dequantizer_steps",)
+OF_ADAMW = ("train.beta1", "train.beta2", "train.epsilon", "train.weight_decay")
 OF_STEPS = {"deis": ("order", 3, ("reach",)), "edm_heun": ("churn", 0, ("churn_min", "churn_max", "s_noise"))}
 """For each step an option, and those that have no part to play unless it is above a value."""
 
@@ -25,9 +27,20 @@ def idle_problems(config: Config) -> list[str]:
         (levels, OF_LEVELS, "points (data.levels = 0) have no grey levels"),
         (name not in TOYS, OF_FILES, f"{name} is drawn, and read from no file"),
         (fitted, OF_FIT, "the dequantizer is not 'variational'"),
+        (config.train.optimizer is None, OF_ADAMW, "train.optimizer has options of its own"),
+        (config.train.schedule is None, ("train.decay",), "train.schedule is the whole learning rate"),
     )
     lines = [line for used, keys, why in rules if not used for line in _idle_keys(config, keys, why)]
+    lines += _idle_keys(config, _beside_schedule(config.train), "train.schedule is the whole learning rate")
     return lines + [line for label, sampler in config.samplers.items() for line in _of_step(f"samplers.{label}.step", sampler)]
+
+
+def _beside_schedule(train: Train) -> tuple[str, ...]:
+    """The keys that fill no option of the section's schedule, which has none for them or has its own values."""
+    if train.schedule is None:
+        return ()
+    open_options = parameters(LEARNING_RATE.find(train.schedule.name)).keys() - train.schedule.options.keys()
+    return tuple(f"train.{key}" for key in ("learning_rate", "warm_up") if not open_options & {*OF_SECTION[key]})
 
 
 def _idle_keys(config: Config, keys: tuple[str, ...], why: str) -> list[str]:

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from experiments.build import averages
 from experiments.build.experiment import Experiment
 from experiments.config.schema import Config
 from experiments.runtime import devices
@@ -39,7 +40,10 @@ class Tally(NamedTuple):
 
 
 class State(NamedTuple):
-    """All that a step of training takes and returns, and all that a checkpoint holds."""
+    """All that a step of training takes and returns, and all that a checkpoint holds.
+
+    `ema`: the averaged parameters: one tree, or a tuple of several (see `experiments.build.averages`).
+    """
 
     step: jax.Array
     params: Any
@@ -54,8 +58,7 @@ def init_state(experiment: Experiment, optimizer: optax.GradientTransformation, 
 
     def init(key: jax.Array) -> State:
         params = experiment.initial(key)
-        # A copy: a buffer that parameters and average share could not be donated twice.
-        ema = jax.tree.map(jnp.copy, params)
+        ema = averages.begin(experiment.config.train, params)
         return State(jnp.zeros((), jnp.int32), params, ema, optimizer.init(params), experiment.times.init(), Tally.zero())
 
     return jax.jit(init, out_shardings=placement(experiment.config, jax.eval_shape(init, key)))(key)

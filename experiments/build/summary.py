@@ -39,7 +39,9 @@ def summary(experiment: Experiment) -> list[str]:
 
 
 def _warm_up(config: Train) -> list[str]:
-    """A line on a warm-up that takes up all steps, and so is another or never ends."""
+    """A line on a warm-up that takes up all steps, and so is another or never ends; none if a schedule takes its place."""
+    if config.schedule is not None:
+        return []
     what = f"train.warm_up = {config.warm_up} takes all of train.steps = {config.steps}"
     if (ramp := warm_up(config)) < config.warm_up:
         return [f"{what}: it is {ramp}, a tenth of them, and the cosine has the rest"]

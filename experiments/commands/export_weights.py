@@ -70,6 +70,8 @@ def export_run(run: Path, out: Path, layout: str, overrides: list[str]) -> None:
     step = int(state.step) + (weights.step if weights else 0)
     digest = weights.data if weights and imported(run) else data.digest
     params = state.ema
+    one_average = experiment.config.sample.model_copy(update={"ema": None, "sigma_rel": None})  # the one that is written
+    experiment = experiment._replace(config=experiment.config.model_copy(update={"sample": one_average}))
     if layout != "lora":
         params = experiment.network(params)
         experiment = experiment._replace(config=experiment.config.model_copy(update={"lora": None}))

@@ -34,5 +34,6 @@ def run(call: Call) -> None:
     with opened.held({"": home}) as records:
         if target:
             fork(opened.experiment, source, home, records[""])
-        state = train(opened.experiment, opened.dataset, home, records[""])
+        callbacks = getattr(call.options, "callbacks", ())  # of a call from Python
+        state = train(opened.experiment, opened.dataset, home, records[""], callbacks)
         say(f"train: done at step {int(state.step)}, in {home}")

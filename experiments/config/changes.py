@@ -10,17 +10,10 @@ from experiments.config.tree import flatten
 from experiments.runtime.errors import ConfigError
 
 _CADENCE = ("train.log_every", "train.sample_every", "train.checkpoint_every")
-FREE = ("title", "train.steps", *_CADENCE, "train.keep", "train.bad_steps", "train.shard", "lora.run", "lora.scale", "trust")
-FREE_SECTIONS = (
-    "samplers.",
-    "sample.",
-    "evaluate.",
-    "interpolate.",
-    "edit.",
-    "data.data_dir",
-    "data.resident_mib",
-    "data.validation",
-)
+_WATCHED = ("train.callbacks", "train.log", "train.keep", "train.bad_steps")
+FREE = ("title", "train.steps", *_CADENCE, *_WATCHED, "train.shard", "lora.run", "lora.scale", "trust")
+_PLACES = ("data.data_dir", "data.resident_mib", "data.validation")
+FREE_SECTIONS = ("samplers.", "sample.", "evaluate.", "interpolate.", "edit.", *_PLACES)
 """Keys, and prefixes of keys, that a run in progress may change: its parameters do not depend on them."""
 
 

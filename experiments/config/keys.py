@@ -11,8 +11,8 @@ from typing import Any, NamedTuple, get_args
 from pydantic import BaseModel
 
 from experiments.config.parts import EDIT
-from experiments.config.problems import PARTS, SAMPLER_PARTS
-from experiments.config.schema import Config, EditConfig, Named, Sampler, Strict
+from experiments.config.problems import PARTS, SAMPLER_PARTS, TRAIN_PARTS
+from experiments.config.schema import Config, EditConfig, Named, Sampler, Strict, Train
 
 LABEL = "LABEL"
 """This word stands for a name that users choose, such as a sampler's."""
@@ -67,7 +67,7 @@ def _meanings(section: type[BaseModel]) -> dict[str, str]:
 
 def _with_names(meaning: str, section: type[BaseModel], name: str) -> str:
     """The meaning, and for a part of the library the names that there are."""
-    kinds = {Config: PARTS, Sampler: SAMPLER_PARTS, EditConfig: {"by": EDIT}}.get(section, {})
+    kinds = {Config: PARTS, Train: TRAIN_PARTS, Sampler: SAMPLER_PARTS, EditConfig: {"by": EDIT}}.get(section, {})
     return f"{meaning}: {', '.join(kinds[name].names)}, or my_pkg.my_module:Name" if name in kinds else meaning
 
 

@@ -10,6 +10,7 @@ from functools import cache
 from typing import Annotated, Any
 
 from annotated_types import Interval
+from jax.typing import ArrayLike
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from experiments.config.messages import suggestion, wrong_value
@@ -93,11 +94,17 @@ def _plain(hint: Any) -> Any:
     if hint in FITS:
         return FITS[hint]
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
-        plain = tuple(_plain(a) for a in typing.get_args(hint) if _plain(a) is not Any)
+        each, numbers = typing.get_args(hint), typing.get_args(ArrayLike)
+        if Any in each:
+            return Any
+        if {*numbers} <= {*each}:  # of which a config writes the float
+            each = (float, *(a for a in each if a not in numbers))
+        plain = tuple(_plain(a) for a in each if _plain(a) is not Any)
         return typing.Union[plain] if plain else Any  # noqa: UP007
     if typing.get_origin(hint) is typing.Annotated:
         base, *limits = typing.get_args(hint)
         return Annotated[_plain(base), *limits] if _plain(base) is not Any else Any
     if typing.get_origin(hint) is tuple:
-        return hint if all(each is ... or _plain(each) is not Any for each in typing.get_args(hint)) else Any
+        each = tuple(a if a is ... else _plain(a) for a in typing.get_args(hint))
+        return tuple[each] if Any not in each else Any
     return hint if hint in (int, float, bool, str, type(None)) or typing.get_origin(hint) is typing.Literal else Any

@@ -9,15 +9,17 @@ from functools import cache, cached_property
 from types import ModuleType
 from typing import Any
 
+import optax
+
 import losses
 import models
 import samplers
 import sde_lib
 from experiments import edits
-from experiments.config import guidance
+from experiments.config import guidance, optimizers, schedules
 from experiments.config.messages import in_words, suggestion
 from experiments.config.options import check_options, parameters, unwritable
-from experiments.config.schema import Config, Named
+from experiments.config.schema import Config, Named, Train
 from experiments.edits.base import Edit
 from experiments.runtime.errors import ConfigError, blamed, users_line
 
@@ -33,6 +35,23 @@ def import_module_of(name: str) -> ModuleType:
         absent = isinstance(error, (ImportError, ValueError, TypeError)) and not users_line(error)
         why = f"{error}; is its folder on PYTHONPATH?" if absent else blamed(error)
         raise ConfigError(f"cannot import {in_words(name)}: {why}") from error
+
+
+def imported_part(name: str) -> Any:
+    """Imports "my_pkg.my_module:Name". Raises ConfigError if there is no such module, or no such name in it."""
+    module = import_module_of(name)
+    try:
+        return getattr(module, name.partition(":")[2])
+    except AttributeError as error:
+        raise ConfigError(f"cannot import {in_words(name)}: {error}") from error
+
+
+def user_function(name: str) -> Callable[..., Any]:
+    """Imports the function "my_pkg.my_module:my_function". Raises ConfigError if it is not there, or is none."""
+    function = imported_part(name)
+    if not callable(function):
+        raise ConfigError(f"{in_words(name)} is a {type(function).__name__}, and no function")
+    return function
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,11 +79,7 @@ class Kind:
         Raises ConfigError with the closest name if there is no such part.
         """
         if ":" in name:
-            module = import_module_of(name)
-            try:
-                return getattr(module, name.partition(":")[2])
-            except AttributeError as error:
-                raise ConfigError(f"cannot import {in_words(name)}: {error}") from error
+            return imported_part(name)
         if name in self.names:
             return next(part for part in self.parts if part.__name__ == name)
         close = f"{suggestion(name, self.names)}, or my_pkg.my_module:Name"
@@ -109,6 +124,19 @@ STEP = Kind(samplers, samplers.STEPS, {"sde": "sde", "score": "net"}, samplers.S
 GRID = Kind(samplers, samplers.GRIDS, {"sde": "sde", "n": "the sampler's n"})
 GUIDANCE = Kind(guidance, guidance.GUIDANCE, {"scores": "net"})
 EDIT = Kind(edits, edits.EDITS, {"setting": "the run"}, Edit)
+OPTIMIZER = Kind(
+    optimizers, optimizers.OPTIMIZERS, {"learning_rate": "train.learning_rate or train.schedule"}, optax.GradientTransformation
+)
+LEARNING_RATE = Kind(schedules, schedules.SCHEDULES, makes=Callable)  # pyright: ignore[reportArgumentType]
+
+
+def schedule_of(train: Train) -> Named | None:
+    """Returns the schedule that the section names, with the options that the section supplies; None if it names none."""
+    part = train.schedule
+    if part is None:
+        return None
+    supplied = schedules.from_section(LEARNING_RATE.find(part.name), train)
+    return Named(name=part.name, **(supplied | part.options))
 
 
 @cache

@@ -15,16 +15,19 @@ from experiments.config.parts import (
     EDIT,
     GRID,
     GUIDANCE,
+    LEARNING_RATE,
     NET,
     OBJECTIVE,
+    OPTIMIZER,
     PARAMETERIZATION,
     SDE,
     STEP,
     TIMES,
     WEIGHT,
     Kind,
+    schedule_of,
 )
-from experiments.config.schema import Config, Named
+from experiments.config.schema import Config, Named, Train
 from experiments.runtime.errors import ConfigError, UserError, blamed, users_line
 
 PARTS = {
@@ -36,6 +39,7 @@ PARTS = {
     "weight": WEIGHT,
     "times": TIMES,
 }
+TRAIN_PARTS = {"optimizer": OPTIMIZER, "schedule": LEARNING_RATE}
 SAMPLER_PARTS = {"sde": SDE, "step": STEP, "corrector": STEP, "grid": GRID, "guidance": GUIDANCE}
 Problems = list[str]
 
@@ -87,6 +91,11 @@ def part_problems(tree: dict[str, Any]) -> Problems:
     for key, kind in PARTS.items():
         if tree.get(key) is not None:
             part(kind, key, tree[key])
+    train = tree.get("train")
+    if isinstance(train, dict) and train.get("optimizer") is not None:
+        part(OPTIMIZER, "train.optimizer", train["optimizer"])
+    if isinstance(train, dict) and train.get("schedule") is not None:
+        attempt(problems, "train.schedule", lambda: _check_schedule(train))
     labelled = tree.get("samplers")
     for label, sampler in labelled.items() if isinstance(labelled, dict) else ():
         for key, kind in SAMPLER_PARTS.items() if isinstance(sampler, dict) else ():
@@ -96,3 +105,13 @@ def part_problems(tree: dict[str, Any]) -> Problems:
     if isinstance(edit, dict) and edit.get("by") is not None:
         part(EDIT, "edit.by", edit["by"])
     return problems
+
+
+def _check_schedule(section: dict[str, Any]) -> None:
+    """Checks the schedule of a section of training, whose other keys fill the options that it leaves out."""
+    try:
+        schedule = schedule_of(Train.model_validate(section))
+    except ValidationError:  # the schema refuses it
+        return
+    if schedule is not None:
+        LEARNING_RATE.check(schedule)

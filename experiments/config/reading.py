@@ -16,7 +16,7 @@ from experiments.config.arms import idle_overrides
 from experiments.config.messages import in_words, schema_problems, shorten, suggestion
 from experiments.config.problems import every_problem
 from experiments.config.tree import in_order, own_sections, read_json_tree
-from experiments.config.trust import require_trusted
+from experiments.config.trust import forget_callbacks, require_trusted
 from experiments.config.values import readings
 from experiments.runtime.errors import ConfigError, blamed
 from experiments.runtime.paths import home, is_file
@@ -127,6 +127,7 @@ def override(tree: dict[str, Any], overrides: list[str], origin: str | None = No
         raise ConfigError(problems)
     if origin is not None:
         require_trusted(tree, overrides, origin)
+        forget_callbacks(tree, overrides)
     if places and every_problem(tree):
         for node, leaf, values in places.values():
             node[leaf] = _fitting(tree, node, leaf, values)

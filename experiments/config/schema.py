@@ -10,7 +10,16 @@ import re
 from hashlib import sha256
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    WithJsonSchema,
+    model_validator,
+)
 
 from experiments.config.arms import overlay
 
@@ -119,8 +128,46 @@ class Data(Strict):
         return f"{self.name} {split}" + (f" of label {', '.join(map(str, self.only))}" if self.only else "")
 
 
+def _decays(value: Any) -> Any:
+    rates = value if isinstance(value, tuple) else (value,)
+    if not rates or not all(type(rate) in (int, float) and 0 <= rate < 1 for rate in rates) or len({*rates}) < len(rates):
+        raise ValueError("give a decay rate in [0, 1), or several of them, as in (0.999, 0.9999)")
+    return tuple(map(float, rates)) if isinstance(value, tuple) else float(value)
+
+
+_DECAY = {"type": "number", "minimum": 0, "exclusiveMaximum": 1}
+Decays = Annotated[
+    float | tuple[float, ...], PlainValidator(_decays), WithJsonSchema({"anyOf": [_DECAY, {"type": "array", "items": _DECAY}]})
+]
+"""A decay rate, or several that differ."""
+Width = Annotated[float, Field(ge=1e-3, le=0.28)]
+"""The relative width sigma_rel of a power-function average; a uniform average has 0.289."""
+
+
+def _different(widths: tuple[float, ...]) -> tuple[float, ...]:
+    if len({*widths}) < len(widths):
+        raise ValueError("give each width once")
+    return widths
+
+
+def _function(name: str) -> str:
+    if not re.fullmatch(r"[^\W\d][\w.]*:[^\W\d]\w*", name):
+        raise ValueError("write my_pkg.my_module:my_callback")
+    return name
+
+
+def _with_jsonl(log: tuple[str, ...]) -> tuple[str, ...]:
+    if "jsonl" not in log or len({*log}) < len(log):
+        raise ValueError("name each once, and 'jsonl' among them, which reports and resumed runs read")
+    return log
+
+
+def _one_or_several(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else value
+
+
 class Train(Strict):
-    """The section of training: AdamW on clipped gradients, and how often to log, draw samples and save.
+    """The section of training: an optimiser on clipped gradients, and how often to log, draw samples and save.
 
     - `steps`, `batch`: the number of steps, and of examples in each.
     - `steps_per_call`: the number of steps in one compiled call, during which the host has nothing to do.
@@ -133,16 +180,26 @@ class Train(Strict):
       left to decay in.
     - `clip`: the largest global norm of a gradient; None clips nothing.
     - `ema`: the decay rate of the averaged parameters, which draw all samples and results; it is smaller in the first steps.
+      Several rates keep as many averages: the first draws, or the one that `sample.ema` names.
     - `log_every`, `sample_every`, `checkpoint_every`: the number of steps between two rows of the log, two pictures of
       samples, and two checkpoints.
     - `keep`: the number of checkpoints to keep, the newest ones.
     - `bad_steps`: a step with a non-finite loss or gradient changes nothing; this many in a row stop the run.
-    - `shard`: whether each device holds only its share of the parameters, their average and Adam's moments. The devices gather
-      the parameters for each step.
+    - `shard`: whether each device holds only its share of the parameters, their averages and the optimiser's moments. The
+      devices gather the parameters for each step.
     - `label_dropout`: the share of examples whose label is hidden from a network with classes, so that it also learns the
       unconditional score (Ho & Salimans 2022).
     - `seeds`: the seeds that `compare` trains every arm from, one after the other, each in a folder of its own; () is the
       config's `seed` alone.
+    - `optimizer`: an optimiser of Optax with its options, on the learning rate of this section; None is AdamW by `beta1`,
+      `beta2`, `epsilon` and `weight_decay`, which no other takes.
+    - `schedule`: the learning rate at each step, a schedule of Optax with its options; None is `decay` after `warm_up`. Options
+      that are left out come from this section: the peak from `learning_rate`, lengths from `steps` and `warm_up`.
+    - `sigma_rel`: the relative widths of further averages, by power functions of time (Karras et al. 2024, EDM2), as
+      (0.05, 0.1). Any other width can be fitted to those in the checkpoints afterwards: `sample.sigma_rel`.
+    - `callbacks`: functions to call with every row of the log, as "my_pkg.my_module:my_callback" (see
+      `experiments.training.callbacks`).
+    - `log`: the forms of the log: "jsonl" is always among them; "tensorboard" adds event files, "wandb" Weights & Biases.
 
     `steps_per_call` and `accumulate` change a step only by rounding. A resumed run must repeat that rounding to the last bit,
     so a run cannot change either.
@@ -160,7 +217,7 @@ class Train(Strict):
     decay: Literal["constant", "cosine"] = "constant"
     warm_up: Annotated[int, Field(ge=0, lt=2**31)] = 5000
     clip: Annotated[float, Field(ge=1e-10, le=1e10)] | None = 1.0
-    ema: Annotated[float, Field(ge=0, lt=1)] = 0.9999
+    ema: Decays = 0.9999
     log_every: Count = 100
     sample_every: Count = 10_000
     checkpoint_every: Count = 10_000
@@ -169,6 +226,16 @@ class Train(Strict):
     shard: bool = False
     label_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     seeds: Seeds = ()
+    optimizer: Named | None = None
+    schedule: Named | None = None
+    sigma_rel: Annotated[tuple[Width, ...], AfterValidator(_different)] = ()
+    callbacks: Annotated[tuple[Annotated[str, AfterValidator(_function)], ...], BeforeValidator(_one_or_several)] = ()
+    log: Annotated[tuple[Literal["jsonl", "tensorboard", "wandb"], ...], AfterValidator(_with_jsonl)] = ("jsonl",)
+
+    @property
+    def decays(self) -> tuple[float, ...]:
+        """The decay rates of the exponential averages."""
+        return self.ema if isinstance(self.ema, tuple) else (self.ema,)
 
 
 class Lora(Strict):
@@ -261,6 +328,9 @@ class Sample(Strict):
     - `pngs`: whether each sample is also written as an image of its own.
     - `file`: the name of the files, but for step_N and run_SAMPLER, which training and evaluation use; "" is a name of their
       own for each setting.
+    - `ema`: the decay rate of the average that draws samples and results, one of `train.ema`; None is the first of them.
+    - `sigma_rel`: the relative width of the average that draws instead, one of `train.sigma_rel`, or any other, which is fitted
+      to those in the checkpoints.
     """
 
     sampler: str
@@ -269,6 +339,8 @@ class Sample(Strict):
     seed: Seed = 0
     pngs: bool = False
     file: Annotated[FileName, AfterValidator(_beside_others)] = ""
+    ema: Annotated[float, Field(ge=0, lt=1)] | None = None
+    sigma_rel: Width | None = None
 
 
 def _examples(value: Any) -> Any:

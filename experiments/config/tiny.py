@@ -55,7 +55,8 @@ def _network(section: dict[str, Any] | str) -> dict[str, Any]:
 
 
 def _train(section: dict[str, Any]) -> dict[str, Any]:
-    return section | TRAIN
+    of_schedule = {"warm_up"} if section.get("schedule") and "warm_up" not in section else set()  # which may have none
+    return section | {key: value for key, value in TRAIN.items() if key not in of_schedule}
 
 
 def _samplers(section: dict[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 
-from experiments.config.schema import Config, EditConfig, Named, Sampler
+from experiments.config.schema import Config, EditConfig, Named, Sampler, Train
 from experiments.config.tree import flatten
 from experiments.runtime.errors import ConfigError
 
@@ -19,7 +19,8 @@ def _parts(section: type[BaseModel]) -> str:
     )
 
 
-_PARTS = rf"trust|parameterization|{_parts(Config)}|samplers\..+\.({_parts(Sampler)})|edit\.({_parts(EditConfig)})"
+_SECTIONS = rf"train\.({_parts(Train)})|samplers\..+\.({_parts(Sampler)})|edit\.({_parts(EditConfig)})"
+_PARTS = rf"trust|parameterization|{_parts(Config)}|{_SECTIONS}"
 CODE = rf"(arms\..+\.)?({_PARTS})(\.name)?"
 """A regular expression for the keys whose values name code that is called."""
 
@@ -53,6 +54,20 @@ def require_trusted(tree: dict[str, Any], overrides: list[str], origin: str) -> 
     `origin`: the file, for the message.
     """
     return _require({override.partition("=")[2] for override in overrides}, tree, origin)
+
+
+def forget_callbacks(tree: dict[str, Any], overrides: list[str]) -> None:
+    """Removes the callbacks that the tree of a config names, and each of its arms, unless an override names them.
+
+    They change no result, so that a config that is data can be used without them.
+    """
+    arms = tree.get("arms")
+    sections = {"": tree} | ({f"arms.{name}.": arm for name, arm in arms.items()} if isinstance(arms, dict) else {})
+    for place, section in sections.items():
+        train = section.get("train") if isinstance(section, dict) else None
+        named = any(override.partition("=")[0] == f"--config.{place}train.callbacks" for override in overrides)
+        if isinstance(train, dict) and not named:
+            train.pop("callbacks", None)
 
 
 def _require(vouched: set[str], tree: dict[str, Any], origin: str, trust: str | None = None) -> dict[str, Any]:

@@ -39,6 +39,11 @@ class Folder(NamedTuple):
         return self.path / "metrics.jsonl"
 
     @property
+    def events(self) -> Path:
+        """The folder of TensorBoard's event files, which repeat the log."""
+        return self.path / "tensorboard"
+
+    @property
     def samples(self) -> Path:
         """The folder of samples, and of their pictures."""
         return self.path / "samples"

@@ -20,23 +20,24 @@ from experiments.runtime.progress import say
 class Log:
     """The log of a run that continues from `step`.
 
-    Keeps rows up to `step` and drops later ones: a crashed session wrote them after its last checkpoint, and training will
-    write them again. `unlogged`: the seconds of training between the last of them and `step`.
+    Keeps the `rows` up to `step` and drops later ones: a crashed session wrote them after its last checkpoint, and training
+    will write them again. `unlogged`: the seconds of training between the last of them and `step`.
     """
 
     def __init__(self, path: Path, step: int, unlogged: float = 0.0):
         self._path, self._since = path, time.monotonic() - unlogged
         self._skipped = None
+        self.rows = [row for row in rows(path) if row["step"] <= step]
         if processes.first():
-            write_text(path, "".join(json.dumps(row) + "\n" for row in rows(path) if row["step"] <= step))
+            write_text(path, "".join(json.dumps(row) + "\n" for row in self.rows))
 
     @property
     def unlogged(self) -> float:
         """The seconds of training since the last row."""
         return time.monotonic() - self._since
 
-    def write(self, step: int, tally: Tally, rate: Any, batch: int) -> str:
-        """Appends the row of a step, from the tally and the learning rate after it. Returns its loss in words."""
+    def write(self, step: int, tally: Tally, rate: Any, batch: int) -> dict[str, Any]:
+        """Appends the row of a step, from the tally and the learning rate after it, and returns it."""
         tally, rate = jax.device_get((tally, rate))
         seconds = self.unlogged
         n, skipped = int(tally.n), int(tally.skipped)
@@ -49,13 +50,19 @@ class Log:
             "seconds": seconds,
             "images_per_second": n * batch / seconds,
         }
+        self.rows.append(row)
         if processes.first():
             with self._path.open("a") as file:
                 file.write(json.dumps(row) + "\n")
         if skipped > (self._skipped or 0):
             say(f"warning: {skipped} steps so far had a loss or gradient that is not finite, and changed nothing")
         self._since, self._skipped = time.monotonic(), skipped
-        return f"loss {row['loss']:.4g}" if n else "no finite loss"
+        return row
+
+
+def loss_in_words(row: dict[str, Any]) -> str:
+    """Returns the loss of a row, to be shown with the progress."""
+    return "no finite loss" if row["loss"] is None else f"loss {row['loss']:.4g}"
 
 
 class LogRow(BaseModel):

@@ -9,10 +9,12 @@ from pathlib import Path
 import jax
 import numpy as np
 
+from experiments.build import averages
 from experiments.build.experiment import Experiment
 from experiments.build.optimizer import make_optimizer
 from experiments.build.state import State, init_state, placement
 from experiments.runs.checkpoint import Checkpoints, saved_steps
+from experiments.runs.fitted_average import fitted_average
 from experiments.runs.folder import Folder
 from experiments.runs.metrics import rows
 from experiments.runs.record import RunRecord, imported, read_record
@@ -27,20 +29,27 @@ from experiments.weights import native
 def trained_state(experiment: Experiment, workdir: Path) -> State:
     """Returns the newest sound state of a run: its newest checkpoint, or else the weights that it starts from.
 
-    Raises StorageError if it has neither.
+    Its `ema` is the one average that `sample` asks for: of those in the checkpoint, or fitted to those in all checkpoints.
+    Raises StorageError if the run has neither.
     """
+    config = experiment.config
     state = state_shapes(experiment)
     if record := read_record(workdir):
         if (Folder(workdir).checkpoints).is_dir():
             with Checkpoints(Folder(workdir).checkpoints, record.id, writing=False) as checkpoints:
                 restored = checkpoints.restore(state)
-            if restored is not None:
-                return restored
+                if restored is not None:
+                    tracked = config.sample.sigma_rel in (None, *config.train.sigma_rel)
+                    average = (
+                        averages.choose(config, restored.ema) if tracked else fitted_average(experiment, checkpoints, state)
+                    )
+                    return restored._replace(ema=average)
         record.refuse_if_saved()
     if not (Folder(workdir).weights).exists():
         config, place = (shlex.quote(str(path)) for path in (Folder(workdir).config, workdir))
         raise StorageError(f"{workdir} holds no checkpoint: train it, {PROGRAM} train --config={config} --workdir={place}")
-    return from_weights(experiment, state, workdir)
+    state = from_weights(experiment, state, workdir)
+    return state._replace(ema=averages.each(config.train, state.ema)[0])  # all of them are the weights
 
 
 def state_shapes(experiment: Experiment) -> State:
@@ -58,7 +67,8 @@ def from_weights(experiment: Experiment, state: State, workdir: Path) -> State:
     tensors = native.read_weights(workdir).tensors
     params = native.require_finite(state.params, native.fit(state.params, tensors, origin), origin)
     place = lambda: devices.put(params, placement(experiment.config, state).params)
-    return state._replace(step=devices.put(np.int32(0), devices.replicated()), params=place(), ema=place())
+    ema = averages.together(tuple(place() for _ in averages.each(experiment.config.train, state.ema)))
+    return state._replace(step=devices.put(np.int32(0), devices.replicated()), params=place(), ema=ema)
 
 
 def refuse_fork(source: Path, target: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +12,21 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from experiments.build import averages
 from experiments.build.experiment import Experiment
 from experiments.build.optimizer import make_optimizer, optimizer_rate
 from experiments.build.sampler import sample_sampler
 from experiments.build.state import State, Tally, init_state, placement
 from experiments.build.summary import summary
-from experiments.config.parts import classifies
+from experiments.config.parts import classifies, schedule_of
+from experiments.config.schema import Train
 from experiments.data.dataset import Batch, Dataset
 from experiments.data.feed import calls, feed
 from experiments.randomness import Purpose, stream
 from experiments.runs.checkpoint import Checkpoints
 from experiments.runs.folder import Folder
-from experiments.runs.metrics import Log
+from experiments.runs.log_forms import further_forms
+from experiments.runs.metrics import Log, loss_in_words
 from experiments.runs.record import RunRecord, imported
 from experiments.runs.resume import from_weights
 from experiments.runtime import devices, processes
@@ -34,14 +37,19 @@ from experiments.runtime.signals import Interrupted, stop
 from experiments.runtime.startup import PROGRAM
 from experiments.sampling.draw import drawing, save_images, unsound
 from experiments.training.autopsy import autopsy, sentence
+from experiments.training.callbacks import Callback, watching
 from experiments.training.step import make_call
 
 
-def train(experiment: Experiment, data: Dataset, workdir: Path, record: RunRecord) -> State:
-    """Trains to train.steps and returns the state; goes on from the newest sound checkpoint in `workdir` if there is one."""
+def train(experiment: Experiment, data: Dataset, workdir: Path, record: RunRecord, callbacks: Sequence[Callback] = ()) -> State:
+    """Trains to train.steps and returns the state, its `ema` the one average that `sample` asks for.
+
+    It goes on from the newest sound checkpoint in `workdir` if there is one. `callbacks`: those beside `train.callbacks`.
+    """
     config, folder = experiment.config.train, Folder(workdir)
     optimizer = make_optimizer(config)
     picture = _picture(experiment, folder)
+    watch = watching(experiment, callbacks)
 
     with Checkpoints(folder.checkpoints, record.id, config.keep) as checkpoints:
         state = _first_state(experiment, optimizer, checkpoints, workdir, record)
@@ -67,11 +75,12 @@ def train(experiment: Experiment, data: Dataset, workdir: Path, record: RunRecor
             devices_in_words = f"{jax.device_count()} {jax.default_backend()} device(s)"
             say(f"compiling the training step ({devices_in_words}); this takes some seconds")
         if step and due(config.sample_every):  # a run that died while it drew this has not drawn it
-            picture(state.ema, step)
+            picture(state, step)
         batches = feed(data.train, config.batch, calls(step, config.steps, config.steps_per_call), experiment.classes)
         stop_asked = processes.asking()
         in_flight: deque[tuple[int, bool, tuple[Tally, jax.Array]]] = deque()
-        with progress("train", config.steps, step) as show:
+        forms = further_forms(experiment.config, folder, record, log.rows)
+        with progress("train", config.steps, step) as show, forms as write:
 
             def wait(most: int) -> None:
                 """Waits until at most so many calls are in flight; logs the others, and ends a run of bad steps."""
@@ -80,7 +89,14 @@ def train(experiment: Experiment, data: Dataset, workdir: Path, record: RunRecor
                     if int(tally.streak) >= config.bad_steps:
                         _end(experiment, data, state._replace(tally=tally), checkpoints, folder)
                     if logs:
-                        show(at, log.write(at, tally, rate, config.batch))
+                        row = log.write(at, tally, rate, config.batch)
+                        write(row)
+                        show(at, loss_in_words(row))
+
+            def save(wait: bool) -> None:
+                """Saves the state of `step`, after all rows up to it."""
+                record.note_saved(checkpoints.save(step, state, wait, log.unlogged))
+                stop.unsaved = False
 
             while step < config.steps:
                 batch = next(batches)
@@ -93,17 +109,20 @@ def train(experiment: Experiment, data: Dataset, workdir: Path, record: RunRecor
                 in_flight.append((step, logs, outcome))
                 if logs:
                     state = state._replace(tally=state.tally.restarted())
+                if logs and watch:
+                    wait(most=0)  # so that the last row is of this state
+                    if failure := watch(step, log.rows[-1], state):
+                        save(wait=True)
+                        raise failure
                 stopping = stop_asked()
                 if due(config.checkpoint_every) or due(config.sample_every) or stopping:
                     wait(most=0)
-                    saved = checkpoints.save(step, state, stopping or step == config.steps, log.unlogged)
-                    record.note_saved(saved)
-                    stop.unsaved = False
+                    save(wait=stopping or step == config.steps)
                 if stopping:
                     raise Interrupted(f"stopped at step {step}, which is saved; the same command goes on from there")
                 if due(config.sample_every):
-                    picture(state.ema, step)
-    return state
+                    picture(state, step)
+    return state._replace(ema=averages.choose(experiment.config, state.ema))
 
 
 def _compiled_call(
@@ -145,26 +164,35 @@ def _first_state(
     if moved := record.device_change():
         say(f"trained on {moved}: sums in another order, so what follows differs by rounding from a run on one of them")
     before = record.config_at(step - 1)
-    if before and config.decay == "cosine" and before.train.steps != config.steps:
-        say(f"warning: the cosine was over {before.train.steps} steps, and goes on over {config.steps}: the rate jumps")
+    if before and before.train.steps != config.steps and (kind := _shape_by_steps(config)):
+        say(f"warning: the {kind} was over {before.train.steps} steps, and goes on over {config.steps}: the rate jumps")
     # The config may allow fewer bad steps now than there have been; the next one is the last.
     streak = jnp.minimum(resumed.tally.streak, config.bad_steps - 1)
     return resumed._replace(tally=resumed.tally._replace(streak=streak))
 
 
-def _picture(experiment: Experiment, folder: Folder) -> Callable[[Any, int], None]:
-    """picture(params, step), which saves samples as a file, once. If they are not finite training goes on without it."""
+def _shape_by_steps(config: Train) -> str:
+    """What the learning rate follows, if its shape depends on train.steps."""
+    if config.schedule is None:
+        return "cosine" if config.decay == "cosine" else ""
+    longer = config.model_copy(update={"steps": config.steps + 1})
+    return "schedule" if schedule_of(longer) != schedule_of(config) else ""
+
+
+def _picture(experiment: Experiment, folder: Folder) -> Callable[[State, int], None]:
+    """picture(state, step), which saves samples as a file, once. If they are not finite training goes on without it."""
     config = experiment.config
     if classifies(config):
-        return lambda params, step: None  # a classifier draws nothing; `evaluate` measures it
+        return lambda state, step: None  # a classifier draws nothing; `evaluate` measures it
     sampler = sample_sampler(experiment)
     draw = drawing(sampler)
 
-    def picture(params: Any, step: int) -> None:
+    def picture(state: State, step: int) -> None:
         path = folder.picture(step)
         if not processes.everywhere(path.exists()):
             rows = sampler.rows(config.sample.seed, min(config.sample.n, 64))
-            samples = draw(experiment.network(params), rows, sampler.config.n)
+            params = experiment.network(averages.choose(config, state.ema))
+            samples = draw(params, rows, sampler.config.n)
             if why := unsound(samples, sampler.grid()):
                 say(f"warning: no picture of step {step}: {why}")
             else:

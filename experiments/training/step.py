@@ -1,4 +1,4 @@
-"""One step of training: the objective's gradient, Adam, and the average of parameters; a step that is not finite is masked."""
+"""A step of training: the objective's gradient, the optimiser, the averages of parameters; one that is not finite is masked."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from experiments.build import averages
 from experiments.build.experiment import Experiment
 from experiments.build.state import State, Tally
 from experiments.data.dataset import Batch
@@ -77,11 +78,12 @@ def make_step(
         norm = optax.global_norm(gradient)
         update, opt = optimizer.update(gradient, state.opt, state.params)
         params = optax.apply_updates(state.params, update)
-        decay = jnp.minimum(config.ema, (1 + state.step) / (10 + state.step))  # warm-up: early averages forget fast
-        ema = optax.incremental_update(params, state.ema, 1 - decay)
+        ema = averages.advance(config, state.ema, params, state.step)
 
         # A finite norm also keeps Adam's second moment, the gradient squared, from overflow.
         finite, frozen = jnp.isfinite(loss) & jnp.isfinite(norm), state.tally.streak >= config.bad_steps
+        if config.optimizer is not None:  # which may divide by what is 0
+            finite &= jnp.isfinite(optax.global_norm(update))
         choose = lambda condition, this, that: jax.tree.map(lambda a, b: jnp.where(condition, a, b), this, that)
         counted = state.step + 1, _counted(state.tally, finite, loss, norm)
         step, tally = choose(frozen, (state.step, state.tally), counted)
