@@ -30,44 +30,60 @@ class Moments(NamedTuple):
         return {"none": None, "scalar": pooled, "channel": self}[what]
 
     @property
+    def words(self) -> str:
+        """The numbers in words, those of the first eight channels if there are more."""
+        listed = lambda values: ", ".join(f"{value:.6g}" for value in values[:8]) + (", ..." if len(values) > 8 else "")
+        each = f" of each channel (the last axis, {len(self.mean)})" if len(self.mean) > 1 else ""
+        return f"mean {listed(self.mean)}; std {listed(self.std)}{each}"
+
+    @property
     def constant(self) -> list[int]:
         """The channels whose spread float32, in which a network sees them, does not resolve: below a millionth of the mean."""
         pairs = zip(self.mean, self.std, strict=True)
         return [c for c, (mean, std) in enumerate(pairs) if not std > max(1e-6 * abs(mean), 1e-37)]
 
 
-class Spread:
-    """The count, the mean and the squared deviations of the numbers of each channel that were added so far, in float64."""
+class Spread(NamedTuple):
+    """The count n, the mean and the sum of squared deviations of the numbers of each channel, in float64."""
 
-    def __init__(self):
-        self._n, self._mean, self._squares = 0, np.zeros(()), np.zeros(())
+    n: int
+    mean: np.ndarray
+    squares: np.ndarray
 
-    def add(self, events: Shaped[np.ndarray, "n *event"]) -> None:
-        """Adds some events.
-
-        For two sets of n_a and n_b numbers with the distance d of their means the squared deviations of both are
-        S_a + S_b + d^2 n_a n_b/(n_a + n_b) (Chan et al. 1983): no square of a mean is subtracted from another.
-        """
+    @classmethod
+    def of(cls, events: Shaped[np.ndarray, "n *event"]) -> Spread:
+        """The spread of some events."""
         x = events.reshape(-1, events.shape[-1]).astype(np.float64)
         mean = x.mean(0)
         x -= mean
         np.square(x, out=x)
-        n, distance = self._n + len(x), mean - self._mean
-        self._squares = self._squares + x.sum(0) + distance**2 * (self._n * len(x) / n)
-        self._mean, self._n = self._mean + distance * (len(x) / n), n
+        return cls(len(x), mean, x.sum(0))
+
+    def union(self, other: Spread) -> Spread:
+        """The spread of both sets, whose means are d apart: squares S_a + S_b + d^2 n_a n_b/(n_a + n_b). Chan et al. (1983).
+
+        No square of a mean is subtracted from another, which would leave nothing of a small deviation from a large mean.
+        """
+        n, d = self.n + other.n, other.mean - self.mean
+        mean = self.mean + d * (other.n / n)
+        return Spread(n, mean, self.squares + other.squares + d**2 * (self.n * other.n / n))
 
     @property
     def moments(self) -> Moments:
-        """The moments of all that was added."""
-        return Moments(tuple(self._mean.tolist()), tuple(np.sqrt(self._squares / self._n).tolist()))
+        """The moments of these numbers."""
+        return Moments(tuple(self.mean.tolist()), tuple(np.sqrt(self.squares / self.n).tolist()))
+
+
+NOTHING = Spread(0, np.zeros(()), np.zeros(()))
+"""The spread of no number."""
 
 
 def streamed_moments(blocks: Iterable[np.ndarray], n: int) -> Moments:
     """Returns the moments of n events that come in blocks [k, *event], of which one is in memory."""
-    spread, count = Spread(), 0
+    spread, count = NOTHING, 0
     with progress("mean and std of the training examples", n) as show:
         for events in blocks:
-            spread.add(events)
+            spread = spread.union(Spread.of(events))
             count += len(events)
             show(count, "")
             stop.check()

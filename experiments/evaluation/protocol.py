@@ -58,12 +58,10 @@ def solver(sampler: Sampler) -> str:
     return "; ".join(words(part) for part in (sampler.corrector, sampler.step) if part)
 
 
-def standardisation(config: Config, moments: Moments, most: int = 8) -> str:
-    """The moments that floats are standardised by, those of the first channels if there are many."""
-    mean, std = moments.over(config.data.standardise) or moments
-    listed = lambda values: ", ".join(f"{value:.6g}" for value in values[:most]) + (", ..." if len(values) > most else "")
-    of = f"of each channel (the last axis, {len(mean)})" if config.data.standardise == "channel" else "of all numbers"
-    return f"(k - mean)/std {of}, over the training examples: mean {listed(mean)}; std {listed(std)}"
+def standardisation(config: Config, moments: Moments) -> str:
+    """The moments that floats are standardised by."""
+    by = moments.over(config.data.standardise) or moments
+    return f"(k - mean)/std, those of all training examples: {by.words}"
 
 
 def bits_protocol(scaler: Scaler, noun: str) -> str:

@@ -198,9 +198,9 @@ def test_points_have_no_cells():
     asked = "evaluate.dequantizer=variational", "evaluate.draws=4"
     assert idle_problems(config(*asked)) == []
     dequantized, first, second = idle_problems(config("data.levels=0", *asked))
-    assert dequantized.startswith("data.dequantize = True would change nothing: points")
-    assert first.startswith("evaluate.dequantizer = 'variational' would change nothing: points")
-    assert second.startswith("evaluate.draws = 4 would change nothing: points")
+    assert dequantized.startswith("data.dequantize = True would change nothing: floats")
+    assert first.startswith("evaluate.dequantizer = 'variational' would change nothing: floats")
+    assert second.startswith("evaluate.draws = 4 would change nothing: floats")
     assert idle_problems(config("data.levels=0", "data.dequantize=False")) == []
 
 
