@@ -14,6 +14,7 @@ from experiments.data import array_files
 from experiments.data.array_files import npy
 from experiments.data.dataset import load
 from experiments.data.sources import open_sources
+from experiments.runtime import limits
 from experiments.runtime.errors import DataError
 
 RNG = np.random.default_rng(0)
@@ -121,12 +122,18 @@ def test_rows_are_right_whatever_is_mapped_anew(tmp_path, monkeypatch):
     np.testing.assert_array_equal(first, x[3])
 
 
-def test_more_held_out_examples_than_memory_are_refused_with_the_remedy(tmp_path):
-    """A sparse file: it takes no room on the disk, and nothing of it is read but its first rows."""
-    written(tmp_path, RNG.normal(size=(5, 1024)).astype(np.float32))
-    np.lib.format.open_memmap(tmp_path / "test.npy", "w+", np.float32, (2**30, 1024))
-    with pytest.raises(DataError, match=r"npy test, decoded, takes 4.1e\+03 GiB .* free: all held-out .* name a smaller split"):
-        opened(tmp_path)
+@pytest.mark.parametrize(
+    ("resident_mib", "says"),
+    [
+        (0, "npy test, decoded, takes .* free: all held-out .* name a smaller split"),
+        (1, "npy train.* free: a lower data"),
+    ],
+)
+def test_what_does_not_fit_into_memory_is_refused_with_the_remedy(tmp_path, monkeypatch, resident_mib, says):
+    written(tmp_path, RNG.normal(size=(50, 64)), RNG.normal(size=(50, 64)))
+    monkeypatch.setattr(limits, "available", lambda: 1000)
+    with pytest.raises(DataError, match=says):
+        opened(tmp_path, resident_mib=resident_mib)
 
 
 LARGE = """
@@ -146,9 +153,9 @@ print(data.moments.mean[0], before, resource.getrusage(resource.RUSAGE_SELF).ru_
 
 @pytest.mark.slow
 def test_a_file_is_never_held_whole(tmp_path):
-    """Two gigabytes are opened, standardised and trained on in less than 400 MiB beside what the imports take."""
+    """A gigabyte is opened, standardised and read at random in less than 400 MiB beside what the imports take."""
     shape = (64, 64, 4)
-    train = np.lib.format.open_memmap(tmp_path / "train.npy", "w+", np.float32, (2**31 // (4 * 64 * 64 * 4), *shape))
+    train = np.lib.format.open_memmap(tmp_path / "train.npy", "w+", np.float32, (2**30 // (4 * 64 * 64 * 4), *shape))
     train[::2] = 1.0
     train[1::2] = 2.0
     del train
