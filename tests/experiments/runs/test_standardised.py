@@ -48,9 +48,8 @@ def alone(folder, tmp_path):
     """A copy of the run, whose data are nowhere."""
     copy = shutil.copytree(folder, tmp_path / "alone")
     tree = json.loads((copy / "config.json").read_text())
-    (copy / "config.json").write_text(
-        json.dumps(json.loads(text) | {"data": json.loads(text)["data"] | {"data_dir": "nowhere"}})
-    )
+    away = tree | {"data": tree["data"] | {"data_dir": "nowhere"}}
+    (copy / "config.json").write_text(json.dumps(away))
     return copy
 
 
