@@ -242,7 +242,7 @@ class Evaluate(Strict):
     Quality compares samples with real examples in a space of features:
 
     - `n`, `seeds`: the number of samples for each seed, and of seeds. `batch`: the most samples that are drawn together.
-    - `features`: the space of the Fréchet distance: "pixels" (points are their own), the hidden layer of a "classifier" that is
+    - `features`: the space of the Fréchet distance: "pixels" (floats are their own), the hidden layer of a "classifier" that is
       fitted to the labels, or "inception" for FID. None is the last of them that the data and `inception` allow.
     - `inception`: the weights file of the Inception network.
     - `real`: the split that samples are compared with, held-out ("test") or training ("train") examples.

@@ -95,8 +95,8 @@ def _scatter(points: np.ndarray, view: View | None) -> Image.Image:
 
 def _dots(panel: Axes, points: np.ndarray, view: View | None) -> None:
     panel.scatter(*in_plane(points), s=3, alpha=0.6, linewidths=0, color=colour(0))
-    limits = _limits(view or View.of(points))
-    panel.set(**limits, aspect="equal" if limits["xlim"] == limits["ylim"] else "auto", xticks=[], yticks=[])
+    view = view or View.of(points)
+    panel.set(**_limits(view), aspect=view.aspect, xticks=[], yticks=[])
 
 
 def _limits(view: View) -> dict[str, tuple[float, float]]:

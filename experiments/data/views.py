@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Shaped, UInt8
@@ -45,6 +45,11 @@ class View(NamedTuple):
         )
         some = finite.any(0)
         return cls(tuple(np.where(some, low, 0.0).tolist()), tuple(np.where(some, high, 1.0).tolist()))
+
+    @property
+    def aspect(self) -> Literal["equal", "auto"]:
+        """The aspect of a panel of points: equal in a square, as else their coordinates may be of unlike units."""
+        return "equal" if len({*zip(self.low[:2], self.high[:2], strict=True)}) == 1 else "auto"
 
     def share(self, events: Shaped[np.ndarray, "... C"]) -> Float[np.ndarray, "... C"]:
         """The place of each number in its channel's range, in [0, 1]; 1/2 if the range is a single number."""

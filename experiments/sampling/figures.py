@@ -25,7 +25,7 @@ def interpolation(frames: dict[str, np.ndarray], ends: tuple[np.ndarray, np.ndar
     for panel, (title, kind) in zip(figure.subplots(rows, columns, squeeze=False).flat, frames.items(), strict=True):
         panel.set_title(title, fontsize=10)
         if points:
-            panel.set(xticks=[], yticks=[], aspect="equal")
+            panel.set(xticks=[], yticks=[], aspect=view.aspect)
             panel.spines[:].set_visible(False)
             panel.scatter(*in_plane(held_out), s=3, linewidths=0, color="#bbb")
             for i, path in enumerate(kind):
@@ -40,7 +40,8 @@ def interpolation(frames: dict[str, np.ndarray], ends: tuple[np.ndarray, np.ndar
 def edits(frames: np.ndarray, columns: Sequence[str], lines: Sequence[str], held_out: np.ndarray) -> Figure:
     """Frames [examples, lines, columns, *event]: images in the lines of each example; points in one panel for all examples."""
     titles, view = [plain(title) for title in columns], View.of(held_out)
-    figure = _point_edits(frames, titles, lines, held_out) if frames.ndim == 4 else _image_edits(frames, titles, lines, view)
+    of_points = frames.ndim == 4
+    figure = _point_edits(frames, titles, lines, held_out, view) if of_points else _image_edits(frames, titles, lines, view)
     return _named(figure, held_out, view)
 
 
@@ -51,12 +52,13 @@ def _named(figure: Figure, held_out: np.ndarray, view: View) -> Figure:
     return figure
 
 
-def _point_edits(frames: np.ndarray, titles: Sequence[str], lines: Sequence[str], held_out: np.ndarray) -> Figure:
+def _point_edits(frames: np.ndarray, titles: Sequence[str], lines: Sequence[str], held_out: np.ndarray, view: View) -> Figure:
     examples, n_lines, n_columns, _ = frames.shape
     figure = blank_figure(1.9 * n_columns, 2.0 * n_lines)
     panels = figure.subplots(n_lines, n_columns, squeeze=False)
     for (i, j), panel in zip(np.ndindex(n_lines, n_columns), panels.flat, strict=True):
-        panel.set(xticks=[], yticks=[], aspect="equal", title=titles[j] if i == 0 else "", ylabel=lines[i] if j == 0 else "")
+        panel.set(xticks=[], yticks=[], aspect=view.aspect)
+        panel.set(title=titles[j] if i == 0 else "", ylabel=lines[i] if j == 0 else "")
         panel.spines[:].set_visible(False)
         panel.scatter(*in_plane(held_out), s=2, linewidths=0, color="#ccc")
         panel.scatter(*in_plane(frames[:, i, j]), s=16, linewidths=0, color=[colour(k) for k in range(examples)])
