@@ -128,7 +128,7 @@ class Run:
 
     @property
     def scaler(self) -> Scaler:
-        """The map between levels and x: `scaler.place(levels, 0.5)` is x, and `scaler.decode(x)` the levels."""
+        """The map between examples k and x: `scaler.place(k, 0.5)` is x, and `scaler.decode(x)` the levels or floats k."""
         return self.experiment.scaler
 
     def metrics(self) -> list[dict[str, Any]]:
@@ -150,7 +150,8 @@ class Run:
     def log_prob(self, x: Event, y: Label = None, *, key: Key[Array, ""] | None = None, **options: Any) -> Scalar:
         """Returns log p(x | y) in nats along the probability flow, exact without `key`, by a random probe with it.
 
-        `options` are those of `samplers.encode`. The bits of levels are `scaler.bits_per_dim(log_prob, x.size)`.
+        `options` are those of `samplers.encode`. In the units of the data it is `scaler.log_prob(log_prob, x.size)`, in bits
+        `scaler.bits_per_dim(log_prob, x.size)`.
         """
         return self.encode(x, y, key=key, **options).log_prob
 
@@ -163,7 +164,7 @@ class Run:
         return samplers.decode(self.sde, self._score(y), latent, **self._flow | options)
 
     def sample(self, key: Key[Array, ""] | int = 0, n: int = 64, sampler: str = "", **options: Any) -> Samples:
-        """Returns n samples as levels [n, *event], or as points; a notebook shows them.
+        """Returns n samples as levels, or as floats in the units of the data, [n, *event]; a notebook shows them.
 
         `key`: the key of their noise; of an integer they are those of `sample.seed`. `sampler`: a label of config.samplers, or
         that of config.sample. Of the `options`, `label` is as in config.sample: a class for all samples, "each", or None. The

@@ -18,7 +18,7 @@ NETWORKS = {
     "EDMUNet": ("EDM's DDPM++ and NCSN++, Karras et al. (2022), without augmentation", "55,732,739; 56,395,651"),
     "DiT": ("transformer, Peebles & Xie (2023)", "674,834,720 (XL/2)"),
     "UViT": ("transformer, Bao et al. (2023)", "44,255,328 (S/2)"),
-    "MLP": ("points and small events", ""),
+    "MLP": ("points and small events of any shape", ""),
     "Classifier": ("log p(y \\| x_t), to guide by", ""),
 }
 CONDITIONINGS = {

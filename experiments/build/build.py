@@ -27,6 +27,7 @@ from experiments.config.parts import (
 )
 from experiments.config.problems import attempt
 from experiments.config.schema import Config, Named
+from experiments.data.moments import Moments
 from experiments.data.scaler import scale
 from experiments.runtime.errors import ConfigError
 from models.build import abstract
@@ -34,12 +35,13 @@ from models.functional import Functional
 from models.parameterization import Parameterization
 
 
-def build(config: Config, shape: tuple[int, ...], names: tuple[str, ...] = ()) -> Experiment:
+def build(config: Config, shape: tuple[int, ...], names: tuple[str, ...] = (), moments: Moments | None = None) -> Experiment:
     """Returns the experiment on events of `shape`, whose labels have these `names` if they have names.
 
-    Raises ConfigError with every problem, one line each.
+    `moments`: those of the events' channels, if data.standardise asks for them. Raises ConfigError with every problem, one line
+    each.
     """
-    problems = combination_problems(config, names) + event_problems(config, shape)
+    problems = combination_problems(config, names) + event_problems(config, shape, moments)
     sde = attempt(problems, "sde", lambda: SDE.build(config.sde.name, **config.sde.options))
     attempt(problems, "sde", lambda: sde and sde_lib.check(sde))
     if problems:
@@ -49,7 +51,7 @@ def build(config: Config, shape: tuple[int, ...], names: tuple[str, ...] = ()) -
     times = attempt(problems, "times", lambda: TIMES.build(config.times.name, sde, **config.times.options))
     objective = attempt(problems, "objective", lambda: _objective(config))
     weight = attempt(problems, "weight", lambda: _weight(config))
-    experiment = Experiment(config, shape, sde, model, times, objective, scale(config), names=names)
+    experiment = Experiment(config, shape, sde, model, times, objective, scale(config, moments), names=names)
 
     problems += experiment_problems(experiment, weight)
     if problems:

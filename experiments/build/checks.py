@@ -26,6 +26,7 @@ from experiments.config.options import parameters
 from experiments.config.parts import OBJECTIVE, STEP, clash, classifies
 from experiments.config.problems import Problems, attempt
 from experiments.config.schema import MOST_STEPS, Config, Named
+from experiments.data.moments import Moments
 
 NO_NAMES = {None: ("none", "null"), "each": ("each",)}
 """For each value of sample.label that is no class the words that people write it by, and that a class may be called by, too."""
@@ -84,17 +85,18 @@ def check_lora(experiment: Experiment) -> None:
     jax.eval_shape(experiment.initial, jax.random.key(0))
 
 
-def event_problems(config: Config, shape: tuple[int, ...]) -> Problems:
-    """Returns the problems of settings that only images [H, W, C] can have, for events of `shape`."""
-    settings = {
-        "data.flip = True": config.data.flip,
-        "evaluate.dequantizer = 'variational'": config.evaluate.dequantizer == "variational" and config.data.levels,
-    }
-    return [
-        f"{key} is for images [H, W, C], not for events of shape {shape}"
-        for key, so in settings.items()
-        if so and len(shape) != 3
-    ]
+def event_problems(config: Config, shape: tuple[int, ...], moments: Moments | None) -> Problems:
+    """Returns the problems of settings that do not fit events of `shape`, or that need the `moments` of their channels."""
+    problems: Problems = []
+    if config.data.flip and len(shape) < 3:
+        problems.append(f"data.flip = True is for images [H, W, C], not for events of shape {shape}, which have no width")
+    if config.evaluate.dequantizer == "variational" and config.data.levels and len(shape) != 3:
+        problems.append(f"evaluate.dequantizer = 'variational' is for images [H, W, C], not for events of shape {shape}")
+    standardise = config.data.standardise
+    if standardise != "none" and not config.data.levels and (moments is None or len(moments.mean) != shape[-1]):
+        why = "the mean and std of the training examples are known of a run that was trained by it; take 'none'"
+        problems.append(f"data.standardise = {standardise!r}: {why}")
+    return problems
 
 
 def check_weight(weight: Callable[..., Any], sde: sde_lib.LinearSDE) -> None:

@@ -10,6 +10,7 @@ from experiments.data.toys import TOYS
 
 OF_INCEPTION = ("evaluate.inception", "evaluate.statistics")
 OF_LEVELS = ("data.dequantize", "data.range", "evaluate.dequantizer", "evaluate.draws", "sample.pngs")
+OF_FLOATS = ("data.standardise",)
 OF_FILES = ("data.data_dir", "data.train", "data.test")
 OF_FIT = ("evaluate.dequantizer_steps",)
 OF_ADAMW = ("train.beta1", "train.beta2", "train.epsilon", "train.weight_decay")
@@ -24,7 +25,8 @@ def idle_problems(config: Config) -> list[str]:
     name, levels, fitted = config.data.name, config.data.levels, config.evaluate.dequantizer == "variational"
     rules = (
         (by_inception, OF_INCEPTION, "features are not 'inception'"),
-        (levels, OF_LEVELS, "points (data.levels = 0) have no grey levels"),
+        (levels, OF_LEVELS, "floats (data.levels = 0) have no grey levels"),
+        (not levels, OF_FLOATS, "grey levels are scaled as data.range says, and data.levels = 0 is for floats"),
         (name not in TOYS, OF_FILES, f"{name} is drawn, and read from no file"),
         (fitted, OF_FIT, "the dequantizer is not 'variational'"),
         (config.train.optimizer is None, OF_ADAMW, "train.optimizer has options of its own"),

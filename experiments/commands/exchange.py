@@ -15,6 +15,7 @@ from experiments.config.problems import parse
 from experiments.config.schema import Data
 from experiments.data.dataset import DataFacts
 from experiments.data.decoded import Decoded
+from experiments.data.moments import Moments
 from experiments.data.sources import open_sources
 from experiments.runtime.errors import ConfigError, DataError, StorageError, UserError, printable
 from experiments.runtime.files import write_text
@@ -27,10 +28,12 @@ def refuse_existing(out: Path) -> None:
         raise StorageError(f"{out} is there already: take another folder")
 
 
-def experiment_of(tree: dict[str, Any], shape: tuple[int, ...] | None, classes: tuple[str, ...] = ()) -> Experiment:
+def experiment_of(
+    tree: dict[str, Any], shape: tuple[int, ...] | None, classes: tuple[str, ...] = (), moments: Moments | None = None
+) -> Experiment:
     """Returns the experiment of a config's tree, on events of `shape` with labels of these names, or on its own data if None.
 
-    Raises ConfigError with all problems.
+    `moments`: those of the events' channels, if floats are standardised. Raises ConfigError with all problems.
     """
     config, problems = parse(tree)
     if problems or config is None:
@@ -38,8 +41,8 @@ def experiment_of(tree: dict[str, Any], shape: tuple[int, ...] | None, classes: 
     if config.arms:
         raise ConfigError(f"a config without arms is needed, and this has {', '.join(config.arms)}")
     with warned():
-        facts = _facts(config.data) if shape is None else DataFacts(shape, classes)
-        return build(config, facts.shape, facts.classes)
+        facts = _facts(config.data) if shape is None else DataFacts(shape, classes, moments=moments)
+        return build(config, facts.shape, facts.classes, facts.moments)
 
 
 def network(experiment: Experiment) -> nnx.Module:

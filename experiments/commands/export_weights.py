@@ -60,7 +60,7 @@ def export_run(run: Path, out: Path, layout: str, overrides: list[str]) -> None:
     if config is None:
         raise ConfigError([f"{Folder(run).config} is no config of a run:", *problems])
     data = data_facts(run) or load(open_sources(config.data), config.data, config.seed).facts
-    experiment = with_base(experiment_of(tree, data.shape, data.classes), run)
+    experiment = with_base(experiment_of(tree, data.shape, data.classes, data.moments), run)
     if layout == "lora" and not experiment.config.lora:
         raise ConfigError(f"--layout=lora: {run} has no adapters, which a run with config.lora trains; take native")
     stop.check()
@@ -77,7 +77,7 @@ def export_run(run: Path, out: Path, layout: str, overrides: list[str]) -> None:
         experiment = experiment._replace(config=experiment.config.model_copy(update={"lora": None}))
     params = jax.tree.map(np.asarray, params)
     if layout in OURS:
-        native.write_weights(out, experiment.config, params, data.shape, step, digest, data.classes)
+        native.write_weights(out, experiment.config, params, data.shape, step, digest, data.classes, data.moments)
     else:
         EXPORTS[layout](out, experiment.config, network(experiment), params, data.shape)
     say(f"{out}: the averaged parameters of {run} at step {step}, as {layout}")

@@ -17,6 +17,7 @@ from experiments.config.changes import override_free_keys
 from experiments.config.messages import suggestion
 from experiments.config.reading import override, read_config
 from experiments.config.tiny import tiny
+from experiments.data.moments import Moments
 from experiments.runs.checkpoint import saved_steps
 from experiments.runs.folder import Folder
 from experiments.runs.lora_base import with_base
@@ -73,9 +74,10 @@ def import_run(
     if layout == "native":
         ours = native.read_weights(source)
         tree = override_free_keys(ours.config, overrides, str(source))
-        experiment = with_base(experiment_of(tree, ours.shape, ours.classes), out)
+        by = Moments(*ours.moments) if ours.moments else None
+        experiment = with_base(experiment_of(tree, ours.shape, ours.classes, by), out)
         params = native.fit(_like(experiment), ours.tensors, str(source))
-        _finish(out, experiment, params, source, ours.step, ours.data)
+        _finish(out, experiment, params, source, ours)
     elif layout == "diffusers":
         theirs = diffusers.read_folder(source, KINDS)
         experiment = experiment_of(_tree(file, overrides, theirs.sections, source), theirs.shape)
@@ -119,9 +121,11 @@ def _places(nets: tuple[type[Any], ...], layout: Callable[[Any], Layout], name: 
     return layout(net)
 
 
-def _finish(out: Path, experiment: Experiment, params: Any, source: Path, step: int = 0, data: str | None = None) -> None:
+def _finish(out: Path, experiment: Experiment, params: Any, source: Path, ours: native.Native | None = None) -> None:
+    """Writes the run; `ours`: the file that it comes from, if it is one of ours, which knows its training and its data."""
     params = native.require_finite(_like(experiment), params, str(source))
-    native.write_weights(out, experiment.config, params, experiment.shape, step, data, experiment.names)
+    known = (ours.step, ours.data, experiment.names, ours.moments) if ours else (0, None, experiment.names)
+    native.write_weights(out, experiment.config, params, experiment.shape, *known)
     size = sum(a.size for a in jax.tree.leaves(params))
     run = shlex.quote(str(out))
     say(f"{out}: {size} parameters; go on with sample, evaluate or train --config={run}/config.json --workdir={run}")

@@ -21,13 +21,14 @@ from experiments.config.reading import read_config
 from experiments.config.schema import Config, Data
 from experiments.config.tiny import tiny
 from experiments.data.dataset import DataFacts, Dataset, load
+from experiments.data.moments import Moments
 from experiments.data.sources import Sources, open_sources
 from experiments.data.validation import open_validation
 from experiments.evaluation.features import FeatureSpace, feature_space
 from experiments.runs.folder import Folder
 from experiments.runs.guides import with_guides
 from experiments.runs.lora_base import with_base
-from experiments.runs.record import RunRecord, data_facts, session
+from experiments.runs.record import RunRecord, data_facts, session, trained_moments
 from experiments.runs.ways_on import refuse_changes
 from experiments.runtime import processes
 from experiments.runtime.compile_cache import keep_compiled
@@ -49,9 +50,9 @@ class Plan(NamedTuple):
     changes: dict[str, dict[str, Any]]
     sources: Sources | None
 
-    def load(self) -> Dataset | None:
-        """Returns the data, if their sources were opened."""
-        return load(self.sources, self.base.data, self.base.seed) if self.sources else None
+    def load(self, moments: Moments | None = None) -> Dataset | None:
+        """Returns the data, if their sources were opened; `moments`: those that a run was trained by."""
+        return load(self.sources, self.base.data, self.base.seed, moments) if self.sources else None
 
 
 class Needs(NamedTuple):
@@ -209,9 +210,15 @@ def make_plan(tree: dict[str, Any], opening: bool = True) -> Plan:
 
 
 def build_arms(
-    arms: dict[str, Config], shape: tuple[int, ...], training: bool, names: tuple[str, ...] = ()
+    arms: dict[str, Config],
+    shape: tuple[int, ...],
+    training: bool,
+    names: tuple[str, ...] = (),
+    moments: Moments | None = None,
 ) -> dict[str, Experiment]:
     """Returns the experiment of each arm on events of `shape` and labels of these `names`, if they have names.
+
+    `moments`: those of the events' channels, if data.standardise asks for them.
 
     Raises ConfigError with every problem of every arm.
     """
@@ -221,7 +228,7 @@ def build_arms(
         with warned():
             lines = device_problems(config) + (training_problems(config) if training else [])
             try:
-                experiments[name] = build(config, shape, names)
+                experiments[name] = build(config, shape, names, moments)
             except ConfigError as error:
                 lines += str(error).splitlines()
             if lines:
@@ -255,10 +262,10 @@ def _opened(call: Call, plan: Plan, workdir: Path, needs: Needs, facts: DataFact
         words = [f"--config={call.options.config}", f"--workdir={workdir}", *call.overrides]
         raise StorageError(f"{workdir} holds no run: train it first, {PROGRAM} train {shlex.join(words)}")
     _refuse_other_report(plan, workdir)
-    data = plan.load()
+    data = plan.load(_moments(plan, workdir))
     keep_compiled(not call.options.no_compile_cache)  # the checks of a config compile too, a hundred small programs
     facts = data.facts if data else facts or DataFacts(())
-    experiments = build_arms(plan.arms, facts.shape, needs.training, facts.classes)
+    experiments = build_arms(plan.arms, facts.shape, needs.training, facts.classes, facts.moments)
     classifiers = any(classifies(experiment.config) for experiment in experiments.values())
     if classifiers and needs.score:
         what = "the objective trains a classifier, which has no score to draw from; evaluate measures it, and it guides a run:"
@@ -273,3 +280,10 @@ def _opened(call: Call, plan: Plan, workdir: Path, needs: Needs, facts: DataFact
     processes.stop_if_asked()
     experiments = {name: with_base(experiment, workdir / name) for name, experiment in experiments.items()}
     return Opened(call, plan, data, facts, experiments, workdir, space)
+
+
+def _moments(plan: Plan, workdir: Path) -> Moments | None:
+    """The moments that a trained run in the folder, or an arm below it, standardises by: computed once, and never again."""
+    if plan.base.data.standardise == "none" or plan.sources is None:
+        return None
+    return next(filter(None, (trained_moments(workdir / name) for name in plan.arms)), None)

@@ -32,5 +32,5 @@ def run(call: Call) -> None:
     if processes.first():
         results = {"nfe": float(samples.nfe.mean()), "seconds": samples.seconds}
         write_json(path.with_suffix(".json"), settings | results | provenance(experiment, opened.facts))
-    first = f" (the first {SHOWN} in the picture)" if experiment.scaler.levels and sample.n > SHOWN else ""
+    first = f" (the first {SHOWN} in the picture)" if len(samples.on_sheet) < sample.n else ""
     say(f"{path} and .npz: {sample.n} samples{first}, NFE {samples.nfe.mean():.0f}, {samples.seconds:.1f} s")

@@ -88,22 +88,24 @@ class Named(BaseModel):
 
 def _some_levels(levels: int) -> int:
     if levels == 1:
-        raise ValueError("one level says nothing: give 2 to 256, or 0 for points")
+        raise ValueError("one level says nothing: give 2 to 256, or 0 for floats")
     return levels
 
 
 class Data(Strict):
-    """The section that says where images or points come from; `experiments.data.sources` opens them.
+    """The section that says where examples come from, arrays of any shape; `experiments.data.sources` opens them.
 
     - `name`: the source of the examples: one of ours, a data set of TFDS, or my_pkg.my_module:my_source.
     - `data_dir`: the folder that the source reads, if it reads one.
     - `train`, `test`: the names of the training split and of the held-out split.
     - `validation`: the name of a second held-out split, apart from both, by which a report chooses the best samplers, so that
       its table is of a split that nothing was chosen by; "" chooses by the table's own split.
-    - `levels`: the number of grey levels of an image, 2 to 256; 0 for points, which have none.
+    - `levels`: the number of grey levels of integer examples, such as images, 2 to 256; 0 for floats, which have none.
+    - `standardise`: whether floats lose the mean and are divided by the standard deviation of the training examples: those of
+      each "channel", the last axis, or of all numbers alike ("scalar"). Samples and likelihood stay in the units of the data.
     - `dequantize`: whether training adds uniform noise within a grey level to each pixel.
     - `range`: the range that a network sees: "symmetric" for [-1, 1], or "unit" for [0, 1], as in NCSN and NCSN++.
-    - `flip`: whether training mirrors images at random.
+    - `flip`: whether training mirrors images at random, along their width, the last axis but one.
     - `resident_mib`: decoded training examples stay in memory if they fit into this many MiB; else each batch is decoded anew.
     - `on_bad`: an unreadable example is an error ("fail"), or is left out ("skip") as long as it is at most one in a thousand.
     - `only`: the labels to use, by names or numbers, for training and held-out examples alike; () uses all examples, labelled
@@ -116,6 +118,7 @@ class Data(Strict):
     test: str = "test"
     validation: str = ""
     levels: Annotated[int, Field(ge=0, le=256), AfterValidator(_some_levels)] = 256
+    standardise: Literal["none", "scalar", "channel"] = "none"
     dequantize: bool = False
     range: Literal["symmetric", "unit"] = "symmetric"
     flip: bool = False
@@ -355,7 +358,7 @@ class Evaluate(Strict):
     Quality compares samples with real examples in a space of features:
 
     - `n`, `seeds`: the number of samples for each seed, and of seeds. `batch`: the most samples that are drawn together.
-    - `features`: the space of the Fréchet distance: "pixels" (points are their own), the hidden layer of a "classifier" that is
+    - `features`: the space of the Fréchet distance: "pixels" (floats are their own), the hidden layer of a "classifier" that is
       fitted to the labels, or "inception" for FID. None is the last of them that the data and `inception` allow.
     - `inception`: the weights file of the Inception network.
     - `real`: the split that samples are compared with, held-out ("test") or training ("train") examples.

@@ -18,6 +18,8 @@ if TYPE_CHECKING:  # a second to import: only where something is plotted
 
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe & Ito: safe for the colour-blind
+COLOUR_MAP = "viridis"
+"""The colours of one channel of floats: even to the eye, and safe for the colour-blind."""
 MARKERS = ("o", "s", "^", "D", "v", "P")
 STYLE = {"axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.25, "font.size": 10}
 

@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 from experiments.config.classes import class_name, numbered
 from experiments.config.schema import Data
 from experiments.data.decoded import in_order
-from experiments.data.examples import Bad, example, is_class
+from experiments.data.examples import Bad, event_in, example, is_class
 from experiments.data.image_file import kind
+from experiments.data.moments import NOTHING, Moments, Spread, require_spread
 from experiments.data.sources import Sources
 from experiments.runtime.errors import DataError, StorageError, printable
 from experiments.runtime.files import write_text
@@ -52,18 +53,25 @@ def check(sources: Sources, config: Data, listing: Path | None = None) -> Report
     """Decodes all examples and prints what there is. DataError if one cannot be used; `listing` then names all of these."""
     facts: list[list[Facts]] = []
     bad: list[Bad] = []
+    moments: list[Moments] = []
     for source, split in ((sources.train, config.train), (sources.test, config.test)):
-        origin, good = config.origin(split), []
-        look = lambda i, source=source, origin=origin: _facts(source, i, origin, config.levels)
+        origin, good, spread = config.origin(split), [], NOTHING
+        look = lambda i, source=source, origin=origin: _look(source, i, origin, config.levels)
         with progress(f"data check: {printable(split)}", len(source)) as show:
             for i, one in enumerate(in_order(look, range(len(source)), origin)):
                 if isinstance(one, Bad):
                     bad.append(one)
                 else:
-                    good.append(one)
+                    looks, numbers = one
+                    good.append(looks)
+                    if numbers and looks.shape == good[0].shape:
+                        spread = spread.union(numbers)
                 show(i + 1, f"{len(bad)} bad")
                 stop.check()
         say(f"{printable(origin)}: {len(good)} readable examples{_classes(good)}")
+        if spread.n:
+            moments.append(spread.moments)
+            say(f"{printable(origin)}: {spread.moments.words}")
         facts.append(good)
     train, test = facts
     shapes, kinds = (Counter(getattr(one, what) for one in train + test) for what in ("shape", "kind"))
@@ -71,8 +79,9 @@ def check(sources: Sources, config: Data, listing: Path | None = None) -> Report
     say("kinds: " + ", ".join(f"{name} {n}" for name, n in kinds.most_common(8)))
     most = max(shapes, key=lambda shape: shapes[shape], default=())
     bad += [Bad(one.name, f"its shape is {one.shape}, most have {most}") for one in train + test if one.shape != most]
-    warnings = _repeated(train, test) + _unclassed(train, printable(config.train)) + _unclassed(test, printable(config.test))
-    warnings += _uncovered(train, test, sources.classes)
+    warnings = _repeated(train, test, config.levels)
+    warnings += _unclassed(train, printable(config.train)) + _unclassed(test, printable(config.test))
+    warnings += _uncovered(train, test, sources.classes) + _unscaled(moments[:1], config)
     for warning in warnings:
         say(f"warning: {warning}")
     if sources.classes:
@@ -80,18 +89,21 @@ def check(sources: Sources, config: Data, listing: Path | None = None) -> Report
     total = len(sources.train) + len(sources.test)
     if bad:
         raise DataError(_complaint(bad, total, listing))
+    if moments:
+        require_spread(moments[0], config)
     say(f"data check: all {total} examples can be used")
     return Report(len(train), len(test), shapes, kinds, bad, warnings)
 
 
-def _facts(source: Any, i: int, origin: str, levels: int) -> Facts | Bad:
+def _look(source: Any, i: int, origin: str, levels: int) -> tuple[Facts, Spread | None] | Bad:
+    """The facts of an example, and of floats the spread of its numbers."""
     decoded = example(source, i, origin, levels)
     if isinstance(decoded, Bad):
         return decoded
     event, label = decoded
-    image = source[i]["image"] if isinstance(source, list) else None  # any other source would decode again
+    image = event_in(source[i]) if isinstance(source, list) else None  # any other source would decode again
     file = image if isinstance(image, Path) else None
-    return Facts(
+    facts = Facts(
         printable(file) if file else f"example {i} of {origin}",
         event.shape,
         kind(file) if file else str(event.dtype),
@@ -99,6 +111,7 @@ def _facts(source: Any, i: int, origin: str, levels: int) -> Facts | Bad:
         label,
         bool((event == event.flat[0]).all()),
     )
+    return facts, None if levels else Spread.of(event[None])
 
 
 def _classes(facts: list[Facts]) -> str:
@@ -106,18 +119,18 @@ def _classes(facts: list[Facts]) -> str:
     return f", {len(counts)} classes of {min(counts)} to {max(counts)}" if counts else ""
 
 
-def _repeated(train: list[Facts], test: list[Facts]) -> list[str]:
-    """Warns of examples that occur twice: in both splits, in training, in two classes; and of images of one colour."""
+def _repeated(train: list[Facts], test: list[Facts], levels: int) -> list[str]:
+    """Warns of examples that occur twice: in both splits, in training, in two classes; and of those of one number."""
     first = {one.pixels: one for one in reversed(train)}
     leaked = [(one, first[one.pixels]) for one in test if one.pixels in first]
     twice = [(one, first[one.pixels]) for one in train if first[one.pixels] is not one]
     astray = [(a, b) for a, b in twice + leaked if a.classed and b.classed and a.label != b.label]
-    flat = [(one, one) for one in train + test if one.flat and len(one.shape) == 3]
+    flat = [(one, one) for one in train + test if one.flat and len(one.shape) > 1]
     groups = [
         (leaked, f"of {len(test)} held-out examples are in training too"),
         (twice, "training examples repeat an earlier one"),
         (astray, "of the repeated ones have another class than the first"),
-        (flat, "images are of one colour throughout"),
+        (flat, "images are of one colour throughout" if levels else "examples are one number throughout"),
     ]
     return [f"{len(pairs)} {words}: {_named(pairs)}" for pairs, words in groups if pairs]
 
@@ -144,6 +157,16 @@ def _uncovered(train: list[Facts], test: list[Facts], names: Sequence[str]) -> l
     if absent := set(range(min(max(trained), 10**5))) - trained:
         lines.append(f"classes {called(absent)} of 0 to {max(trained)} have no training example")
     return lines
+
+
+def _unscaled(moments: list[Moments], config: Data) -> list[str]:
+    """Warns of floats that are far from the scale of the noise."""
+    if config.standardise != "none":
+        return []
+    pairs = (pair for each in moments for pair in zip(*each, strict=True))
+    far = [abs(mean) > 3 or not 0.1 <= std <= 10 for mean, std in pairs]
+    remedy = "data.standardise = 'channel' makes them 0 and 1, near which SDEs and networks expect them"
+    return [f"{sum(far)} of {len(far)} channels are far from mean 0 and std 1: {remedy}"] if any(far) else []
 
 
 def _named(pairs: list[tuple[Facts, Facts]]) -> str:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from copy import copy
 from functools import lru_cache
 from hashlib import sha256
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from experiments.config.schema import Data
 from experiments.data.decoded import Decoded, integers
+from experiments.data.moments import Moments, require_spread, streamed_moments
 from experiments.data.sources import Sources, open_sources
 from experiments.runtime.errors import DataError, printable
+
+BLOCK = 64 * 2**20
+"""The bytes of examples that are read together in a pass over all."""
 
 
 def class_labels(labels: Any, classes: int, origin: str) -> np.ndarray:
@@ -28,7 +34,7 @@ def class_labels(labels: Any, classes: int, origin: str) -> np.ndarray:
 
 
 class Batch(NamedTuple):
-    """Examples as grey `levels` [B, *event] (or points), and their labels `y` [B] if a network of classes wants them."""
+    """Examples as grey `levels` [B, *event], or floats, and their labels `y` [B] if a network of classes wants them."""
 
     levels: Any
     y: Any = None
@@ -46,7 +52,8 @@ class ExampleStream:
         self.nbytes = decoded.nbytes
         self._places = np.arange(len(decoded))
         if decoded.nbytes <= resident_mib * 2**20:
-            self.resident, self.labels, self._places = decoded.everything()
+            remedy = "a lower data.resident_mib has each batch decoded when it is read"
+            self.resident, self.labels, self._places = decoded.everything(remedy)
         self._seed = seed
 
     def __len__(self) -> int:
@@ -60,8 +67,13 @@ class ExampleStream:
 
     def part(self, test: np.ndarray, n: int) -> str:
         """Returns a hash of the held-out events and of the first n training ones of the order."""
-        some = self.batch(0, min(n, len(self._decoded))).levels
+        some = self.blocks(self.indices(0, min(n, len(self._decoded))))
         return _digest(some, test, b"skip" if self._decoded.spare else b"")  # later batches may leave out others
+
+    def blocks(self, rows: np.ndarray) -> Iterator[np.ndarray]:
+        """Yields the events at these rows, below `len`, as many at a time as have `BLOCK` bytes."""
+        size = max(1, BLOCK * len(self._decoded) // self.nbytes)
+        return (self.read(rows[start : start + size]).levels for start in range(0, len(rows), size))
 
     def indices(self, step: int, size: int, process: int = 0, processes: int = 1) -> np.ndarray:
         """Returns this process's share of batch `step`: the examples step size ... (step + 1) size - 1 of the order."""
@@ -89,21 +101,23 @@ class ExampleStream:
 class DataFacts(NamedTuple):
     """All that a trained run needs to know of its data: the `shape` of an event, the names of its `classes`, and two hashes.
 
-    There may be no names, as not all labels have some. `digest` and `part` are those of `Dataset`.
+    There may be no names, as not all labels have some. `digest`, `part` and `moments` are those of `Dataset`.
     """
 
     shape: tuple[int, ...]
     classes: tuple[str, ...] = ()
     digest: str = ""
     part: str = ""
+    moments: Moments | None = None
 
 
 class Dataset(NamedTuple):
-    """Examples as grey levels (uint8), or points (float32).
+    """Examples as grey levels (uint8), or floats.
 
     `shape` is one event's. `train` has the batches, `test` [M, *shape] all held-out examples. The labels are integers; they are
     None if some are missing or the examples are not resident. `part` is a hash of the held-out examples and of as many training
     ones; `digest` is one of all if they are resident, else it is `part`. `classes`: the names of the labels, if there are any.
+    `moments`: those of each channel over the training examples, if floats are standardised.
     """
 
     shape: tuple[int, ...]
@@ -114,11 +128,12 @@ class Dataset(NamedTuple):
     digest: str
     classes: tuple[str, ...] = ()
     part: str = ""
+    moments: Moments | None = None
 
     @property
     def facts(self) -> DataFacts:
         """The facts that a run records."""
-        return DataFacts(self.shape, self.classes, self.digest, self.part)
+        return DataFacts(self.shape, self.classes, self.digest, self.part, self.moments)
 
     def by(self, seed: int) -> Dataset:
         """Returns the same data, with the training examples in the order of another seed."""
@@ -150,20 +165,34 @@ class Dataset(NamedTuple):
         return self.train.resident
 
 
-def load(sources: Sources, config: Data, seed: int) -> Dataset:
-    """Decodes the examples of sources that are open. DataError names those that cannot be decoded."""
+def load(sources: Sources, config: Data, seed: int, moments: Moments | None = None) -> Dataset:
+    """Decodes the examples of sources that are open. DataError names those that cannot be decoded.
+
+    `moments`: those to standardise by, if they are known; else a pass over the training examples computes them. DataError if a
+    channel is constant.
+    """
     decoded = lambda source, split, shape=(): Decoded(source, config.levels, config.origin(split), shape, config.on_bad)
     whole = decoded(sources.train, config.train)
     train = ExampleStream(whole, seed, config.resident_mib)
-    test, test_labels, _ = decoded(sources.test, config.test, whole.shape).everything()
+    remedy = "all held-out examples stay in memory; name a smaller split by --config.data.test"
+    test, test_labels, _ = decoded(sources.test, config.test, whole.shape).everything(remedy)
     part = train.part(test, len(sources.test))
-    digest = part if train.resident is None else _digest(train.resident, test)
+    digest = part if train.resident is None else _digest([train.resident], test)
     classes = tuple(map(printable, sources.classes))
-    return Dataset(whole.shape, train, test, train.labels, test_labels, digest, classes, part)
+    if config.standardise == "none" or config.levels:  # standardised levels are refused with all else that is wrong
+        moments = None
+    elif moments is None:
+        moments = streamed_moments(train.blocks(np.arange(len(train))), len(train))
+        require_spread(moments, config)
+    return Dataset(whole.shape, train, test, train.labels, test_labels, digest, classes, part, moments)
 
 
-def _digest(train: np.ndarray, test: np.ndarray, words: bytes = b"") -> str:
-    return sha256(train.tobytes() + test.tobytes() + words).hexdigest()[:16]
+def _digest(train: Iterable[np.ndarray], test: np.ndarray, words: bytes = b"") -> str:
+    digest = sha256()
+    for events in chain(train, [test]):
+        digest.update(np.ascontiguousarray(events))
+    digest.update(words)
+    return digest.hexdigest()[:16]
 
 
 def first_held_out(config: Data, shape: tuple[int, ...], most: int = 256) -> np.ndarray:

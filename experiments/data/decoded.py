@@ -79,9 +79,12 @@ class Decoded:
                 events[place], labels[place] = event, label
         return events, labels
 
-    def everything(self) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
-        """Returns all good events, their labels if all are integers, and each row's place (or its stand-in's) among them."""
-        fits(self.nbytes, f"{self.origin}, decoded,")
+    def everything(self, remedy: str) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
+        """Returns all good events, their labels if all are integers, and each row's place (or its stand-in's) among them.
+
+        DataError, with a `remedy`, if they do not fit into memory.
+        """
+        fits(self.nbytes, f"{self.origin}, decoded,", remedy)
         events, labels = self.read(range(self._n))
         good = np.array([i not in self.bad for i in range(self._n)])
         if self.bad:

@@ -12,6 +12,9 @@ import numpy as np
 from experiments.data.image_file import read_pixels, to_8_bits
 from experiments.runtime.errors import DataError, printable
 
+EVENT = ("image", "x")
+"""The keys that the event of an example may have."""
+
 
 class Bad(NamedTuple):
     """An example that cannot be used: its file, or its number and source, and the reason."""
@@ -33,11 +36,9 @@ def example(source: Any, i: int, origin: str, levels: int, shape: tuple[int, ...
         item = source[i]  # TFDS decodes here
         if not isinstance(item, Mapping):
             raise DataError(f"it is a {type(item).__name__}, not a dictionary of `image` and perhaps `label`")
-        if "image" not in item:
-            raise DataError(f"it has no `image` but {', '.join(item)}")
-        image = item["image"]
-        name = printable(image) if isinstance(image, Path) else name
-        event = _levels(levels)[_pixels(image)] if levels else _point(image)
+        content = event_in(item)
+        name = printable(content) if isinstance(content, Path) else name
+        event = _levels(levels)[_pixels(content)] if levels else _floats(content)
     except DataError as error:
         return Bad(name, str(error))
     except Exception as error:  # decoders of damaged files raise anything, and name neither file nor index
@@ -47,6 +48,14 @@ def example(source: Any, i: int, origin: str, levels: int, shape: tuple[int, ...
         remedy = "convert them to one number of channels" if event.shape[:-1] == shape[:-1] else "resize them to one shape"
         return Bad(name, f"its shape is {event.shape}, the others' {shape}: {remedy}")
     return event, item.get("label")
+
+
+def event_in(item: Mapping[str, Any]) -> Any:
+    """Returns the array or the file that an example has under a key of `EVENT`. DataError if it has none."""
+    key = next((key for key in EVENT if key in item), None)
+    if key is None:
+        raise DataError(f"it has no `image` and no `x` but {', '.join(item)}")
+    return item[key]
 
 
 def is_class(label: Any) -> bool:
@@ -60,21 +69,24 @@ def _levels(levels: int) -> np.ndarray:
     return np.round(np.arange(256) * ((levels - 1) / 255)).astype(np.uint8)
 
 
-def _point(x: Any) -> np.ndarray:
-    if not isinstance(x, np.ndarray) or x.dtype.kind != "f" or x.ndim != 1 or not x.size:
-        raise DataError("data.levels = 0 is for points, float32 [D]; an image has 256")
+def _floats(x: Any) -> np.ndarray:
+    """The floats of an array, as a copy: float32, or float64 of longer ones, as JAX has no others."""
+    if not isinstance(x, np.ndarray) or x.dtype.kind != "f" or not x.ndim or not x.size:
+        what = f"{x.dtype} {x.shape}" if isinstance(x, np.ndarray) else f"a {type(x).__name__}"
+        raise DataError(f"data.levels = 0 is for floats of one axis or more, not {what}; an image has 256")
     if not (np.abs(x) <= np.finfo(np.float32).max).all():
-        raise DataError("a coordinate is not finite, as float32")
-    return x.astype(np.float64 if x.dtype.itemsize > 4 else np.float32)  # of longer and of foreign floats JAX has no arrays
+        raise DataError(f"a {'coordinate' if x.ndim == 1 else 'number'} is not finite, as float32")
+    return x.astype(np.float64 if x.dtype.itemsize > 4 else np.float32)
 
 
 def _pixels(image: Any) -> np.ndarray:
-    """Returns uint8 [H, W, C] of a file or an array; 16 bits are scaled to 8, not clipped."""
+    """Returns uint8 [H, W, C] of a file, or uint8 of an array of any shape; 16 bits are scaled to 8, not clipped."""
     if isinstance(image, Path):
         return read_pixels(image)
     pixels = np.asarray(image)
-    if pixels.dtype not in (np.uint8, np.uint16) or pixels.ndim not in (2, 3) or not pixels.size:
+    if pixels.dtype not in (np.uint8, np.uint16) or not pixels.ndim or not pixels.size:
         raise DataError(
-            f"an image is uint8 or uint16 [H, W, C], not {pixels.dtype} {pixels.shape}; points have data.levels = 0"
+            f"an image is uint8 or uint16 [H, W, C], not {pixels.dtype} {pixels.shape}; floats have data.levels = 0"
         )
-    return np.atleast_3d(to_8_bits(pixels) if pixels.dtype == np.uint16 else pixels)
+    eight = to_8_bits(pixels) if pixels.dtype == np.uint16 else pixels
+    return eight[..., None] if eight.ndim == 2 else eight

@@ -5,47 +5,35 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float, Shaped, UInt8
+from jaxtyping import Float, UInt8
 from PIL import Image
 
 from experiments.data.canvas import colour, panel_row
 from experiments.data.dataset import Dataset
 from experiments.data.scaler import Scaler
+from experiments.data.views import SIDE, Images, View, first_channels, tiles
 
 if TYPE_CHECKING:  # a second to import: only where something is plotted
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Images = UInt8[np.ndarray, "n H W C"]
-SIDE = 2.0
-"""Half the side of the square in which points are shown: two standard deviations of the noise that they begin as."""
 SHOWN = 1000
 """The most events that a picture shows."""
 
 
 def first_shown(scaler: Scaler, levels: np.ndarray) -> np.ndarray:
-    """The first 64 images as 0..255, or the first 1000 points: what a report shows."""
-    return scaler.display(levels[: 64 if scaler.levels else SHOWN])
+    """The first 64 events, images as 0..255, or the first 1000 points: what a report shows."""
+    return scaler.display(levels[: 64 if levels.ndim > 2 else SHOWN])
 
 
 def held_out_shown(scaler: Scaler, data: Dataset) -> np.ndarray:
     """The first held-out examples, as a report shows them beside samples."""
-    return first_shown(scaler, data.held_out(SHOWN).levels)
-
-
-def visible_part(shape: tuple[int, ...]) -> str:
-    """Says what pictures show of events of this shape; nothing if they show all."""
-    if len(shape) == 1:
-        return f"coordinates 1 and 2 of {shape[0]}" if shape[0] > 2 else ""
-    channels = shape[-1]
-    if channels == 2:
-        return "channels 1 and 2 as red and green"
-    return f"channels 1 to 3 of {channels} as red, green and blue" if channels > 3 else ""
+    return first_shown(scaler, data.held_out(SHOWN if len(data.shape) == 1 else 64).levels)
 
 
 def in_plane(points: Float[np.ndarray, "n D"]) -> Float[np.ndarray, "2 n"]:
     """The first two coordinates of points, x and y; if they have one, y is 0."""
-    return _first(points, 2).T
+    return first_channels(points, 2).T
 
 
 def tiled(images: Images, columns: int, gap: int = 1, fill: int = 128) -> UInt8[np.ndarray, "height width C"]:
@@ -53,7 +41,7 @@ def tiled(images: Images, columns: int, gap: int = 1, fill: int = 128) -> UInt8[
 
     One channel is grey; of several the first three are red, green and blue, and there is no blue if there are two.
     """
-    images = images if images.shape[-1] == 1 else _first(images, 3)
+    images = images if images.shape[-1] == 1 else first_channels(images, 3)
     n, height, width, channels = images.shape
     rows = -(-n // columns)
     sheet = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap, channels), fill, np.uint8)
@@ -68,16 +56,24 @@ def as_image(pixels: UInt8[np.ndarray, "H W C"]) -> Image.Image:
     return Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
 
 
-def picture(events: np.ndarray, columns: int = 8, scale: int = 4) -> Image.Image:
-    """Images [n, H, W, C] in rows of `columns`, enlarged; or points [n, D] as dots in a square around 0."""
+def picture(
+    events: np.ndarray, columns: int = 8, scale: int = 4, view: View | None = None, widest: int | None = None
+) -> Image.Image:
+    """Events [n, *event] as images in rows of `columns`, or points [n, D] as dots, over the range of the view or their own.
+
+    Images are enlarged `scale` times, or less, if they would be more than `widest` pixels across; signals are not.
+    """
     if events.ndim == 2:
-        return _scatter(events)
-    image = as_image(tiled(events, columns))
-    return image.resize((image.width * scale, image.height * scale), Image.Resampling.NEAREST)
+        return _scatter(events, view)
+    images = tiles(events, view)
+    sheet = as_image(tiled(images, columns))
+    most = scale if widest is None else min(scale, max(1, widest // (columns * images.shape[2])))
+    times = most if events.ndim > 3 else 1
+    return sheet.resize((sheet.width * times, sheet.height * times), Image.Resampling.NEAREST)
 
 
-def show_events(panel: Axes, events: np.ndarray | None, columns: int) -> None:
-    """Shows events in a panel without a frame: images as a picture, points as dots, words if none is left, nothing for None."""
+def show_events(panel: Axes, events: np.ndarray | None, columns: int, view: View | None = None) -> None:
+    """Shows events in a panel without a frame: as images, points as dots, words if none is left, nothing for None."""
     panel.set(xticks=[], yticks=[])
     panel.spines[:].set_visible(False)
     if events is None:
@@ -85,25 +81,29 @@ def show_events(panel: Axes, events: np.ndarray | None, columns: int) -> None:
     if not len(events):
         panel.text(0.5, 0.5, "not finite", ha="center", va="center", fontsize=7, transform=panel.transAxes)
     elif events.ndim == 2:
-        _dots(panel, events)
+        _dots(panel, events, view)
     else:
-        panel.imshow(picture(events, columns, 1).convert("RGB"), interpolation="nearest")
+        smooth = "antialiased" if events.ndim == 3 else "nearest"
+        panel.imshow(picture(events, columns, 1, view).convert("RGB"), interpolation=smooth)
 
 
-def _first(x: Shaped[np.ndarray, "... C"], n: int) -> Shaped[np.ndarray, "... n"]:
-    """The first n numbers of the last axis, with zeros for those that it lacks."""
-    return np.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, max(0, n - x.shape[-1]))])[..., :n]
-
-
-def _scatter(points: np.ndarray) -> Image.Image:
+def _scatter(points: np.ndarray, view: View | None) -> Image.Image:
     figure, (panel,) = panel_row(1, 2.6, 2.6)
-    _dots(panel, points)
+    _dots(panel, points, view)
     return _rendered(figure)
 
 
-def _dots(panel: Axes, points: np.ndarray) -> None:
+def _dots(panel: Axes, points: np.ndarray, view: View | None) -> None:
     panel.scatter(*in_plane(points), s=3, alpha=0.6, linewidths=0, color=colour(0))
-    panel.set(xlim=(-SIDE, SIDE), ylim=(-SIDE, SIDE), aspect="equal", xticks=[], yticks=[])
+    view = view or View.of(points)
+    panel.set(**_limits(view), aspect=view.aspect, xticks=[], yticks=[])
+
+
+def _limits(view: View) -> dict[str, tuple[float, float]]:
+    """The limits of the two axes that show points; of a single number those around it."""
+    sides = [(low, high) if low < high else (low - 1, high + 1) for low, high in zip(*view, strict=True)]
+    x, y = (sides if len(sides) > 1 else [*sides, (-SIDE, SIDE)])[:2]
+    return {"xlim": x, "ylim": y}
 
 
 def _rendered(figure: Figure) -> Image.Image:

@@ -14,31 +14,31 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
-from zipfile import ZipFile
 
 import numpy as np
 
-from experiments.config.classes import class_numbers, numbered
-from experiments.config.messages import in_words, shorten, suggestion
+from experiments.config.classes import class_numbers
+from experiments.config.messages import in_words, suggestion
 from experiments.config.parts import import_module_of
 from experiments.config.schema import Data
 from experiments.config.trust import OWN_SOURCE
+from experiments.data.array_files import npy, npz
 from experiments.data.examples import is_class
 from experiments.data.image_folder import image_folder
 from experiments.data.prepared import digits, prepared
 from experiments.data.toys import TOYS, Points
 from experiments.runtime.errors import ConfigError, DataError, UserError, blamed, printable
-from experiments.runtime.limits import fits, within
-from experiments.runtime.paths import home, is_file, is_folder
+from experiments.runtime.limits import within
 
 
 class Sources(NamedTuple):
     """The training and the held-out examples: two sequences with `len(examples)` and `examples[i]`, as lists have them.
 
-    An example is a dictionary. `image` is an array, uint8 or uint16 [H, W] or [H, W, C], or the `Path` of an image file; with
-    data.levels = 0 it is a point, float32 [D]. `label`, if there is one, is an integer from 0 on. All examples have one shape.
+    An example is a dictionary. `image`, or `x`, is an array: uint8 or uint16, of two axes an image [H, W], else of any shape
+    whose last axis is the channels; or the `Path` of an image file; with data.levels = 0 floats of any shape, such as a vector
+    [D], a signal [L, C], a field [H, W, C] or a volume [D, H, W, C]. `label`, if there is one, is an integer from 0 on. All
+    examples have one shape.
 
     `classes`: the names of the labels 0, 1, ..., if they have names.
 
@@ -166,72 +166,6 @@ def _of_labels(source: Any, wanted: tuple[int, ...], config: Data, split: str) -
     return [source[i] for i in rows] if isinstance(source, list) else Subset(source, rows)
 
 
-def npz(config: Data) -> Sources:
-    """The files data_dir/`train`.npz and `test`.npz: `image` [N, H, W] or [N, H, W, C] of 8 or 16 bits, perhaps `label` [N].
-
-    With data.levels = 0 `image` are points of floats, [N, D]. A column [N, 1] of labels is [N]. `classes`, if it is there,
-    names the labels. `sample` writes such files.
-    """
-    path = lambda split: home(config.data_dir) / f"{split}.npz"
-    (train, classes), (test, others) = (_npz(path(split), points=not config.levels) for split in (config.train, config.test))
-    if classes and others and classes != others:
-        names = f"data.train = {config.train!r} has the classes {numbered(classes)}, and data.test {numbered(others)}"
-        raise DataError(f"{printable(names)[:300]}: give the labels of both the same names")
-    return Sources(train, test, classes or others)
-
-
-def _npz(path: Path, points: bool) -> tuple[Sequence[dict[str, Any]], tuple[str, ...]]:
-    """Returns the examples of a file and the names of their labels."""
-    if not is_file(path):
-        beside = sorted(p.name for p in path.parent.glob("*.npz")) if is_folder(path.parent) else []
-        holds = f"its folder holds {', '.join(beside[:5]) or 'no .npz file'}"
-        raise DataError(f"no file {shorten(str(path), 300)}; {holds}: set --config.data.data_dir, data.train and data.test")
-    name = printable(path)
-    try:
-        with ZipFile(path) as file, within(3600, f"reading {name}"):
-            keys = [member.removesuffix(".npy") for member in file.namelist()]
-            arrays = {key: _array(file, key, name) for key in ("image", "label", "classes") if key in keys}
-    except DataError:
-        raise
-    except Exception as error:  # damaged files raise anything
-        raise DataError(f"{name} cannot be read as .npz: {printable(error)}") from error
-    image = arrays.get("image")
-    if image is None:
-        raise DataError(f"{name} has no array `image`; it holds {printable(', '.join(keys)[:200]) or 'nothing'}")
-    is_points, is_images = (
-        image.dtype.kind == "f" and image.ndim == 2,
-        image.dtype in (np.uint8, np.uint16) and image.ndim in (3, 4),
-    )
-    if not (is_points if points else is_images) or not image.size:
-        wanted = "floats [N, D], as data.levels = 0 are points," if points else "uint8 or uint16, [N, H, W] or [N, H, W, C],"
-        raise DataError(f"{name}: image must be {wanted} with N > 0, not {image.dtype} {image.shape}")
-    classes = arrays.pop("classes", np.array([], str))
-    if classes.dtype.kind != "U" or classes.ndim != 1:
-        raise DataError(f"{name}: classes must be strings [C], not {classes.dtype} {classes.shape}")
-    if (labels := arrays.get("label", image)).shape[:1] != image.shape[:1]:
-        raise DataError(f"{name}: labels of shape {labels.shape} for {len(image)} images")
-    if labels.shape == (len(image), 1):  # Keras' column
-        arrays["label"] = labels[:, 0]
-    return [{key: array[i] for key, array in arrays.items()} for i in range(len(image))], tuple(classes.tolist())
-
-
-def _array(file: ZipFile, key: str, name: str) -> np.ndarray:
-    """Returns an array of an .npz file if what its header claims is there, holds no pickles and fits the memory."""
-    member = file.getinfo(f"{key}.npy")
-    with file.open(member) as start:
-        if (version := np.lib.format.read_magic(start)) != (1, 0):  # later ones are for records, with headers of any length
-            raise DataError(f"{name}: {key} is of version {version} of .npy: write it by numpy.savez")
-        shape, _, dtype = np.lib.format.read_array_header_1_0(start)
-        claimed = int(np.prod([int(n) for n in shape], dtype=object)) * dtype.itemsize
-        if dtype.hasobject:
-            raise DataError(f"{name} cannot be read: {key} is a pickle, which could run any program; save numbers")
-        if start.tell() + claimed != member.file_size:
-            raise DataError(f"{name}: {key} {shape} of {dtype} takes {claimed} bytes; the file has {member.file_size}")
-    fits(claimed, f"{name}: {key} {shape}")
-    with file.open(member) as content:
-        return np.lib.format.read_array(content, allow_pickle=False)
-
-
 def _toy(points: Callable[[int, int], Points]) -> Source:
     """20,000 training and 2,000 held-out points."""
     draw = lambda n, seed: [{"image": x} for x in points(n, seed).astype(np.float32)]
@@ -241,7 +175,8 @@ def _toy(points: Callable[[int, int], Points]) -> Source:
 SOURCES: dict[str, Source] = {
     "digits": lambda config: Sources(*digits(config)),
     "folder": lambda config: Sources(*image_folder(config)),
-    "npz": npz,
+    "npz": lambda config: Sources(*npz(config)),
+    "npy": lambda config: Sources(*npy(config)),
     **{name: _toy(points) for name, points in TOYS.items()},
 }
 """Our own sources by data.name. Any other name is one of a data set that TFDS has prepared."""

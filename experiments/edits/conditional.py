@@ -44,6 +44,8 @@ def measure(setting: Setting, hidden: View, factor: int | None = None) -> Measur
     if factor is not None and hidden != "coarse":
         raise ValueError(f"factor = {factor} is for hidden = 'coarse', and this is {hidden!r}; leave it out")
     if hidden in ("coarse", "grey"):
+        if len(setting.shape) != 3:
+            raise ValueError(f"{hidden} takes an image [H, W, ...], and this is of shape {setting.shape}")
         factor = factor or 2
         project = grey if hidden == "grey" else coarse(factor)
         jax.eval_shape(project, jnp.zeros(setting.shape))
@@ -56,36 +58,44 @@ def measure(setting: Setting, hidden: View, factor: int | None = None) -> Measur
 def visible_mask(hidden: Hidden, shape: tuple[int, ...]) -> np.ndarray:
     """Returns False for the hidden numbers of an event: an image's half, middle, every other row, or pixels by a coin ("half").
 
-    ValueError if that is all of the event, or nothing.
+    Of a volume [D, H, W, C] it is the same part of each of its D images; of a signal [L, C] "left", "right" or "half" of its L
+    times, and of a vector "right", its second half. ValueError if that is all of the event, or nothing.
     """
-    if len(shape) < 2 and hidden != "right":
-        raise ValueError(f"hidden = {hidden!r} is for images; of a point, hidden = 'right' is its second half")
+    parts = {1: ("right",), 2: ("right", "left", "half")}.get(len(shape))
+    if parts and hidden not in parts:
+        of = "a point, hidden = 'right' is its second half" if len(shape) == 1 else f"a signal, take {' or '.join(parts)}"
+        raise ValueError(f"hidden = {hidden!r} is for images; of {of}")
     mask = _visible_mask(hidden, shape)
     if mask.all() or not mask.any():
-        sizes = " x ".join(map(str, shape[:2]))
+        sizes = " x ".join(map(str, _sides(shape)))
         share = "nothing" if mask.all() else "all"
         raise ValueError(f"hidden = {hidden!r} is {share} of an event of {sizes}; take another part")
     return mask
 
 
+def _sides(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The height and the width of an event, the length of a signal, the size of a vector."""
+    return shape[-3:-1] or shape
+
+
 def _visible_mask(hidden: Hidden, shape: tuple[int, ...]) -> np.ndarray:
-    mask = np.ones(shape, bool)
-    if len(shape) == 1:
-        mask[shape[0] // 2 :] = False
-        return mask
+    """The mask [H, W, 1] of an image, or of each image of a volume; [L, 1] of a signal; [D] of a vector."""
+    *rest, width = _sides(shape)
     if hidden == "half":
-        return np.random.default_rng(0).random((*shape[:2], *(1,) * (len(shape) - 2))) < 0.5
-    height, width = shape[:2]
-    parts = {
-        "right": np.s_[:, width // 2 :],
-        "left": np.s_[:, : width // 2],
-        "bottom": np.s_[height // 2 :],
-        "top": np.s_[: height // 2],
-        "box": np.s_[height // 4 : height - height // 4, width // 4 : width - width // 4],
-        "rows": np.s_[1::2],
-    }
-    mask[parts[hidden]] = False
-    return mask
+        mask = np.random.default_rng(0).random((*rest, width)) < 0.5
+    else:
+        mask = np.ones((*rest, width), bool)
+        height = rest[0] if rest else 0
+        parts = {
+            "right": np.s_[..., width // 2 :],
+            "left": np.s_[..., : width // 2],
+            "bottom": np.s_[height // 2 :],
+            "top": np.s_[: height // 2],
+            "box": np.s_[height // 4 : height - height // 4, width // 4 : width - width // 4],
+            "rows": np.s_[1::2],
+        }
+        mask[parts[hidden]] = False
+    return mask if len(shape) == 1 else mask[..., None]
 
 
 def conditional(

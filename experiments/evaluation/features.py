@@ -1,4 +1,4 @@
-"""Feature spaces that images are compared in: their pixels, the hidden layer of a classifier, or Inception's features."""
+"""Feature spaces that examples are compared in: their numbers, the hidden layer of a classifier, or Inception's features."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 from experiments.config.schema import Config
 from experiments.data.dataset import Dataset
 from experiments.data.scaler import scale
+from experiments.data.views import noun
 from experiments.evaluation import inception, inception_weights
 from experiments.evaluation.distances import Features
 from experiments.runtime import devices
@@ -26,8 +27,8 @@ class FeatureSpace(NamedTuple):
     """A map `embed(levels [n, *event]) -> features [n, f]`, and its `description`.
 
     `extractor` names the network, with the hash of its weights if it has any, and `input` the form of its images.
-    `logits` of the features exist if they are Inception's, and `classify`, their classes, if they are a classifier's. `points`:
-    the features are points themselves.
+    `logits` of the features exist if they are Inception's, and `classify`, their classes, if they are a classifier's. `floats`:
+    the features are the floats of an event themselves. `noun`: the word for several of what is measured.
     """
 
     embed: Callable[[np.ndarray], Features]
@@ -36,17 +37,13 @@ class FeatureSpace(NamedTuple):
     input: str
     logits: Callable[[Features], Features] | None = None
     classify: Callable[[Features], np.ndarray] | None = None
-    points: bool = False
+    floats: bool = False
+    noun: str = "images"
 
     @property
     def distance(self) -> str:
         """The name of the Fréchet distance in this space."""
         return "FID" if self.logits else "Fréchet distance"
-
-    @property
-    def noun(self) -> str:
-        """The word for several of what is measured in this space."""
-        return "points" if self.points else "images"
 
 
 def default_features(config: Config, data: Dataset) -> Name:
@@ -62,27 +59,30 @@ def default_features(config: Config, data: Dataset) -> Name:
 def feature_space(config: Config, data: Dataset) -> FeatureSpace:
     """The space `evaluate.features`, or of the `default_features`. ConfigError if the data or the weights do not give it.
 
-    `pixels`: the event itself, levels scaled to [-1, 1]; `classifier`: the hidden layer of a network fit to the labels;
-    `inception`: FID's network, on all devices.
+    `pixels`: the event itself, levels scaled to [-1, 1], floats standardised if data.standardise says so, as else the channel
+    of the largest unit would be all of a distance; `classifier`: the hidden layer of a network fit to the labels; `inception`:
+    FID's network, on all devices.
     """
     features = config.evaluate.features or default_features(config, data)
     if features == "inception":
         return _inception(config, data.shape)
-    levels = config.data.levels
+    levels, scaler, kind = config.data.levels, scale(config, data.moments), noun(data.shape, config.data.levels)
 
     def pixels(images: np.ndarray, dtype: type[np.floating] = np.float64) -> Features:
-        flat = images.reshape(len(images), -1).astype(dtype)
+        events = images if levels else np.asarray(scaler.place(images, 0.5))
+        flat = events.reshape(len(events), -1).astype(dtype)
         if levels:  # in place: 50,000 images of CIFAR-10 are 0.6 GB in float32
             flat /= (levels - 1) / 2
             flat -= 1
         return flat
 
-    scaled = "scaled to [-1, 1]" if levels else "as it is"
+    standard = f"standardised by {config.data.standardise}" if scaler.moments else "as it is"
+    scaled = "scaled to [-1, 1]" if levels else standard
     if features == "pixels":
         size = int(np.prod(data.shape))
         embed = lambda images: pixels(images, np.float32)
-        words = f"the {size} values of an event" + (", in [-1, 1]" if levels else "")
-        return FeatureSpace(embed, words, "pixels", scaled, points=not levels)
+        words = f"the {size} values of an event" + (", in [-1, 1]" if levels else f", {standard}" if scaler.moments else "")
+        return FeatureSpace(embed, words, "pixels", scaled, floats=not levels, noun=kind)
 
     fitted = data.some_training(FITTED)
     if fitted.y is None or data.test_labels is None:
@@ -104,7 +104,7 @@ def feature_space(config: Config, data: Dataset) -> FeatureSpace:
 
     words = (
         f"64 hidden units (ReLU) of a classifier fit to {len(fitted.y):,} training labels drawn at random, seed 0, "
-        f"{accuracy:.1%} right on held-out images"
+        f"{accuracy:.1%} right on held-out {kind}"
     )
 
     def classify(features: Features) -> np.ndarray:
@@ -113,7 +113,7 @@ def feature_space(config: Config, data: Dataset) -> FeatureSpace:
             logits = np.pad(logits, ((0, 0), (1, 0)))
         return classifier.classes_[logits.argmax(1)]
 
-    return FeatureSpace(hidden, words, "classifier", scaled, classify=classify)
+    return FeatureSpace(hidden, words, "classifier", scaled, classify=classify, noun=kind)
 
 
 def _inception(config: Config, shape: tuple[int, ...]) -> FeatureSpace:

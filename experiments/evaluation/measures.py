@@ -130,10 +130,10 @@ MEASURES = (
         of=lambda c: distances.energy_distance(c.fake.features, c.reference.real.features),
         protocol=lambda config, reference: (
             "energy distance",
-            f"2 E|x - y|^½ - E|x - x'|^½ - E|y - y'|^½ of samples x and real points y, at most {FEW:,} of each; 0 if their "
-            "laws are equal, and else above; unbiased, so that it may fall below",
+            f"2 E|x - y|^½ - E|x - x'|^½ - E|y - y'|^½ of samples x and real {reference.space.noun} y, at most {FEW:,} of "
+            "each; 0 if their laws are equal, and else above; unbiased, so that it may fall below",
         ),
-        applies=lambda space: space.points,
+        applies=lambda space: space.floats,
         signed=True,
         times=1000,
         against=("nfe",),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 
 import jax
@@ -12,6 +13,7 @@ from experiments.config.options import parameters
 from experiments.config.parts import STEP
 from experiments.config.schema import Config, Named, Sampler
 from experiments.data.dataset import Dataset
+from experiments.data.moments import Moments
 from experiments.data.scaler import Scaler, scale
 from experiments.evaluation.intervals import CONFIDENCE, POWER
 from experiments.evaluation.measures import applicable
@@ -34,9 +36,10 @@ def protocol_lines(config: Config, data: Dataset, reference: Reference) -> list[
         **_choice_lines(config, reference),
         "samples": f"{e.n} per seed, against all {reference.real.n} {split[e.real]} examples; {latents}",
         "likelihood, loss": "of the first held-out examples of one random order, the same in every run",
+        **({"standardisation": standardisation(config, data.moments)} if data.moments else {}),
         "features": reference.space.description,
         **dict(m.protocol(config, reference) for m in applicable(reference.space, labelled=True) if m.protocol),
-        "bits/dim": bits_protocol(scale(config)),
+        "bits/dim": bits_protocol(scale(config, data.moments), reference.space.noun),
         "NFE": "network evaluations per sample, a guide's among them, counted; for an adaptive solver the mean over samples",
         "wall time": f"of {e.n} samples in batches of {e.batch}, without compiling",
         "devices": f"{jax.device_count()} {jax.devices()[0].device_kind}, {machine}",
@@ -103,10 +106,17 @@ def solver(sampler: Sampler) -> str:
     return "; ".join(words(part) for part in (sampler.corrector, sampler.step) if part)
 
 
-def bits_protocol(scaler: Scaler) -> str:
-    """The definition of the bits, and their offset."""
+def standardisation(config: Config, moments: Moments) -> str:
+    """The moments that floats are standardised by."""
+    by = moments.over(config.data.standardise) or moments
+    return f"(k - mean)/std, those of all training examples: {by.words}"
+
+
+def bits_protocol(scaler: Scaler, noun: str) -> str:
+    """The definition of the bits, and their offset; `noun`: the word for several examples."""
     if not scaler.levels:
-        return "-log2 p(x)/D of held-out points; ± is the standard error of the mean over them"
+        unit = f", which the standard deviations raise by {-math.log2(scaler.cell):.4g}" if scaler.moments else ""
+        return f"-log2 p(x)/D of held-out {noun} in their own units{unit}; ± is the standard error of the mean over them"
     return (
         "-log2 P(k)/D of held-out examples, bounded by the draws of u in the cells of their levels, P(k) = ∫ p(k + u) du; "
         f"the scale of the {scaler.levels} levels adds -log2({scaler.cell:.4g}) = {scaler.bits_per_dim(0.0, 1):.4g}; "

@@ -12,6 +12,7 @@ import numpy as np
 
 from experiments.data.canvas import save
 from experiments.data.pictures import picture
+from experiments.data.views import View
 from experiments.evaluation import plots, sample_sheets
 from experiments.evaluation.report_html import report_html, report_tables
 from experiments.evaluation.sweeps import drawn
@@ -71,13 +72,14 @@ def _drawings(
     grids = {arm: each["grids"] for arm, each in pictures.items()}
     process = {arm: each["process"] for arm, each in pictures.items()}
     moving = {arm: snapshots for arm, snapshots in process.items() if snapshots.shape[1]}
+    view = View.of(real)
     guided = any("w" in point for arm in results["arms"] for row in arm["samplers"] for point in row["sweep"])
 
     def figure(draw: Callable[..., Any], *of: Any) -> Callable[[Path], Any]:
         return lambda path: save(draw(*of), path)
 
     def sheet(events: np.ndarray) -> Callable[[Path], Any]:
-        return lambda path: picture(events).save(path)
+        return lambda path: picture(events, view=view).save(path)
 
     return {
         "sweep.png": figure(plots.quality_against_keys, every) if every.get("swept") else None,
@@ -86,8 +88,8 @@ def _drawings(
         "loss_log_snr.png": figure(plots.loss_against_log_snr, results),
         "curves.png": figure(plots.training_curves, results),
         "samples.png": figure(sample_sheets.first_samples, grids, real, labels),
-        "process.png": figure(sample_sheets.process_strip, process, labels),
-        "reverse_process.gif": partial(sample_sheets.process_gif, moving) if moving else None,
+        "process.png": figure(sample_sheets.process_strip, process, labels, view),
+        "reverse_process.gif": partial(sample_sheets.process_gif, moving, view=view) if moving else None,
         **{
             f"sheets/{arm}/{sampler}.png": sheet(events) if len(events) else None
             for arm, by_sampler in grids.items()

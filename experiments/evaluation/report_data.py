@@ -18,7 +18,9 @@ from experiments.build.experiment import Experiment
 from experiments.build.state import State
 from experiments.config.schema import Config
 from experiments.data.dataset import Dataset
-from experiments.data.pictures import visible_part
+from experiments.data.pictures import held_out_shown
+from experiments.data.scaler import scale
+from experiments.data.views import caption
 from experiments.evaluation.differences import differences
 from experiments.evaluation.measures import measured
 from experiments.evaluation.protocol import protocol_lines, training_seeds
@@ -53,7 +55,7 @@ def report_data(
         "differences": list(differences(arms, ranked, reference.space.distance)),
         "distance": reference.space.distance,
         "noun": reference.space.noun,
-        "visible_part": visible_part(data.shape),
+        "visible_part": caption(held_out_shown(scale(config, data.moments), data)),
         "doubts": absent + reference.doubts(config.evaluate.n) + list(non_finite(config, arms)),
         "reference": baseline,
         "protocol": protocol_lines(config, data, reference),

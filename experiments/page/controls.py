@@ -37,7 +37,7 @@ class Controls:
             self._eta = slider("noise of a step, eta", 0.0, 0.0, 1.0, 0.05)
         with ui.column().classes("slide"):
             ui.label("samples").classes("quiet")
-            n = NUMBERS if config.data.levels else POINTS
+            n = POINTS if len(process.experiment.shape) == 1 else NUMBERS
             self._n = ui.toggle(list(n), value=n[-1]).props("unelevated dense no-caps spread").classes("wide")
         self._label, self._w = None, None
         if classes := process.experiment.classes:

@@ -13,7 +13,7 @@ from experiments.build.experiment import Experiment
 class Live(NamedTuple):
     """A run in `folder`, with the parameters to sample with after `step` steps of training.
 
-    `held_out` [M, *event]: levels to paint on; there may be none.
+    `held_out` [M, *event]: examples to paint on; there may be none.
     """
 
     experiment: Experiment

@@ -11,12 +11,12 @@ from experiments.data.scaler import Scaler
 from experiments.page.brush import Brush
 from experiments.page.controls import number, slider, whole
 from experiments.page.request import KnownPart
-from experiments.page.sheet import sheet
+from experiments.page.sheet import sheet, view_of
 from experiments.runtime.errors import ConfigError
 
 
 class Painting:
-    """One of the `held_out` images [M, H, W, C], as levels, or one of `samples()`, under a brush; `inpaint()` is its button."""
+    """One of the `held_out` images or fields [M, H, W, C], or one of `samples()`, under a brush; `inpaint()` is its button."""
 
     def __init__(
         self,
@@ -26,8 +26,8 @@ class Painting:
         samples: Callable[[], np.ndarray | None],
         inpaint: Callable[[], object],
     ):
-        self._scaler, self._held_out, self._samples = scaler, held_out, samples
-        self._levels, self._taken = np.zeros(shape, np.uint8), -1
+        self._scaler, self._held_out, self._samples, self._view = scaler, held_out, samples, view_of(scaler, shape)
+        self._levels, self._taken = np.zeros(shape, held_out.dtype), -1
         with ui.column().classes("card paint"):
             ui.label("paint over what is to be filled in").classes("title")
             self._brush = Brush(*shape[:2])
@@ -57,7 +57,7 @@ class Painting:
 
     def _show(self, levels: np.ndarray) -> None:
         self._levels = levels
-        self._brush.show(sheet(self._scaler.display(levels[None]), side=1))
+        self._brush.show(sheet(self._scaler.display(levels[None]), side=1, view=self._view))
 
     def _show_held_out(self) -> None:
         i = whole(self._number.value)

@@ -22,7 +22,7 @@ from experiments.sampling.draw import Samples, unsound
 
 
 class Frame(NamedTuple):
-    """The process after `step` of its `steps`, at time `t` and log-SNR `log_snr`, as levels [n, *event] (points: points).
+    """The process after `step` of its `steps`, at time `t` and log-SNR `log_snr`, as levels, or floats, [n, *event].
 
     `noisy`: x_t over sqrt(alpha^2 + sigma^2); `expected`: E[x_0 | x_t] by the network; `samples`: the result if the sampler
     ended here. `nfe`: network evaluations in the mean, without those for `expected`; `seconds`: without compiling.

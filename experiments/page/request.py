@@ -31,7 +31,7 @@ class Request(Strict):
 
 
 class KnownPart(NamedTuple):
-    """An image of `levels` [H, W, C] that is known where `mask` [H, W, 1] is true."""
+    """An image of `levels`, or floats, [H, W, C] that is known where `mask` [H, W, 1] is true."""
 
     levels: np.ndarray
     mask: np.ndarray

@@ -15,10 +15,11 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from experiments.build.summary import network_size
-from experiments.data.pictures import visible_part
+from experiments.data.views import visible_part
 from experiments.page.address import LOOPBACK
 from experiments.page.live import Live
 from experiments.page.process import LiveProcess
+from experiments.page.sheet import view_of
 from experiments.page.tab import About, Tab
 from experiments.runtime.progress import say
 from experiments.runtime.signals import stop
@@ -81,8 +82,9 @@ def serve(runs: list[Live], listener: socket.socket, anyone: bool) -> None:
 
 
 def _subtitle(live: Live) -> str:
-    """The SDE, the network and the step of a run, and what is shown of an event if it is not all."""
-    config, shape = live.experiment.config, live.experiment.shape
+    """The SDE, the network and the step of a run, what is shown of an event if it is not all, and the range of floats."""
+    config, shape, scaler = live.experiment.config, live.experiment.shape, live.experiment.scaler
+    ranges = "" if scaler.levels else view_of(scaler, shape).words(shape)
     network = f"{config.net.name}, {network_size(live.experiment):,} parameters"
-    words = (config.sde.name, network, f"step {live.step:,}", str(live.folder), visible_part(shape))
+    words = (config.sde.name, network, f"step {live.step:,}", str(live.folder), visible_part(shape), ranges)
     return " · ".join(filter(None, words))

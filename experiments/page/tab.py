@@ -7,6 +7,7 @@ import time
 import traceback
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,7 +37,7 @@ class About(NamedTuple):
 
 
 class Tab:
-    """The page of a process, with `held_out` images [M, H, W, C], as levels, to paint on.
+    """The page of a process, with `held_out` images or fields [M, H, W, C], as levels or floats, to paint on.
 
     `worker` has one thread and computes one frame at a time: tabs take turns, and the page answers meanwhile.
     """
@@ -59,8 +60,9 @@ class Tab:
                     self._sample.classes("wide last")
                     self._stop = ui.button("stop", icon="stop", on_click=self.stop).props("outline no-caps").classes("wide")
                 with ui.column().classes("stage"):
-                    self._viewer = Viewer(scaler)
-                self._painting = Painting(scaler, shape, held_out, self._viewer.samples, self.inpaint) if shape[2:] else None
+                    self._viewer = Viewer(scaler, shape)
+                painting = partial(Painting, scaler, shape, held_out, self._viewer.samples, self.inpaint)
+                self._painting = painting() if len(shape) == 3 else None
         self._set_free(True)
         ui.context.client.on_delete(self.stop)
 

@@ -11,7 +11,7 @@ from PIL import Image
 from experiments.data.scaler import Scaler
 from experiments.page.process import Frame
 from experiments.page.program import FRAMES
-from experiments.page.sheet import png, sheet, source
+from experiments.page.sheet import png, sheet, source, view_of
 
 MOMENTS, ACROSS = 12, 640
 """Columns of the strip below, from noise to data, and its width in pixels."""
@@ -22,9 +22,10 @@ EMPTY = source(Image.new("L", (1, 1), 240))
 class Viewer:
     """The newest frame of one process, or the one that the slider chooses; its first sample as a strip."""
 
-    def __init__(self, scaler: Scaler):
+    def __init__(self, scaler: Scaler, shape: tuple[int, ...]):
         self._scaler, self._frames, self._pictures = scaler, list[Frame](), list[tuple[str, str]]()
-        kind = "of-pixels" if scaler.levels else "of-points"
+        self._view = view_of(scaler, shape)
+        kind = "of-pixels" if len(shape) > 2 else "of-points"
         with ui.row(wrap=False).classes("panels"):
             with ui.column().classes("card"):
                 self._title = ui.label(HOLDS).classes("title")
@@ -85,15 +86,15 @@ class Viewer:
         return frame.samples if frame.step == frame.steps else frame.noisy
 
     def _source(self, levels: np.ndarray) -> str:
-        return source(sheet(self._scaler.display(levels)))
+        return source(sheet(self._scaler.display(levels), view=self._view))
 
     def _film(self) -> None:
         """Shows the first image at even frames: x_t above, the expectation of it below."""
-        if self._frames[0].noisy.ndim != 4:
+        if self._frames[0].noisy.ndim == 2:
             return
         at = np.unique(np.round(np.linspace(0, len(self._frames) - 1, MOMENTS)).astype(int))
         rows = [self._held(self._frames[i])[0] for i in at] + [self._frames[i].expected[0] for i in at]
-        self._strip.props["src"] = source(sheet(self._scaler.display(np.stack(rows)), len(at), ACROSS))
+        self._strip.props["src"] = source(sheet(self._scaler.display(np.stack(rows)), len(at), ACROSS, self._view))
 
     def _look(self) -> None:
         """Shows the frame that the slider chooses, or the nearest that exists."""
@@ -110,4 +111,4 @@ class Viewer:
 
     def _download(self) -> None:
         if (samples := self.samples()) is not None:
-            ui.download.content(png(sheet(self._scaler.display(samples))), "samples.png", "image/png")
+            ui.download.content(png(sheet(self._scaler.display(samples), view=self._view)), "samples.png", "image/png")

@@ -66,8 +66,8 @@ def _check_labels(sampler: BoundSampler) -> None:
 def _guide(run: str, guided: Experiment, own: Path) -> Guide:
     """Returns the run in that folder as a guide for the samplers of `guided`, which is the run in `own`.
 
-    Raises StorageError if there is no such run, and ConfigError if it is `own` itself, or was trained on another range of data
-    or another SDE.
+    Raises StorageError if there is no such run, and ConfigError if it is `own` itself, or was trained on another range of data,
+    on data that were standardised otherwise, or on another SDE.
     """
     folder = home(run)
     if os.path.realpath(folder) == os.path.realpath(own):
@@ -82,7 +82,10 @@ def _guide(run: str, guided: Experiment, own: Path) -> Guide:
         theirs, ours = (" ".join(map(str, part.model_dump().values())) for part in (config.sde, guided.config.sde))
         raise ConfigError(f"{run} was trained on the SDE {theirs}, and this run on {ours}: train the guide on the same")
     facts = data_facts(folder)
-    guide = with_base(build(config, guided.shape, facts.classes if facts else ()), folder)
+    names, moments = (facts.classes, facts.moments) if facts else ((), None)
+    guide = with_base(build(config, guided.shape, names, moments), folder)
+    if guide.scaler.moments != guided.scaler.moments:
+        raise ConfigError(f"{run} was trained on data of another mean and std than this run: standardise both by the same data")
     params = guide.network(trained_state(guide, folder).ema)
     if classifies(config):
         return Guide(guide.classes, log_prob=guide.log_prob, params=params, names=guide.names)

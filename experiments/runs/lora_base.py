@@ -24,7 +24,7 @@ from experiments.runtime.errors import ConfigError, StorageError
 from experiments.runtime.paths import home, is_file
 from experiments.runtime.startup import PROGRAM
 
-SAME = ("sde", "net", "parameterization", "sigma_data", "conditioning", "scale_input", "data.range")
+SAME = ("sde", "net", "parameterization", "sigma_data", "conditioning", "scale_input", "data.range", "data.standardise")
 """Sections and keys on which the function of the network depends: a base and its adapters must agree on them."""
 
 

@@ -24,6 +24,7 @@ from experiments.config.classes import class_name
 from experiments.config.schema import Config
 from experiments.config.tree import read_json_tree, tree_from_json
 from experiments.data.dataset import DataFacts
+from experiments.data.moments import Moments
 from experiments.runs.checkpoint import saved_steps
 from experiments.runs.folder import Folder
 from experiments.runtime import processes, supervisor
@@ -130,6 +131,14 @@ class _Format(BaseModel):
     format: Annotated[int, Field(ge=1, lt=2**31)]
 
 
+class _Moments(BaseModel):
+    """The fields of `Moments`."""
+
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)
+    mean: list[float]
+    std: list[Annotated[float, Field(ge=0)]]
+
+
 class _Content(_Format):
     """The fields of a record that are read, and written back."""
 
@@ -138,6 +147,7 @@ class _Content(_Format):
     data_part: str | None = None
     shape: list[Annotated[int, Field(ge=1, lt=2**31)]] | None = None
     classes: list[str] | None = None
+    moments: _Moments | None = None
     configs: dict[str, dict[str, Any]]
     sessions: list[dict[str, Any]]
     saved: int | None = None
@@ -174,11 +184,20 @@ def data_facts(run: Path) -> DataFacts | None:
     record = read_record(run)
     if record and (shape := record.content.get("shape")):
         classes, digests = record.content.get("classes"), (record.content.get(key) or "" for key in ("data", "data_part"))
-        return DataFacts(tuple(shape), tuple(classes or ()), *digests)
+        moments = record.content.get("moments")
+        by = Moments(tuple(moments["mean"]), tuple(moments["std"])) if moments else None
+        return DataFacts(tuple(shape), tuple(classes or ()), *digests, by)
     if not Folder(run).weights.is_file():
         return None
     weights = native.read_weights(run)
-    return DataFacts(weights.shape, weights.classes, weights.data or "")
+    by = Moments(*weights.moments) if weights.moments else None
+    return DataFacts(weights.shape, weights.classes, weights.data or "", moments=by)
+
+
+def trained_moments(run: Path) -> Moments | None:
+    """Returns the moments that the network of a run was trained by; None if it standardises nothing, or is not trained."""
+    facts = data_facts(run) if saved_steps(Folder(run).checkpoints) or imported(run) else None
+    return facts.moments if facts else None
 
 
 def trained_tree(run: Path) -> dict[str, Any] | None:
@@ -244,6 +263,7 @@ def session(run: Path, config: Config, data: DataFacts | None, command: str, tra
         if data:
             record.content |= {"data": data.digest, "data_part": data.part}
             record.content |= {"shape": [*data.shape], "classes": [*data.classes]}
+            record.content |= {"moments": data.moments._asdict()} if data.moments else {}
         record.content["configs"][config.digest()] = config.model_dump()
         packages = _packages()
         digest = sha256("\n".join(packages).encode()).hexdigest()[:12]

@@ -61,10 +61,11 @@ def _end(seconds: float, what: str) -> None:
     exit_now(why, f"{why}; {remedy}", DataError.exit_code)  # a thread that hangs would keep any other exit waiting
 
 
-def fits(nbytes: int, what: str) -> None:
-    """Raises DataError if `nbytes` are more than is free."""
+def fits(nbytes: int, what: str, remedy: str = "") -> None:
+    """Raises DataError, with the remedy if there is one, if `nbytes` are more than is free."""
     if nbytes > (free := available()):
-        raise DataError(f"{what} takes {nbytes / 2**30:.3g} GiB of memory, and {free / 2**30:.3g} GiB are free")
+        sizes = f"{what} takes {nbytes / 2**30:.3g} GiB of memory, and {free / 2**30:.3g} GiB are free"
+        raise DataError(f"{sizes}: {remedy}" if remedy else sizes)
 
 
 def available() -> int:

@@ -18,8 +18,9 @@ from PIL import Image
 import samplers
 from experiments.build.experiment import Experiment
 from experiments.build.sampler import BoundSampler, Rows, sample_sampler
-from experiments.data.pictures import picture, visible_part
+from experiments.data.pictures import picture
 from experiments.data.scaler import Scaler
+from experiments.data.views import caption
 from experiments.runtime import devices, processes
 from experiments.runtime.errors import NumericsError
 from experiments.runtime.files import replacing
@@ -27,14 +28,15 @@ from experiments.runtime.progress import say
 from experiments.runtime.startup import PROGRAM
 
 SHOWN, WIDTH = 400, 2048
-"""The most images on a sheet, and its width in pixels up to which they are enlarged."""
+"""The most events on a sheet, but for points, and its width in pixels up to which they are enlarged."""
 
 
 class Samples(NamedTuple):
-    """Samples as `levels` [n, *event] (points: the points), `nfe` [n] network evaluations, and wall time without compiling.
+    """Samples as `levels` [n, *event], or as floats in the units of the data, and `nfe` [n] network evaluations.
 
     `finite` [n]: x was finite all the way. If it was not, the levels mean nothing, and `moves` [n] went well before.
-    `gave_up` [n]: an adaptive solver ran out of steps. `scaler`: the one that made the levels.
+    `gave_up` [n]: an adaptive solver ran out of steps. `scaler`: the one that made the levels. `seconds`: wall time without
+    compiling.
     """
 
     levels: np.ndarray
@@ -46,12 +48,15 @@ class Samples(NamedTuple):
     scaler: Scaler
 
     def picture(self) -> Image.Image:
-        """Returns the points, or the first `SHOWN` images in rows of eight, or as many as there are rows, enlarged."""
+        """Returns the events `on_sheet`, in rows of eight, or of as many as there are rows, enlarged."""
+        events = self.on_sheet
+        return picture(events, max(8, math.ceil(math.sqrt(len(events)))), widest=WIDTH)
+
+    @property
+    def on_sheet(self) -> np.ndarray:
+        """The events of the picture: all points, or the first `SHOWN` of others."""
         events = np.asarray(self.scaler.display(self.levels))
-        if events.ndim == 2:
-            return picture(events)
-        columns = max(8, math.ceil(math.sqrt(min(len(events), SHOWN))))
-        return picture(events[:SHOWN], columns, scale=min(4, max(1, WIDTH // (columns * events.shape[2]))))
+        return events if events.ndim == 2 else events[:SHOWN]
 
     def _repr_png_(self) -> bytes:
         """Returns the picture, for a notebook."""
@@ -107,7 +112,7 @@ def unsound(samples: Samples, grid: jax.Array) -> str | None:
 
 
 def save_images(samples: Samples, experiment: Experiment, path: Path) -> None:
-    """Saves samples of `sample.sampler` as one picture, the first `SHOWN` of images.
+    """Saves samples of `sample.sampler` as one picture, the first `SHOWN` of them if they are no points.
 
     NumericsError, and no picture, if one of them is not finite.
     """
@@ -118,5 +123,5 @@ def save_images(samples: Samples, experiment: Experiment, path: Path) -> None:
     if processes.first():
         with replacing(path) as part:  # half a picture would never be drawn again
             samples.picture().save(part)
-        if part := visible_part(experiment.shape):
-            say(f"{path} shows {part}")
+        if words := caption(samples.on_sheet):
+            say(f"{path} shows {words}")

@@ -17,7 +17,7 @@ from samplers import ancestral, solve
 def reverse_process(experiment: Experiment, params: Any, key: jax.Array, snapshots: int = 12) -> tuple[np.ndarray, int]:
     """Ancestral sampling at even steps, noise first, as pictures [snapshots, n, *event] on the scale of the data.
 
-    It is of 8 images, or of 512 points, which have a shape in their number alone. x_t is shown over sqrt(alpha^2 + sigma^2),
+    It is of 8 events, or of 512 points, which have a shape in their number alone. x_t is shown over sqrt(alpha^2 + sigma^2),
     since a VE process starts at sigma_max. The second value counts the samples that are not finite: if there are any, there
     are no pictures, [snapshots, 0, *event].
     """
@@ -37,7 +37,7 @@ def reverse_process(experiment: Experiment, params: Any, key: jax.Array, snapsho
         frames = jax.vmap(lambda x, s: experiment.scaler.decode(x / s))(path[steps], jnp.maximum(scale, 1.0))
         return frames, solution.finite == sampler.config.n
 
-    n = devices.rounded_up(8 if experiment.scaler.levels else 512)
+    n = devices.rounded_up(512 if len(experiment.shape) == 1 else 8)
     rows = jax.random.split(key, n), sampler.labels(n)
     frames, finite = devices.in_batches(devices.mapped(one), params, rows, n)
     sound = frames if finite.all() else frames[:0]

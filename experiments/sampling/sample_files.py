@@ -18,8 +18,8 @@ from experiments.sampling.draw import Samples, save_images
 def write_samples(samples: Samples, sampler: BoundSampler, path: Path) -> None:
     """Writes the sheet `path`, and STEM.npz beside it; if `sample.pngs` says so, also STEM/[CLASS/]NUMBER.png of each sample.
 
-    The arrays are `image`, uint8 [n, H, W, C] of 0 to 255 or float32 points [n, D], and `label` [n] and `classes`, if there are
-    any. Raises NumericsError, and writes nothing, if a sample is not finite.
+    The arrays are `image` [n, *event], uint8 of 0 to 255 or float32 in the units of the data, and `label` [n] and `classes`, if
+    there are any. Raises NumericsError, and writes nothing, if a sample is not finite.
     """
     save_images(samples, sampler.experiment, path)
     if not processes.first():

@@ -45,7 +45,7 @@ def example_loss(experiment: Experiment) -> Callable[[Any, jax.Array, Batch, jax
         data_key, noise_key, flip_key, dropout_key = jax.random.split(key, 4)
         x_0, y = scaler.encode(data_key, example.levels), example.y
         if config.data.flip:
-            x_0 = jnp.where(jax.random.bernoulli(flip_key), x_0[:, ::-1], x_0)
+            x_0 = jnp.where(jax.random.bernoulli(flip_key), x_0[..., ::-1, :], x_0)
         if y is not None and config.train.label_dropout:
             # A fold, not a fifth key of the split, which would change the random numbers of every run without labels.
             dropped = jax.random.bernoulli(jax.random.fold_in(key, 4), config.train.label_dropout)

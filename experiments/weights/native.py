@@ -1,7 +1,8 @@
 """Our own form of a trained network: one file of data with its averaged parameters by their dotted paths and its whole config.
 
 weights.safetensors has the config in its metadata; config.json beside it repeats that for a reader. If the config has `lora`,
-the parameters are adapters, and the config has the digest of their base.
+the parameters are adapters, and the config has the digest of their base. If its data were standardised, two more tensors,
+data/mean and data/std [C], say by what.
 """
 
 from __future__ import annotations
@@ -27,6 +28,10 @@ from experiments.weights.tensors import LARGEST, LONGEST, MOST, read_safetensors
 
 FILE = "weights.safetensors"
 FORMAT = "onesde 1"
+MOMENTS = ("data/mean", "data/std")
+"""Tensors that are no parameters, whose paths have dots."""
+Moments = tuple[tuple[float, ...], tuple[float, ...]]
+"""The mean and the standard deviation of each channel of the data."""
 PATHS = ("data.data_dir", "evaluate.inception", "evaluate.statistics", "lora.run")
 """Keys of the writer's own folders and files. A reader has others, and opens none because a file says so."""
 
@@ -34,7 +39,8 @@ PATHS = ("data.data_dir", "evaluate.inception", "evaluate.statistics", "lora.run
 class Native(NamedTuple):
     """A file's `config` as a tree, and its `tensors` by dotted path.
 
-    Of its data: the `shape` of an event, the digest, and the names of the `classes`, if they have names. `step`: of training.
+    Of its data: the `shape` of an event, the digest, the names of the `classes`, if they have names, and the `moments` of each
+    channel, if floats were standardised. `step`: of training.
     """
 
     config: dict[str, Any]
@@ -43,6 +49,7 @@ class Native(NamedTuple):
     step: int
     data: str | None
     classes: tuple[str, ...]
+    moments: Moments | None = None
 
 
 def write_weights(
@@ -53,16 +60,17 @@ def write_weights(
     step: int = 0,
     data: str | None = None,
     classes: tuple[str, ...] = (),
+    moments: Moments | None = None,
 ) -> None:
     """Writes the folder's weights.safetensors and config.json. The weights are there whole, or not at all."""
     of_data = {"shape": shape, "data": data, "classes": classes if sum(map(len, classes)) < LONGEST // 2 else ()}
     facts = {"config": config.model_dump(), "step": step, **of_data, "version": version("onesde")}
     metadata = {"format": FORMAT} | {key: json.dumps(value) for key, value in facts.items()}
+    # In C order, because safetensors writes the bytes of another order under the same shape.
+    tensors = {path: np.array(value, np.float32, order="C") for path, value in flatten(params).items()}
+    tensors |= {name: np.array(values) for name, values in zip(MOMENTS, moments, strict=True)} if moments else {}
     with replacing(folder / FILE) as part:
-        # In C order, because safetensors writes the bytes of another order under the same shape.
-        part.write_bytes(
-            save({path: np.array(value, np.float32, order="C") for path, value in flatten(params).items()}, metadata)
-        )
+        part.write_bytes(save(tensors, metadata))
     write_text(folder / "config.json", json.dumps(facts["config"], indent=2))
 
 
@@ -78,12 +86,21 @@ def read_weights(path: Path) -> Native:
         config, shape, step, data = (json.loads(metadata[key]) for key in ("config", "shape", "step", "data"))
         classes = json.loads(metadata.get("classes", "[]"))  # of an earlier OneSDE there are none
         config = _without(tree_from_json(config), PATHS)
+        mean, std = (tensors.pop(name, None) for name in MOMENTS)
         problems = schema_problems(config) or _problems(config, shape, step, data, classes, len(tensors))
+        moments = None if problems or mean is None or std is None else _moments(mean, std, shape)
     except (KeyError, ValueError, TypeError, RecursionError) as error:
         raise StorageError(f"{path} has no config of ours: {type(error).__name__}: {' '.join(str(error).split())}") from error
     if problems:
         raise StorageError([f"{path} has no config of ours:", *problems])
-    return Native(config, tuple(shape), tensors, step, data, tuple(classes))
+    return Native(config, tuple(shape), tensors, step, data, tuple(classes), moments)
+
+
+def _moments(mean: np.ndarray, std: np.ndarray, shape: list[int]) -> Moments:
+    """The mean and std of each channel of events of this shape. ValueError if they are of other channels, or not finite."""
+    if not mean.shape == std.shape == tuple(shape[-1:]) or not np.isfinite([mean, std]).all() or (std < 0).any():
+        raise ValueError(f"{' and '.join(MOMENTS)} are no moments of events of shape {shape}")
+    return tuple(map(float, mean)), tuple(map(float, std))
 
 
 def _without(tree: Any, keys: tuple[str, ...], prefix: str = "") -> Any:

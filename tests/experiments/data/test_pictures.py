@@ -5,7 +5,8 @@ import pytest
 from PIL import Image
 
 from experiments.data.canvas import panel_row
-from experiments.data.pictures import in_plane, picture, show_events, visible_part
+from experiments.data.pictures import in_plane, picture, show_events
+from experiments.data.views import visible_part
 from experiments.evaluation.sample_sheets import process_gif
 from experiments.page.sheet import sheet
 from experiments.sampling import figures

@@ -4,8 +4,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.stats import norm
 
-from experiments.data.scaler import Scaler
+from experiments.config.reading import read_config
+from experiments.config.schema import Config
+from experiments.data.moments import Moments, Spread
+from experiments.data.scaler import Scaler, scale
 
 
 @pytest.mark.parametrize("levels", [2, 17, 256])
@@ -33,3 +37,40 @@ def test_points_pass_through():
     x = jnp.array([0.3, -2.0])
     assert Scaler(0, False).encode(jax.random.key(0), x) is x
     assert float(Scaler(0, False).bits_per_dim(jnp.asarray(-np.log(2.0)), 1)) == pytest.approx(1.0)
+
+
+MOMENTS = Moments((2.0, -300.0, 1e4), (0.1, 40.0, 5.0))
+
+
+@pytest.mark.parametrize("shape", [(3,), (7, 3), (4, 5, 3), (2, 3, 4, 3)])
+@pytest.mark.parametrize("standardise", ["channel", "scalar"])
+def test_standardised_floats_come_back_in_their_units(shape, standardise):
+    """By numpy's own mean and std they are of mean 0 and std 1, of each channel or of all numbers."""
+    rng = np.random.default_rng(0)
+    k = (rng.normal(size=(500, *shape)) * np.array(MOMENTS.std) + np.array(MOMENTS.mean)).astype(np.float32)
+    scaler = Scaler(0, False, moments=Spread.of(k).moments.over(standardise))
+    x = np.asarray(jax.jit(jax.vmap(lambda k: scaler.encode(jax.random.key(0), k)))(k))
+    axes = None if standardise == "scalar" else tuple(range(k.ndim - 1))
+    np.testing.assert_allclose(x.mean(axes, dtype=np.float64), 0, atol=2e-3)
+    np.testing.assert_allclose(x.std(axes, dtype=np.float64), 1, atol=1e-3)
+    np.testing.assert_allclose(scaler.decode(jnp.asarray(x)), k, rtol=1e-5, atol=1e-3)
+    assert scaler.display(k) is k
+
+
+@pytest.mark.parametrize("shape", [(3,), (7, 3), (4, 5, 3)])
+def test_a_density_is_one_of_the_data_s_units(shape):
+    """log N(k; mean, std^2) of each number is that of x = (k - mean)/std, less log std."""
+    mean, std = np.array(MOMENTS.mean), np.array(MOMENTS.std)
+    k = mean + std * np.random.default_rng(0).normal(size=shape)
+    exact = norm.logpdf(k, mean, std).sum()
+    scaler = Scaler(0, False, moments=MOMENTS)
+    of_x = norm.logpdf(np.asarray(scaler.place(k, 0.5), np.float64)).sum()
+    assert scaler.log_prob(of_x, k.size) == pytest.approx(exact, rel=1e-5)
+    assert scaler.bits_per_dim(of_x, k.size) == pytest.approx(-exact / k.size / np.log(2), rel=1e-5)
+
+
+def test_a_config_says_by_what(in_root):
+    config = lambda what: Config.model_validate(read_config("configs/toy2d/moons.py", [f"--config.data.standardise={what}"]))
+    assert scale(config("none"), MOMENTS) == Scaler(0, False)
+    assert scale(config("channel"), MOMENTS).moments == MOMENTS
+    assert scale(config("scalar"), MOMENTS).moments == MOMENTS.over("scalar")

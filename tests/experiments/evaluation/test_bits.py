@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from oracle import Mixture
+from scipy.stats import norm
 
 from experiments.build.build import build
 from experiments.build.idle import idle_problems
@@ -15,6 +16,7 @@ from experiments.config.reading import read_config
 from experiments.config.schema import Config
 from experiments.data.dataset import Batch, Dataset, ExampleStream
 from experiments.data.decoded import Decoded
+from experiments.data.moments import Moments
 from experiments.data.scaler import Scaler
 from experiments.evaluation import likelihood
 from experiments.evaluation.dequantize import UNIFORM, fit, logit_normal, variational
@@ -193,14 +195,32 @@ def test_the_mean_is_nan_and_counted_where_a_solver_failed():
     assert math.isnan(summary["mean"])
 
 
+@pytest.mark.parametrize("shape", [(2,), (3, 2), (2, 2, 2)])
+@pytest.mark.parametrize("standardise", ["channel", "scalar"])
+def test_bits_of_standardised_floats_are_those_of_the_density_in_their_units(shape, standardise):
+    """Of Gaussian data under the exact score of what the network sees, by the flow and, in the mean, by the bound."""
+    mean, std = (np.array(values) for values in ((5.0, -2.0), (3.0, 0.2)))
+    scaler = Scaler(0, False, moments=Moments(tuple(mean), tuple(std)).over(standardise))
+    k = jnp.asarray(mean + std * np.random.default_rng(0).normal(size=shape), jnp.float32)
+    by_mean, by_std = np.array(scaler.moments)
+    m, s = (mean - by_mean) / by_std, std / by_std  # of x
+    score = lambda x, t: -(x - SDE.alpha(t) * m) / (SDE.alpha(t) ** 2 * s**2 + SDE.sigma(t) ** 2)
+    options = config("evaluate.probes=0", "evaluate.bound_times=64", "evaluate.tolerance=1e-5").evaluate
+    bits = bits_of(SDE, score, scaler, lambda key, k: UNIFORM.draw((), key, k), options)
+    many = jax.jit(jax.vmap(bits, (0, None)))(jax.random.split(jax.random.key(0), 200), k)
+    exact = -norm.logpdf(np.asarray(k), mean, std).mean() / math.log(2)
+    assert float(many.flow.mean()) == pytest.approx(exact, abs=2e-3)
+    close(many.bound, exact, 2e-2)
+
+
 def test_points_have_no_cells():
     """What only levels have is a problem of points, one line each; of levels it is none."""
     asked = "evaluate.dequantizer=variational", "evaluate.draws=4"
     assert idle_problems(config(*asked)) == []
     dequantized, first, second = idle_problems(config("data.levels=0", *asked))
-    assert dequantized.startswith("data.dequantize = True would change nothing: points")
-    assert first.startswith("evaluate.dequantizer = 'variational' would change nothing: points")
-    assert second.startswith("evaluate.draws = 4 would change nothing: points")
+    assert dequantized.startswith("data.dequantize = True would change nothing: floats")
+    assert first.startswith("evaluate.dequantizer = 'variational' would change nothing: floats")
+    assert second.startswith("evaluate.draws = 4 would change nothing: floats")
     assert idle_problems(config("data.levels=0", "data.dequantize=False")) == []
 
 

@@ -192,7 +192,7 @@ def test_means_over_blocks_are_kept(by):
     np.testing.assert_allclose((within**2).mean((0, 1, 2, 3, 4, 5)), 0.75 * np.diag(CHANNELS.covariance), rtol=0.2)
 
 
-@pytest.mark.parametrize("shape", [(8, 8, 1), (28, 28, 1), (8, 6, 3), (5, 5)])
+@pytest.mark.parametrize("shape", [(8, 8, 1), (28, 28, 1), (8, 6, 3), (5, 5, 2)])
 def test_masks_hide_what_they_say(shape):
     height, width = shape[:2]
     row, column = np.indices((height, width))
@@ -221,7 +221,24 @@ def test_of_a_point_the_second_half_is_hidden():
     assert visible_mask("right", (5,)).tolist() == [True, True, False, False, False]
 
 
-GREY, POINT, RGB = (8, 8, 1), (2,), (8, 6, 3)
+def test_of_a_signal_times_are_hidden():
+    """All channels of them."""
+    for hidden, times in {"right": [1, 1, 0, 0, 0], "left": [0, 0, 1, 1, 1]}.items():
+        mask = np.broadcast_to(visible_mask(hidden, (5, 3)), (5, 3))
+        np.testing.assert_array_equal(mask, np.array(times, bool)[:, None] & np.ones(3, bool))
+    half = np.broadcast_to(visible_mask("half", (400, 3)), (400, 3))
+    assert half.mean() == pytest.approx(0.5, abs=0.1)
+    assert (half == half[:, :1]).all()
+
+
+@pytest.mark.parametrize("hidden", ["right", "left", "top", "bottom", "rows", "box", "half"])
+def test_of_a_volume_the_same_part_of_each_image_is_hidden(hidden):
+    volume = np.broadcast_to(visible_mask(hidden, (3, 8, 6, 2)), (3, 8, 6, 2))
+    for image in volume:
+        np.testing.assert_array_equal(image, np.broadcast_to(visible_mask(hidden, (8, 6, 2)), (8, 6, 2)))
+
+
+GREY, POINT, RGB, SIGNAL, VOLUME = (8, 8, 1), (2,), (8, 6, 3), (16, 2), (4, 4, 4, 2)
 
 
 @pytest.mark.parametrize(
@@ -239,6 +256,13 @@ GREY, POINT, RGB = (8, 8, 1), (2,), (8, 6, 3)
         (RGB, "{'name': 'superresolve', 'hidden': 'left'}", "unknown option hidden (there are factor, repeats, draws)"),
         (POINT, "{'name': 'inpaint', 'hidden': 'left'}", "hidden = 'left' is for images; of a point, hidden = 'right' is its"),
         (POINT, "{'name': 'dps', 'hidden': 'box'}", "hidden = 'box' is for images; of a point, hidden = 'right' is its"),
+        (
+            SIGNAL,
+            "{'name': 'inpaint', 'hidden': 'top'}",
+            "hidden = 'top' is for images; of a signal, take right or left",
+        ),
+        (SIGNAL, "{'name': 'superresolve'}", "coarse takes an image [H, W, ...], and this is of shape (16, 2)"),
+        (VOLUME, "{'name': 'colorize'}", "grey takes an image [H, W, ...], and this is of shape (4, 4, 4, 2)"),
         ((1,), "{'name': 'inpaint'}", "hidden = 'right' is all of an event of 1"),
         ((1, 8, 1), "{'name': 'inpaint', 'hidden': 'rows'}", "hidden = 'rows' is nothing of an event of 1 x 8"),
         (RGB, "{'name': 'inpaint', 'hidden': 'grey'}", "hidden = 'grey': input should be 'right', 'left'"),
