@@ -16,7 +16,10 @@
 
 Two are on an SDE of their own: ddpm_improved (cosine) and vdm (log-linear).
 
-Any of them runs small: --config=configs/cifar10/ddpm.py:tiny. CIFAR-10 itself is read from what TFDS has prepared (data_dir).
+Any of them runs small: --config=configs/cifar10/ddpm.py:tiny. CIFAR-10 itself is read from data_dir, to which this writes it,
+without TensorFlow, from the binary version at https://www.cs.toronto.edu/~kriz/cifar.html (or TFDS does):
+
+python -m experiments data prepare cifar10 --from=cifar-10-binary.tar.gz
 
 If nothing was published, a cost is arithmetic: forward and backward of a step by XLA's count, at the rate of NCSN++ on four
 V100, 0.20 s a step (score_sde). FID is that of 50,000 samples against the training set. For it a run needs

@@ -33,9 +33,9 @@ def summary(experiment: Experiment) -> list[str]:
         adapters = size(jax.eval_shape(experiment.initial, jax.random.key(0)))
         lines += [f"trained: {adapters:,} parameters, of adapters of rank {config.lora.rank} (on {config.lora.on})"]
     stages = getattr(structure(config, shape), "stages", ())
-    rows = [(f"{s.height} x {s.width}", s.channels, s.blocks, "yes" if s.attention else "-") for s in stages]
+    rows = [(" x ".join(map(str, s.sides)), s.channels, s.blocks, "yes" if s.attention else "-") for s in stages]
     table = [("resolution", "channels", "blocks", "attention"), *rows] if rows else []
-    return lines + ["{:<12}{:<10}{:<8}{}".format(*row) for row in table]
+    return lines + ["{:<11} {:<10}{:<8}{}".format(*row) for row in table]
 
 
 def _warm_up(config: Train) -> list[str]:

@@ -18,10 +18,12 @@ from filelock import FileLock
 
 from experiments.config.messages import shorten
 from experiments.config.schema import Data
+from experiments.data.archives import ARCHIVES
 from experiments.runtime.errors import DataError, printable
 from experiments.runtime.limits import within
 from experiments.runtime.paths import is_folder
 from experiments.runtime.progress import say
+from experiments.runtime.startup import PROGRAM
 
 PATIENCE = 60
 """Seconds to wait for another process that writes the digits; FileLock would wait for ever where no lock can be."""
@@ -33,7 +35,7 @@ def digits(config: Data) -> tuple[Any, Any, tuple[str, ...]]:
     If there is no home folder to write it to, or it cannot be written there, a folder of this process takes its place.
     """
     try:
-        builder = _written_digits(_folder(config))
+        builder = _written_digits(folder_of_prepared(config))
     except (OSError, ValueError) as error:  # the latter of what the system takes for no path
         if config.data_dir:
             where = f"the digits cannot be written to {shorten(config.data_dir)}"
@@ -52,7 +54,7 @@ def prepared(config: Data, others: Sequence[str]) -> tuple[Any, Any, tuple[str, 
     from tensorflow_datasets.core import read_only_builder  # seconds to import
 
     try:
-        folder = _folder(config)
+        folder = folder_of_prepared(config)
     except FileNotFoundError as error:
         raise DataError(f"{error}: set --config.data.data_dir") from error
     try:
@@ -65,7 +67,7 @@ def prepared(config: Data, others: Sequence[str]) -> tuple[Any, Any, tuple[str, 
     return _splits(builder, config, f"prepare it again: {_prepare(config.name, folder)}")
 
 
-def _folder(config: Data) -> Path:
+def folder_of_prepared(config: Data) -> Path:
     """Returns the folder of prepared datasets. Raises FileNotFoundError if it is in the user's home, and there is none."""
     from tensorflow_datasets.core import constants
 
@@ -175,13 +177,19 @@ def _written_digits(folder: Path) -> Any:
 
 
 def _prepare(name: str, folder: Path) -> str:
-    return f"pip install tensorflow-cpu && tfds build {name} --data_dir={shlex.quote(str(folder))} --file_format=array_record"
+    """The commands that prepare a dataset, a line each: ours if we read its archive, and TFDS's if it has the dataset."""
+    place = shlex.quote(str(folder))
+    ours = f"{PROGRAM} data prepare {name} --from=ARCHIVE --config.data.data_dir={place}"
+    theirs = f"pip install tensorflow-cpu && tfds build {name} --data_dir={place} --file_format=array_record"
+    if name not in ARCHIVES:
+        return theirs
+    return f"{ours}, or\n{theirs}" if ARCHIVES[name].in_tfds else ours
 
 
 def _missing(name: str, folder: Path, others: Sequence[str]) -> list[str]:
     import tensorflow_datasets as tfds
 
-    builders, theirs = tfds.list_builders(with_community_datasets=False), re.split("[/:]", name)[0]
+    builders, theirs = [*tfds.list_builders(with_community_datasets=False), *ARCHIVES], re.split("[/:]", name)[0]
     there = sorted(p.name for p in folder.glob("*") if p.is_dir()) if is_folder(folder) else []
     close = difflib.get_close_matches(theirs.lower(), [*others, *builders], n=1)
     meant = theirs if theirs in builders else close[0] if close else ""

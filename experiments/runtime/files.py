@@ -1,4 +1,4 @@
-"""Files that are whole or not there, whenever the process dies."""
+"""Files and folders that are whole or not there, whenever the process dies."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import math
 import os
 import re
+import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -53,11 +54,22 @@ def _without_nan(tree: Any) -> Any:
     return None if isinstance(tree, float) and not math.isfinite(tree) else tree
 
 
+@contextmanager
+def scratch(folder: Path) -> Iterator[Path]:
+    """Yields a new folder in `folder`, to write what is then moved out of it. It goes when the block ends, in whatever way."""
+    part = folder / f"{PART}{os.getpid()}-{threading.get_ident()}-folder"
+    part.mkdir(parents=True)
+    try:
+        yield part
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
 def sweep(folder: Path) -> None:
-    """Removes the files that a killed process left half written, but none that another process is writing."""
-    for part in folder.rglob(f"{PART}*"):
+    """Removes the files and folders that a killed process left half written, but none that another process is writing."""
+    for part in list(folder.rglob(f"{PART}*")):
         if not _is_at_work(part.name.removeprefix(PART).partition("-")[0]):
-            part.unlink(missing_ok=True)
+            shutil.rmtree(part) if part.is_dir() else part.unlink(missing_ok=True)
 
 
 def _is_at_work(pid: str) -> bool:

@@ -1,4 +1,7 @@
-"""The convolution of images [B, H, W, C] by kernels [k, l, C, O]: XLA's, and on a CPU by one of stride 1, fast there."""
+"""The convolution of images [B, H, W, C] by kernels [k, l, C, O]: XLA's, and on a CPU by one of stride 1, fast there.
+
+Over one or three axes of space it is XLA's everywhere.
+"""
 
 from __future__ import annotations
 
@@ -18,10 +21,12 @@ from models.cpu.winograd import Padding
 
 Kernel = Float[Array, "k l I O"]
 Map = Float[Array, "B H W C"]
+Field = Float[Array, "B *space C"]
+Taps = Float[Array, "*taps I O"]
 
 
 class Form(NamedTuple):
-    """The zeros before and after height and width, the distance of the outputs and that of the taps."""
+    """The zeros before and after each axis of space, the distance of the outputs and that of the taps."""
 
     padding: Padding
     stride: int = 1
@@ -84,14 +89,18 @@ def dilated(x: Map, W: Kernel, dilation: int) -> Map:
     return rearrange(y, "(b i j) h w c -> b (h i) (w j) c", i=d, j=d)[:, :height, :width]
 
 
-def plain(x: Map, W: Kernel, form: Form) -> Map:
-    """y[h, w] = sum_{k l} x[s h + d k, s w + d l] W[k, l], as XLA has it."""
-    s, d, numbers = (form.stride,) * 2, (form.dilation,) * 2, ("NHWC", "HWIO", "NHWC")
+def plain(x: Field, W: Taps, form: Form) -> Field:
+    """y[h, w] = sum_{k l} x[s h + d k, s w + d l] W[k, l], and alike over one axis of space or three, as XLA has it."""
+    axes = W.ndim - 2
+    space = "DHW"[-axes:]
+    s, d, numbers = (form.stride,) * axes, (form.dilation,) * axes, (f"N{space}C", f"{space}IO", f"N{space}C")
     return lax.conv_general_dilated(x, W, s, form.padding, rhs_dilation=d, dimension_numbers=numbers)
 
 
-def by_stride_1(x: Map, W: Kernel, form: Form) -> Map:
-    """`plain`, of which all that is left to compute is `correlate` or a product of matrices."""
+def by_stride_1(x: Field, W: Taps, form: Form) -> Field:
+    """`plain`, of which, over two axes, all that is left to compute is `correlate` or a product of matrices."""
+    if W.ndim != 4:
+        return plain(x, W, form)
     if form.dilation > 1:
         return dilated(x, W, form.dilation)
     return convolved(x, W, form.padding) if form.stride == 1 else strided(x, W, form.stride, form.padding)

@@ -22,7 +22,8 @@ from jax import lax
 from jaxtyping import Array, Float
 from numpy.polynomial.polynomial import polyfromroots, polyvander
 
-Padding = tuple[tuple[int, int], tuple[int, int]]
+Padding = tuple[tuple[int, int], ...]
+"""The zeros before and after each axis of space."""
 Map = Float[Array, "B H W C"]
 Kernel = Float[Array, "3 3 I O"]
 Parts = Float[Array, "pq t c"]

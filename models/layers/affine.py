@@ -1,4 +1,4 @@
-"""The two affine maps of every family, a convolution over pixels and a product over channels, and how they start.
+"""The two affine maps of every family, a convolution over space and a product over channels, and how they start.
 
 Both compute in the dtype of their input; their parameters are float32.
 """
@@ -16,6 +16,8 @@ from jaxtyping import Array, Float
 from models.cpu.convolution import Form, convolve, same
 from models.cpu.materialized import materialized
 
+Fields = Float[Array, "B *space C"]
+"""Features over one, two or three axes of space: of signals, images or volumes."""
 Images = Float[Array, "B H W C"]
 Initializer = Callable[..., Array]
 
@@ -49,7 +51,8 @@ class Conv(nnx.Module):
     """y = W * x + b with W [k, k, C_in, C_out], at every `stride`-th pixel, with zeros around x to keep its size.
 
     `dilation`: the distance of the taps, at stride 1 and without `padding`. At stride 2 an even side is padded by one at its
-    far end, as in Ho et al. (2020), unless `padding` says how many before and after.
+    far end, as in Ho et al. (2020), unless `padding` says how many before and after. `axes`: of space, along each of which W
+    has k taps, and along each of which stride, dilation and padding are the same.
     """
 
     def __init__(
@@ -62,6 +65,7 @@ class Conv(nnx.Module):
         padding: tuple[int, int] | None = None,
         bias: bool = True,
         init: Init | None = None,
+        axes: int = 2,
         *,
         rngs: nnx.Rngs,
     ):
@@ -69,22 +73,22 @@ class Conv(nnx.Module):
             raise ValueError(f"dilation {dilation} is for stride 1 and its own padding, not for {stride} and {padding}")
         init = init or fan_avg()
         self.stride, self.dilation, self.padding = stride, dilation, padding
-        self.kernel = nnx.Param(init.kernel(rngs.params(), (size, size, channels_in, channels), jnp.float32))
-        fan_in = size * size * channels_in
+        self.kernel = nnx.Param(init.kernel(rngs.params(), (*(size,) * axes, channels_in, channels), jnp.float32))
+        fan_in = size**axes * channels_in
         self.bias = nnx.Param(init.bias(fan_in)(rngs.params(), (channels,), jnp.float32)) if bias else None
 
-    def __call__(self, x: Images) -> Images:
+    def __call__(self, x: Fields) -> Fields:
         W = self.kernel[...].astype(x.dtype)
         n, s = len(W), self.stride
         d = self.dilation
-        top, left = (self.padding or same(side, 1 + d * (n - 1), s) for side in x.shape[1:3])
-        y = convolve(x, W, Form((top, left), s, d))
+        around = tuple(self.padding or same(side, 1 + d * (n - 1), s) for side in x.shape[1:-1])
+        y = convolve(x, W, Form(around, s, d))
         return y if self.bias is None else y + _everywhere(self.bias[...].astype(x.dtype), y.shape)
 
 
-def _everywhere(b: Float[Array, " C"], shape: Sequence[int]) -> Images:
+def _everywhere(b: Float[Array, " C"], shape: Sequence[int]) -> Fields:
     """b at every pixel. Its gradient is a sum by image first, on every core, of a cotangent that is computed once."""
-    of_images = materialized(jnp.broadcast_to(b, (shape[0], 1, 1, len(b))), forward=False)
+    of_images = materialized(jnp.broadcast_to(b, (shape[0], *(1,) * len(shape[1:-1]), len(b))), forward=False)
     return materialized(jnp.broadcast_to(of_images, shape), forward=False)
 
 

@@ -1,4 +1,4 @@
-"""The parts that transformers on images share: patches in and out, attention and the feed-forward layer."""
+"""The parts that transformers share: patches in and out, attention and the feed-forward layer."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import jax
 from flax import nnx
 from jaxtyping import Array, Float
 
-from models.layers.affine import Images, Init, linear
-from models.layers.pyramid import Stage
+from models.layers.affine import Fields, Init, linear
+from models.layers.pyramid import IMAGES, Stage, check_space
 
 Tokens = Float[Array, "B T D"]
 
@@ -42,19 +42,25 @@ class FeedForward(nnx.Module):
         return self.dense2(nnx.gelu(self.dense1(x), approximate=self.tanh))
 
 
-def patches(shape: tuple[int, ...], patch: int, width: int, depth: int, heads: int) -> Stage:
+def patches(shape: tuple[int, ...], patch: int, width: int, depth: int, heads: int, axes: tuple[int, ...] = IMAGES) -> Stage:
     """The patches of an image [H, W, C] as the one resolution of a transformer: [H/patch, W/patch] tokens of `width` channels.
 
-    Raises ValueError if `patch` does not divide H and W, or `heads` the width.
+    `axes`: the numbers of axes of space that the network takes; patches have one side along all. Raises ValueError if `shape`
+    has another, if `patch` does not divide its sides, or `heads` the width.
     """
-    if len(shape) != 3 or any(side % patch for side in shape[:2]):
-        raise ValueError(f"patch {patch} needs an image [H, W, C] with H and W divisible by {patch}, not {shape}")
+    check_space(f"patch {patch} needs", shape, patch, axes)
     if width % heads:
         raise ValueError(f"{heads} heads need a width divisible by {heads}, not {width}; each takes an equal slice of it")
-    return Stage(shape[0] // patch, shape[1] // patch, width, depth, attention=True)
+    return Stage(tuple(side // patch for side in shape[:-1]), width, depth, attention=True)
 
 
-def unpatchify(tokens: Float[Array, "B T P"], stage: Stage, patch: int) -> Images:
-    """The image whose patches, row by row, are the tokens; of P = patch patch C numbers, pixel by pixel in rows."""
-    cells = tokens.reshape(len(tokens), stage.height, stage.width, patch, patch, -1)
-    return cells.swapaxes(2, 3).reshape(len(tokens), stage.height * patch, stage.width * patch, -1)
+def unpatchify(tokens: Float[Array, "B T P"], stage: Stage, patch: int) -> Fields:
+    """The image whose patches, row by row, are the tokens; of P = patch patch C numbers, pixel by pixel in rows.
+
+    Over n axes of space the tokens are [B, *sides, *(patch,) n, C], and each side goes with its patch.
+    """
+    sides = stage.sides
+    n = len(sides)
+    cells = tokens.reshape(len(tokens), *sides, *(patch,) * n, -1)
+    paired = [axis for i in range(1, n + 1) for axis in (i, n + i)]
+    return cells.transpose(0, *paired, 2 * n + 1).reshape(len(tokens), *(side * patch for side in sides), -1)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Key
 
-from models.layers.affine import Conv, Images, Init, fan_avg, linear
+from models.layers.affine import Conv, Fields, Init, fan_avg, linear
 from models.layers.block import Block, rematerialised
 from models.layers.dropout import Dropout
 from models.layers.fir import WAYS, Kernel
@@ -22,6 +22,7 @@ class ResidualBlock(Block):
     R: `way`, to the "same" resolution, or "up" or "down" by the filter `kernel`; S: a map of the channels if they change,
     and with `project` also if R does something; g: `rescale`. With `scale_shift`, (1 + a) norm(..) + b with (a, b) = W c takes
     the place of norm(.. + W c). `init`, `skip`, `last`: how convolutions and W start, and S, and the last convolution.
+    `axes`: of space; an R that does something has two.
     """
 
     def __init__(
@@ -40,22 +41,23 @@ class ResidualBlock(Block):
         skip: Init | None = None,
         last: Init | None = None,
         eps: float = 1e-6,
+        axes: int = 2,
         rngs: nnx.Rngs,
     ):
         self.way, self.kernel, self.rescale, self.scale_shift = way, kernel, rescale, scale_shift
-        self.norm1, self.conv1 = GroupNorm(channels_in, eps=eps), Conv(channels_in, channels, init=init, rngs=rngs)
+        self.norm1, self.conv1 = GroupNorm(channels_in, eps=eps), Conv(channels_in, channels, init=init, axes=axes, rngs=rngs)
         self.noise = linear(embedding, (1 + scale_shift) * channels, init=init, rngs=rngs)
         self.norm2 = GroupNorm(channels, eps=eps)
         self.dropout = Dropout(dropout)
-        self.conv2 = Conv(channels, channels, init=last or fan_avg(0), rngs=rngs)
+        self.conv2 = Conv(channels, channels, init=last or fan_avg(0), axes=axes, rngs=rngs)
         mapped = channels != channels_in or (project and way != "same")
         self.skip = linear(channels_in, channels, init=skip or init, rngs=rngs) if mapped else None
 
     @rematerialised
-    def __call__(self, x: Images, c: Float[Array, "B E"], key: Key[Array, ""] | None) -> Images:
+    def __call__(self, x: Fields, c: Float[Array, "B E"], key: Key[Array, ""] | None) -> Fields:
         resample = WAYS[self.way]
         h = self.conv1(resample(nnx.silu(self.norm1(x)), self.kernel))
-        noise = self.noise(c)[:, None, None, :]
+        noise = jnp.expand_dims(self.noise(c), range(1, x.ndim - 1))
         if self.scale_shift:
             scale, shift = jnp.split(noise, 2, axis=-1)
             h = (1 + scale) * self.norm2(h) + shift
@@ -67,7 +69,7 @@ class ResidualBlock(Block):
 
 
 class SelfAttention(Block):
-    """g (x + W softmax(q k^T / sqrt(d)) v) over the pixels, in heads of d channels, all in one unless `head_channels` says d.
+    """g (x + W softmax(q k^T / sqrt(d)) v) over all pixels, in heads of d channels, all in one unless `head_channels` says d.
 
     `rescale` is g; `qkv` and `last` are how q, k, v, and W, start.
     """
@@ -89,7 +91,7 @@ class SelfAttention(Block):
         self.out = linear(channels, channels, init=last or fan_avg(0), rngs=rngs)
 
     @rematerialised
-    def __call__(self, x: Images) -> Images:
+    def __call__(self, x: Fields) -> Fields:
         batch, *_, channels = x.shape
         h = self.norm(x)
         q, k, v = (
@@ -104,6 +106,6 @@ class Level(nnx.Module):
     def __init__(self, block: ResidualBlock, attention: SelfAttention | None):
         self.block, self.attention = block, attention
 
-    def __call__(self, x: Images, c: Float[Array, "B E"], key: Key[Array, ""] | None) -> Images:
+    def __call__(self, x: Fields, c: Float[Array, "B E"], key: Key[Array, ""] | None) -> Fields:
         x = self.block(x, c, key)
         return x if self.attention is None else self.attention(x)

@@ -15,12 +15,12 @@ from typing import Any, Literal
 import jax.numpy as jnp
 from flax import nnx
 
-from models.layers.affine import Images
+from models.layers.affine import Fields
 from models.layers.noise import NoiseConditioned
 from models.layers.pyramid import Stage
 from models.layers.unet import Level, ResidualBlock, SelfAttention
 
-Visit = Callable[[int, Any, Images], tuple[Any, Images]]
+Visit = Callable[[int, Any, Fields], tuple[Any, Fields]]
 """(i, p, h) -> (p, h) at the i-th resolution of a way: h are features, p is an image or features beside them."""
 
 
@@ -78,13 +78,13 @@ class UNet(NoiseConditioned):
 
     def walk(
         self,
-        h: Images,
-        run: Callable[[Any, Images], Images],
-        resize: Callable[[Any, Images], Images] | None = None,
+        h: Fields,
+        run: Callable[[Any, Fields], Fields],
+        resize: Callable[[Any, Fields], Fields] | None = None,
         p: Any = None,
         enter: Visit = lambda i, p, h: (p, h),
         leave: Visit = lambda i, p, h: (p, h),
-    ) -> tuple[Any, Images]:
+    ) -> tuple[Any, Fields]:
         """(p, h) at the end of the walk, from the h of the first convolution.
 
         `run(module, h)` calls a block at the noise level and with a key; `resize` does what changes the resolution, if `run`

@@ -1,4 +1,4 @@
-"""The U-Net of DDPM (Ho et al. 2020, app. B), at any size."""
+"""The U-Net of DDPM (Ho et al. 2020, app. B), at any size and over one, two or three axes of space."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from annotated_types import Ge, Le
 from flax import nnx
 from jaxtyping import Array, Float, Int, Key
 
-from models.layers.affine import Conv, Images, fan_avg
+from models.layers.affine import Conv, Fields, fan_avg
 from models.layers.noise import EMBEDDINGS, Labels
 from models.layers.norm import GroupNorm
-from models.layers.pyramid import pyramid
+from models.layers.pyramid import ANY, pyramid
 from models.layers.unet import ResidualBlock, SelfAttention
 from models.layers.walk import UNet
 from models.ranges import Classes, Depth, Dropout, Multipliers, Width
@@ -23,10 +23,12 @@ from models.ranges import Classes, Depth, Dropout, Multipliers, Width
 class DDPM(UNet):
     """Down and up a pyramid of resolutions, with skips between equals.
 
+    `shape`: of an event, an image [H, W, C], or a signal [L, C] or a volume [D, H, W, C]. Convolutions have three taps along
+    each axis, each of which is halved and doubled, and attention is over all positions.
     `width`: channels at full resolution; `multipliers`: of the width, one per resolution, each half the one before.
-    `blocks`: residual blocks per resolution (one more going up); `attention`: the resolutions (heights) with self-attention,
-    which the middle always has; going up it follows each block there (Ho et al.) or, with `attention_up` = "level", only the
-    last (Song et al. 2021's `ddpm`).
+    `blocks`: residual blocks per resolution (one more going up); `attention`: the resolutions (heights, the first sides) with
+    self-attention, which the middle always has; going up it follows each block there (Ho et al.) or, with `attention_up` =
+    "level", only the last (Song et al. 2021's `ddpm`).
     `embedding`: of the noise level, "sinusoidal", "positional" (Ho et al., on a c_noise of t = 0..999) or "fourier".
     `waves`: the n for which sin(2^n pi x) and cos(2^n pi x) enter beside x (Kingma et al. 2021, app. C: 7 and 8).
     `centre_input`: the network sees 2 x - 1, for data in [0, 1]. `classes`: of the labels y; 0: none. `outputs`: images
@@ -53,32 +55,32 @@ class DDPM(UNet):
         rngs: nnx.Rngs,
     ):
         self.stages, self.waves, self.centre_input = (
-            tuple(pyramid(shape, width, multipliers, blocks, attention)),
+            tuple(pyramid(shape, width, multipliers, blocks, attention, axes=ANY)),
             waves,
             centre_input,
         )
-        c = 4 * width
+        c, conv = 4 * width, partial(Conv, axes=len(shape) - 1, rngs=rngs)
         super().__init__(EMBEDDINGS[embedding](width, rngs=rngs), width, c, rngs=rngs)
         self.labels = Labels(classes, c, rngs=rngs) if classes else None
-        self.first = Conv((1 + 2 * len(waves)) * shape[-1], width, rngs=rngs)
+        self.first = conv((1 + 2 * len(waves)) * shape[-1], width)
         left = self.lay(
             self.stages,
             width,
-            residual=partial(ResidualBlock, embedding=c, dropout=dropout, rngs=rngs),
+            residual=partial(ResidualBlock, embedding=c, dropout=dropout, axes=len(shape) - 1, rngs=rngs),
             attend_to=partial(SelfAttention, rngs=rngs),
-            resize=lambda n, way: Conv(n, n, stride=2 if way == "down" else 1, rngs=rngs),
+            resize=lambda n, way: conv(n, n, stride=2 if way == "down" else 1),
             attention_up=attention_up,
         )
         self.norm = GroupNorm(left)
-        self.last = Conv(left, outputs * shape[-1], init=fan_avg(0), rngs=rngs)
+        self.last = conv(left, outputs * shape[-1], init=fan_avg(0))
 
     def __call__(
         self,
-        x: Images,
+        x: Fields,
         c_noise: Float[Array, " B"],
         y: Int[Array, " B"] | None = None,
         key: Key[Array, ""] | None = None,
-    ) -> Images:
+    ) -> Fields:
         keys = None if key is None else iter(jax.random.split(key, 2 + 2 * sum(len(levels) for levels in self.up)))
         draw = lambda: None if keys is None else next(keys)
 
@@ -92,6 +94,8 @@ class DDPM(UNet):
         return self.last(nnx.silu(self.norm(h)))
 
 
-def _resized(conv: Conv, h: Images) -> Images:
-    """Half the resolution by the stride of the convolution; or twice, each pixel repeated before it."""
-    return conv(h if conv.stride == 2 else jnp.repeat(jnp.repeat(h, 2, axis=1), 2, axis=2))
+def _resized(conv: Conv, h: Fields) -> Fields:
+    """Half the resolution by the stride of the convolution; or twice, each pixel repeated along every axis before it."""
+    for axis in range(1, h.ndim - 1) if conv.stride == 1 else ():
+        h = jnp.repeat(h, 2, axis=axis)
+    return conv(h)

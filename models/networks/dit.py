@@ -1,4 +1,4 @@
-"""DiT, the diffusion transformer (Peebles & Xie 2023), on pixels or latents."""
+"""DiT, the diffusion transformer (Peebles & Xie 2023), on pixels or latents, over one, two or three axes of space."""
 
 from __future__ import annotations
 
@@ -9,15 +9,18 @@ from annotated_types import Ge, Gt, Le
 from flax import nnx
 from jaxtyping import Array, Float, Int, Key
 
-from models.layers.affine import Conv, Images, Init, fan_avg, linear
+from models.layers.affine import Conv, Fields, Init, fan_avg, linear
 from models.layers.block import Block, rematerialised
 from models.layers.noise import Labels, NoiseConditioned, Timestep, waves
 from models.layers.norm import LayerNorm
+from models.layers.pyramid import ANY
 from models.layers.transformer import Attention, FeedForward, Tokens, patches, unpatchify
 from models.ranges import Classes, Depth, Width
 
-# The pixels of a patch are the inputs of one matrix; as a convolution's, its outputs would count once for each pixel.
-_GLOROT = Init(nnx.initializers.variance_scaling(1.0, "fan_avg", "uniform", in_axis=(0, 1, 2)))
+
+def _glorot(axes: int) -> Init:
+    """Glorot's uniform, of one matrix from the pixels of a patch; as a convolution's, its outputs would count once for each."""
+    return Init(nnx.initializers.variance_scaling(1.0, "fan_avg", "uniform", in_axis=tuple(range(axes + 1))))
 
 
 class DiTBlock(Block):
@@ -44,12 +47,14 @@ class DiTBlock(Block):
 class DiT(NoiseConditioned):
     """Blocks of attention over patches, which noise level and label scale and shift.
 
-    `patch`: its side in pixels; `width`: of a token, in `heads` slices; `depth`: in blocks; `mlp_ratio`: of the feed-forward
-    layers' hidden width to `width`. The defaults are DiT-S/2; published as well are B (768, 12, 12), L (1024, 24, 16) and XL
-    (1152, 28, 16), in (width, depth, heads). Fixed waves encode the place of a patch, and c_noise counts t = 0..999.
+    `shape`: of an event, an image [H, W, C], or a signal [L, C] or a volume [D, H, W, C].
+    `patch`: its side in pixels, along each axis; `width`: of a token, in `heads` slices; `depth`: in blocks; `mlp_ratio`: of
+    the feed-forward layers' hidden width to `width`. The defaults are DiT-S/2; published as well are B (768, 12, 12), L (1024,
+    24, 16) and XL (1152, 28, 16), in (width, depth, heads). Fixed waves encode the place of a patch, and c_noise counts t =
+    0..999.
     `classes`: of the labels y; 0: none. `outputs`: images emitted, side by side along the channels (2: eps, and a variance, the
     published `learn_sigma`). The last layer starts at zero.
-    Raises ValueError if the image is not whole patches, or the width not whole heads or waves.
+    Raises ValueError if the event is not whole patches, or the width not whole heads or waves.
     """
 
     def __init__(
@@ -65,39 +70,49 @@ class DiT(NoiseConditioned):
         *,
         rngs: nnx.Rngs,
     ):
-        self.stages, self.patch = (patches(shape, patch, width, depth, heads),), patch
-        if width % 4:
-            raise ValueError(f"the width must be divisible by 4, for sine and cosine of a row and a column, not {width}")
+        self.stages, self.patch = (patches(shape, patch, width, depth, heads, axes=ANY),), patch
+        axes = len(shape) - 1
+        if width % (2 * axes):
+            raise ValueError(f"the width must be divisible by {2 * axes}, for sine and cosine along each axis, not {width}")
         noise = Init(nnx.initializers.normal(0.02))
         super().__init__(Timestep(256, rngs=rngs), 256, width, init=noise, rngs=rngs)
         self.labels = Labels(classes, width, rngs=rngs) if classes else None
-        self.first = Conv(shape[-1], width, size=patch, stride=patch, init=_GLOROT, rngs=rngs)
+        self.first = Conv(shape[-1], width, size=patch, stride=patch, init=_glorot(axes), axes=axes, rngs=rngs)
         self.blocks = nnx.List([DiTBlock(width, heads, mlp_ratio, rngs=rngs) for _ in range(depth)])
         self.norm = LayerNorm(width, affine=False)
         self.modulation = linear(width, 2 * width, init=fan_avg(0), rngs=rngs)
-        self.last = linear(width, patch**2 * outputs * shape[-1], init=fan_avg(0), rngs=rngs)
+        self.last = linear(width, patch**axes * outputs * shape[-1], init=fan_avg(0), rngs=rngs)
 
     def __call__(
         self,
-        x: Images,
+        x: Fields,
         c_noise: Float[Array, " B"],
         y: Int[Array, " B"] | None = None,
         key: Key[Array, ""] | None = None,
-    ) -> Images:
+    ) -> Fields:
         (grid,) = self.stages
         c = self.condition(self.embed(c_noise).astype(x.dtype), None if self.labels is None else self.labels(y))
         h = self.first(x).reshape(len(x), -1, grid.channels)
-        h = h + positions(grid.height, grid.width, grid.channels).astype(x.dtype)
+        h = h + positions(*grid.sides, grid.channels).astype(x.dtype)
         for block in self.blocks:
             h = block(h, c)
         b, a = jnp.split(self.modulation(c)[:, None], 2, axis=-1)
         return unpatchify(self.last((1 + a) * self.norm(h) + b), grid, self.patch)
 
 
-def positions(height: int, width: int, channels: int) -> Float[Array, "height*width channels"]:
-    """[sin(w_k j), cos(w_k j), sin(w_k i), cos(w_k i)] of the patch in row i and column j, w_k = 10000^(-k/(channels/4))."""
-    frequencies = jnp.logspace(0, -4, channels // 4, endpoint=False)
-    columns, rows = waves(jnp.arange(width), frequencies), waves(jnp.arange(height), frequencies)
-    grid = (height, width, channels // 2)
-    both = [jnp.broadcast_to(columns[None], grid), jnp.broadcast_to(rows[:, None], grid)]
-    return jnp.concatenate(both, axis=-1).reshape(-1, channels)
+def positions(*shape: int) -> Float[Array, "T channels"]:
+    """[sin(w_k j), cos(w_k j), sin(w_k i), cos(w_k i)] of the patch in row i and column j, w_k = 10000^(-k/(channels/4)).
+
+    `shape`: [height, width, channels]; in general [*sides, channels], with an n-th of the channels for each of n axes, the last
+    axis first, and w_k = 10000^(-k/(channels/2n)).
+    """
+    *sides, channels = shape
+    n = len(sides)
+    frequencies = jnp.logspace(0, -4, channels // (2 * n), endpoint=False)
+
+    def along(axis: int) -> Array:
+        """The waves of every patch's place on an axis."""
+        line = waves(jnp.arange(sides[axis]), frequencies)
+        return jnp.broadcast_to(jnp.expand_dims(line, [a for a in range(n) if a != axis]), (*sides, channels // n))
+
+    return jnp.concatenate([along(axis) for axis in reversed(range(n))], axis=-1).reshape(-1, channels)
