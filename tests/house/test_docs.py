@@ -11,6 +11,7 @@ from docs.tables import parts, words
 from experiments.config.messages import schema_problems
 from experiments.config.problems import part_problems
 from experiments.config.reading import read_config
+from experiments.config.sweep import split_overrides
 from experiments.config.tiny import tiny
 from experiments.main import TABLE, main, make_parser
 
@@ -76,6 +77,8 @@ def test_commands_are_of_this_program(argv, monkeypatch):
     monkeypatch.chdir(ROOT)
     arguments, overrides = make_parser().parse_known_args(argv)
     config = getattr(arguments, "config", None)
+    if arguments.command == "sweep":
+        overrides, _ = split_overrides(overrides)
     if config and config.startswith("configs/"):
         tree = read_config(config, overrides, {"tiny": tiny})
         assert not schema_problems(tree) + part_problems(tree)
