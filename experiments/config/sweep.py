@@ -85,6 +85,8 @@ def swept_arms(tree: dict[str, Any], values: Values) -> dict[str, SweptArm]:
     """
     if not values:
         raise ConfigError("nothing to sweep: give a key several values, as in --config.train.learning_rate=1e-4,3e-4")
+    if any(key.partition(".")[0] == "title" for key in values):
+        raise ConfigError("sweep of title: a run has a title by the values of the other keys")
     if above := next(((a, b) for a in values for b in values if b.startswith(f"{a}.")), None):
         raise ConfigError(f"sweep of {above[0]} and of {above[1]}, which is a part of it: sweep one of them")
     read = {key: [_value(tree, key, value) for value in each] for key, each in values.items()}

@@ -70,7 +70,7 @@ def test_the_arms_of_a_config_are_swept_each():
         ({"train.steps": ["100", "1e2"]}, "100 stands there twice"),
         ({"net": ["MLP", "DiT"], "net.width": [8, 16]}, "sweep one of them"),
         ({"seed": range(2000)}, "2,000 runs"),
-        ({"title.x": ["1", "2"]}, "title"),
+        ({"title": ["a", "b"]}, "sweep of title"),
     ],
 )
 def test_what_is_no_sweep_is_refused(swept, says):
