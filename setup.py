@@ -62,6 +62,8 @@ setup(
         "dev": [
             *PAGE,
             *TENSORBOARD,
+            "ipykernel>=7",
+            "nbclient>=0.10",
             "pytest>=8",
             "pytest-xdist>=3",
             "hypothesis>=6",
