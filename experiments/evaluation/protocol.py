@@ -36,7 +36,7 @@ def protocol_lines(config: Config, data: Dataset, reference: Reference) -> list[
         "likelihood, loss": "of the first held-out examples of one random order, the same in every run",
         "features": reference.space.description,
         **dict(m.protocol(config, reference) for m in applicable(reference.space, labelled=True) if m.protocol),
-        "bits/dim": bits_protocol(scale(config)),
+        "bits/dim": f"{bits_protocol(scale(config))}; {_bits_error(config)}",
         "NFE": "network evaluations per sample, a guide's among them, counted; for an adaptive solver the mean over samples",
         "wall time": f"of {e.n} samples in batches of {e.batch}, without compiling",
         "devices": f"{jax.device_count()} {jax.devices()[0].device_kind}, {machine}",
@@ -103,12 +103,18 @@ def solver(sampler: Sampler) -> str:
     return "; ".join(words(part) for part in (sampler.corrector, sampler.step) if part)
 
 
+def _bits_error(config: Config) -> str:
+    """The spread that stands beside bits/dim."""
+    over = "examples" if config.data.levels else "them"
+    error = f"the standard error of the mean over {over}"
+    return f"± is over training seeds, and {error} stands apart" if training_seeds(config) else f"± is {error}"
+
+
 def bits_protocol(scaler: Scaler) -> str:
     """The definition of the bits, and their offset."""
     if not scaler.levels:
-        return "-log2 p(x)/D of held-out points; ± is the standard error of the mean over them"
+        return "-log2 p(x)/D of held-out points"
     return (
         "-log2 P(k)/D of held-out examples, bounded by the draws of u in the cells of their levels, P(k) = ∫ p(k + u) du; "
-        f"the scale of the {scaler.levels} levels adds -log2({scaler.cell:.4g}) = {scaler.bits_per_dim(0.0, 1):.4g}; "
-        "± is the standard error of the mean over examples"
+        f"the scale of the {scaler.levels} levels adds -log2({scaler.cell:.4g}) = {scaler.bits_per_dim(0.0, 1):.4g}"
     )
