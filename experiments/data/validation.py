@@ -36,8 +36,8 @@ def load_validation(config: Data, data: Dataset) -> np.ndarray:
     others = {"test": data.test, "train": data.train.resident}  # of a stream that is not resident nothing can be said
     digests = [sha256(event.tobytes()).digest() for event in events]
     for split, examples in others.items():
-        known = {sha256(event.tobytes()).digest() for event in examples} if examples is not None else set()
-        shared = sum(digest in known for digest in digests)
+        its = {sha256(event.tobytes()).digest() for event in examples} if examples is not None else set()
+        shared = sum(digest in its for digest in digests)
         of = f"of the {len(events)} examples of data.validation = {config.validation!r}"
         if shared == len(events):
             apart = "name a split apart, as train[90%:] beside data.train = train[:90%] of TFDS"

@@ -39,7 +39,7 @@ def protocol_lines(config: Config, data: Dataset, reference: Reference) -> list[
         **({"standardisation": standardisation(config, data.moments)} if data.moments else {}),
         "features": reference.space.description,
         **dict(m.protocol(config, reference) for m in applicable(reference.space, labelled=True) if m.protocol),
-        "bits/dim": bits_protocol(scale(config, data.moments), reference.space.noun),
+        "bits/dim": f"{bits_protocol(scale(config, data.moments), reference.space.noun)}; {_bits_error(config)}",
         "NFE": "network evaluations per sample, a guide's among them, counted; for an adaptive solver the mean over samples",
         "wall time": f"of {e.n} samples in batches of {e.batch}, without compiling",
         "devices": f"{jax.device_count()} {jax.devices()[0].device_kind}, {machine}",
@@ -112,13 +112,19 @@ def standardisation(config: Config, moments: Moments) -> str:
     return f"(k - mean)/std, those of all training examples: {by.words}"
 
 
+def _bits_error(config: Config) -> str:
+    """The spread that stands beside bits/dim."""
+    over = "examples" if config.data.levels else "them"
+    error = f"the standard error of the mean over {over}"
+    return f"± is over training seeds, and {error} stands apart" if training_seeds(config) else f"± is {error}"
+
+
 def bits_protocol(scaler: Scaler, noun: str) -> str:
     """The definition of the bits, and their offset; `noun`: the word for several examples."""
     if not scaler.levels:
         unit = f", which the standard deviations raise by {-math.log2(scaler.cell):.4g}" if scaler.moments else ""
-        return f"-log2 p(x)/D of held-out {noun} in their own units{unit}; ± is the standard error of the mean over them"
+        return f"-log2 p(x)/D of held-out {noun} in their own units{unit}"
     return (
         "-log2 P(k)/D of held-out examples, bounded by the draws of u in the cells of their levels, P(k) = ∫ p(k + u) du; "
-        f"the scale of the {scaler.levels} levels adds -log2({scaler.cell:.4g}) = {scaler.bits_per_dim(0.0, 1):.4g}; "
-        "± is the standard error of the mean over examples"
+        f"the scale of the {scaler.levels} levels adds -log2({scaler.cell:.4g}) = {scaler.bits_per_dim(0.0, 1):.4g}"
     )

@@ -44,6 +44,5 @@ def root_mean_square(values: list[float]) -> float:
 
 def paired(a: Spread, b: Spread) -> dict[int, float]:
     """Returns a - b for each training seed that both have a value of; nothing of spreads over sampling seeds."""
-    seeded = lambda each: dict(zip(each["training_seeds"], each["values"], strict=True)) if "training_seeds" in each else {}
-    of_a, of_b = seeded(a), seeded(b)
+    of_a, of_b = (dict(zip(each.get("training_seeds", ()), each.get("values", ()), strict=False)) for each in (a, b))
     return {seed: of_a[seed] - of_b[seed] for seed in of_a if seed in of_b}

@@ -9,6 +9,7 @@ from runs import content, metrics, run, seal
 from experiments import open_run
 from experiments.commands import compare
 from experiments.commands.opening import runs_in
+from experiments.data.toys import two_moons
 from experiments.main import main
 from experiments.runtime.errors import NumericsError
 from experiments.runtime.signals import Interrupted
@@ -117,16 +118,32 @@ def test_a_comparison_of_one_seed_goes_on_with_more(tmp_path, config, monkeypatc
 
 @pytest.mark.slow
 def test_samplers_are_chosen_by_a_split_of_their_own(tmp_path):
-    """It may be named after training, if some of it is apart: that a part is in another split is a warning."""
-    common = ["--config=configs/digits/vp.py:tiny", f"--workdir={tmp_path}", "--config.data.train=train[:1000]"]
-    assert main(["train", *common]) == 0
-    assert main(["evaluate", *common, "--config.data.validation=train[900:]"]) == 0
-    report = json.loads((tmp_path / "report.json").read_text())
-    protocol = dict(report["protocol"])
-    assert "is chosen by the 397 examples of train[900:], looked at 5 times, by each set of samples once" in protocol["choices"]
-    assert all(np.isfinite(row["validation"]["mean"]) for row in report["arms"][0]["samplers"])
-    assert "validation" in (tmp_path / "tables" / "samplers.csv").read_text().splitlines()[0]
-    assert main(["evaluate", *common, "--config.data.validation=train[:900]"]) == 3
+    """It may be named after training; the table stays that of the test split."""
+    moons = {
+        name: two_moons(n, seed).astype(np.float32)
+        for seed, (name, n) in enumerate((("train", 400), ("valid", 150), ("test", 200)))
+    }
+    for name, points in moons.items():
+        np.savez(tmp_path / f"{name}.npz", image=points)
+    four = "{'step': 'ancestral', 'grid': 'uniform_grid', 'n': 4}"
+    data = f"--config.data={{'name': 'npz', 'data_dir': '{tmp_path}', 'levels': 0}}"
+    common = [data, f"--config.samplers={{'one': {four}, 'ancestral': {four}}}", *SMALL[:1], *SMALL[2:]]
+    out = tmp_path / "out"
+    assert run("train", out, *common) == 0
+    assert run("evaluate", out, *common) == 0
+    before = json.loads((out / "report.json").read_text())
+    assert run("evaluate", out, *common, "--config.data.validation=valid") == 0
+    report = json.loads((out / "report.json").read_text())
+    chosen_by, chosen_before = (dict(each["protocol"])["choices"] for each in (report, before))
+    assert "is chosen by the 150 examples of valid, looked at 4 times, by each set of samples once" in chosen_by
+    assert "is chosen by the held-out (test) examples of the table, looked at 4 times" in chosen_before
+    rows, rows_before = (each["arms"][0]["samplers"] for each in (report, before))
+    assert [row["energy"] for row in rows] == [row["energy"] for row in rows_before]
+    assert all(len(row["validation"]["values"]) == 2 for row in rows)
+    assert "energy distance × 10³ ↓ validation" in (out / "tables" / "samplers.csv").read_text().splitlines()[0]
+    assert run("evaluate", out, *common, "--config.data.validation=test") == 3
+    assert run("train", tmp_path / "other", *common, "--config.data.validation=nowhere") == 3
+    assert not (tmp_path / "other").exists()
 
 
 def test_one_run_has_one_seed(tmp_path, capsys):

@@ -212,6 +212,7 @@ def test_the_report_answers_which_arm_is_better(moons, monkeypatch, tmp_path, dd
 def test_the_report_claims_a_winner_only_over_training_seeds(moons, monkeypatch, tmp_path, gaps, says, marked):
     """Paired, though each arm varies by more than the arms differ. Page, JSON, CSV and LaTeX have the interval."""
     monkeypatch.setattr(measures, "MEASURES", (SHIFT, *MEASURES))
+    monkeypatch.setattr(report, "_drawings", lambda *of: {})
     config, data, reference = moons
     config = config.model_copy(update={"train": config.train.model_copy(update={"seeds": (0, 1, 2)})})
     run = arm(reference, data) | {"evaluate_seconds": 1.0}

@@ -50,20 +50,19 @@ def test_few_images_of_many_pixels_cost_no_eigenproblem_of_their_pixels():
     assert frechet_distance(a @ turn, b @ turn) == pytest.approx(frechet_distance(a, b), rel=1e-9)
 
 
-@pytest.mark.parametrize(("f", "n", "runs"), [(8, 400, 40), (32, 128, 40), (2, 100, 100)])
-def test_the_distance_at_infinity_has_lost_the_bias_of_n(f, n, runs):
+@pytest.mark.parametrize(("f", "n"), [(16, 100), (24, 240)])
+def test_the_distance_at_infinity_has_lost_the_bias_of_n(f, n):
     """N(m, diag(s^2)) against N(0, I) is |m|^2 + sum (s - 1)^2. The mean over sets is there, and that at n is far above."""
-    rng = np.random.default_rng(0)
+    rng, runs = np.random.default_rng(0), 30
     m, s = np.eye(f)[0] / 2, np.linspace(0.5, 2, f)
     exact = (m**2).sum() + ((s - 1) ** 2).sum()
     sets = [m + s * rng.standard_normal((n, f)) for _ in range(runs)]
     at_infinity = np.array([frechet_at_infinity(each, np.zeros(f), np.eye(f)) for each in sets])
     at_n = np.array([gaussian_distance(*gaussian(each), np.zeros(f), np.eye(f)) for each in sets])
-    error = at_infinity.std() / np.sqrt(runs)
-    bias = at_n.mean() - exact
+    error, bias = at_infinity.std() / np.sqrt(runs), at_n.mean() - exact
     assert n >= least_for_infinity(f)
-    assert abs(at_infinity.mean() - exact) < 3 * error + 0.1 * bias
-    assert f == 2 or bias > 5 * error
+    assert abs(at_infinity.mean() - exact) < 3 * error + 0.05 * bias
+    assert bias > 5 * error
 
 
 def test_a_law_at_infinity_is_at_no_distance_from_itself():
