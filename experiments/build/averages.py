@@ -32,7 +32,8 @@ def each(config: Train, averages: Any) -> tuple[Any, ...]:
 
 def together(trees: tuple[Any, ...]) -> Any:
     """Returns the averages as a state holds them."""
-    return trees if len(trees) > 1 else trees[0]
+    first, *others = trees
+    return trees if others else first
 
 
 def begin(config: Train, params: Any) -> Any:

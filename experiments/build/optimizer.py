@@ -68,9 +68,9 @@ def constants_stay(optimizer: optax.GradientTransformation) -> optax.GradientTra
         own = jax.tree.map(jnp.copy, params)
         return Reached(jax.tree.map(lambda _: jnp.zeros((), bool), params), optimizer.init(own))
 
-    def update(gradient: Any, state: Reached, params: Any = None) -> tuple[Any, Reached]:
-        reached = jax.tree.map(lambda g, before: before | jnp.any(g != 0), gradient, state.reached)
-        updates, of = optimizer.update(gradient, state.of, params)
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Reached]:
+        reached = jax.tree.map(lambda g, before: before | jnp.any(g != 0), updates, state.reached)
+        updates, of = optimizer.update(updates, state.of, params)
         return jax.tree.map(lambda u, moves: jnp.where(moves, u, 0), updates, reached), Reached(reached, of)
 
     return optax.GradientTransformation(init, update)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import inspect
+import sys
 import types
 import typing
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
+from types import SimpleNamespace
 from typing import Annotated, Any
 
 from annotated_types import Interval
@@ -85,7 +88,16 @@ def type_hints(function: Callable[..., Any]) -> dict[str, Any]:
         try:
             hints |= typing.get_type_hints(source, include_extras=True)
         except Exception:  # a text that is the annotation may be any code
-            continue
+            hints |= _one_by_one(source)
+    return hints
+
+
+def _one_by_one(source: Any) -> dict[str, Any]:
+    """The annotations that can be evaluated, if one of them cannot."""
+    hints, names = {}, vars(sys.modules.get(getattr(source, "__module__", ""), typing))
+    for name, annotation in getattr(source, "__annotations__", {}).items():
+        with suppress(Exception):
+            hints |= typing.get_type_hints(SimpleNamespace(__annotations__={name: annotation}), names, include_extras=True)
     return hints
 
 

@@ -176,8 +176,8 @@ class Train(Strict):
     - `steps_per_call`: the number of steps in one compiled call, during which the host has nothing to do.
     - `accumulate`: the number of parts that a batch is split into. They are computed one after the other and their mean
       gradient makes one update, which saves memory and takes time.
-    - `learning_rate`, `beta1`, `beta2`, `epsilon`: Adam's numbers of these names. `weight_decay`: AdamW's, decoupled from the
-      gradient; constants, such as fixed frequencies, which have none, do not decay.
+    - `learning_rate`: the highest learning rate. `beta1`, `beta2`, `epsilon`: Adam's numbers of these names. `weight_decay`:
+      AdamW's, decoupled from the gradient; constants, such as fixed frequencies, which have none, do not decay.
     - `decay`: the learning rate after the warm-up: "constant", or "cosine" down to 0 at the last step.
     - `warm_up`: the number of steps over which the learning rate rises from 0; a tenth of `steps` if a cosine would have none
       left to decay in.
@@ -194,10 +194,10 @@ class Train(Strict):
       unconditional score (Ho & Salimans 2022).
     - `seeds`: the seeds that `compare` trains every arm from, one after the other, each in a folder of its own; () is the
       config's `seed` alone.
-    - `optimizer`: an optimiser of Optax with its options, on the learning rate of this section; None is AdamW by `beta1`,
-      `beta2`, `epsilon` and `weight_decay`, which no other takes.
-    - `schedule`: the learning rate at each step, a schedule of Optax with its options; None is `decay` after `warm_up`. Options
-      that are left out come from this section: the peak from `learning_rate`, lengths from `steps` and `warm_up`.
+    - `optimizer`: None is AdamW by `beta1`, `beta2`, `epsilon` and `weight_decay`; else, on the learning rate of this section,
+      an optimiser of Optax with options of its own.
+    - `schedule`: None is `decay` after `warm_up`; else the learning rate at each step, with options that come from
+      `learning_rate`, `steps` and `warm_up` if they are left out, by a schedule of Optax.
     - `sigma_rel`: the relative widths of further averages, by power functions of time (Karras et al. 2024, EDM2), as
       (0.05, 0.1). Any other width can be fitted to those in the checkpoints afterwards: `sample.sigma_rel`.
     - `callbacks`: functions to call with every row of the log, as "my_pkg.my_module:my_callback" (see

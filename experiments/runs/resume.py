@@ -32,16 +32,16 @@ def trained_state(experiment: Experiment, workdir: Path) -> State:
     Its `ema` is the one average that `sample` asks for: of those in the checkpoint, or fitted to those in all checkpoints.
     Raises StorageError if the run has neither.
     """
-    config = experiment.config
+    config, sample = experiment.config, experiment.config.sample
     state = state_shapes(experiment)
     if record := read_record(workdir):
         if (Folder(workdir).checkpoints).is_dir():
             with Checkpoints(Folder(workdir).checkpoints, record.id, writing=False) as checkpoints:
                 restored = checkpoints.restore(state)
                 if restored is not None:
-                    tracked = config.sample.sigma_rel in (None, *config.train.sigma_rel)
+                    fitted = sample.sigma_rel not in (None, *config.train.sigma_rel)
                     average = (
-                        averages.choose(config, restored.ema) if tracked else fitted_average(experiment, checkpoints, state)
+                        fitted_average(experiment, checkpoints, state) if fitted else averages.choose(config, restored.ema)
                     )
                     return restored._replace(ema=average)
         record.refuse_if_saved()

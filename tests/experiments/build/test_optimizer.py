@@ -78,7 +78,7 @@ def optimized(optimizer, gradients, params):
 
 PARAMS = {"kernel": jnp.linspace(-1, 1, 12).reshape(4, 3), "bias": jnp.ones(3), "constant": jnp.full((4, 4), 5.0)}
 GRADIENTS = [
-    {"kernel": jnp.cos(jnp.arange(12.0) + i).reshape(4, 3), "bias": jnp.full(3, 0.5 - i), "constant": jnp.zeros((4, 4))}
+    {"kernel": jnp.cos(jnp.arange(12.0) + i).reshape(4, 3), "bias": jnp.full(3, 0.5 + i), "constant": jnp.zeros((4, 4))}
     for i in range(3)
 ]
 
@@ -188,10 +188,10 @@ def own(tmp_path, monkeypatch):
         (("train.optimizer=sm3", "train.warm_up=2"), "sm3 takes a constant learning rate"),
         (("train.optimizer=my_optimizers:fails",), "NameError: name 'learnin_rate' is not defined (my_optimizers.py:5)"),
         (("train.optimizer=my_optimizers:none",), "makes a int, not a GradientTransformation"),
-        (("train.schedule=cosine",), "did you mean"),
+        (("train.schedule=cosine_decay",), "did you mean cosine_decay_schedule?"),
         (
             ("train.schedule=warmup_cosine_decay_schedule", "train.schedule.end=0.1"),
-            "unknown option end (did you mean end_value?)",
+            "unknown option end (there are init_value, peak_value, warmup_steps",
         ),
         (("train.schedule=cosine_decay_schedule",), "train.warm_up = 2 would change nothing: train.schedule is the whole"),
         (("train.schedule=warmup_cosine_decay_schedule", "train.decay=cosine"), "train.decay = 'cosine' would change nothing"),

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from runs import run, seal
 from small_experiments import clusters, small_experiment
 
 from experiments.build.optimizer import make_optimizer
@@ -86,3 +87,16 @@ def test_what_keeps_the_first_parameters_has_its_own(name):
     first = jax.tree.map(np.array, state.params)
     state = advance(state, batch(experiment))
     assert any((a != b).any() for a, b in zip(jax.tree.leaves(first), jax.tree.leaves(state.params), strict=True))
+
+
+@pytest.mark.slow
+def test_adapters_go_on_by_any_optimizer(tmp_path):
+    """A run of adapters, by Muon and with several averages, is stopped and resumed to the last bit."""
+    one_sampler = "--config.samplers={'ancestral': {'step': 'ancestral', 'grid': 'uniform_grid', 'n': 2}}"
+    every = (one_sampler, "--config.sample.sampler=ancestral", "--config.train.checkpoint_every=4")
+    base = tmp_path / "base"
+    assert run("train", base, "--config.train.steps=4", *every) == 0
+    lora = (f"--config.lora.run={base}", "--config.lora.rank=2", *KINDS["muon"][:1], "--config.train.ema=(0.9, 0.5)")
+    for folder, steps in (("whole", 8), ("parts", 4), ("parts", 8)):
+        assert run("train", tmp_path / folder, f"--config.train.steps={steps}", *every, *lora) == 0
+    assert seal(tmp_path / "whole", 8) == seal(tmp_path / "parts", 8)

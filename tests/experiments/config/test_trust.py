@@ -1,0 +1,28 @@
+"""A config that is data runs no code of others: an optimiser and a schedule are refused, and callbacks are not called."""
+
+import pytest
+
+from experiments.config.trust import forget_callbacks, require_trusted
+from experiments.runtime.errors import ConfigError
+
+
+@pytest.mark.parametrize(
+    "section", [{"optimizer": "os:system"}, {"optimizer": {"name": "os:system"}}, {"schedule": "os:system"}]
+)
+@pytest.mark.parametrize("place", [lambda train: {"train": train}, lambda train: {"arms": {"a": {"train": train}}}])
+def test_code_that_trains_is_named_by_the_user_or_refused(section, place):
+    tree = place(section)
+    with pytest.raises(ConfigError, match="code that is not OneSDE's"):
+        require_trusted(tree, [], "x")
+    assert require_trusted(tree, ["--config.train.optimizer.name=os:system"], "x") is tree
+
+
+def test_callbacks_are_those_that_the_user_names():
+    tree = lambda: {
+        "train": {"steps": 1, "callbacks": ("os:system",)},
+        "arms": {"a": {"train": {"callbacks": ("os:abort",)}}, "b": 3},
+    }
+    forget_callbacks(data := tree(), [])
+    assert data == {"train": {"steps": 1}, "arms": {"a": {"train": {}}, "b": 3}}
+    forget_callbacks(data := tree(), ["--config.arms.a.train.callbacks=os:abort"])
+    assert data == {"train": {"steps": 1}, "arms": {"a": {"train": {"callbacks": ("os:abort",)}}, "b": 3}}
