@@ -17,8 +17,8 @@ from experiments.runtime.errors import DataError, printable
 from experiments.runtime.limits import fits, within
 from experiments.runtime.paths import home, is_file, is_folder
 
-MAPPED, PAGES = 64 * 2**20, 2**16
-"""The bytes that are read of a file before it is mapped anew, and the fewest that the system maps for a row."""
+MAPPED, PAGE = 64 * 2**20, 2 * 2**20
+"""The bytes that are mapped of a file before it is mapped anew, and those of a large page, which one row may bring in."""
 Split = tuple[Sequence[dict[str, Any]], tuple[str, ...]]
 """The examples of a split and the names of their labels, if they have names."""
 
@@ -129,7 +129,7 @@ class Rows:
     def __init__(self, path: Path, rows: np.memmap, labels: np.ndarray | None):
         self._file, self._rows, self._labels = path.open("rb"), rows, labels
         self._anew = lambda: np.memmap(self._file, rows.dtype, "r", rows.offset, rows.shape)
-        self._row, self._read = max(rows[0].nbytes, PAGES), 0
+        self._row, self._read = max(rows[0].nbytes, PAGE), 0
 
     def __len__(self) -> int:
         return len(self._rows)

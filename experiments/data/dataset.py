@@ -16,6 +16,7 @@ from experiments.data.decoded import Decoded, integers
 from experiments.data.moments import Moments, require_spread, streamed_moments
 from experiments.data.sources import Sources, open_sources
 from experiments.runtime.errors import DataError, printable
+from experiments.runtime.limits import fits
 
 BLOCK = 64 * 2**20
 """The bytes of examples that are read together in a pass over all."""
@@ -53,7 +54,8 @@ class ExampleStream:
         self._places = np.arange(len(decoded))
         if decoded.nbytes <= resident_mib * 2**20:
             remedy = "a lower data.resident_mib has each batch decoded when it is read"
-            self.resident, self.labels, self._places = decoded.everything(remedy)
+            fits(decoded.nbytes, f"{decoded.origin}, decoded,", remedy)
+            self.resident, self.labels, self._places = decoded.everything()
         self._seed = seed
 
     def __len__(self) -> int:
@@ -174,8 +176,10 @@ def load(sources: Sources, config: Data, seed: int, moments: Moments | None = No
     decoded = lambda source, split, shape=(): Decoded(source, config.levels, config.origin(split), shape, config.on_bad)
     whole = decoded(sources.train, config.train)
     train = ExampleStream(whole, seed, config.resident_mib)
+    held_out = decoded(sources.test, config.test, whole.shape)
     remedy = "all held-out examples stay in memory; name a smaller split by --config.data.test"
-    test, test_labels, _ = decoded(sources.test, config.test, whole.shape).everything(remedy)
+    fits(held_out.nbytes, f"{held_out.origin}, decoded,", remedy)
+    test, test_labels, _ = held_out.everything()
     part = train.part(test, len(sources.test))
     digest = part if train.resident is None else _digest([train.resident], test)
     classes = tuple(map(printable, sources.classes))

@@ -10,7 +10,7 @@ import numpy as np
 
 from experiments.data.examples import Bad, example, is_class
 from experiments.runtime.errors import DataError
-from experiments.runtime.limits import fits, within
+from experiments.runtime.limits import within
 from experiments.runtime.progress import say
 from experiments.runtime.startup import PROGRAM
 
@@ -79,12 +79,8 @@ class Decoded:
                 events[place], labels[place] = event, label
         return events, labels
 
-    def everything(self, remedy: str) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
-        """Returns all good events, their labels if all are integers, and each row's place (or its stand-in's) among them.
-
-        DataError, with a `remedy`, if they do not fit into memory.
-        """
-        fits(self.nbytes, f"{self.origin}, decoded,", remedy)
+    def everything(self) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
+        """Returns all good events, their labels if all are integers, and each row's place (or its stand-in's) among them."""
         events, labels = self.read(range(self._n))
         good = np.array([i not in self.bad for i in range(self._n)])
         if self.bad:

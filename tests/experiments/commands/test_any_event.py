@@ -6,6 +6,7 @@ from PIL import Image
 from runs import DIGITS, run, samples
 
 from experiments.data.sources import Sources
+from experiments.main import main
 
 pytestmark = pytest.mark.usefixtures("in_root")
 
@@ -88,7 +89,7 @@ def test_what_does_not_fit_a_shape_is_refused_before_any_compile(tmp_path, capsy
 
 
 def test_grey_levels_are_not_standardised(tmp_path, capsys):
-    assert run("train", tmp_path, "--config.data.standardise=channel", config=DIGITS) == 2
+    assert main(["train", f"--config={DIGITS}", f"--workdir={tmp_path}", "--config.data.standardise=channel"]) == 2
     why = "data.standardise = 'channel' would change nothing: grey levels are scaled as data.range says"
     assert why in capsys.readouterr().err
 

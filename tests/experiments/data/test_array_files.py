@@ -109,7 +109,7 @@ def test_a_bad_row_is_named(tmp_path):
 
 def test_rows_are_right_whatever_is_mapped_anew(tmp_path, monkeypatch):
     """By several threads, each with rows of an earlier map in its hands, and when another file has the name."""
-    monkeypatch.setattr(array_files, "MAPPED", 3 * array_files.PAGES)
+    monkeypatch.setattr(array_files, "MAPPED", 3 * array_files.PAGE)
     x = RNG.normal(size=(500, 4)).astype(np.float32)
     written(tmp_path, x)
     rows, _, _ = npy(config(tmp_path))
