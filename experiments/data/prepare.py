@@ -58,7 +58,9 @@ def _version(name: str, place: Path) -> str:
     if name in SOURCES:
         raise ConfigError(f"data prepare: {name} is a source of ours, which needs no preparing; take another name")
     if not is_folder(place):
-        what = f"data prepare: {shorten(name)!r} is no published data set that is known here{suggestion(name, list(ARCHIVES))}"
+        base = name.partition(":")[0]
+        close = suggestion(base, [part for part in ARCHIVES if part.startswith(f"{base}/")] or list(ARCHIVES))
+        what = f"data prepare: {shorten(name)!r} is no published data set that is known here{close}"
         raise ConfigError([what, "any other name is yours to give to a folder of images, --from=FOLDER"])
     if not re.fullmatch("[a-z][a-z0-9_]*", name):
         raise ConfigError(f"data prepare: {shorten(name)!r} names a folder: write small letters, digits and _, as in my_images")

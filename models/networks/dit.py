@@ -109,10 +109,8 @@ def positions(*shape: int) -> Float[Array, "T channels"]:
     *sides, channels = shape
     n = len(sides)
     frequencies = jnp.logspace(0, -4, channels // (2 * n), endpoint=False)
-
-    def along(axis: int) -> Array:
-        """The waves of every patch's place on an axis."""
-        line = waves(jnp.arange(sides[axis]), frequencies)
-        return jnp.broadcast_to(jnp.expand_dims(line, [a for a in range(n) if a != axis]), (*sides, channels // n))
-
-    return jnp.concatenate([along(axis) for axis in reversed(range(n))], axis=-1).reshape(-1, channels)
+    lines = [waves(jnp.arange(side), frequencies) for side in reversed(sides)]
+    others = [[axis for axis in range(n) if axis != own] for own in reversed(range(n))]
+    grid = (*sides, channels // n)
+    every = [jnp.broadcast_to(jnp.expand_dims(line, axes), grid) for line, axes in zip(lines, others, strict=True)]
+    return jnp.concatenate(every, axis=-1).reshape(-1, channels)

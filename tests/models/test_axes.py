@@ -9,6 +9,7 @@ import pytest
 from flax import nnx
 from jax.test_util import check_grads
 from scipy.signal import correlate
+from slow import slow_for
 
 import models
 from experiments.build.build import build
@@ -112,6 +113,7 @@ def test_a_turned_volume_comes_out_turned():
     assert float(jnp.abs(again - emitted(partial(SMALL, attention=(6,)), params, turn(x))).max()) > 0.1
 
 
+@slow_for("1")
 @pytest.mark.parametrize("n", [1, 2])
 def test_a_network_is_inside_one_of_an_axis_more(n):
     """Of an event that is constant along it, by kernels whose middle tap alone is not zero: attention sees each value twice."""
@@ -151,13 +153,13 @@ def test_patches_are_cut_and_joined_alike(n):
 
 
 @pytest.mark.parametrize("net", [SMALL, partial(DiT, width=12, depth=1, heads=2)], ids=["DDPM", "DiT"])
+@slow_for("3", "DDPM")
 @pytest.mark.parametrize("n", [1, 3])
 def test_a_score_has_a_gradient_in_every_parameter(n, net):
     model, x = score_model(net, VPSDE()), jax.random.normal(jax.random.key(1), ((4,) * n) + (2,))
     params = drawn(net, x.shape)
-    loss = jax.jit(jax.vmap(lambda params, x: jnp.sum(model.apply(params, x, 0.5) ** 2), (None, 0)))
-    gradient = jax.jit(jax.grad(lambda params: loss(params, jnp.stack([x, -x])).sum()))(params)
-    assert model.apply(params, x, 0.5).shape == x.shape
+    score = jax.vmap(lambda params, x: model.apply(params, x, 0.5), (None, 0))
+    gradient = jax.jit(jax.grad(lambda params: jnp.sum(score(params, jnp.stack([x, -x])) ** 2)))(params)
     for path, leaf in flatten(gradient).items():
         assert jnp.isfinite(leaf).all()
         assert jnp.abs(leaf).max() > 0 or path.endswith("k.bias")  # which adds the same to every logit
@@ -171,6 +173,7 @@ def test_other_networks_name_those_that_take_it(net, shape):
         abstract(partial(net, **options), shape)
 
 
+@pytest.mark.slow
 def test_a_config_is_refused_before_it_compiles():
     tree = read_config("configs/digits/vp.py", []) | {"net": {"name": "ADM"}}
     with pytest.raises(ConfigError, match=r"net: 4 resolutions need an image .*\(8, 8, 8, 1\), which DDPM and DiT take"):

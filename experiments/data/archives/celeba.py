@@ -14,7 +14,7 @@ from PIL import Image
 
 from experiments.data.archives.contents import Contents, Example, Split
 from experiments.data.archives.files import Files
-from experiments.runtime.errors import DataError, printable
+from experiments.runtime.errors import DataError
 
 FACE, CROP, SIDE = (178, 218), 140, 64
 LAST = {"train": 162_770, "validation": 182_637, "test": 202_599}
@@ -40,14 +40,9 @@ def _examples(files: Files, names: list[str]) -> Iterator[Example]:
 
 def _face(stream: IO[bytes], name: str) -> np.ndarray:
     """The middle of a face made smaller: each pixel is a mean over a triangle, as of tf.image.resize with `antialias`."""
-    try:
-        image = Image.open(stream, formats=["JPEG"])
-        if image.size != FACE:
-            raise DataError(f"{name} is {image.width} x {image.height}, not {FACE[0]} x {FACE[1]}: take img_align_celeba.zip")
-        left, top = ((side - CROP) // 2 for side in FACE)
-        middle = image.convert("RGB").crop((left, top, left + CROP, top + CROP))
-        return np.asarray(middle.resize((SIDE, SIDE), Image.Resampling.BILINEAR))
-    except DataError:
-        raise
-    except Exception as error:  # Pillow raises anything of damaged files
-        raise DataError(f"{name} cannot be read as a JPEG: {printable(' '.join(str(error).split()))[:200]}") from error
+    image = Image.open(stream, formats=["JPEG"])
+    if image.size != FACE:
+        raise DataError(f"{name} is {image.width} x {image.height}, not {FACE[0]} x {FACE[1]}: take img_align_celeba.zip")
+    left, top = ((side - CROP) // 2 for side in FACE)
+    middle = image.convert("RGB").crop((left, top, left + CROP, top + CROP))
+    return np.asarray(middle.resize((SIDE, SIDE), Image.Resampling.BILINEAR))

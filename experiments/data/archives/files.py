@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import gzip
-import lzma
 import os
 import re
 import stat
 import tarfile
 import zipfile
-import zlib
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
@@ -17,11 +14,9 @@ from pathlib import Path, PurePosixPath
 from typing import IO, NamedTuple
 
 from experiments.config.messages import shorten
-from experiments.runtime.errors import DataError, printable
+from experiments.runtime.errors import DataError, UserError, printable
 from experiments.runtime.paths import is_file, is_folder
-
-BROKEN = (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile, zipfile.BadZipFile, tarfile.TarError, NotImplementedError)
-"""Errors of Python's own readers for bytes that are not what they should be."""
+from experiments.runtime.signals import Interrupted
 
 
 class Member(NamedTuple):
@@ -72,12 +67,16 @@ class Files:
 
 @contextmanager
 def damaged(name: str) -> Iterator[None]:
-    """Raises DataError with the name of the file if its bytes are not what they should be."""
+    """Raises DataError with the name of the file for whatever a reader raises of bytes that are not what they should be."""
     try:
         yield
-    except BROKEN as error:
-        why = printable(" ".join(str(error).split()))[:200] or type(error).__name__
-        raise DataError(f"{printable(name)} is damaged, or was not loaded whole ({why}): load it again") from error
+    except (UserError, Interrupted, MemoryError):
+        raise
+    except Exception as error:  # of damaged files readers raise anything
+        if isinstance(error, OSError) and error.errno is not None:  # the disk's
+            raise
+        why = printable(f"{type(error).__name__}: {' '.join(str(error).split())}")[:200]
+        raise DataError(f"{printable(name)} is damaged, or not as published ({why})") from error
 
 
 @contextmanager

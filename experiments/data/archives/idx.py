@@ -9,7 +9,7 @@ import gzip
 import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import IO
+from typing import IO, cast
 
 import numpy as np
 
@@ -63,8 +63,8 @@ def _open(files: Files, name: str, kind: int, axes: int) -> Iterator[tuple[IO[by
     plain = name.removesuffix(".gz")
     name = plain if plain in files and name not in files else name
     with files.open(name) as packed:
-        stream = packed if name == plain else gzip.GzipFile(fileobj=packed)
-        first, *sides = struct.unpack(f">{1 + axes}I", read_exactly(stream, 4 * (1 + axes), name))
+        stream = packed if name == plain else cast(IO[bytes], gzip.GzipFile(fileobj=packed))
+        (first,) = struct.unpack(">I", read_exactly(stream, 4, name))
         if first != kind:
             raise DataError(f"{files.place}: {name} begins with {first:#x}, and bytes of {axes} axes with {kind:#x}")
-        yield stream, tuple(sides)
+        yield stream, struct.unpack(f">{axes}I", read_exactly(stream, 4 * axes, name))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hashlib import sha256
 
 from experiments.data.archives import ARCHIVES
-from experiments.data.archives.files import Files, Member
+from experiments.data.archives.files import Files, Member, damaged
 from experiments.runtime.errors import DataError, printable
 from experiments.runtime.progress import progress, say
 from experiments.runtime.signals import stop
@@ -39,7 +39,8 @@ def check_sums(name: str, files: Files) -> None:
 
 def _sum(member: Member) -> str:
     content, read = sha256(), 0
-    with member.open() as stream, progress(f"sha256 of {printable(member.name)}", member.size) as show:
+    label = f"sha256 of {printable(member.name)}"
+    with damaged(member.path), member.open() as stream, progress(label, member.size) as show:
         while chunk := stream.read(CHUNK):
             content.update(chunk)
             read += len(chunk)

@@ -5,9 +5,8 @@ Netzer et al. (2011), http://ufldl.stanford.edu/housenumbers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from math import prod
-from typing import IO, Any
 
 import numpy as np
 
@@ -31,7 +30,7 @@ def _split(files: Files, name: str) -> Split:
     from scipy.io import loadmat, whosmat
 
     with files.open(name) as stream:
-        shapes = {key: tuple(map(int, shape)) for key, shape, _ in _read(whosmat, stream, name)}
+        shapes = {key: tuple(map(int, shape)) for key, shape, _ in whosmat(stream)}
     *shape, n = shapes.get("X", (0,))
     if tuple(shape) != SHAPE or shapes.get("y") != (n, 1) or not n:
         raise DataError(f"{files.place}: {name} must hold X [32, 32, 3, N] and y [N, 1], and holds {printable(shapes)[:200]}")
@@ -39,7 +38,7 @@ def _split(files: Files, name: str) -> Split:
     def examples() -> Iterator[Example]:
         fits(prod((*SHAPE, n)), f"{files.place}: {name}")
         with files.open(name) as stream:
-            arrays = _read(loadmat, stream, name, variable_names=["X", "y"])
+            arrays = loadmat(stream, variable_names=["X", "y"])
         X, y = arrays["X"], arrays["y"].astype(int)
         if X.dtype != np.uint8 or not (1 <= y.min() <= y.max() <= 10):
             what = f"{X.dtype} and labels of {y.min()} to {y.max()}"
@@ -48,13 +47,3 @@ def _split(files: Files, name: str) -> Split:
             yield {"image": X[..., i], "label": int(y[i, 0]) % 10}
 
     return Split(n, examples())
-
-
-def _read(reader: Callable[..., Any], stream: IO[bytes], name: str, **options: Any) -> Any:
-    """What one of scipy's readers returns. DataError if the file is not MATLAB's: of damaged ones they raise anything."""
-    try:
-        return reader(stream, **options)
-    except Exception as error:
-        why = printable(" ".join(str(error).split()))[:200]
-        what = f"{name} cannot be read as a file of MATLAB's, up to version 7.2"
-        raise DataError(f"{what}: {type(error).__name__}: {why}") from error

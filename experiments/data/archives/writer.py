@@ -27,7 +27,7 @@ class Written(tfds.core.ShardBasedBuilder, skip_registration=True):
     """
 
     def __init__(self, name: str, version: str, contents: Contents, folder: Path):
-        self.name, _, part = name.partition("/")
+        self.name, _, part = name.partition("/")  # pyright: ignore[reportAttributeAccessIssue]
         self.VERSION = tfds.core.Version(version)
         config = tfds.core.BuilderConfig(name=part, version=version) if part else None
         self.BUILDER_CONFIGS = [config] if config else []

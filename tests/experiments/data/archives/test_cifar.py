@@ -64,7 +64,7 @@ def test_an_archive_that_was_cut_short_is_refused(tmp_path):
     whole = path.read_bytes()
     for n in np.linspace(100, len(whole) - 20, 4).astype(int):
         path.write_bytes(whole[:n])
-        with pytest.raises(DataError, match="is damaged, or was not loaded whole"):
+        with pytest.raises(DataError, match="is damaged, or not as published"):
             prepared("cifar10", path, tmp_path / "data")
 
 

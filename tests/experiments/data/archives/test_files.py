@@ -48,7 +48,7 @@ def test_a_zip_whose_directory_is_cut_is_refused(tmp_path):
     content = path.read_bytes()
     end = content.rindex(b"PK\x01\x02")
     path.write_bytes(content[:end] + bytes(8) + content[end + 8 :])
-    with pytest.raises(DataError, match="is damaged, or was not loaded whole"), open_files(path) as files, files.open("data"):
+    with pytest.raises(DataError, match="is damaged, or not as published"), open_files(path) as files, files.open("data"):
         pass
 
 

@@ -44,6 +44,6 @@ def test_what_is_not_svhn_is_refused(tmp_path, arrays, words):
 def test_what_is_not_matlab_s_is_refused(tmp_path, content):
     svhn(tmp_path, "train", "test")
     (tmp_path / "train_32x32.mat").write_bytes(content)
-    with pytest.raises(DataError, match=r"train_32x32\.mat cannot be read as a file of MATLAB's") as caught:
+    with pytest.raises(DataError, match=r"train_32x32\.mat is damaged, or not as published") as caught:
         prepared("svhn_cropped", tmp_path, tmp_path / "data")
     assert len(str(caught.value).splitlines()) <= 5
