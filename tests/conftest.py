@@ -36,6 +36,8 @@ from runs import in_root as in_root
 from sdes import SDES
 from slow import mark_slow
 
+from experiments.runtime.compile_cache import forget_if_crowded
+
 
 @pytest.fixture(params=SDES, ids=list(SDES))
 def sde(request):
@@ -53,3 +55,15 @@ def programs_of_a_file():
     pages = int(Path("/proc/self/statm").read_text().split()[1]) if Path("/proc/self/statm").exists() else 0
     if pages * os.sysconf("SC_PAGE_SIZE") > 3e9:
         jax.clear_caches()
+
+
+RUN = iter(range(10**9))
+"""The numbers of the tests of a worker."""
+
+
+@pytest.fixture(autouse=True)
+def programs_of_a_worker():
+    """So does one that has as many programs as may crash it; that takes a while to count."""
+    yield
+    if next(RUN) % 10 == 0:
+        forget_if_crowded()

@@ -18,6 +18,7 @@ from experiments.evaluation.sweeps import Swept
 from experiments.evaluation.training_seeds import arm_of_runs
 from experiments.runs.record import RunRecord
 from experiments.runtime import processes
+from experiments.runtime.compile_cache import forget_if_crowded
 from experiments.runtime.errors import brief
 from experiments.runtime.progress import say
 from experiments.runtime.signals import Interrupted
@@ -48,6 +49,7 @@ def compare_arms(opened: Opened, swept: Swept | None = None) -> None:
         runs, pictures, failed = {}, {}, {}
         for i, (run, experiment) in enumerate(experiments.items(), start=1):
             say(f"[{i}/{len(experiments)}] {experiment.config.title}")
+            forget_if_crowded()
             try:
                 described, views = train_and_measure(opened, run, records[run], reference)
                 runs[run] = described | {"changes": opened.plan.changes[arm_of[run]]}

@@ -43,7 +43,7 @@ def run(call: Call) -> None:
     """Trains and measures a run for each combination of values, and writes one report. Finished runs are not repeated."""
     fixed, several = split_overrides(call.overrides)
     tree = read_config(call.options.config, fixed, {"tiny": tiny})
-    arms = swept_arms(tree, read_sweep(call.options.config) | several)
+    arms = swept_arms(tree, {**read_sweep(call.options.config), **several})
     opened = open_arms(call, tree | {"arms": {label: arm.changes for label, arm in arms.items()}})
     if call.options.slurm or call.options.submit:
         on_slurm(call, list(with_seeds(opened)[0].experiments))

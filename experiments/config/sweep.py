@@ -26,7 +26,7 @@ MOST = 1000
 _PIECE = re.compile(r"""'[^']*'|"[^"]*"|.""", re.DOTALL)
 
 
-def read_sweep(path: str) -> Values:
+def read_sweep(path: str) -> dict[str, Sequence[Any]]:
     """Returns what the function `sweep()` of a config file returns; nothing of a file without one.
 
     Raises ConfigError if it does not return the values of keys.

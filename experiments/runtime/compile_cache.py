@@ -86,3 +86,18 @@ def _unpacks(content: bytes) -> bool:
     except zlib.error:
         return False
     return True
+
+
+def forget_if_crowded(most: int | None = None) -> None:
+    """Forgets compiled programs if this process has more than `most` memory maps: by default half of what the system grants.
+
+    XLA:CPU maps each program three times, and a process that asks for one map too many crashes. Other systems have no such limit.
+    """
+    try:
+        most = int(Path("/proc/sys/vm/max_map_count").read_text()) // 2 if most is None else most
+        with Path("/proc/self/maps").open("rb") as maps:
+            held = sum(1 for _ in maps)
+    except OSError:
+        return
+    if held > most:
+        jax.clear_caches()

@@ -12,7 +12,7 @@ import pytest
 from runs import MOONS, TINY
 from source_files import ROOT
 
-from experiments.runtime.compile_cache import IN_ORDER, keep_compiled, remove_damaged
+from experiments.runtime.compile_cache import IN_ORDER, forget_if_crowded, keep_compiled, remove_damaged
 
 
 def test_a_damaged_entry_is_removed_and_the_others_stay(tmp_path):
@@ -112,3 +112,19 @@ def test_a_cache_that_a_kill_has_damaged_warns_of_nothing(tmp_path):
     train("second")
     assert {path.stat().st_size > size // 2 for path, size in entries.items()} == {True}
     assert sorted(path for path in Path(cache).glob("*-cache")) == sorted(entries)
+
+
+def test_programs_are_forgotten_before_the_system_has_no_room_for_them():
+    """With as many maps as a crowded process has, the next call compiles anew; with fewer it does not."""
+    traced = []
+
+    @jax.jit
+    def program(x):
+        traced.append(x)
+        return x + 1
+
+    for most, times in ((None, 1), (10**9, 1), (0, 2)):
+        program(1.0)
+        forget_if_crowded(most)
+        program(1.0)
+        assert len(traced) == times
