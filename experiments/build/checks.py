@@ -93,7 +93,7 @@ def event_problems(config: Config, shape: tuple[int, ...], moments: Moments | No
     if config.evaluate.dequantizer == "variational" and config.data.levels and len(shape) != 3:
         problems.append(f"evaluate.dequantizer = 'variational' is for images [H, W, C], not for events of shape {shape}")
     standardise = config.data.standardise
-    if standardise != "none" and not config.data.levels and (moments is None or len(moments.mean) != shape[-1]):
+    if standardise != "none" and not config.data.levels and (moments is None or (len(moments.mean),) != shape[-1:]):
         why = "the mean and std of the training examples are known of a run that was trained by it; take 'none'"
         problems.append(f"data.standardise = {standardise!r}: {why}")
     return problems

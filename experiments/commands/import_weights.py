@@ -124,8 +124,8 @@ def _places(nets: tuple[type[Any], ...], layout: Callable[[Any], Layout], name: 
 def _finish(out: Path, experiment: Experiment, params: Any, source: Path, ours: native.Native | None = None) -> None:
     """Writes the run; `ours`: the file that it comes from, if it is one of ours, which knows its training and its data."""
     params = native.require_finite(_like(experiment), params, str(source))
-    known = (ours.step, ours.data, experiment.names, ours.moments) if ours else (0, None, experiment.names)
-    native.write_weights(out, experiment.config, params, experiment.shape, *known)
+    step, data, moments = (ours.step, ours.data, ours.moments) if ours else (0, None, None)
+    native.write_weights(out, experiment.config, params, experiment.shape, step, data, experiment.names, moments)
     size = sum(a.size for a in jax.tree.leaves(params))
     run = shlex.quote(str(out))
     say(f"{out}: {size} parameters; go on with sample, evaluate or train --config={run}/config.json --workdir={run}")

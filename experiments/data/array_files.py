@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
@@ -19,7 +19,7 @@ from experiments.runtime.paths import home, is_file, is_folder
 
 MAPPED, PAGE = 64 * 2**20, 2 * 2**20
 """The bytes that are mapped of a file before it is mapped anew, and those of a large page, which one row may bring in."""
-Split = tuple[Sequence[dict[str, Any]], tuple[str, ...]]
+Split = tuple[Any, tuple[str, ...]]
 """The examples of a split and the names of their labels, if they have names."""
 
 

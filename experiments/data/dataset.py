@@ -194,7 +194,7 @@ def load(sources: Sources, config: Data, seed: int, moments: Moments | None = No
 def _digest(train: Iterable[np.ndarray], test: np.ndarray, words: bytes = b"") -> str:
     digest = sha256()
     for events in chain(train, [test]):
-        digest.update(np.ascontiguousarray(events))
+        digest.update(np.ascontiguousarray(events).data)
     digest.update(words)
     return digest.hexdigest()[:16]
 

@@ -6,6 +6,7 @@ import math
 from base64 import b64encode
 from io import BytesIO
 
+import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
@@ -22,7 +23,7 @@ def view_of(scaler: Scaler, shape: tuple[int, ...]) -> View:
     The noise that a process begins with and the data that it ends with are in it, as far as these are of unit variance.
     """
     side = SIDE if len(shape) == 1 else 3.0
-    return View.of(scaler.display(np.stack([np.asarray(scaler.decode(np.full(shape, x))) for x in (-side, side)])))
+    return View.of(scaler.display(np.stack([np.asarray(scaler.decode(jnp.full(shape, x))) for x in (-side, side)])))
 
 
 def sheet(events: np.ndarray, columns: int = 0, side: int = WIDTH, view: View | None = None) -> Image.Image:

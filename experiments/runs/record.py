@@ -186,7 +186,7 @@ def data_facts(run: Path) -> DataFacts | None:
         classes, digests = record.content.get("classes"), (record.content.get(key) or "" for key in ("data", "data_part"))
         moments = record.content.get("moments")
         by = Moments(tuple(moments["mean"]), tuple(moments["std"])) if moments else None
-        return DataFacts(tuple(shape), tuple(classes or ()), *digests, by)
+        return DataFacts(tuple(shape), tuple(classes or ()), *digests, moments=by)
     if not Folder(run).weights.is_file():
         return None
     weights = native.read_weights(run)
