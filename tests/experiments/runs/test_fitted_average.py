@@ -42,6 +42,7 @@ def test_the_fit_is_the_average_that_was_not_kept(folders, capsys):
     assert named(fitted.params).keys() == named(truth.params).keys()
 
 
+@pytest.mark.slow
 def test_each_average_draws_its_own_samples(folders):
     drawn = {}
     for choice in ("", "ema=0.5", "sigma_rel=0.1", "sigma_rel=0.12"):

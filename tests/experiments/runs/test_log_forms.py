@@ -34,6 +34,7 @@ def events(folder):
     return points, scalars
 
 
+@pytest.mark.slow
 def test_tensorboard_has_each_row_once(tmp_path):
     """Also after a rollback, and the rows of sessions that wrote none."""
     pytest.importorskip("tensorboardX")

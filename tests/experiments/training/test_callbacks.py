@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from runs import MOONS, TINY, metrics, run, seal
+from source_files import ROOT
 
 import experiments
 from experiments.runtime.errors import ConfigError
@@ -41,8 +42,6 @@ def module(tmp_path, monkeypatch):
 def plain(tmp_path_factory):
     """A run that nobody watched."""
     with pytest.MonkeyPatch.context() as patch:
-        from source_files import ROOT
-
         patch.chdir(ROOT)
         folder = tmp_path_factory.mktemp("runs") / "plain"
         experiments.train(MOONS, folder, *WORDS)

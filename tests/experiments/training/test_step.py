@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from runs import run, seal
+from slow import slow_for
 from small_experiments import clusters, small_experiment
 
 from experiments.build.optimizer import make_optimizer
@@ -47,6 +48,7 @@ def batch(experiment, spoiled=False):
     return devices.split(Batch(np.stack([np.asarray(levels)] * experiment.config.train.steps_per_call)), axis=1)
 
 
+@slow_for("adamw", "adafactor", "sgd")
 @pytest.mark.parametrize("kind", KINDS)
 def test_it_goes_on_from_a_checkpoint_to_the_last_bit(kind, tmp_path):
     """And a batch that is not finite changes nothing but the counts."""
