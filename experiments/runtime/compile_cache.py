@@ -91,7 +91,7 @@ def _unpacks(content: bytes) -> bool:
 def forget_if_crowded(most: int | None = None) -> None:
     """Forgets compiled programs if this process has more than `most` memory maps: by default half of what the system grants.
 
-    XLA:CPU maps each program three times, and a process that asks for one map too many crashes. Other systems have no such limit.
+    XLA:CPU maps each program three times, and a process that asks for one map too many crashes. Only Linux has the limit.
     """
     try:
         most = int(Path("/proc/sys/vm/max_map_count").read_text()) // 2 if most is None else most
