@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 
 import jax
 import jax.numpy as jnp
@@ -29,9 +30,10 @@ def check(sde: SDE, shape: tuple[int, ...] = (2,)) -> None:
 
 
 def _broken(sde: SDE, shape: tuple[int, ...]) -> Iterator[str]:
-    t = jnp.linspace(sde.t_min, 1.0, 64)
-    # One program: a hundred small ones, an operation each, would take a second to compile.
-    curves = {key: np.asarray(value) for key, value in jax.jit(jax.vmap(_curves(sde)))(t).items()}
+    try:
+        t, curves = _tabulated(sde)
+    except TypeError:  # an SDE of arrays is not hashable, and a wrong one raises again
+        t, curves = _tabulated.__wrapped__(sde)
     if isinstance(sde, LinearSDE):
         alpha, sigma, log_snr = curves["alpha"], curves["sigma"], curves["log_snr"]
         outside = [*_outside("alpha", t, alpha), *_outside("sigma", t, sigma)]
@@ -56,10 +58,17 @@ def _broken(sde: SDE, shape: tuple[int, ...]) -> Iterator[str]:
     x = jax.eval_shape(prior_sample, key)
     if x.shape != shape:
         yield f"prior_sample(key, {shape}) must have that shape, not {x.shape}"
-    elif not jnp.isfinite(jax.jit(lambda key: sde.prior_log_prob(prior_sample(key)))(key)):
+    elif not jnp.isfinite(sde.prior_log_prob(prior_sample(key))):
         yield "prior_log_prob must be finite at a sample of the prior"
     elif (drift := jax.eval_shape(lambda x: sde.drift(x, 0.5), x)).shape != shape:
         yield f"drift(x, t) must have the shape of x, {shape}, not {drift.shape}"
+
+
+@lru_cache(maxsize=64)
+def _tabulated(sde: SDE) -> tuple[jax.Array, dict[str, np.ndarray]]:
+    """64 times and the values of the curves there, by one program: a hundred, an operation each, take a second to compile."""
+    t = jnp.linspace(sde.t_min, 1.0, 64)
+    return t, {key: np.asarray(value) for key, value in jax.jit(jax.vmap(_curves(sde)))(t).items()}
 
 
 def _curves(sde: SDE) -> Callable[[Scalar], dict[str, Scalar]]:
