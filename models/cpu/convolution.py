@@ -1,6 +1,6 @@
 """The convolution of images [B, H, W, C] by kernels [k, l, C, O]: XLA's, and on a CPU by one of stride 1, fast there.
 
-Over one or three axes of space it is XLA's everywhere.
+A signal is an image one pixel wide to it; over three axes of space it is XLA's everywhere.
 """
 
 from __future__ import annotations
@@ -98,9 +98,15 @@ def plain(x: Field, W: Taps, form: Form) -> Field:
 
 
 def by_stride_1(x: Field, W: Taps, form: Form) -> Field:
-    """`plain`, of which, over two axes, all that is left to compute is `correlate` or a product of matrices."""
-    if W.ndim != 4:
+    """`plain`, of which, but for volumes, all that is left to compute is `correlate` or a product of matrices.
+
+    Inside `lax.scan` a step on signals takes 23 times as long without it. One on volumes, which lack it, takes 5 times as long
+    there as outside (DDPM of width 32 at 64x2, of width 16 at 8x8x8x1; two cores of an AMD EPYC, jax 0.10.2).
+    """
+    if W.ndim == 5:
         return plain(x, W, form)
+    if W.ndim == 3:
+        return by_stride_1(x[:, :, None], W[:, None], form._replace(padding=(*form.padding, (0, 0))))[:, :, 0]
     if form.dilation > 1:
         return dilated(x, W, form.dilation)
     return convolved(x, W, form.padding) if form.stride == 1 else strided(x, W, form.stride, form.padding)
