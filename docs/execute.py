@@ -20,8 +20,15 @@ def executed(path: Path, folder: Path) -> nbformat.NotebookNode:
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)  # the time of day
         if cell.cell_type == "code":
-            cell.outputs = [output for output in cell.outputs if not _is_progress(output)]
+            cell.outputs = [_anywhere(output, folder) for output in cell.outputs if not _is_progress(output)]
     return notebook
+
+
+def _anywhere(output: nbformat.NotebookNode, folder: Path) -> nbformat.NotebookNode:
+    """The output with paths relative to the folder in which the notebook was executed."""
+    for kind, content in output.get("data", {}).items():
+        output.data[kind] = content.replace(f"{folder}/", "")
+    return output
 
 
 def _is_progress(output: nbformat.NotebookNode) -> bool:

@@ -58,6 +58,9 @@ class Samples(NamedTuple):
         events = np.asarray(self.scaler.display(self.levels))
         return events if events.ndim == 2 else events[:SHOWN]
 
+    def __repr__(self) -> str:
+        return f"Samples({len(self.levels)} of shape {self.levels.shape[1:]}, NFE {self.nfe.mean():.4g})"
+
     def _repr_png_(self) -> bytes:
         """Returns the picture, for a notebook."""
         self.picture().save(file := BytesIO(), "PNG")
