@@ -64,8 +64,8 @@ def wrong_value(key: str, problem: Any) -> str:
     wanted = problem["msg"].partition(" or instance of ")[0]
     how = HOW.get(problem["type"], "")
     value = problem["input"]
-    given = "" if problem["type"] == "value_error" and isinstance(value, dict) else f" = {in_words(value)}"  # a whole section
-    return f"{shorten(key)}{given}: {wanted[0].lower()}{wanted[1:]}{how and ', ' + how}"
+    equals = "" if problem["type"] == "value_error" and isinstance(value, dict) else f" = {in_words(value)}"  # a whole section
+    return f"{shorten(key)}{equals}: {wanted[0].lower()}{wanted[1:]}{how and ', ' + how}"
 
 
 def _fields(section: type[BaseModel], parents: list[Any]) -> list[str]:

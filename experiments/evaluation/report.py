@@ -15,7 +15,7 @@ from experiments.data.pictures import picture
 from experiments.data.views import View
 from experiments.evaluation import plots, sample_sheets
 from experiments.evaluation.report_html import report_html, report_tables
-from experiments.evaluation.sweeps import drawn
+from experiments.evaluation.sweeps import arms_with_pictures
 from experiments.evaluation.tables import TABLES, Table
 from experiments.runtime.errors import brief
 from experiments.runtime.files import replacing, write_json, write_text
@@ -45,7 +45,7 @@ def write_report(workdir: Path, results: dict[str, Any], pictures: dict[str, dic
                 draw(part)
         except Exception as error:  # hours of training are worth more than one picture of them
             path.unlink(missing_ok=True)
-            lost.append(f"{name} could not be drawn ({brief(error)})")
+            lost.append(f"{name} could not be arms_with_pictures ({brief(error)})")
             say(f"warning: {lost[-1]}")
         else:
             images |= {path.stem: _data_uri(path)} if path.parent == workdir else {}
@@ -66,7 +66,7 @@ def _drawings(
     results: dict[str, Any], pictures: dict[str, dict[str, Any]], real: np.ndarray
 ) -> dict[str, Callable[[Path], Any] | None]:
     """The functions that write each picture to a path, by its file; None for a file of which nothing is finite or asked for."""
-    every, results = results, drawn(results)
+    every, results = results, arms_with_pictures(results)
     pictures = {arm["name"]: pictures[arm["name"]] for arm in results["arms"]}
     labels = {arm["name"]: arm["label"] for arm in results["arms"]}
     grids = {arm: each["grids"] for arm, each in pictures.items()}

@@ -7,7 +7,7 @@ from typing import Any
 from experiments.config.tree import flatten
 from experiments.evaluation import measures
 from experiments.evaluation.ranking import Verdict, best_sampler, contenders, verdict
-from experiments.evaluation.sweeps import MOST_DRAWN, drawn
+from experiments.evaluation.sweeps import MOST_DRAWN, arms_with_pictures
 from experiments.evaluation.tables import Table, tables
 from experiments.evaluation.templates import render
 
@@ -40,7 +40,7 @@ def _words(results: dict[str, Any]) -> dict[str, Any]:
         "tables": report_tables(results),
         "changed": [[arm["label"], _differences(arm["changes"])] for arm in results["arms"]],
         "most_drawn": MOST_DRAWN,
-        "moving": [arm["label"] for arm in drawn(results)["arms"] if not arm["process_non_finite"]],
+        "moving": [arm["label"] for arm in arms_with_pictures(results)["arms"] if not arm["process_non_finite"]],
     }
 
 

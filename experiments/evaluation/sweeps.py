@@ -16,7 +16,7 @@ MOST_DRAWN = 8
 """The most arms of a sweep that have pictures of their own; it may have hundreds."""
 
 
-def drawn(results: dict[str, Any]) -> dict[str, Any]:
+def arms_with_pictures(results: dict[str, Any]) -> dict[str, Any]:
     """Returns the results of the arms that have pictures: the best of a sweep, and all of a comparison."""
     if not results.get("swept"):
         return results

@@ -57,6 +57,7 @@ def test_a_notebook_shows_the_answer_and_the_tables(report):
         report.picture("curve")
 
 
+@pytest.mark.slow
 def test_an_evaluation_is_the_report_of_its_run(report, tmp_path):
     run = report.run("a")
     own = experiments.evaluate(run, "evaluate.seeds=3")

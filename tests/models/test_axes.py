@@ -101,6 +101,7 @@ def test_every_derivative_of_a_convolution_is_its_own(n):
     check_grads(convolved, (x, W), order=2, rtol=2e-2, atol=2e-2)
 
 
+@pytest.mark.slow
 def test_a_turned_volume_comes_out_turned():
     """With all kernels turned alike: convolutions, halving, doubling, norms and attention prefer no axis."""
     turn = lambda a: a.transpose(0, 3, 1, 2, 4)

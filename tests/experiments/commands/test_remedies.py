@@ -44,7 +44,8 @@ def messages() -> list[tuple[str, str]]:
 def test_every_option_that_a_message_names_is_one():
     known = {option for command in TABLE for option in takes(command)} | {"--weights", "--format"}
     xla = {"--xla_cpu_experimental_ynn_fusion_type", "--xla_cpu_enable_concurrency_optimized_scheduler"}
-    foreign = {"--data_dir", "--file_format", "--show-toplevel"} | xla
+    sbatch = {"--array", "--dependency", "--gres", "--job-name", "--output", "--parsable", "--time", "--wrap"}
+    foreign = {"--data_dir", "--file_format", "--show-toplevel"} | xla | sbatch
     named = {(file, word) for file, text in messages() for word in re.findall(r"(?<![\w-])--[a-z][\w-]*", text)}
     assert len(named) > 40
     assert {(file, word) for file, word in named if word not in known | foreign | {"--config"}} == set()

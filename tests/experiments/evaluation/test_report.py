@@ -54,7 +54,9 @@ def test_json_has_null_for_nan(tmp_path):
 
 def test_nothing_is_cut_or_overlaps_on_a_narrow_screen():
     """Nothing asks for more than 320 pixels of it, words break, and below 500 each cell has its own line."""
-    style, body = (ROOT / "experiments" / "evaluation" / "report.html.jinja").read_text().split("</style>")
+    folder = ROOT / "experiments" / "evaluation"
+    style, body = (folder / "report.html.jinja").read_text().split("</style>")
+    body += "".join((folder / f"{part}.html.jinja").read_text() for part in ("answer", "table"))
     wide, narrow = style.split("@media (max-width: 500px)")
     widths = re.findall(r"(?<!max-)width: (\d+)px|minmax\((\d+)px", wide)
     assert all(int(one or other) <= 320 for one, other in widths)

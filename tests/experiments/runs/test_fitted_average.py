@@ -33,6 +33,7 @@ def off(params, truth):
     return max(np.abs(np.asarray(a) - np.asarray(b)).max() for a, b in zip(*map(jax.tree.leaves, (params, truth)), strict=True))
 
 
+@pytest.mark.slow
 def test_the_fit_is_the_average_that_was_not_kept(folders, capsys):
     fitted = experiments.open_run(folders / "usual", "sample.sigma_rel=0.08")
     assert "sigma_rel = 0.08 at step 64 is fitted to 16 averages, by a profile" in " ".join(capsys.readouterr().out.split())
@@ -54,6 +55,7 @@ def test_each_average_draws_its_own_samples(folders):
     assert len({levels.tobytes() for levels in drawn.values()}) == 4
 
 
+@pytest.mark.slow
 def test_an_export_holds_the_average_that_was_asked_for(folders, tmp_path):
     out = tmp_path / "weights"
     assert main(["export", str(folders / "usual"), str(out), "--config.sample.sigma_rel=0.08"]) == 0

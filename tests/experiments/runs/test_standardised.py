@@ -75,6 +75,7 @@ def test_samples_are_in_the_units_of_the_data_without_them(alone):
     assert float(opened.scaler.log_prob(log_prob, 12)) == pytest.approx(exact, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_by_its_own_moments(folder, data, tmp_path, monkeypatch):
     """No pass over the data is made again, not even over other data, if these are allowed."""
     copy, before = shutil.copytree(folder, tmp_path / "copy"), data_facts(folder).moments

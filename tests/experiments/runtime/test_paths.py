@@ -51,7 +51,7 @@ def test_weights_and_runs(tmp_path):
 def test_the_folder_of_statistics(tmp_path, monkeypatch):
     monkeypatch.setattr(reference, "stored_statistics", lambda folder, *_: pytest.fail(str(folder)))
     data = SimpleNamespace(train=range(9), test=range(9), shape=(8, 8, 1), digest="")
-    config = SimpleNamespace(evaluate=Evaluate(statistics="~/there"), data=SimpleNamespace(levels=17))
+    config = SimpleNamespace(evaluate=Evaluate(statistics="~/there"), data=SimpleNamespace(levels=17, validation=""))
     space = SimpleNamespace(noun="images", extractor="", input="", logits=lambda x: x)
     with pytest.raises(pytest.fail.Exception, match=f"^{tmp_path}/there$"):
         reference.Reference.of(config, data, space, tmp_path)  # pyright: ignore[reportArgumentType]

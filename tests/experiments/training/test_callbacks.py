@@ -68,6 +68,7 @@ def test_a_callback_sees_each_row_and_changes_no_bit(plain, tmp_path):
     assert not np.array_equal(scores[0], scores[1])
 
 
+@pytest.mark.slow
 def test_a_config_names_callbacks_and_its_json_calls_none(plain, module, tmp_path):
     """A config that is data is used without them, unless an override names them; they may change."""
     folder = tmp_path / "run"
