@@ -45,7 +45,7 @@ def write_report(workdir: Path, results: dict[str, Any], pictures: dict[str, dic
                 draw(part)
         except Exception as error:  # hours of training are worth more than one picture of them
             path.unlink(missing_ok=True)
-            lost.append(f"{name} could not be arms_with_pictures ({brief(error)})")
+            lost.append(f"{name} could not be drawn ({brief(error)})")
             say(f"warning: {lost[-1]}")
         else:
             images |= {path.stem: _data_uri(path)} if path.parent == workdir else {}
