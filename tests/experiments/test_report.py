@@ -12,6 +12,8 @@ import experiments
 from experiments.data import sources
 from experiments.runtime.errors import ConfigError, StorageError
 
+pytestmark = pytest.mark.slow  # docs/python.md, which is run too, has a short one
+
 WORDS = [word.removeprefix("--config.") for word in (*TINY, ONE_SAMPLER, "--config.train.steps=4")]
 ARMS = "arms={'a': {'title': 'A'}, 'b': {'title': 'B', 'parameterization': 'eps'}}"
 
@@ -57,7 +59,6 @@ def test_a_notebook_shows_the_answer_and_the_tables(report):
         report.picture("curve")
 
 
-@pytest.mark.slow
 def test_an_evaluation_is_the_report_of_its_run(report, tmp_path):
     run = report.run("a")
     own = experiments.evaluate(run, "evaluate.seeds=3")

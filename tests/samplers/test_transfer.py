@@ -96,6 +96,7 @@ def test_the_flow_ends_at_the_same_point_on_every_sde(sde, truth):
     assert np.abs(fast - truth).max() > 5e-3
 
 
+@pytest.mark.slow
 def test_the_fast_solver_keeps_its_order_under_another_sde(truth):
     """A network of VP on EDM's schedule: halving the steps cuts the error by 2^3."""
     errors = [np.abs(by_deis(VP, traced(SDES["EDMSDE"]), through(n)) - truth).max() for n in (16, 32)]

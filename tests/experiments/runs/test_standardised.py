@@ -61,6 +61,7 @@ def test_the_record_has_the_moments_of_the_training_split(folder, data):
     assert data_facts(folder).moments == Moments(tuple(recorded["mean"]), tuple(recorded["std"]))
 
 
+@pytest.mark.slow
 def test_samples_are_in_the_units_of_the_data_without_them(alone):
     assert main(["sample", str(alone)]) == 0
     x = samples(alone, "ancestral_seed0")

@@ -48,7 +48,7 @@ def batch(experiment, spoiled=False):
     return devices.split(Batch(np.stack([np.asarray(levels)] * experiment.config.train.steps_per_call)), axis=1)
 
 
-@slow_for("adamw", "adafactor", "sgd")
+@slow_for("adamw", "adafactor", "lion", "sgd")
 @pytest.mark.parametrize("kind", KINDS)
 def test_it_goes_on_from_a_checkpoint_to_the_last_bit(kind, tmp_path):
     """And a batch that is not finite changes nothing but the counts."""
