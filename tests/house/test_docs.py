@@ -63,7 +63,7 @@ def test_extras_and_targets_and_modules_exist(page, monkeypatch):
         assert (ROOT / f"{module.replace('.', '/')}.py").exists(), module
 
 
-@slow_for("docs/python.md")  # it trains three runs
+@slow_for("docs/python.md", "docs/training.md")  # they train runs
 @pytest.mark.parametrize("page", [page for page in PAGES if page.name != "README.md"], ids=name)
 def test_python_runs(page, tmp_path, monkeypatch):
     """Beside our configs, in a folder that it may write to."""

@@ -179,6 +179,7 @@ def followed(key, rtol):
     return got, nfe, jax.lax.scan(move, x, (times[:-1], times[1:], jnp.diff(w, axis=0)))[0]
 
 
+@pytest.mark.slow
 def test_adaptive_sde_meets_its_tolerance():
     """On one Brownian path each, samples come nearer to the fine solution as rtol falls, for more evaluations."""
     keys = jax.random.split(jax.random.key(7), 32)

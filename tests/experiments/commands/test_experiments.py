@@ -52,6 +52,7 @@ def test_a_run_in_an_odd_folder_is_a_run(tmp_path):
     assert one.read_bytes() == other.read_bytes()
 
 
+@pytest.mark.slow
 def test_several_steps_per_call_are_single_steps(tmp_path):
     assert run("train", tmp_path / "one", "--config.train.steps=8") == 0
     assert run("train", tmp_path / "four", "--config.train.steps=8", "--config.train.steps_per_call=4") == 0

@@ -94,6 +94,7 @@ def test_a_longer_cosine_is_said_to_be_another(tmp_path, capsys):
     assert "is at step 8 already" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_an_allowed_change_goes_on_and_is_recorded(copy, capsys):
     rate = "--config.train.learning_rate=0.001"
     assert train(copy, 12, rate) == 2
@@ -184,6 +185,7 @@ def test_a_fork_is_of_one_run_and_in_a_folder_of_its_own(copy, tmp_path, capsys)
     assert "is a fork of elsewhere" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_other_examples_under_the_same_name_are_refused(tmp_path, capsys):
     """By the digest of the data."""
     for split, seed in (("train", 0), ("test", 1)):
