@@ -1,9 +1,11 @@
 """The report of an evaluation or of a comparison in Python: its numbers, tables and pictures.
 
-report = experiments.compare("configs/digits/ddpm_vs_ncsn.py", "runs/demo")
-report                       # a notebook shows the answer and the tables
-report.picture("samples")
-report.run("ddpm")           # the run of an arm
+    report = experiments.compare("configs/digits/ddpm_vs_ncsn.py", "runs/demo")
+    report                       # a notebook shows the answer and the tables
+    report.picture("samples")
+    report.run("ddpm")           # the run of an arm
+
+It is read from the folder, whoever wrote it there: a command, or a call from Python.
 """
 
 from __future__ import annotations

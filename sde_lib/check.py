@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import is_dataclass
 from functools import lru_cache
 
 import jax
@@ -31,9 +32,9 @@ def check(sde: SDE, shape: tuple[int, ...] = (2,)) -> None:
 
 def _broken(sde: SDE, shape: tuple[int, ...]) -> Iterator[str]:
     try:
-        t, curves = _tabulated(sde)
+        t, curves = (_remembered if is_dataclass(sde) else _tabulated)(sde)  # one of another class may have been changed
     except TypeError:  # an SDE of arrays is not hashable, and a wrong one raises again
-        t, curves = _tabulated.__wrapped__(sde)
+        t, curves = _tabulated(sde)
     if isinstance(sde, LinearSDE):
         alpha, sigma, log_snr = curves["alpha"], curves["sigma"], curves["log_snr"]
         outside = [*_outside("alpha", t, alpha), *_outside("sigma", t, sigma)]
@@ -64,11 +65,13 @@ def _broken(sde: SDE, shape: tuple[int, ...]) -> Iterator[str]:
         yield f"drift(x, t) must have the shape of x, {shape}, not {drift.shape}"
 
 
-@lru_cache(maxsize=64)
 def _tabulated(sde: SDE) -> tuple[jax.Array, dict[str, np.ndarray]]:
     """64 times and the values of the curves there, by one program: a hundred, an operation each, take a second to compile."""
     t = jnp.linspace(sde.t_min, 1.0, 64)
     return t, {key: np.asarray(value) for key, value in jax.jit(jax.vmap(_curves(sde)))(t).items()}
+
+
+_remembered = lru_cache(maxsize=64)(_tabulated)
 
 
 def _curves(sde: SDE) -> Callable[[Scalar], dict[str, Scalar]]:

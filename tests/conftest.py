@@ -1,6 +1,7 @@
 """Eight CPU devices, annotations checked, one compile cache for all, and every exported SDE in one fixture."""
 
 import gc
+import itertools
 import os
 import tempfile
 from pathlib import Path
@@ -57,13 +58,13 @@ def programs_of_a_file():
         jax.clear_caches()
 
 
-RUN = iter(range(10**9))
-"""The numbers of the tests of a worker."""
+NUMBERS = itertools.count()
+"""Numbers for the tests of a worker."""
 
 
 @pytest.fixture(autouse=True)
 def programs_of_a_worker():
     """So does one that has as many programs as may crash it; that takes a while to count."""
     yield
-    if next(RUN) % 10 == 0:
+    if next(NUMBERS) % 10 == 0:
         forget_if_crowded()

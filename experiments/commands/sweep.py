@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import shlex
 import shutil
 import subprocess
@@ -90,7 +89,7 @@ def on_slurm(call: Call, runs: list[str]) -> None:
 
 def submitted(command: list[str], script: str | None = None) -> str:
     """Submits a job and returns its number."""
-    result = subprocess.run(command, input=script, capture_output=True, text=True, env=os.environ, check=False)
+    result = subprocess.run(command, input=script, capture_output=True, text=True, check=False)
     if result.returncode:
         raise ConfigError(f"sbatch failed: {' '.join(result.stderr.split())[:300]}")
     return result.stdout.strip().partition(";")[0]

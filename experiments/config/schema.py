@@ -32,6 +32,10 @@ Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Tolerance = Annotated[float, Field(ge=1e-10, le=1)]
 
 
+USERS_NAME = r"[^\W\d][\w.]*:[^\W\d]\w*"
+"""A name of a user's own, "my_pkg.my_module:name": what follows the colon is a Python name, as it is not in "mnist:3.0.1"."""
+
+
 def _label(name: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", name):
         raise ValueError("it names files: write letters, digits, _, - and ., and do not begin with - or .")
@@ -49,10 +53,10 @@ def _beside_others(name: str) -> str:
     return name
 
 
-def _distinct(seeds: tuple[int, ...]) -> tuple[int, ...]:
-    if twice := sorted({seed for seed in seeds if seeds.count(seed) > 1}):
-        raise ValueError(f"{twice[0]} is there twice, and would be trained once: give each seed once")
-    return seeds
+def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    if twice := [value for value in values if values.count(value) > 1]:
+        raise ValueError(f"{twice[0]} is there twice: give each once")
+    return values
 
 
 Seeds = Annotated[tuple[Seed, ...], AfterValidator(_distinct)]
@@ -147,14 +151,8 @@ Width = Annotated[float, Field(ge=1e-3, le=0.28)]
 """The relative width sigma_rel of a power-function average; a uniform average has 0.289."""
 
 
-def _different(widths: tuple[float, ...]) -> tuple[float, ...]:
-    if len({*widths}) < len(widths):
-        raise ValueError("give each width once")
-    return widths
-
-
 def _function(name: str) -> str:
-    if not re.fullmatch(r"[^\W\d][\w.]*:[^\W\d]\w*", name):
+    if not re.fullmatch(USERS_NAME, name):
         raise ValueError("write my_pkg.my_module:my_callback")
     return name
 
@@ -231,7 +229,7 @@ class Train(Strict):
     seeds: Seeds = ()
     optimizer: Named | None = None
     schedule: Named | None = None
-    sigma_rel: Annotated[tuple[Width, ...], AfterValidator(_different)] = ()
+    sigma_rel: Annotated[tuple[Width, ...], AfterValidator(_distinct)] = ()
     callbacks: Annotated[tuple[Annotated[str, AfterValidator(_function)], ...], BeforeValidator(_one_or_several)] = ()
     log: Annotated[tuple[Literal["jsonl", "tensorboard", "wandb"], ...], AfterValidator(_with_jsonl)] = ("jsonl",)
 

@@ -14,6 +14,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
 from typing import Any, NamedTuple
 
+from flax.traverse_util import unflatten_dict
+
 from experiments.config.arms import overlay
 from experiments.config.messages import in_words, shorten
 from experiments.config.reading import override, run_file
@@ -108,7 +110,9 @@ def swept_arms(tree: dict[str, Any], values: Values) -> dict[str, SweptArm]:
                 label += "_"
             title = ", ".join([*own, *(f"{key} = {text}" for key, text in words.items())])
             arm_itself = {"arm": arm} if arm else {}
-            arms[label] = SweptArm(overlay(changes, _nested(run)) | {"title": shorten(title, 200)}, arm_itself | words)
+            arms[label] = SweptArm(
+                overlay(changes, unflatten_dict(run, sep=".")) | {"title": shorten(title, 200)}, arm_itself | words
+            )
     return arms
 
 
@@ -136,15 +140,3 @@ def _label(arm: list[str], words: Mapping[str, str]) -> str:
     """A name for files: learning_rate-0.0003_width-64."""
     plain = [re.sub(r"[^A-Za-z0-9_.]+", "-", f"{key}-{text}").rstrip("-") for key, text in words.items()]
     return "_".join([*arm, *plain])[:120]
-
-
-def _nested(changes: Mapping[str, Any]) -> dict[str, Any]:
-    """The changes by dotted keys as a tree."""
-    tree: dict[str, Any] = {}
-    for key, value in changes.items():
-        *above, leaf = key.split(".")
-        node = tree
-        for part in above:
-            node = node.setdefault(part, {})
-        node[leaf] = value
-    return tree

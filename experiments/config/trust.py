@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 
-from experiments.config.schema import Config, EditConfig, Named, Sampler, Train
+from experiments.config.schema import USERS_NAME, Config, EditConfig, Named, Sampler, Train
 from experiments.config.tree import flatten
 from experiments.runtime.errors import ConfigError
 
@@ -26,13 +26,7 @@ CODE = rf"(arms\..+\.)?({_PARTS})(\.name)?"
 
 
 DATA_NAME = r"(arms\..+\.)?data\.name"
-OWN_SOURCE = r"[^\W\d][\w.]*:[^\W\d]\w*"
-"""A value of data.name that is a user's function, "my_pkg.my_module:my_source": what follows the colon is a Python name.
-
-"mnist:3.0.1" is a version of a prepared data set, which is no code.
-"""
-
-
+"""A regular expression for the keys that name a source of data: a user's function, or a data set and its version."""
 WRITTEN = "evaluate.statistics"
 """The key of a folder that is written to."""
 
@@ -76,7 +70,7 @@ def _require(vouched: set[str], tree: dict[str, Any], origin: str, trust: str | 
     def reaches_out(key: str, value: str) -> bool:
         # A very long key is refused unmatched: the regular expression would backtrack for long.
         called = ":" in value and (len(key) > 1000 or re.fullmatch(CODE, key, re.DOTALL))
-        opened = re.fullmatch(OWN_SOURCE, value) and re.fullmatch(DATA_NAME, key, re.DOTALL)
+        opened = re.fullmatch(USERS_NAME, value) and re.fullmatch(DATA_NAME, key, re.DOTALL)
         return bool(called or opened or (key == WRITTEN and value))
 
     reaching = {key: value for key, value in flatten(tree).items() if isinstance(value, str) and reaches_out(key, value)}

@@ -13,6 +13,7 @@ from experiments.config.classes import numbered
 from experiments.config.messages import shorten
 from experiments.config.schema import Data
 from experiments.data.examples import EVENT
+from experiments.data.npz_member import npz_member
 from experiments.runtime.errors import DataError, printable
 from experiments.runtime.limits import fits, within
 from experiments.runtime.paths import home, is_file, is_folder
@@ -84,19 +85,10 @@ def _npz(path: Path, levels: int) -> Split:
 
 
 def _member(file: ZipFile, key: str, name: str) -> np.ndarray:
-    """Returns an array of an .npz file if what its header claims is there, holds no pickles and fits the memory."""
-    member = file.getinfo(f"{key}.npy")
-    with file.open(member) as start:
-        if (version := np.lib.format.read_magic(start)) != (1, 0):  # later ones are for records, with headers of any length
-            raise DataError(f"{name}: {key} is of version {version} of .npy: write it by numpy.savez")
-        shape, _, dtype = np.lib.format.read_array_header_1_0(start)
-        claimed = int(np.prod([int(n) for n in shape], dtype=object)) * dtype.itemsize
-        if dtype.hasobject:
-            raise DataError(f"{name} cannot be read: {key} is a pickle, which could run any program; save numbers")
-        if start.tell() + claimed != member.file_size:
-            raise DataError(f"{name}: {key} {shape} of {dtype} takes {claimed} bytes; the file has {member.file_size}")
-    fits(claimed, f"{name}: {key} {shape}", "save it by numpy.save, and take data.name = 'npy'")
-    with file.open(member) as content:
+    """Returns an array of an .npz file if it fits the memory."""
+    with npz_member(file, key, f"{name}: {key}") as (_, header):
+        fits(header.nbytes, f"{name}: {key} {header.shape}", "save it by numpy.save, and take data.name = 'npy'")
+    with file.open(f"{key}.npy") as content:
         return np.lib.format.read_array(content, allow_pickle=False)
 
 

@@ -92,7 +92,7 @@ def _remedy(name: str) -> Iterator[None]:
 
 
 def _use(name: str, data_dir: str, contents: Contents) -> list[str]:
-    """How a config names the data: lines to print."""
+    """Returns the lines that say how a config names the data."""
     others = [] if "test" in contents.splits else [f"--config.data.test={next(s for s in contents.splits if s != 'train')}"]
     where = [f"--config.data.data_dir={data_dir}"] if data_dir else []
     return ["to use it: " + " ".join([f"--config.data.name={name}", *where, *others])]

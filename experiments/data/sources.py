@@ -21,8 +21,7 @@ import numpy as np
 from experiments.config.classes import class_numbers
 from experiments.config.messages import in_words, suggestion
 from experiments.config.parts import import_module_of
-from experiments.config.schema import Data
-from experiments.config.trust import OWN_SOURCE
+from experiments.config.schema import USERS_NAME, Data
 from experiments.data.array_files import npy, npz
 from experiments.data.examples import is_class
 from experiments.data.image_folder import image_folder
@@ -105,7 +104,7 @@ def _refuse_none(examples: Any, origin: str) -> None:
 
 def find_source(name: str) -> Source:
     """Returns one of `SOURCES`, the user's function that "my_pkg.my_module:my_source" names, or TFDS for any other name."""
-    if re.fullmatch(OWN_SOURCE, name):
+    if re.fullmatch(USERS_NAME, name):
         return _checked(name, _imported(name))
     return SOURCES.get(name, lambda config: Sources(*prepared(config, list(SOURCES))))
 

@@ -172,7 +172,7 @@ def _first_state(
 
 
 def _shape_by_steps(config: Train) -> str:
-    """What the learning rate follows, if its shape depends on train.steps."""
+    """Names what the learning rate follows if its shape depends on train.steps, or nothing."""
     if config.schedule is None:
         return "cosine" if config.decay == "cosine" else ""
     longer = config.model_copy(update={"steps": config.steps + 1})

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from flax.traverse_util import unflatten_dict
 
 from experiments.config.tree import flatten
 from experiments.runtime.errors import StorageError
@@ -97,14 +98,8 @@ def to_published(params: Any, layout: Layout, shapes: Mapping[str, tuple[int, ..
 
 
 def _unflat(leaves: Mapping[str, Any]) -> dict[Any, Any]:
-    tree: dict[Any, Any] = {}
-    for path, leaf in leaves.items():
-        *parents, last = (int(part) if part.isdigit() else part for part in path.split("."))
-        node = tree
-        for parent in parents:
-            node = node.setdefault(parent, {})
-        node[last] = leaf
-    return tree
+    path = lambda name: tuple(int(part) if part.isdigit() else part for part in name.split("."))
+    return unflatten_dict({path(name): leaf for name, leaf in leaves.items()})
 
 
 def _slots(like: Any, layout: Layout, theirs: Tensors) -> list[_Slot]:

@@ -14,6 +14,7 @@ import numpy as np
 
 from experiments.data.archives.contents import Contents, Example, Split, read_exactly, require_class
 from experiments.data.archives.files import Files
+from experiments.data.npz_member import npz_member
 from experiments.runtime.errors import DataError, printable
 
 BATCHES = {"train": [f"train_data_batch_{i}.npz" for i in range(1, 11)], "validation": ["val_data.npz"]}
@@ -68,13 +69,7 @@ def _array(arrays: ZipFile, key: str) -> Iterator[tuple[IO[bytes], np.dtype, tup
     where = f"{arrays.filename or 'the .npz file'}: {key}"
     if f"{key}.npy" not in arrays.namelist():
         raise DataError(f"{where} is not there, but {printable(', '.join(arrays.namelist()))[:200] or 'nothing'}")
-    member = arrays.getinfo(f"{key}.npy")
-    with arrays.open(member) as stream:
-        version = np.lib.format.read_magic(stream)
-        shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
-        if dtype.hasobject:
-            raise DataError(f"{where} is a pickle, which could run any program: take the version for npz")
-        claimed = stream.tell() + int(np.prod([int(side) for side in shape], dtype=object)) * dtype.itemsize
-        if version != (1, 0) or fortran or claimed != member.file_size or not shape:
-            raise DataError(f"{where} {shape} of {dtype} takes {claimed} bytes, in rows, and the file has {member.file_size}")
-        yield stream, dtype, tuple(shape)
+    with npz_member(arrays, key, where) as (stream, header):
+        if header.fortran or not header.shape:
+            raise DataError(f"{where} {header.shape} does not lie in rows")
+        yield stream, header.dtype, header.shape
