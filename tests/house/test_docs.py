@@ -66,7 +66,7 @@ def test_extras_and_targets_and_modules_exist(page, monkeypatch):
 @slow_for("docs/python.md", "docs/training.md")  # they train runs
 @pytest.mark.parametrize("page", [page for page in PAGES if page.name != "README.md"], ids=name)
 def test_python_runs(page, tmp_path, monkeypatch):
-    """Beside our configs, in a folder that it may write to."""
+    """Each block runs beside our configs, in a folder that it may write to."""
     (tmp_path / "configs").symlink_to(ROOT / "configs")
     monkeypatch.chdir(tmp_path)
     for code in python_blocks(page):

@@ -94,7 +94,7 @@ def test_a_convolution_is_the_sum_over_its_taps(n, stride, places):
 
 @pytest.mark.parametrize("n", [1, 3])
 def test_every_derivative_of_a_convolution_is_its_own(n):
-    """To second order, at stride 2 and under vmap, against finite differences."""
+    """They agree with finite differences to second order, at stride 2 and under vmap."""
     form, keys = Form(((0, 1),) * n, stride=2), jax.random.split(jax.random.key(0))
     x, W = jax.random.normal(keys[0], (2, 1, *(4,) * n, 1)), jax.random.normal(keys[1], (*(3,) * n, 1, 2))
     convolved = lambda x, W: jnp.sin(jax.vmap(lambda x: convolve(x, W, form))(x))
@@ -103,7 +103,7 @@ def test_every_derivative_of_a_convolution_is_its_own(n):
 
 @pytest.mark.slow
 def test_a_turned_volume_comes_out_turned():
-    """With all kernels turned alike: convolutions, halving, doubling, norms and attention prefer no axis."""
+    """All kernels are turned alike: convolutions, halving, doubling, norms and attention prefer no axis."""
     turn = lambda a: a.transpose(0, 3, 1, 2, 4)
     x = jax.random.normal(jax.random.key(1), (1, 4, 2, 6, 1))
     params = drawn(SMALL, x.shape[1:])
@@ -117,7 +117,7 @@ def test_a_turned_volume_comes_out_turned():
 @slow_for("1")
 @pytest.mark.parametrize("n", [1, 2])
 def test_a_network_is_inside_one_of_an_axis_more(n):
-    """Of an event that is constant along it, by kernels whose middle tap alone is not zero: attention sees each value twice."""
+    """An event is constant along it, and only the middle tap of the kernels is not zero: attention sees each value twice."""
     x = jax.random.normal(jax.random.key(1), (2, *(4, 6)[:n], 1))
     params = drawn(SMALL, x.shape[1:])
     wider = jax.tree.map(lambda leaf: jnp.stack([0 * leaf, leaf, 0 * leaf], n) if leaf.ndim == n + 2 else leaf, params)
@@ -127,7 +127,7 @@ def test_a_network_is_inside_one_of_an_axis_more(n):
 
 
 def test_positions_of_a_line_are_those_along_the_rows_of_a_plane():
-    """And of a plane's columns, in half of the channels each; in space the last axis comes first."""
+    """So are those of a plane's columns, in half of the channels each; in space the last axis comes first."""
     line, plane = positions(5, 6), positions(5, 5, 12).reshape(5, 5, 12)
     for place in range(5):
         np.testing.assert_array_equal(plane[place, :, :6], line)

@@ -36,7 +36,7 @@ def path(request):
 
 
 def test_each_average_is_that_of_the_parameters(path):
-    """From all parameters at once, in float64."""
+    """The truth is computed from all parameters at once, in float64."""
     kernel = lambda tree: next(leaf for path, leaf in named(tree).items() if "kernel" in path)
     theta = np.stack([np.asarray(kernel(state.params), np.float64) for state in path])
     n = len(theta) - 1

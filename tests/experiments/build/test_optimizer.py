@@ -85,7 +85,7 @@ GRADIENTS = [
 
 @pytest.mark.parametrize("name", [name for name in OPTIMIZER.names if name not in STEADIER])
 def test_every_factory_trains_what_has_a_gradient(name):
-    """And decays nothing else, for all that its own decay would."""
+    """Nothing else decays either, whatever the own decay of the optimiser would do."""
     decay = next((key for key in ("weight_decay", "weight_decay_rate") if OPTIMIZER.takes(name, key)), None)
     config = section(optimizer=of(name, **({decay: 0.5} if decay else {})))
     check_optimizer(config, PARAMS)
@@ -98,7 +98,7 @@ def test_every_factory_trains_what_has_a_gradient(name):
 
 @pytest.mark.parametrize("name", ["adamw", "lion", "adafactor"])
 def test_it_is_optaxs_own(name):
-    """To the last bit, for arrays with gradients, on the section's learning rate and after its clip."""
+    """Arrays with gradients are equal to the last bit, on the section's learning rate and after its clip."""
     config = section(optimizer=of(name), decay="cosine", warm_up=2)
     theirs = optax.chain(optax.clip_by_global_norm(1.0), getattr(optax, name)(optimizer_rate(config)))
     for one, other in zip(*(optimized(o, GRADIENTS, PARAMS) for o in (make_optimizer(config), theirs)), strict=True):

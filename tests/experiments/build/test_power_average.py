@@ -88,7 +88,7 @@ def test_a_profile_of_the_basis_is_fitted_by_itself(snapshots):
 @pytest.mark.parametrize("sigma_rel", [0.06, 0.08, 0.12, 0.15])
 @pytest.mark.parametrize("snapshots", [2, 8, 32])
 def test_a_fit_is_as_near_as_it_says(sigma_rel, snapshots):
-    """By quadrature; its weights sum to 1, and are small enough for averages in float32."""
+    """Quadrature finds it; its weights sum to 1, and are small enough for averages in float32."""
     target, profiles = Profile(1000, exponent(sigma_rel)), basis(1000, snapshots, 0.05, 0.1)
     weights, distance = fit(target, profiles)
     tau = np.linspace(0, 1000, 400_001)[1:]
@@ -103,7 +103,7 @@ def test_a_fit_is_as_near_as_it_says(sigma_rel, snapshots):
 
 @pytest.mark.parametrize("sigma_rel", [0.06, 0.08, 0.12])
 def test_a_width_that_nobody_kept_from_the_averages_that_were(sigma_rel):
-    """Of parameters that wander: within the error that the fit says, by Cauchy and Schwarz."""
+    """Parameters that wander are met within the error that the fit states, by Cauchy and Schwarz."""
     n, snapshots = 2000, 16
     theta = 5 + np.cumsum(np.random.default_rng(0).normal(size=n)) / np.sqrt(n)
     averages = {s: np.asarray(tracked(theta, exponent(s))) for s in (0.05, 0.1, sigma_rel)}

@@ -91,7 +91,7 @@ def test_every_arm_is_trained_from_every_seed_and_goes_on_after_a_stop(tmp_path,
 
 @pytest.mark.slow
 def test_a_comparison_of_one_seed_goes_on_with_more(tmp_path, config, monkeypatch):
-    """What was trained is not trained again; a run that fails leaves its arm to the others, and is named."""
+    """No run is trained twice; one that fails leaves its arm to the others, and is named."""
     out, train = tmp_path / "out", compare.train
     assert run("compare", out, *SMALL, config=config) == 0
     report = json.loads((out / "report.json").read_text())

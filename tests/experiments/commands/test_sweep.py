@@ -99,7 +99,7 @@ def test_a_script_for_slurm_names_each_run(tmp_path, capsys):
 
 
 def test_it_is_submitted_with_the_report_after_it(tmp_path, monkeypatch, capsys):
-    """To an `sbatch` that writes down what it is given."""
+    """A stand-in for `sbatch` writes down its arguments."""
     sbatch = tmp_path / "bin" / "sbatch"
     sbatch.parent.mkdir()
     sbatch.write_text(f'#!/bin/bash\necho "$@" >> {shlex.quote(str(tmp_path / "said"))}\ncat > /dev/null\necho 17\n')

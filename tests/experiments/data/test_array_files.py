@@ -53,7 +53,7 @@ def test_floats_of_any_shape_round_trip(tmp_path, shape, dtype, resident_mib):
 )
 @pytest.mark.parametrize("bits", [8, 16])
 def test_integers_of_any_shape_are_grey_levels(tmp_path, shape, event, bits):
-    """Of two axes they are an image."""
+    """Integers of two axes are an image."""
     x = RNG.integers(0, 2**bits, (9, *shape)).astype(f"u{bits // 8}")
     written(tmp_path, x)
     data = opened(tmp_path, levels=256)
@@ -108,7 +108,7 @@ def test_a_bad_row_is_named(tmp_path):
 
 
 def test_rows_are_right_whatever_is_mapped_anew(tmp_path, monkeypatch):
-    """By several threads, each with rows of an earlier map in its hands, and when another file has the name."""
+    """Several threads read, each with rows of an earlier map in its hands, also when another file has the name."""
     monkeypatch.setattr(array_files, "MAPPED", 3 * array_files.PAGE)
     x = RNG.normal(size=(500, 4)).astype(np.float32)
     written(tmp_path, x)

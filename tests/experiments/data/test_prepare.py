@@ -35,7 +35,7 @@ def test_examples_stay_in_order_over_several_files(tmp_path, monkeypatch, cifar,
 
 @pytest.mark.parametrize("calls", [0, 1, 4, 9])
 def test_one_that_is_interrupted_leaves_nothing_and_begins_again(tmp_path, monkeypatch, cifar, calls):
-    """Before the sums, among the examples of training, and among those held out."""
+    """It is interrupted before the sums, among the examples of training, and among those held out."""
     archive, truth = cifar
     count = 0
 
@@ -54,7 +54,7 @@ def test_one_that_is_interrupted_leaves_nothing_and_begins_again(tmp_path, monke
 
 
 def test_what_a_killed_one_left_is_removed(tmp_path, cifar):
-    """And what another one is writing is not."""
+    """The files that another process is writing stay."""
     gone = subprocess.Popen(["true"])
     gone.wait()
     with subprocess.Popen(["sleep", "60"]) as other:

@@ -45,7 +45,7 @@ MOMENTS = Moments((2.0, -300.0, 1e4), (0.1, 40.0, 5.0))
 @pytest.mark.parametrize("shape", [(3,), (7, 3), (4, 5, 3), (2, 3, 4, 3)])
 @pytest.mark.parametrize("standardise", ["channel", "scalar"])
 def test_standardised_floats_come_back_in_their_units(shape, standardise):
-    """By numpy's own mean and std they are of mean 0 and std 1, of each channel or of all numbers."""
+    """They have mean 0 and std 1 by numpy, of each channel or of all numbers."""
     rng = np.random.default_rng(0)
     k = (rng.normal(size=(500, *shape)) * np.array(MOMENTS.std) + np.array(MOMENTS.mean)).astype(np.float32)
     scaler = Scaler(0, False, moments=Spread.of(k).moments.over(standardise))

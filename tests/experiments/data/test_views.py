@@ -57,7 +57,7 @@ def test_a_volume_is_its_three_middle_slices():
 
 @pytest.mark.parametrize("channels", [1, 2])
 def test_a_signal_is_a_line_over_its_range(channels):
-    """Of a ramp the line rises from the lower left to the upper right; a second one, which falls, is below the first."""
+    """The line of a ramp rises from the lower left to the upper right; a second one, which falls, is below the first."""
     ramp = np.linspace(2, 8, 50, dtype=np.float32)
     events = np.stack([ramp, 20 - ramp], axis=-1)[None, :, :channels]
     (image,) = tiles(events)

@@ -198,7 +198,7 @@ def test_the_mean_is_nan_and_counted_where_a_solver_failed():
 @pytest.mark.parametrize("shape", [(2,), (3, 2), (2, 2, 2)])
 @pytest.mark.parametrize("standardise", ["channel", "scalar"])
 def test_bits_of_standardised_floats_are_those_of_the_density_in_their_units(shape, standardise):
-    """Of Gaussian data under the exact score of what the network sees, by the flow and, in the mean, by the bound."""
+    """Gaussian data under the exact score of what the network sees have it by the flow and, in the mean, by the bound."""
     mean, std = (np.array(values) for values in ((5.0, -2.0), (3.0, 0.2)))
     scaler = Scaler(0, False, moments=Moments(tuple(mean), tuple(std)).over(standardise))
     k = jnp.asarray(mean + std * np.random.default_rng(0).normal(size=shape), jnp.float32)

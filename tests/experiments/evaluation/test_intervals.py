@@ -11,7 +11,7 @@ P = 0.975
 
 
 def test_the_interval_of_three_numbers_by_hand():
-    """Of 1, 2 and 4: mean 7/3, s^2 = 7/3, and of two degrees of freedom t(p) = (2 p - 1)/sqrt(2 p (1 - p)) = 4.3027."""
+    """1, 2 and 4 have mean 7/3 and s^2 = 7/3, and two degrees of freedom t(p) = (2 p - 1)/sqrt(2 p (1 - p)) = 4.3027."""
     half = (2 * P - 1) / math.sqrt(2 * P * (1 - P)) * math.sqrt(7 / 3) / math.sqrt(3)
     assert interval([1, 2, 4]) == pytest.approx((7 / 3, 7 / 3 - half, 7 / 3 + half), rel=1e-9)
     assert half == pytest.approx(3.7946, abs=1e-4)
@@ -69,7 +69,7 @@ def test_small_differences_take_too_many_seeds_and_large_ones_few():
 
 
 def test_so_many_seeds_do_see_it():
-    """By simulation at d = 1.5: the number that is given has power 0.8 at least, and one less has not."""
+    """A simulation at d = 1.5 finds a power of 0.8 at least for that number, and less for one less."""
     n, rng = seeds_to_see(pair(1.5)), np.random.default_rng(0)
     power = [np.mean([interval(values).sign > 0 for values in rng.normal(1.5, 1, (4000, m))]) for m in (n - 1, n)]
     assert power[0] < 0.8 + 0.02

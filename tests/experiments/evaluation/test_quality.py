@@ -66,7 +66,7 @@ def test_the_distance_at_infinity_has_lost_the_bias_of_n(f, n):
 
 
 def test_a_law_at_infinity_is_at_no_distance_from_itself():
-    """Without bias, it is below 0 for some sets."""
+    """It has no bias, and so is below 0 for some sets."""
     rng = np.random.default_rng(0)
     values = np.array([frechet_at_infinity(rng.standard_normal((200, 4)), np.zeros(4), np.eye(4)) for _ in range(60)])
     assert abs(values.mean()) < 4 * values.std() / np.sqrt(60)

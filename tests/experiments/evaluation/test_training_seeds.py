@@ -48,7 +48,7 @@ def arm(label, runs):
 
 
 def test_means_over_training_seeds_and_both_spreads():
-    """Of two runs with the distances (1, 3) and (4, 8): 2 and 6, whose spread is 8^(1/2); within, the root of (2 + 8)/2."""
+    """Two runs with the distances (1, 3) and (4, 8) have 2 and 6, whose spread is 8^(1/2); within, the root of (2 + 8)/2."""
     of = arm("A", {0: run(1.0, 3.0, bits=2.0, loss=(1.0, 0.5)), 5: run(4.0, 8.0, bits=3.0, loss=(2.0, 0.7))})
     fast, slow = of["samplers"]
     assert (fast["frechet"]["values"], fast["frechet"]["training_seeds"]) == ([2, 6], [0, 5])
@@ -160,7 +160,7 @@ def report(*arms):
 
 
 def test_tables_have_both_spreads_apart():
-    """Under ± that over training seeds, with their number; that over sampling seeds in a table of its own; of bits, too."""
+    """The spread over training seeds stands under ±, with their number; that over sampling seeds, and of bits, apart."""
     content = report(arm("A", {0: run(1.0, 3.0), 5: run(4.0, 8.0)}), arm("B", {0: run(1.0, 2.0), 5: run(3.0, 4.0)}))
     by_name = tables(content, best=[])
     cells = lambda name: [

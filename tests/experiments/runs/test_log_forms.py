@@ -71,7 +71,7 @@ def test_metrics_jsonl_is_always_written(tmp_path, capsys):
 
 @pytest.mark.slow
 def test_weights_and_biases_goes_on_with_its_run(tmp_path, monkeypatch):
-    """By a stand-in for the package: the run's id, its rows, and its end."""
+    """A stand-in for the package gets the run's id, its rows, and its end."""
     calls = []
 
     class Session:

@@ -103,7 +103,7 @@ def test_another_standardisation_is_another_run(folder, data, capsys):
 
 @pytest.mark.slow
 def test_weights_keep_the_moments(alone, tmp_path):
-    """What is exported and imported draws the same samples, in the same units."""
+    """A run that is exported and imported draws the same samples, in the same units."""
     assert main(["export", str(alone), str(tmp_path / "sent")]) == 0
     assert main(["import", str(tmp_path / "sent"), str(tmp_path / "got")]) == 0
     assert data_facts(tmp_path / "got").moments == data_facts(alone).moments

@@ -115,7 +115,7 @@ def test_a_cache_that_a_kill_has_damaged_warns_of_nothing(tmp_path):
 
 
 def test_programs_are_forgotten_before_the_system_has_no_room_for_them():
-    """With as many maps as a crowded process has, the next call compiles anew; with fewer it does not."""
+    """The next call compiles anew if the process has more maps than the limit, and else does not."""
     traced = []
 
     @jax.jit

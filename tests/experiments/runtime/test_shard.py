@@ -104,7 +104,7 @@ def test_a_run_in_shares_is_the_run_whole_bit_by_bit(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("more", [(), ("--config.remat=True",), ("--config.compute=bfloat16",), ("--config.times=loss_aware",)])
 def test_a_convolutional_network_in_shares(more):
-    """With dropout, recomputed or not, in either type, and with a draw of t that learns.
+    """It holds with dropout, recomputed or not, in either type, and with a draw of t that learns.
 
     Without the suite's scheduler, by which some sums of the two programs differ in their order, and so in two ulp.
     """

@@ -51,7 +51,7 @@ def batch(experiment, spoiled=False):
 @slow_for("adamw", "adafactor", "lion", "sgd")
 @pytest.mark.parametrize("kind", KINDS)
 def test_it_goes_on_from_a_checkpoint_to_the_last_bit(kind, tmp_path):
-    """And a batch that is not finite changes nothing but the counts."""
+    """A batch that is not finite changes nothing but the counts."""
     experiment, state, advance = trainer(*KINDS[kind])
     for _ in range(2):
         state = advance(state, batch(experiment))

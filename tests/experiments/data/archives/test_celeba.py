@@ -27,7 +27,7 @@ def smaller(content):
 
 
 def test_faces_are_the_middle_made_smaller(tmp_path):
-    """To a level of 255: Pillow rounds after each axis. The splits are those of list_eval_partition.txt."""
+    """They agree to a level of 255: Pillow rounds after each axis. The splits are those of list_eval_partition.txt."""
     files = faces()
     places = zipped(tmp_path / "img_align_celeba.zip", files), written(tmp_path / "unpacked", files)
     for i, place in enumerate(places):

@@ -10,7 +10,7 @@ BATCH = "cifar-10-batches-bin/data_batch_3.bin"
 
 
 def test_cifar10_is_read_back(tmp_path):
-    """From its archive, and from the folder that this was unpacked to."""
+    """It is read from its archive, and from the folder that this was unpacked to."""
     files, truth = cifar10_files()
     packed = tar(tmp_path / "cifar-10-binary.tar.gz", files)
     for i, place in enumerate((packed, written(tmp_path / "unpacked", files))):

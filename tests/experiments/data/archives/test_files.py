@@ -53,7 +53,7 @@ def test_a_zip_whose_directory_is_cut_is_refused(tmp_path):
 
 
 def test_files_are_known_by_their_names(tmp_path):
-    """Of a folder, and of the zips in it that are asked for."""
+    """They are those of a folder, and of the zips in it that are asked for."""
     zipped(tmp_path / "asked.zip", {"x/data_2": b"2", "x/data_10": b"10", "x/": b""})
     zipped(tmp_path / "other.zip", {"data_3": b"3"})
     (tmp_path / "data_1").write_bytes(b"1")
@@ -69,7 +69,7 @@ def test_files_are_known_by_their_names(tmp_path):
 
 
 def test_members_are_read_one_beside_the_other(tmp_path):
-    """Of a tar, in any order."""
+    """The members of a tar come in any order."""
     path = tar(tmp_path / "archive.tgz", {str(i): bytes([i]) * 1000 for i in range(5)})
     with open_files(path) as files, files.open("4") as last, files.open("1") as other:
         assert (last.read(3), other.read(3), last.read(1)) == (b"\4" * 3, b"\1" * 3, b"\4")

@@ -33,7 +33,7 @@ def test_a_zip_of_them_and_what_a_browser_made_of_them_are_the_same(tmp_path):
 
 @pytest.mark.parametrize(("part", "classes", "name"), [("letters", 27, "B"), ("balanced", 47, "2"), ("byclass", 62, "2")])
 def test_emnist_is_read_from_its_one_archive(tmp_path, part, classes, name):
-    """In which the other parts lie beside it; as they lie there, on their sides."""
+    """The other parts lie beside it; the images stay on their sides, as published."""
     ours, truth = mnist_files(classes=classes, names=(f"emnist-{part}-train", f"emnist-{part}-test"))
     others, _ = mnist_files(n=2, names=("emnist-digits-train", "emnist-digits-test"))
     place = zipped(tmp_path / "gzip.zip", {f"gzip/{file}": content for file, content in (ours | others).items()})

@@ -16,7 +16,7 @@ def published():
 
 
 def test_three_archives_are_read_back(tmp_path):
-    """At 64, of which two are of training; the labels are published from 1 on."""
+    """The side is 64, and two of them are of training; the labels are published from 1 on."""
     train, validation, truth = imagenet_files(64)
     halves = [dict(list(train.items())[half]) for half in (slice(5), slice(5, None))]
     for i, half in enumerate(halves):
@@ -30,7 +30,7 @@ def test_three_archives_are_read_back(tmp_path):
 
 
 def test_batches_that_were_unpacked_are_read_back(tmp_path, published):
-    """In their order: 10 after 9."""
+    """They keep their order: 10 comes after 9."""
     train, validation, truth = published
     place = written(tmp_path / "files", train | validation)
     sources = prepared("imagenet_resized/32x32", place, tmp_path / "data", test="validation")

@@ -15,7 +15,7 @@ IN_TFDS = [name for name, archive in ARCHIVES.items() if archive.in_tfds]
 
 
 def test_they_are_those_of_tfds():
-    """Of each file by its name."""
+    """Each file has its own, by its name."""
     root = Path(tfds.__file__).parent
     tables = [*root.glob("url_checksums/*.txt"), *root.glob("datasets/*/checksums.tsv")]
     rows = [line.split("\t") for table in tables for line in table.read_text().splitlines()]
@@ -39,7 +39,7 @@ def test_versions_and_classes_are_those_of_tfds(tmp_path, name):
 
 
 def published(monkeypatch, name, files):
-    """As if these files were those of the data set."""
+    """The test takes these files for those of the data set."""
     sums = {file: hashlib.sha256(content).hexdigest() for file, content in files.items()}
     monkeypatch.setitem(ARCHIVES, name, ARCHIVES[name]._replace(sums=sums))
 

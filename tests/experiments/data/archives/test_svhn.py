@@ -9,7 +9,7 @@ from experiments.runtime.errors import DataError
 
 
 def test_the_digit_0_is_published_as_10(tmp_path):
-    """With the extra images, and without them."""
+    """It holds with the extra images, and without them."""
     truth = svhn(tmp_path, "train", "test")
     sources = prepared("svhn_cropped", tmp_path, tmp_path / "two")
     check(sources.train, truth["train"])
