@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from forked import Forked
 
 from experiments.runs.checkpoint import Checkpoints
 
@@ -79,9 +80,20 @@ class Net(linen.Module):
 
 
 class Running:
-    """A command in a process of its own, and what can be seen of it from outside."""
+    """A command in a process of its own, and what can be seen of it from outside.
 
-    def __init__(self, folder: Path, kind: tuple[str, str], name: str = "run", command: str = "train", overrides: tuple = ()):
+    It is forked from a process that has imported everything, unless it is to be a `fresh` interpreter.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        kind: tuple[str, str],
+        name: str = "run",
+        command: str = "train",
+        overrides: tuple = (),
+        fresh: bool = False,
+    ):
         self.folder, self.run, self._out, self._err = folder, folder / name, folder / "out", folder / "err"
         (folder / "hold").mkdir(exist_ok=True)
         (folder / "held.py").write_text(PART)
@@ -94,10 +106,14 @@ class Running:
             "JAX_COMPILATION_CACHE_DIR": str(cache),  # for what is compiled before the run sets its own
             "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         }
-        argv = [sys.executable, "-m", "experiments", command, f"--config={file}", f"--workdir={self.run}", *overrides]
+        argv = [command, f"--config={file}", f"--workdir={self.run}", *overrides]
         self.before = self.rows()
         with self._out.open("w") as out, self._err.open("w") as err:
-            self.process = subprocess.Popen(argv, cwd=ROOT, env=env, stdout=out, stderr=err)
+            if fresh:
+                argv = [sys.executable, "-m", "experiments", *argv]
+                self.process = subprocess.Popen(argv, cwd=ROOT, env=env, stdout=out, stderr=err)
+            else:
+                self.process = Forked(argv, env, self._out, self._err)
         self.began, self.compiling, self.ended = time.monotonic(), 0.0, 0.0
 
     def age(self) -> float:
@@ -282,7 +298,7 @@ def test_killed_anywhere(tmp_path, kind):
     rng.shuffle(moments)
     for place, so in moments:
         name = f"run{number}"
-        running = Running(tmp_path, kind, name, overrides=rng.choice(FREE))
+        running = Running(tmp_path, kind, name, overrides=rng.choice(FREE), fresh=place == "import")
         there = running.kill(so)
         print(f"{name}: {'killed' if there else 'missed'} at {place}, step {saved(running.run)[-1:]}")
         assert not running.said("warning")
@@ -299,7 +315,7 @@ def test_a_signal_in_each_phase_of_training(tmp_path, number):
     """Import, compile, step, save, picture: 75 in time, nobody holds the folder, and the run is as if nothing had been."""
     whole = Running(tmp_path, HELD, "whole").done().run
     for phase in ("import", "compile", "step", "save", "picture"):
-        running = Running(tmp_path, HELD)
+        running = Running(tmp_path, HELD, fresh=phase == "import")
         if phase == "compile":
             running.hold("trace", KILLS[phase])
         elif phase == "picture":
@@ -358,7 +374,7 @@ def test_a_signal_as_data_and_features_are_prepared(tmp_path, number):
     print(f"{number.name} data: {took:.1f} s, {writing.errors().strip()}")
     assert took < BUDGET
     Running(tmp_path, UNET, overrides=more).done()
-    fitting = Running(tmp_path, UNET, command="evaluate", overrides=more)
+    fitting = Running(tmp_path, UNET, command="evaluate", overrides=more, fresh=True)
     assert fitting.until(lambda now: now.age() > 7)
     took = fitting.signalled(number)
     print(f"{number.name} features: {took:.1f} s, {fitting.errors().strip()}")
