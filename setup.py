@@ -59,6 +59,7 @@ setup(
         "bench": ["diffusers>=0.35", "torch>=2.8", "torchdiffeq>=0.2.5", "torchsde>=0.2.6", "torchvision>=0.23"],
         "page": PAGE,
         "tensorboard": TENSORBOARD,
+        "shipped": ["nilearn>=0.12", "vega-datasets>=0.9"],  # for the data that they hold: experiments/data/shipped.py
         "dev": [
             *PAGE,
             *TENSORBOARD,

@@ -21,9 +21,9 @@ def recipes() -> str:
 
 
 def small_configs() -> str:
-    """Returns a row for every config of digits, MNIST and points: its command and what it is."""
+    """Returns a row for every config of small data: its command and what it is."""
     rows = []
-    for path in [path for folder in ("digits", "mnist", "toy2d") for path in _configs(folder)]:
+    for path in [path for folder in ("digits", "mnist", "shipped", "toy2d") for path in _configs(folder)]:
         text = _docstring(path)
         command = re.search(r"python -m experiments \w+", text)
         assert command, f"{path} names no command"

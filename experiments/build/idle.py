@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from experiments.config.messages import in_words
 from experiments.config.options import parameters
 from experiments.config.parts import LEARNING_RATE, STEP
 from experiments.config.schedules import OF_SECTION
 from experiments.config.schema import Config, Sampler, Train
+from experiments.data.shipped import SHIPPED
 from experiments.data.toys import TOYS
 
 OF_INCEPTION = ("evaluate.inception", "evaluate.statistics")
@@ -27,7 +29,7 @@ def idle_problems(config: Config) -> list[str]:
         (by_inception, OF_INCEPTION, "features are not 'inception'"),
         (levels, OF_LEVELS, "floats (data.levels = 0) have no grey levels"),
         (not levels, OF_FLOATS, "grey levels are scaled as data.range says, and data.levels = 0 is for floats"),
-        (name not in TOYS, OF_FILES, f"{name} is drawn, and read from no file"),
+        (name not in (*TOYS, *SHIPPED), OF_FILES, f"{name} reads no file of yours"),
         (fitted, OF_FIT, "the dequantizer is not 'variational'"),
         (config.train.optimizer is None, OF_ADAMW, "train.optimizer has options of its own"),
         (config.train.schedule is None, ("train.decay",), "train.schedule is the whole learning rate"),
@@ -52,7 +54,8 @@ def _idle_keys(config: Config, keys: tuple[str, ...], why: str) -> list[str]:
         section, leaf = key.split(".")
         part = getattr(config, section)
         value, default = getattr(part, leaf), type(part).model_fields[leaf].default
-        lines += [f"{key} = {value!r} would change nothing: {why}; take {default!r}"] if value != default else []
+        if value != default:
+            lines.append(f"{key} = {in_words(value)} would change nothing: {why}; take {in_words(default)}")
     return lines
 
 

@@ -19,6 +19,7 @@ from experiments.config.parts import classifies
 from experiments.config.problems import parse
 from experiments.config.reading import read_config
 from experiments.config.schema import Config, Data
+from experiments.config.seeds import runs_of_arm
 from experiments.config.tiny import tiny
 from experiments.data.dataset import DataFacts, Dataset, load
 from experiments.data.moments import Moments
@@ -283,7 +284,8 @@ def _opened(call: Call, plan: Plan, workdir: Path, needs: Needs, facts: DataFact
 
 
 def _moments(plan: Plan, workdir: Path) -> Moments | None:
-    """The moments that a trained run in the folder, or an arm below it, standardises by: computed once, and never again."""
+    """The moments that a trained run in the folder, or one below it, standardises by: computed once, and never again."""
     if plan.base.data.standardise == "none" or plan.sources is None:
         return None
-    return next(filter(None, (trained_moments(workdir / name) for name in plan.arms)), None)
+    runs = (run for name, config in plan.arms.items() for run in runs_of_arm(name, config))
+    return next(filter(None, (trained_moments(workdir / run) for run in runs)), None)

@@ -35,7 +35,7 @@ class Digits(tfds.core.GeneratorBasedBuilder):
         return {"train": self._generate_examples(order[:1297]), "test": self._generate_examples(order[1297:])}
 
     def _generate_examples(self, rows: np.ndarray) -> Iterator[tuple[int, dict[str, Any]]]:
-        values, labels = load_digits(return_X_y=True)
+        values, labels = map(np.asarray, load_digits(return_X_y=True))
         for row in rows.tolist():
             pixels = np.round(values[row].reshape(8, 8) * (255 / 16)).astype(np.uint8)
             # A PIL image: TFDS would encode an array with TensorFlow.

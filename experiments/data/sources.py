@@ -26,6 +26,7 @@ from experiments.data.array_files import npy, npz
 from experiments.data.examples import is_class
 from experiments.data.image_folder import image_folder
 from experiments.data.prepared import digits, prepared
+from experiments.data.shipped import SHIPPED, Windows
 from experiments.data.toys import TOYS, Points
 from experiments.runtime.errors import ConfigError, DataError, UserError, blamed, printable
 from experiments.runtime.limits import within
@@ -171,11 +172,16 @@ def _toy(points: Callable[[int, int], Points]) -> Source:
     return lambda config: Sources(draw(20_000, 1), draw(2_000, 2))
 
 
+def _without_options(open_windows: Callable[[], Windows]) -> Source:
+    return lambda config: Sources(*open_windows())
+
+
 SOURCES: dict[str, Source] = {
     "digits": lambda config: Sources(*digits(config)),
     "folder": lambda config: Sources(*image_folder(config)),
     "npz": lambda config: Sources(*npz(config)),
     "npy": lambda config: Sources(*npy(config)),
     **{name: _toy(points) for name, points in TOYS.items()},
+    **{name: _without_options(open_windows) for name, open_windows in SHIPPED.items()},
 }
 """Our own sources by data.name. Any other name is one of a data set that TFDS has prepared."""

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from shapes import SHAPES
 from small_experiments import frozen_shapes
 
 from experiments.build.optimizer import make_optimizer
@@ -19,6 +20,7 @@ from experiments.config.parts import classifies
 from experiments.config.reading import read_config
 from experiments.config.tiny import tiny
 from experiments.data.dataset import Batch
+from experiments.data.moments import Moments
 from experiments.main import main
 from experiments.randomness import Purpose, stream
 from experiments.runs.metrics import rows
@@ -96,9 +98,9 @@ def outcome(tree, traced=True):
         plan = make_plan(tree, opening=False)
         if not traced:
             return ""
-        shape = (2,) if tree["data"].get("levels") == 0 else (8, 8, 1)
+        shape = SHAPES.get(tree["data"]["name"], (2,)) if tree["data"].get("levels") == 0 else (8, 8, 1)
         fresh = {name: config for name, config in plan.arms.items() if repr(config) not in BUILT}
-        built = build_arms(fresh, shape, training=True)
+        built = build_arms(fresh, shape, training=True, moments=Moments((0.0,) * shape[-1], (1.0,) * shape[-1]))
     except ConfigError as error:
         said = lines(error)
         assert_brief(said)
