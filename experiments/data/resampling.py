@@ -10,7 +10,6 @@ pixels from its place.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 
 import jax
@@ -42,13 +41,16 @@ def resampled(x: Float[Array, "H W C"], inverse: Float[Array, "2 2"], shift: Flo
     source = jnp.einsum("ij,jyx->iyx", inverse, p - shift[:, None, None], precision=Precision.HIGHEST)
     place = 2 * source[1] + (height - 1), 2 * source[0] + (width - 1)
     interpolate = partial(jax.scipy.ndimage.map_coordinates, coordinates=place, order=1, mode="mirror")
-    return _by_matrices(_to_pixels, jax.vmap(interpolate, -1, -1)(_by_matrices(_to_texels, x)), height, width)
+    moved = jax.vmap(interpolate, -1, -1)(_along_both(_to_texels(height), _to_texels(width), x))
+    return _along_both(_to_pixels(height), _to_pixels(width), moved)
 
 
-def _by_matrices(matrix: Callable[[int], np.ndarray], x: Float[Array, "I J C"], height: int, width: int) -> Array:
-    """The product of a matrix with each column of the image, and of another one with each row."""
-    rows, columns = (jnp.asarray(matrix(n), x.dtype) for n in (height, width))
-    return jnp.einsum("yi,xj,ijc->yxc", rows, columns, x, precision=Precision.HIGHEST)
+def _along_both(
+    vertical: Float[np.ndarray, "Y I"], horizontal: Float[np.ndarray, "X J"], x: Float[Array, "I J C"]
+) -> Float[Array, "Y X C"]:
+    """The product of one matrix with each column of x, and of the other with each row."""
+    matrices = jnp.asarray(vertical, x.dtype), jnp.asarray(horizontal, x.dtype)
+    return jnp.einsum("yi,xj,ijc->yxc", *matrices, x, precision=Precision.HIGHEST)
 
 
 def _places(n: int) -> Float[Array, " T"]:

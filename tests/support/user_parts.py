@@ -42,6 +42,14 @@ class Hears(Net):
         return linen.Dense(x.shape[-1])(linen.silu(h + linen.Dense(self.width)(x) + linen.Dense(self.width)(c_noise[0:1])))
 
 
+class Mishears(Hears):
+    """It adds its conditions, as if y were the label."""
+
+    @linen.compact
+    def __call__(self, x, c_noise, y=None, key=None):
+        return super().__call__(x if y is None else x + y, c_noise)
+
+
 def cliff(sde, t, edge=0.9):
     """nan at times above `edge`."""
     return jnp.where(t > edge, jnp.log(edge - t), 1.0) * sigma2(sde, t)

@@ -5,10 +5,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.data.augmentation import LABELS, SCALE, SHIFT, STRETCH, ImageMap, augmented, draw_map, mapped
+from experiments.data import augmentation
+from experiments.data.augmentation import LABELS, SCALE, SHIFT, STRETCH, ImageMap, augmented, draw_map
 
 IDENTITY = ImageMap(jnp.zeros(2), *jnp.zeros(4), jnp.zeros(2))
 P, N = 0.3, 40_000
+mapped = jax.jit(augmentation.mapped)
+draw_maps = jax.jit(jax.vmap(draw_map, (0, None)))
+inverses = jax.jit(jax.vmap(lambda by: by.inverse))
 
 
 def noise(*shape):
@@ -38,12 +42,12 @@ def forward(by, height, width):
 
 def test_a_map_takes_points_where_the_paper_says():
     """Those that are drawn if everything is: the inverse of F, then S, R, A and T, as matrices in homogeneous coordinates."""
-    maps = jax.vmap(draw_map, (0, None))(jax.random.split(jax.random.key(0), 8), 1.0)
+    maps = draw_maps(jax.random.split(jax.random.key(0), 8), 1.0)
+    linear, shift = inverses(maps), SHIFT * np.asarray(maps.shift) * [10, 6]
     for i in range(8):
-        by = jax.tree.map(lambda leaf, i=i: leaf[i], maps)
-        backward = np.linalg.inv(forward(by, 6, 10))
-        np.testing.assert_allclose(by.inverse, backward[:2, :2], atol=3e-6)
-        np.testing.assert_allclose(-by.inverse @ (SHIFT * by.shift * jnp.array([10, 6])), backward[:2, 2], atol=2e-5)
+        backward = np.linalg.inv(forward([leaf[i] for leaf in maps], 6, 10))
+        np.testing.assert_allclose(linear[i], backward[:2, :2], atol=3e-6)
+        np.testing.assert_allclose(-linear[i] @ shift[i], backward[:2, 2], atol=2e-5)
 
 
 def test_at_zeros_the_image_and_its_labels_say_nothing_happened():
@@ -102,7 +106,7 @@ def test_a_bump_grows_as_it_is_called(name):
 @pytest.fixture(scope="module")
 def draws():
     """N maps, each kind drawn with probability P, and their labels."""
-    maps = jax.vmap(draw_map, (0, None))(jax.random.split(jax.random.key(1), N), P)
+    maps = draw_maps(jax.random.split(jax.random.key(1), N), P)
     return jax.tree.map(np.asarray, maps), np.asarray(jax.vmap(lambda by: by.labels)(maps))
 
 
@@ -163,18 +167,17 @@ def test_labels_are_zero_for_what_was_not_drawn_and_only_for_that(draws):
 
 def test_hardly_a_map_looks_beyond_one_mirror_image():
     """There EDM's code has zeros, and ours the next mirror image; with EDM's p and 32 pixels."""
-    maps = jax.vmap(draw_map, (0, None))(jax.random.split(jax.random.key(2), 200_000), 0.12)
-    inverse = np.asarray(jax.vmap(lambda by: by.inverse)(maps))
+    maps = draw_maps(jax.random.split(jax.random.key(2), N), 0.12)
     corners = np.array([[-15.5, 15.5, 15.5, -15.5], [-15.5, -15.5, 15.5, 15.5]])
-    seen = np.einsum("nij,njk->nik", inverse, corners - 32 * SHIFT * np.asarray(maps.shift)[..., None])
+    seen = np.einsum("nij,njk->nik", inverses(maps), corners - 32 * SHIFT * np.asarray(maps.shift)[..., None])
     assert (np.abs(seen).max((1, 2)) > 1.5 * 31).mean() < 1e-4
 
 
 def test_each_example_has_a_map_of_its_own_key():
     x, keys = noise(4, 6, 6, 1), jax.random.split(jax.random.key(3), 4)
     images, labels = jax.jit(jax.vmap(augmented, (0, 0, None)))(keys, x, 0.9)
-    for i in range(4):
-        by = draw_map(keys[i], 0.9)
-        np.testing.assert_allclose(labels[i], by.labels, atol=1e-6)
-        np.testing.assert_allclose(images[i], mapped(x[i], by), atol=1e-5)
+    for key, one, image, label in zip(keys, x, images, labels, strict=True):
+        by = jax.jit(draw_map)(key, 0.9)
+        np.testing.assert_allclose(label, by.labels, atol=1e-6)
+        np.testing.assert_allclose(image, mapped(one, by), atol=1e-5)
     assert len(np.unique(np.asarray(labels), axis=0)) == 4
