@@ -20,7 +20,7 @@ from experiments.main import main
 from experiments.randomness import Purpose, stream
 from experiments.runtime import devices
 from experiments.runtime.errors import ConfigError
-from experiments.training.step import example_loss, make_call
+from experiments.training.step import example_loss, make_call, make_step
 
 pytestmark = pytest.mark.usefixtures("in_root")
 
@@ -129,6 +129,30 @@ def test_it_trains_in_every_way(way):
     assert all((before != after).any() for before, after in zip(of_labels(first()), of_labels(state), strict=True))
     assert len(of_labels(state)) == 1
     jax.tree.map(np.testing.assert_array_equal, state, again)
+
+
+@pytest.mark.slow
+def test_no_map_leaks_into_what_is_sampled():
+    """Of one image, half of whose copies are mirrored, the network draws that image; it draws the mirrored one if it hears so."""
+    experiment = made("train.augment=0.3", "train.batch=32", "train.learning_rate=3e-3", "net.width=16")
+    optimizer = make_optimizer(experiment.config.train)
+    state = jax.device_put(init_state(experiment, optimizer, jax.random.key(0)), jax.devices()[0])
+    down, right = np.mgrid[:8, :8]
+    image = np.round((down + 2 * right) / 21 * 16).astype(np.uint8)[..., None]
+    batches = Batch(np.broadcast_to(image, (300, 32, *image.shape)))
+    params = jax.jit(make_step(experiment, optimizer, jax.random.key(1)))(state, batches).params
+    x_t = jax.random.normal(jax.random.key(2), (64, *image.shape))
+
+    def mean(y):
+        """Of E[x_0 | x_t, y] over x_t of next to nothing but noise."""
+        score = lambda x, t: experiment.model.apply(params, x, t, y)
+        return jax.jit(jax.vmap(lambda x: experiment.sde.denoise(score, x, 0.9)))(x_t).mean(0)
+
+    plain = experiment.scaler.place(image, 0.5)
+    distance = lambda y, x_0: float(jnp.linalg.norm(mean(y) - x_0))
+    mirrored = {"augment": jnp.eye(LABELS)[0]}
+    assert distance(None, plain) < 0.6 * distance(None, plain[:, ::-1])
+    assert distance(mirrored, plain[:, ::-1]) < 0.6 * distance(mirrored, plain)
 
 
 OBJECTIVES = {
