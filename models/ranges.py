@@ -13,4 +13,6 @@ Depth = Annotated[int, Ge(1), Le(100)]
 """Blocks in a row."""
 Dropout = Annotated[float, Ge(0), Lt(1)]
 Classes = Annotated[int, Ge(0), Le(1_000_000)]
+Numbers = Annotated[int, Ge(0), Le(16384)]
+"""Those of a condition that is a vector; 0: no such condition."""
 Taps = Annotated[tuple[float, ...], Len(2, 64)]

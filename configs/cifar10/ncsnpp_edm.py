@@ -1,9 +1,9 @@
-"""EDM (Karras et al. 2022) with its NCSN++ network, without the augmentation but for flips.
+"""EDM (Karras et al. 2022) with its NCSN++ network and its non-leaky augmentation.
 
 python -m experiments train --config=configs/cifar10/ncsnpp_edm.py --workdir=runs/ncsnpp_edm
 
 Cost: 200 million images, about 2 days on eight V100 (NVlabs/edm). 62.4 TFLOP a step: 7.2 days on four V100 at score_sde's rate.
-Published: FID 1.98 with 35 evaluations, the least of three, with the non-leaky augmentation, which this recipe lacks.
+Published: FID 1.98 with 35 evaluations, the least of three.
 """
 
 from ml_collections import ConfigDict

@@ -3,7 +3,7 @@
 python -m experiments train --config=configs/cifar10/ncsnpp_edm_jax.py --workdir=runs/ncsnpp_edm_jax
 
 Cost: 400,000 steps of 512 images. 62.0 TFLOP a step: 7.3 days on four V100 at score_sde's rate.
-Published: no figure; it is the teacher of consistency models, trained without augmentation.
+Published: no figure; it is the teacher of consistency models, trained without augmentation but for flips.
 """
 
 from ml_collections import ConfigDict
@@ -21,5 +21,7 @@ def get_config() -> ConfigDict:
         "embedding": "fourier",
         "centre_input": False,
     }
+    config.data.flip = True
+    config.train.augment = 0.0
     config.train.steps = 400_000
     return config

@@ -15,7 +15,7 @@ NETWORKS = {
     "NCSN": ("RefineNet with InstanceNorm++, Song & Ermon (2019)", "30,117,635"),
     "NCSNv2": ("RefineNet with InstanceNorm++, Song & Ermon (2020)", "29,694,083"),
     "ADM": ("improved DDPM and ADM, Nichol & Dhariwal (2021)", "52,546,438; 295,904,454 (ImageNet-64)"),
-    "EDMUNet": ("EDM's DDPM++ and NCSN++, Karras et al. (2022), without augmentation", "55,732,739; 56,395,651"),
+    "EDMUNet": ("EDM's DDPM++ and NCSN++, Karras et al. (2022), with `augment=9`", "55,733,891; 56,397,955"),
     "DiT": ("transformer, Peebles & Xie (2023)", "674,834,720 (XL/2)"),
     "UViT": ("transformer, Bao et al. (2023)", "44,255,328 (S/2)"),
     "MLP": ("points and small events of any shape", ""),

@@ -23,9 +23,10 @@ from experiments.config.classes import class_number, class_numbers
 from experiments.config.guidance import Guide
 from experiments.config.messages import in_words, suggestion
 from experiments.config.options import parameters
-from experiments.config.parts import OBJECTIVE, STEP, clash, classifies
+from experiments.config.parts import NET, OBJECTIVE, STEP, clash, classifies
 from experiments.config.problems import Problems, attempt
 from experiments.config.schema import MOST_STEPS, Config, Named
+from experiments.data.augmentation import LABELS
 from experiments.data.moments import Moments
 
 NO_NAMES = {None: ("none", "null"), "each": ("each",)}
@@ -61,7 +62,7 @@ def check_net(experiment: Experiment) -> None:
 
 
 def check_loss(experiment: Experiment) -> None:
-    """Traces the gradient of an example's loss, with a label and a key for dropout, in which a user's part may fail alone.
+    """Traces the gradient of an example's loss, with conditions and a key for dropout, in which a user's part may fail alone.
 
     Ours have been trained.
     """
@@ -71,6 +72,7 @@ def check_loss(experiment: Experiment) -> None:
         return
     key, x = jax.random.key(0), jax.ShapeDtypeStruct(experiment.shape, jnp.float32)
     y = jnp.int32(0) if experiment.classes else None
+    y = {"label": y, "augment": jnp.zeros(LABELS)} if config.train.augment else y
     gradient = jax.grad(lambda params, x: experiment.loss(params, key, y)(key, x, 0.5))
     jax.eval_shape(gradient, jax.eval_shape(experiment.model.init, key, x), x)
 
@@ -90,6 +92,9 @@ def event_problems(config: Config, shape: tuple[int, ...], moments: Moments | No
     problems: Problems = []
     if config.data.flip and len(shape) < 3:
         problems.append(f"data.flip = True is for images [H, W, C], not for events of shape {shape}, which have no width")
+    if config.train.augment and (len(shape) != 3 or min(shape[:2]) < 2):
+        of_images = "is for images [H, W, C] of at least 2 x 2 pixels"
+        problems.append(f"train.augment = {config.train.augment:g} {of_images}, not for events of shape {shape}")
     if config.evaluate.dequantizer == "variational" and config.data.levels and len(shape) != 3:
         problems.append(f"evaluate.dequantizer = 'variational' is for images [H, W, C], not for events of shape {shape}")
     standardise = config.data.standardise
@@ -253,6 +258,21 @@ def label_problems(config: Config, names: tuple[str, ...]) -> Problems:
     return problems
 
 
+def augment_problems(config: Config) -> Problems:
+    """Returns the problem of an augmentation that the network would not hear of, and so would draw; none if it hears."""
+    name, labels, augment = config.net.name, config.net.options.get("augment", 0), f"train.augment = {config.train.augment:g}"
+    if not config.train.augment:
+        return []
+    if classifies(config):
+        return [f"{augment}: a classifier takes no augmentation labels; take 0, or data.flip"]
+    if not NET.takes(name, "augment"):
+        others = " or ".join(each for each in NET.names if NET.takes(each, "augment"))
+        return [f"{augment}: {name} takes no augmentation labels; take {others}, or data.flip"]
+    if labels != LABELS:
+        return [f"{augment} has {LABELS} labels, and the network takes {labels}; set net.augment = {LABELS}, or take 0"]
+    return []
+
+
 def _no_parts(config: Config) -> Problems:
     """A problem if `accumulate` does not divide each device's share of a training batch, with the nearest numbers that do."""
     share, k = config.train.batch // jax.device_count(), config.train.accumulate
@@ -271,7 +291,7 @@ def _undivided(key: str, batch: int) -> Problems:
 
 def combination_problems(config: Config, names: tuple[str, ...] = ()) -> Problems:
     """Returns the problems of combinations of keys that are right one by one; `names`: those of the labels, if any."""
-    problems = label_problems(config, names) + idle_problems(config) + average_problems(config)
+    problems = label_problems(config, names) + augment_problems(config) + idle_problems(config) + average_problems(config)
     if config.sample.sampler not in config.samplers:
         close = suggestion(config.sample.sampler, list(config.samplers))
         problems.append(f"sample.sampler = {in_words(config.sample.sampler)} is not one of samplers{close}")

@@ -92,7 +92,7 @@ class Experiment(NamedTuple):
         return self.model.apply(params, x, t, key)
 
     def loss(self, params: Any, key: Any, y: Any = None) -> losses.Loss:
-        """Returns the objective at `params` for an example with the label `y`; `key` is for dropout."""
+        """Returns the objective at `params` for an example; `y`: its label, or its conditions by name; `key` is for dropout."""
         if classifies(self.config):
             return self.objective(self.sde, lambda x, t: self.log_prob(params, x, t, key)[y])
         evaluate = self.model.with_variance if learns_variance(self.config) else self.model.apply

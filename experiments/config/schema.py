@@ -190,6 +190,8 @@ class Train(Strict):
       devices gather the parameters for each step.
     - `label_dropout`: the share of examples whose label is hidden from a network with classes, so that it also learns the
       unconditional score (Ho & Salimans 2022).
+    - `augment`: the probability of each kind of map in EDM's non-leaky augmentation of images (Karras et al. 2022, app. F.2),
+      0.12 there for CIFAR-10; 0 augments nothing. The network hears which map it was, and samples as if there had been none.
     - `seeds`: the seeds that `compare` trains every arm from, one after the other, each in a folder of its own; () is the
       config's `seed` alone.
     - `optimizer`: None is AdamW by `beta1`, `beta2`, `epsilon` and `weight_decay`; else, on the learning rate of this section,
@@ -226,6 +228,7 @@ class Train(Strict):
     bad_steps: Count = 10
     shard: bool = False
     label_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    augment: Annotated[float, Field(ge=0, le=1)] = 0.0
     seeds: Seeds = ()
     optimizer: Named | None = None
     schedule: Named | None = None

@@ -14,6 +14,7 @@ import optax
 from experiments.build import averages
 from experiments.build.experiment import Experiment
 from experiments.build.state import State, Tally
+from experiments.data.augmentation import augmented
 from experiments.data.dataset import Batch
 from experiments.runtime import devices
 from sde_lib.base import Scalar
@@ -38,7 +39,10 @@ def step_noise(experiment: Experiment, base_key: jax.Array, times: Any, step: ja
 
 
 def example_loss(experiment: Experiment) -> Callable[[Any, jax.Array, Batch, jax.Array], Scalar]:
-    """Returns loss(params, key, example, t) of one example, without its label as often as `train.label_dropout` says."""
+    """Returns loss(params, key, example, t) of one example.
+
+    It is flipped, augmented, and without its label, as often as `data.flip`, `train.augment` and `train.label_dropout` say.
+    """
     config, scaler = experiment.config, experiment.scaler
 
     def loss(params: Any, key: jax.Array, example: Batch, t: jax.Array) -> Scalar:
@@ -46,10 +50,13 @@ def example_loss(experiment: Experiment) -> Callable[[Any, jax.Array, Batch, jax
         x_0, y = scaler.encode(data_key, example.levels), example.y
         if config.data.flip:
             x_0 = jnp.where(jax.random.bernoulli(flip_key), x_0[..., ::-1, :], x_0)
+        # Folds, not more keys of the split, which would change the random numbers of every run without these.
         if y is not None and config.train.label_dropout:
-            # A fold, not a fifth key of the split, which would change the random numbers of every run without labels.
             dropped = jax.random.bernoulli(jax.random.fold_in(key, 4), config.train.label_dropout)
             y = jnp.where(dropped, experiment.classes, y)  # every network's "no label"
+        if config.train.augment:
+            x_0, labels = augmented(jax.random.fold_in(key, 5), x_0, config.train.augment)
+            y = {"label": y, "augment": labels}
         return experiment.loss(params, dropout_key, y)(noise_key, x_0, t)
 
     return loss

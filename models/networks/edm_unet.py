@@ -10,8 +10,9 @@ import jax
 import jax.numpy as jnp
 from annotated_types import Ge, Le, Len
 from flax import nnx
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float, Key
 
+from models.conditions import Conditions, by_name
 from models.layers.affine import Conv, Images, fan_avg, linear
 from models.layers.fir import WAYS, filtered
 from models.layers.noise import Fourier, Positional
@@ -19,7 +20,7 @@ from models.layers.norm import GroupNorm
 from models.layers.pyramid import Stage, pyramid
 from models.layers.unet import ResidualBlock, SelfAttention
 from models.layers.walk import UNet
-from models.ranges import Classes, Depth, Dropout, Multipliers, Width
+from models.ranges import Classes, Depth, Dropout, Multipliers, Numbers, Width
 
 NEAR_ZERO = fan_avg(1e-10)  # Weights of 1e-5 times the usual size.
 QKV = fan_avg(0.1)  # sqrt(0.2) times the usual size of [q, k, v] as one map, of variance 2/(C + 3C) and not 2/(C + C).
@@ -36,8 +37,9 @@ class EDMUNet(UNet):
     `encoder`: the image enters at every resolution beside the first ("skip"), or does so through a convolution at each
     ("residual"); `decoder`: every resolution adds to the image emitted ("skip"). `filter`: the taps by which all of
     it is halved and doubled.
-    `classes`: of the labels y; 0: none. No label is None, or the label `classes`. `outputs`: images emitted, side by side along
-    the channels.
+    `classes`: of the labels y; 0: none. No label is None, or the label `classes`. `augment`: the number of labels of an
+    augmentation, 9 as published; 0: none. They are the condition "augment" [B, augment] of y, and zero if that is absent.
+    `outputs`: images emitted, side by side along the channels.
 
     The defaults are EDM's DDPM++ for CIFAR-10; its NCSN++ has embedding "fourier", noise_multiplier 2, encoder "residual" and
     filter (1, 3, 3, 1). For FFHQ at 64 x 64: multipliers (1, 2, 2, 2), dropout 0.05. EDM's ADM is
@@ -59,6 +61,7 @@ class EDMUNet(UNet):
         decoder: Literal["standard", "skip"] = "standard",
         filter: Annotated[tuple[int, ...], Len(2, 64)] = (1, 1),
         classes: Classes = 0,
+        augment: Numbers = 0,
         outputs: int = 1,
         *,
         rngs: nnx.Rngs,
@@ -89,6 +92,7 @@ class EDMUNet(UNet):
 
         embed = Positional(n_noise, rngs=rngs) if embedding == "positional" else Fourier(n_noise, 16.0, rngs=rngs)
         self.labels = linear(classes, n_noise, rngs=rngs) if classes else None
+        self.augment = linear(augment, n_noise, bias=False, rngs=rngs) if augment else None
         super().__init__(embed, n_noise, c, rngs=rngs)
         self.first = Conv(shape[-1], width, rngs=rngs)
         attend_to, resize = summed(SelfAttention, qkv=QKV), lambda n, way: residual(n, n, way)
@@ -99,16 +103,19 @@ class EDMUNet(UNet):
         self,
         x: Images,
         c_noise: Float[Array, " B"],
-        y: Int[Array, " B"] | None = None,
+        y: Conditions = None,
         key: Key[Array, ""] | None = None,
     ) -> Images:
         blocks = count()
         draw = lambda: None if key is None else jax.random.fold_in(key, next(blocks))
 
-        e = self.embed(c_noise).astype(x.dtype)
+        e, conditions = self.embed(c_noise).astype(x.dtype), by_name(y)
+        label, augment = conditions.get("label"), conditions.get("augment")
         if self.labels is not None:
-            one_hot = jax.nn.one_hot(jnp.array([self.classes]) if y is None else y, self.classes, dtype=x.dtype)
+            one_hot = jax.nn.one_hot(jnp.array([self.classes]) if label is None else label, self.classes, dtype=x.dtype)
             e = e + self.labels(self.classes**0.5 * one_hot)
+        if self.augment is not None and augment is not None:
+            e = e + self.augment(augment.astype(x.dtype))
         c = self.condition(e)
 
         def enter(i: int, image: Images, h: Images) -> tuple[Images, Images]:

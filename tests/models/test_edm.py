@@ -11,6 +11,7 @@ from flax import nnx
 from published import HERE, draw, outputs_of, relative_error
 from slow import one_in
 
+from experiments.runtime.errors import StorageError
 from experiments.weights.layout import from_published, to_published
 from experiments.weights.published import edm as bridge
 from models import functional
@@ -59,10 +60,46 @@ def test_it_computes_what_the_published_code_does(case):
     assert relative_error(out, RECORD[f"{case}.final"]) < 1e-5
 
 
+def augmented():
+    """As `loaded`, of the case "ddpmpp" with the weights of its augmentation labels."""
+    tensors, shape = draw(SHAPES["ddpmpp"]["shapes"]), RECORD["ddpmpp.x"].shape[1:]
+    build = partial(CASES["ddpmpp"], augment=9)
+    layout = bridge.song(abstract(build, shape))
+    like = jax.eval_shape(functional(build).init, jax.random.key(0), jnp.zeros(shape))
+    return build, from_published(like, layout, tensors, "augmented"), tensors, layout
+
+
+def test_labels_of_augmentation_are_added_to_the_embedding():
+    """As a bias W_1 W a of the first layer that hears e, which is silu(W_1 (e + W a) + b); nothing at zero, or without."""
+    build, params, _, _ = augmented()
+    x, c = jnp.array(RECORD["ddpmpp.x"]), jnp.array(RECORD["ddpmpp.c"])
+    labels = jnp.array(np.random.default_rng(0).standard_normal((len(x), 9)), jnp.float32)
+    hears = lambda net, params, y: np.asarray(functional(net).apply(params, x, c, y, None))
+    plain = {name: leaf for name, leaf in params.items() if name != "augment"}
+    for i in range(len(x)):
+        bias = plain["dense1"]["bias"] + labels[i] @ params["augment"]["kernel"] @ plain["dense1"]["kernel"]
+        shifted = plain | {"dense1": plain["dense1"] | {"bias": bias}}
+        ours, theirs = hears(build, params, {"augment": labels})[i], hears(CASES["ddpmpp"], shifted, None)[i]
+        assert relative_error(ours, theirs) < 1e-5
+        assert relative_error(ours, RECORD["ddpmpp.final"][i]) > 1e-2
+    for y in (None, {}, {"label": None, "augment": jnp.zeros((len(x), 9))}):
+        assert relative_error(hears(build, params, y), RECORD["ddpmpp.final"]) < 1e-5
+
+
+def test_weights_of_augmentation_labels_are_read_and_written():
+    _, params, tensors, layout = augmented()
+    written = to_published(params, layout, {name: tensor.shape for name, tensor in tensors.items()})
+    assert {name for name in tensors if "resample_filter" not in name} == written.keys()
+    assert all(np.array_equal(value, tensors[name]) for name, value in written.items())
+    without = {name: tensor for name, tensor in tensors.items() if "map_augment" not in name}
+    with pytest.raises(StorageError, match=r"no tensor model\.map_augment\.weight for our augment\.kernel"):
+        from_published(params, layout, without, "without")
+
+
 @one_in(4)
 @pytest.mark.parametrize("case", CASES)
 def test_writing_is_reading_backwards(case):
-    """But for the weights of augmentation labels, which have no parameter of ours."""
+    """But for the weights of augmentation labels, which without `augment` have no parameter of ours."""
     params, tensors, layout, _ = loaded(case)
     written = to_published(params, layout, {name: tensor.shape for name, tensor in tensors.items()})
     ours = {name for name in tensors if "map_augment" not in name}
@@ -74,14 +111,17 @@ def test_writing_is_reading_backwards(case):
 @pytest.mark.parametrize(
     ("build", "published"),
     [
+        (partial(EDMUNet, augment=9), 55_733_891),
+        (partial(EDMUNet, augment=9, classes=10), 55_735_299),
+        (partial(EDMUNet, augment=9, **NCSNPP), SHAPES["ncsnpp"]["count"] + 9 * 256 + 128),
         (EDMUNet, 55_733_891 - 9 * 128),
         (partial(EDMUNet, classes=10), 55_735_299 - 9 * 128),
         (partial(EDMUNet, **NCSNPP), SHAPES["ncsnpp"]["count"] + 128),
     ],
-    ids=["DDPM++", "DDPM++ of ten classes", "NCSN++"],
+    ids=[f"{net}{labels}" for labels in (" augmented", "") for net in ("DDPM++", "DDPM++ of ten classes", "NCSN++")],
 )
 def test_it_has_the_published_size(build, published):
-    """Those of the published networks, without the weights of 9 augmentation labels; torch does not count the frequencies."""
+    """Those of the published networks, with the weights of 9 augmentation labels or without; torch counts no frequencies."""
     params = jax.eval_shape(functional(build).init, jax.random.key(0), jnp.zeros((32, 32, 3)))
     assert sum(a.size for a in jax.tree.leaves(params)) == published
 

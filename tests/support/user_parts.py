@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from flax import linen
 
 from losses import sigma2
+from models.conditions import by_name
 from sde_lib import LinearSDE
 
 
@@ -26,6 +27,27 @@ class Net(linen.Module):
     def __call__(self, x, c_noise, y=None, key=None):
         h = linen.silu(linen.Dense(self.width)(x) + linen.Dense(self.width)(c_noise[:, None]))
         return linen.Dense(x.shape[-1])(h)
+
+
+class Hears(Net):
+    """A network that takes the labels of an augmentation, as it says by its option."""
+
+    augment: int = 0
+
+    @linen.compact
+    def __call__(self, x, c_noise, y=None, key=None):
+        heard = by_name(y).get("augment")
+        labels = jnp.zeros((len(x), self.augment)) if heard is None else heard
+        h = linen.Dense(self.width)(labels)[:, None, None]
+        return linen.Dense(x.shape[-1])(linen.silu(h + linen.Dense(self.width)(x) + linen.Dense(self.width)(c_noise[0:1])))
+
+
+class Mishears(Hears):
+    """It adds its conditions, as if y were the label."""
+
+    @linen.compact
+    def __call__(self, x, c_noise, y=None, key=None):
+        return super().__call__(x if y is None else x + y, c_noise)
 
 
 def cliff(sde, t, edge=0.9):

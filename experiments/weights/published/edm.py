@@ -10,8 +10,10 @@ from experiments.weights.layout import Layout, Part
 from models.networks.adm import ADM
 from models.networks.edm_unet import EDMUNet
 
-IGNORED = r"resample_filter$|^(model\.)?map_augment\."
-"""The filters are options of ours; the labels of augmentation are zero outside training."""
+FILTERS = r"resample_filter$"
+"""The filters are options of ours."""
+UNHEARD = rf"{FILTERS}|^(model\.)?map_augment\."
+"""The labels of augmentation are zero outside training, and a network that is not to be trained further can do without."""
 
 
 def song(net: EDMUNet, prefix: str = "model.") -> Layout:
@@ -23,14 +25,14 @@ def song(net: EDMUNet, prefix: str = "model.") -> Layout:
         places[f"enter.{i}"] = f"{prefix}enc.{n}x{n}_aux_{entrance}"
     for i, n in enumerate(sides[: len(net.leave)][::-1]):
         places |= {f"norms.{i}": f"{prefix}dec.{n}x{n}_aux_norm", f"leave.{i}": f"{prefix}dec.{n}x{n}_aux_conv"}
-    return Layout(places, IGNORED)
+    return Layout(places, UNHEARD if net.augment is None else FILTERS)
 
 
 def dhariwal(net: ADM, prefix: str = "model.") -> Layout:
     """Returns the layout of DhariwalUNet: an ADM with resample "block" and head_channels 64. Its labels go through `turned`."""
     places = _unet(net, prefix)
     places |= {"norm": f"{prefix}out_norm", "last": f"{prefix}out_conv", "labels": f"{prefix}map_label.weight"}
-    return Layout(places, IGNORED)
+    return Layout(places, UNHEARD)
 
 
 def turned(tensors: Mapping[str, np.ndarray], prefix: str = "model.") -> dict[str, np.ndarray]:
@@ -44,6 +46,7 @@ def _unet(net: EDMUNet | ADM, prefix: str) -> dict[str, str | Part]:
     side, lowest = net.stages[0].height, f"dec.{net.stages[-1].height}x{net.stages[-1].height}"
     places: dict[str, str | Part] = {
         "labels": f"{prefix}map_label",
+        "augment": f"{prefix}map_augment",
         "dense1": f"{prefix}map_layer0",
         "dense2": f"{prefix}map_layer1",
         "first": f"{prefix}enc.{side}x{side}_conv",
