@@ -126,8 +126,8 @@ class Data(Strict):
     - `levels`: the number of grey levels of integer examples, such as images, 2 to 256; 0 for floats, which have none.
     - `size`: the size that images get, antialiased: 64 for a square of pixels, or (64, 48) for a height and a width, each 1 to
       8192. None leaves them as they are, and they must have one size.
-    - `crop`: how images of another aspect fit `size`: they cover it and are cut in the "centre", or at a place that is "random"
-      in each epoch of training (held-out ones in the centre), or nothing is cut and their aspect changes ("none").
+    - `crop`: the place where an image of another aspect is cut when it covers the size: the "centre", or a "random" one in each
+      epoch of training, while held-out images are cut in the centre. "none" cuts nothing, and changes the aspect.
     - `standardise`: whether floats lose the mean and are divided by the standard deviation of the training examples: those of
       each "channel", the last axis, or of all numbers alike ("scalar"). Samples and likelihood stay in the units of the data.
     - `dequantize`: whether training adds uniform noise within a grey level to each pixel.

@@ -80,7 +80,7 @@ class Decoded:
         return self._n
 
     def keep(self, room: int) -> None:
-        """Has images stay in memory when they are read, before they are cut, as long as they fit `room` bytes."""
+        """Has images stay in memory once they are read, scaled and not yet cut, as long as they fit `room` bytes."""
         self._reader.keep(room)
 
     def read(self, rows: Sequence[int], at: Sequence[float] | None = None) -> tuple[np.ndarray, list[Any]]:

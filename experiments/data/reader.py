@@ -24,7 +24,7 @@ class Reader:
         self._kept, self._room = dict[int, Stored](), 0
 
     def keep(self, room: int) -> None:
-        """From now on images stay in memory when they are read, scaled and not yet cut, as long as they fit `room` bytes."""
+        """Has images stay in memory once they are read, scaled and not yet cut, as long as they fit `room` bytes."""
         self._room = room
 
     def event(self, i: int, shape: tuple[int, ...] = (), at: float | None = None) -> tuple[np.ndarray, Any] | Bad:

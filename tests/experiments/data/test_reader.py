@@ -20,10 +20,10 @@ N = 20
 def images(tmp_path):
     """A folder of 20 grey images of unequal sizes, each wider than 6 x 6 by 5 pixels once it is 6 high; 00 and 10 are held out.
 
-    Column c of image i is 10 c + i, so that a crop says where it is from.
+    Column c of image i is 20 c + i, so that a crop says where it is from.
     """
     for i in range(N):
-        Image.fromarray(np.tile(10 * np.arange(11, dtype=np.uint8) + i, (6, 1))).save(tmp_path / f"{i:02}.png")
+        Image.fromarray(np.tile(20 * np.arange(11, dtype=np.uint8) + i, (6, 1))).save(tmp_path / f"{i:02}.png")
     return tmp_path
 
 
@@ -34,7 +34,7 @@ def opened(folder, seed=0, name="folder", **others):
 
 def starts(levels):
     """The columns that crops begin at."""
-    return levels[:, 0, 0, 0].astype(int) // 10
+    return levels[:, 0, 0, 0].astype(int) // 20
 
 
 def save(pixels, path, **options):
@@ -219,7 +219,6 @@ def test_no_more_is_kept_than_there_is_room_for(monkeypatch):
 # A data set of TFDS
 
 
-@pytest.mark.slow
 def test_tfds_images_of_unequal_sizes_get_one(tmp_path):
     import tensorflow_datasets as tfds
 
