@@ -13,6 +13,7 @@ from experiments.data.toys import TOYS
 OF_INCEPTION = ("evaluate.inception", "evaluate.statistics")
 OF_LEVELS = ("data.dequantize", "data.range", "evaluate.dequantizer", "evaluate.draws", "sample.pngs")
 OF_FLOATS = ("data.standardise",)
+OF_SIZE = ("data.crop",)
 OF_FILES = ("data.data_dir", "data.train", "data.test")
 OF_FIT = ("evaluate.dequantizer_steps",)
 OF_ADAMW = ("train.beta1", "train.beta2", "train.epsilon", "train.weight_decay")
@@ -29,6 +30,7 @@ def idle_problems(config: Config) -> list[str]:
         (by_inception, OF_INCEPTION, "features are not 'inception'"),
         (levels, OF_LEVELS, "floats (data.levels = 0) have no grey levels"),
         (not levels, OF_FLOATS, "grey levels are scaled as data.range says, and data.levels = 0 is for floats"),
+        (config.data.size is not None, OF_SIZE, "images keep their size unless data.size is set"),
         (name not in (*TOYS, *SHIPPED), OF_FILES, f"{name} reads no file of yours"),
         (fitted, OF_FIT, "the dequantizer is not 'variational'"),
         (config.train.optimizer is None, OF_ADAMW, "train.optimizer has options of its own"),

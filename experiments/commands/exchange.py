@@ -14,7 +14,7 @@ from experiments.build.experiment import Experiment
 from experiments.config.problems import parse
 from experiments.config.schema import Data
 from experiments.data.dataset import DataFacts
-from experiments.data.decoded import Decoded
+from experiments.data.decoded import decode
 from experiments.data.moments import Moments
 from experiments.data.sources import open_sources
 from experiments.runtime.errors import ConfigError, DataError, StorageError, UserError, printable
@@ -57,7 +57,7 @@ def _facts(config: Data) -> DataFacts:
     """What the data are, by one example."""
     try:
         sources = open_sources(config)
-        event = Decoded(sources.train, config.levels, config.origin(config.train)).read([0])[0]
+        event = decode(sources.train, config, config.train).read([0])[0]
         return DataFacts(event.shape[1:], tuple(map(printable, sources.classes)))
     except DataError as error:
         raise DataError(["the shape of the images is not known without them:", *str(error).splitlines()]) from error

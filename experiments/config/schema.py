@@ -17,6 +17,7 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainValidator,
+    ValidationInfo,
     WithJsonSchema,
     model_validator,
 )
@@ -96,6 +97,24 @@ def _some_levels(levels: int) -> int:
     return levels
 
 
+def _sides(size: Any, info: ValidationInfo) -> Any:
+    sides = size if isinstance(size, tuple) and len(size) == 2 else (size,)
+    if size is not None and not all(type(side) is int and 1 <= side <= 8192 for side in sides):
+        raise ValueError("give the side of a square in pixels, as in 64, or height and width, as in (64, 48), each 1 to 8192")
+    if size is not None and info.data.get("levels") == 0:
+        floats = f"data.levels = 0 says that {info.data.get('name')} has floats"
+        raise ValueError(f"it resizes images, and {floats}: take None, and floats of one shape")
+    return size
+
+
+Size = Annotated[
+    int | tuple[int, int] | None,
+    PlainValidator(_sides),
+    WithJsonSchema({"anyOf": [{"type": "integer"}, {"type": "array"}, {"type": "null"}]}),
+]
+"""The side of a square in pixels, or a height and a width; nothing if images keep their own."""
+
+
 class Data(Strict):
     """The section that says where examples come from, arrays of any shape; `experiments.data.sources` opens them.
 
@@ -105,6 +124,10 @@ class Data(Strict):
     - `validation`: the name of a second held-out split, apart from both, by which a report chooses the best samplers, so that
       its table is of a split that nothing was chosen by; "" chooses by the table's own split.
     - `levels`: the number of grey levels of integer examples, such as images, 2 to 256; 0 for floats, which have none.
+    - `size`: the size that images get, antialiased: 64 for a square of pixels, or (64, 48) for a height and a width, each 1 to
+      8192. None leaves them as they are, and they must have one size.
+    - `crop`: the place where an image of another aspect is cut when it covers the size: the "centre", or a "random" one in each
+      epoch of training, while held-out images are cut in the centre. "none" cuts nothing, and changes the aspect.
     - `standardise`: whether floats lose the mean and are divided by the standard deviation of the training examples: those of
       each "channel", the last axis, or of all numbers alike ("scalar"). Samples and likelihood stay in the units of the data.
     - `dequantize`: whether training adds uniform noise within a grey level to each pixel.
@@ -122,6 +145,8 @@ class Data(Strict):
     test: str = "test"
     validation: str = ""
     levels: Annotated[int, Field(ge=0, le=256), AfterValidator(_some_levels)] = 256
+    size: Size = None
+    crop: Literal["centre", "random", "none"] = "centre"
     standardise: Literal["none", "scalar", "channel"] = "none"
     dequantize: bool = False
     range: Literal["symmetric", "unit"] = "symmetric"

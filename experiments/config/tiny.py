@@ -10,6 +10,7 @@ from experiments.config.parts import NET
 from experiments.config.schema import resolve_samplers
 
 DATA = {"name": "digits", "data_dir": "", "train": "train", "test": "test", "validation": "", "levels": 17, "only": ()}
+DATA |= {"size": None, "crop": "centre"}
 NETWORK = {
     "width": lambda width: 16,
     "multipliers": lambda multipliers: tuple(multipliers[:2]),

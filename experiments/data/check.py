@@ -5,16 +5,21 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from experiments.config.classes import class_name, numbered
 from experiments.config.schema import Data
 from experiments.data.decoded import in_order
-from experiments.data.examples import Bad, event_in, example, is_class
+from experiments.data.examples import Bad, event_in, is_class
+from experiments.data.framing import Frame
 from experiments.data.image_file import kind
 from experiments.data.moments import NOTHING, Moments, Spread, require_spread
+from experiments.data.reader import Reader
 from experiments.data.sources import Sources
 from experiments.runtime.errors import DataError, StorageError, printable
 from experiments.runtime.files import write_text
@@ -51,12 +56,15 @@ class Report(NamedTuple):
 
 def check(sources: Sources, config: Data, listing: Path | None = None) -> Report:
     """Decodes all examples and prints what there is. DataError if one cannot be used; `listing` then names all of these."""
+    if frame := Frame.of(config):
+        say(f"images: {frame.words}")
     facts: list[list[Facts]] = []
     bad: list[Bad] = []
     moments: list[Moments] = []
     for source, split in ((sources.train, config.train), (sources.test, config.test)):
         origin, good, spread = config.origin(split), [], NOTHING
-        look = lambda i, source=source, origin=origin: _look(source, i, origin, config.levels)
+        reader = Reader(source, config.levels, origin, frame)
+        look = partial(_look, source, origin, reader)
         with progress(f"data check: {printable(split)}", len(source)) as show:
             for i, one in enumerate(in_order(look, range(len(source)), origin)):
                 if isinstance(one, Bad):
@@ -69,6 +77,8 @@ def check(sources: Sources, config: Data, listing: Path | None = None) -> Report
                 show(i + 1, f"{len(bad)} bad")
                 stop.check()
         say(f"{printable(origin)}: {len(good)} readable examples{_classes(good)}")
+        if enlarged := reader.enlarged(range(len(source))):
+            say(enlarged)
         if spread.n:
             moments.append(spread.moments)
             say(f"{printable(origin)}: {spread.moments.words}")
@@ -95,9 +105,9 @@ def check(sources: Sources, config: Data, listing: Path | None = None) -> Report
     return Report(len(train), len(test), shapes, kinds, bad, warnings)
 
 
-def _look(source: Any, i: int, origin: str, levels: int) -> tuple[Facts, Spread | None] | Bad:
+def _look(source: Any, origin: str, reader: Reader, i: int) -> tuple[Facts, Spread | None] | Bad:
     """The facts of an example, and of floats the spread of its numbers."""
-    decoded = example(source, i, origin, levels)
+    decoded = reader.event(i)
     if isinstance(decoded, Bad):
         return decoded
     event, label = decoded
@@ -111,7 +121,7 @@ def _look(source: Any, i: int, origin: str, levels: int) -> tuple[Facts, Spread 
         label,
         bool((event == event.flat[0]).all()),
     )
-    return facts, None if levels else Spread.of(event[None])
+    return facts, None if event.dtype == np.uint8 else Spread.of(event[None])
 
 
 def _classes(facts: list[Facts]) -> str:

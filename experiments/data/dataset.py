@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from copy import copy
-from functools import lru_cache
 from hashlib import sha256
 from itertools import chain
 from typing import Any, NamedTuple
@@ -12,8 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from experiments.config.schema import Data
-from experiments.data.decoded import Decoded, integers
+from experiments.data.decoded import Decoded, decode, integers
 from experiments.data.moments import Moments, require_spread, streamed_moments
+from experiments.data.order import cuts, ordered, shuffled
 from experiments.data.sources import Sources, open_sources
 from experiments.runtime.errors import DataError, printable
 from experiments.runtime.limits import fits
@@ -45,18 +45,20 @@ class ExampleStream:
     """Training examples by the number of a step: a new permutation each epoch.
 
     If all fit `resident_mib` they are decoded once and kept, as `resident` [n, *event]; else each batch is decoded when it is
-    read, in the same order.
+    read, in the same order. Images that are cut anew in every epoch are cut when a batch is read; as many as fit stay uncut.
     """
 
     def __init__(self, decoded: Decoded, seed: int, resident_mib: int):
         self._decoded, self._origin, self.resident, self.labels = decoded, decoded.origin, None, None
         self.nbytes = decoded.nbytes
-        self._places = np.arange(len(decoded))
-        if decoded.nbytes <= resident_mib * 2**20:
+        self._places, self._seed, self._room = np.arange(len(decoded)), seed, resident_mib * 2**20
+        if decoded.nbytes <= self._room:
             remedy = "a lower data.resident_mib has each batch decoded when it is read"
             fits(decoded.nbytes, f"{decoded.origin}, decoded,", remedy)
+        if decoded.cut_anew:
+            decoded.keep(self._room)
+        elif decoded.nbytes <= self._room:
             self.resident, self.labels, self._places = decoded.everything()
-        self._seed = seed
 
     def __len__(self) -> int:
         return len(self._decoded if self.resident is None else self.resident)
@@ -79,21 +81,37 @@ class ExampleStream:
 
     def indices(self, step: int, size: int, process: int = 0, processes: int = 1) -> np.ndarray:
         """Returns this process's share of batch `step`: the examples step size ... (step + 1) size - 1 of the order."""
-        share = size // processes
-        first = (step * processes + process) * share
-        return self._places[ordered(np.arange(first, first + share), len(self._decoded), self._seed)]
+        return self._rows(_share(step, size, process, processes))
 
     def batch(self, step: int, size: int, process: int = 0, processes: int = 1, classes: int = 0) -> Batch:
         """Returns the size / processes examples at `indices`, with their labels if `classes` > 0."""
-        some = self.read(self.indices(step, size, process, processes))
+        places = _share(step, size, process, processes)
+        at = cuts(places, len(self._decoded), self._seed) if self._decoded.cut_anew else None
+        some = self.read(self._rows(places), at)
         return Batch(some.levels, class_labels(some.y, classes, self._origin) if classes else None)
 
-    def read(self, rows: np.ndarray) -> Batch:
-        """Returns the examples at these rows, below `len`, with their labels if all have some."""
+    def read(self, rows: np.ndarray, at: np.ndarray | None = None) -> Batch:
+        """Returns the examples at these rows, below `len`, with their labels if all have some.
+
+        Images that are cut anew are cut at the places `at` of `Frame.cut`, else in the middle.
+        """
         if self.resident is not None:
             return Batch(self.resident[rows], None if self.labels is None else self.labels[rows])
-        levels, labels = self._decoded.read(rows.tolist())
+        levels, labels = self._decoded.read(rows.tolist(), None if at is None else at.tolist())
         return Batch(levels, integers(labels))
+
+    def everything(self) -> np.ndarray:
+        """Returns all examples in their own order. DataError if they do not fit data.resident_mib."""
+        if self.resident is not None:
+            return self.resident
+        if self.nbytes > self._room:
+            mib = -(-self.nbytes // 2**20)
+            raise DataError(f"this needs all training examples at once: set --config.data.resident_mib={mib}")
+        return self._decoded.everything()[0]
+
+    def _rows(self, places: np.ndarray) -> np.ndarray:
+        """The rows of the examples at these places of the endless order."""
+        return self._places[ordered(places, len(self._decoded), self._seed)]
 
     def labels_of(self, classes: int) -> np.ndarray:
         """Returns the labels of all resident examples. DataError if one is not below `classes`."""
@@ -160,11 +178,8 @@ class Dataset(NamedTuple):
         return self.train.read(shuffled(len(self.train))[:n])
 
     def train_examples(self) -> np.ndarray:
-        """Returns all training examples in their own order. DataError if they are not resident."""
-        if self.train.resident is None:
-            mib = -(-self.train.nbytes // 2**20)
-            raise DataError(f"this needs all training examples at once: set --config.data.resident_mib={mib}")
-        return self.train.resident
+        """Returns all training examples in their own order. DataError if they do not fit data.resident_mib."""
+        return self.train.everything()
 
 
 def load(sources: Sources, config: Data, seed: int, moments: Moments | None = None) -> Dataset:
@@ -173,10 +188,9 @@ def load(sources: Sources, config: Data, seed: int, moments: Moments | None = No
     `moments`: those to standardise by, if they are known; else a pass over the training examples computes them. DataError if a
     channel is constant.
     """
-    decoded = lambda source, split, shape=(): Decoded(source, config.levels, config.origin(split), shape, config.on_bad)
-    whole = decoded(sources.train, config.train)
+    whole = decode(sources.train, config, config.train)
     train = ExampleStream(whole, seed, config.resident_mib)
-    held_out = decoded(sources.test, config.test, whole.shape)
+    held_out = decode(sources.test, config, config.test, whole.shape)
     remedy = "all held-out examples stay in memory; name a smaller split by --config.data.test"
     fits(held_out.nbytes, f"{held_out.origin}, decoded,", remedy)
     test, test_labels, _ = held_out.everything()
@@ -189,6 +203,13 @@ def load(sources: Sources, config: Data, seed: int, moments: Moments | None = No
         moments = streamed_moments(train.blocks(np.arange(len(train))), len(train))
         require_spread(moments, config)
     return Dataset(whole.shape, train, test, train.labels, test_labels, digest, classes, part, moments)
+
+
+def _share(step: int, size: int, process: int, processes: int) -> np.ndarray:
+    """The places in the endless order of a process's share of batch `step`."""
+    share = size // processes
+    first = (step * processes + process) * share
+    return np.arange(first, first + share)
 
 
 def _digest(train: Iterable[np.ndarray], test: np.ndarray, words: bytes = b"") -> str:
@@ -204,26 +225,5 @@ def first_held_out(config: Data, shape: tuple[int, ...], most: int = 256) -> np.
 
     Raises DataError if they are not there.
     """
-    test = open_sources(config).test
-    decoded = Decoded(test, config.levels, config.origin(config.test), shape, config.on_bad)
+    decoded = decode(open_sources(config).test, config, config.test, shape)
     return decoded.read(shuffled(len(decoded))[:most].tolist())[0]
-
-
-def shuffled(n: int) -> np.ndarray:
-    """Returns the rows of n examples in one random order, the same at every call: a source may have sorted them."""
-    return ordered(np.arange(n), n, seed=0)
-
-
-def ordered(places: np.ndarray, n: int, seed: int) -> np.ndarray:
-    """Returns the rows of n examples at these places of the endless order: place e n + i is the i-th of epoch e."""
-    epochs, within = np.divmod(places, n)
-    rows = np.empty_like(places)
-    for epoch in np.unique(epochs):
-        rows[epochs == epoch] = _epoch(n, seed, int(epoch))[within[epochs == epoch]]
-    return rows
-
-
-@lru_cache(maxsize=2)
-def _epoch(n: int, seed: int, epoch: int) -> np.ndarray:
-    """Draws a permutation by numpy's legacy generator, whose stream is frozen: a run keeps its order under any numpy."""
-    return np.random.RandomState([seed, epoch]).permutation(n)

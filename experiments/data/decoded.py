@@ -8,7 +8,10 @@ from typing import Any, TypeVar
 import grain
 import numpy as np
 
-from experiments.data.examples import Bad, example, is_class
+from experiments.config.schema import Data
+from experiments.data.examples import Bad, is_class
+from experiments.data.framing import Frame
+from experiments.data.reader import Reader
 from experiments.runtime.errors import DataError
 from experiments.runtime.limits import within
 from experiments.runtime.progress import say
@@ -41,17 +44,29 @@ class Decoded:
 
     `origin` names the source in errors. Every read decodes anew. If `on_bad` is "fail", an example that cannot be used is an
     error. If it is "skip", the next good one takes its place, for at most `spare`: one in a thousand, or a single one.
+
+    Images are scaled and cut to the `frame`, if there is one; `cut_anew` says that training cuts them at another place in
+    every epoch. That some are made larger is said once.
     """
 
-    def __init__(self, source: Any, levels: int, origin: str, shape: tuple[int, ...] = (), on_bad: str = "fail"):
-        self._example = lambda i: example(source, i, origin, levels, self.shape)
+    def __init__(
+        self,
+        source: Any,
+        levels: int,
+        origin: str,
+        shape: tuple[int, ...] = (),
+        on_bad: str = "fail",
+        frame: Frame | None = None,
+    ):
+        self._reader, self._enlarged = Reader(source, levels, origin, frame), ""
+        self.cut_anew = frame is not None and frame.crop == "random"
         self._n, self.origin, self.shape = len(source), origin, shape
         self.spare = max(1, self._n // 1000) if on_bad == "skip" else 0
         self.bad: dict[int, Bad] = {}
         first, bad = [], []
         for i in range(min(self._n, 100)):
             with within(PATIENCE, f"reading {origin}"):
-                decoded = self._example(i)
+                decoded = self._reader.event(i, self.shape)
             (bad if isinstance(decoded, Bad) else first).append(decoded)
             if len(first) == 3:
                 break
@@ -64,17 +79,30 @@ class Decoded:
     def __len__(self) -> int:
         return self._n
 
-    def read(self, rows: Sequence[int]) -> tuple[np.ndarray, list[Any]]:
-        """Returns events [n, *event] and labels [n] of these rows. DataError names those that cannot be used."""
+    def keep(self, room: int) -> None:
+        """Has images stay in memory once they are read, scaled and not yet cut, as long as they fit `room` bytes."""
+        self._reader.keep(room)
+
+    def read(self, rows: Sequence[int], at: Sequence[float] | None = None) -> tuple[np.ndarray, list[Any]]:
+        """Returns events [n, *event] and labels [n] of these rows. DataError names those that cannot be used.
+
+        Images are cut at the places `at` [n], which `Frame.cut` explains; in the middle if there are none.
+        """
         events, labels, bad = np.empty((len(rows), *self.shape), self._dtype), [None] * len(rows), {}
-        for place, decoded in enumerate(in_order(self._example, rows, self.origin)):
+        places = [None] * len(rows) if at is None else at
+        read = lambda place: self._reader.event(rows[place], self.shape, places[place])
+        for place, decoded in enumerate(in_order(read, range(len(rows)), self.origin)):
             if isinstance(decoded, Bad):
                 bad[place] = decoded
             else:
                 events[place], labels[place] = decoded
+        if not self._enlarged:
+            self._enlarged = self._reader.enlarged(rows)
+            if self._enlarged:
+                say(self._enlarged)
         if bad:
             self._leave_out({rows[place]: why for place, why in bad.items()})
-            stand_ins = self.read([(rows[place] + 1) % self._n for place in bad])
+            stand_ins = self.read([(rows[place] + 1) % self._n for place in bad], at and [at[place] for place in bad])
             for place, event, label in zip(bad, *stand_ins, strict=True):
                 events[place], labels[place] = event, label
         return events, labels
@@ -96,6 +124,11 @@ class Decoded:
             raise DataError([f"{n} cannot be used{limit}:", *first, f"all are named by: {PROGRAM} data check --config=FILE"])
         if before < len(self.bad) and before < 3:
             say("\n".join([f"left out, as data.on_bad = skip says: {n}", *first]))
+
+
+def decode(source: Any, config: Data, split: str, shape: tuple[int, ...] = ()) -> Decoded:
+    """Returns a split's examples, decoded as a config's data section says."""
+    return Decoded(source, config.levels, config.origin(split), shape, config.on_bad, Frame.of(config))
 
 
 def integers(labels: Sequence[Any]) -> np.ndarray | None:

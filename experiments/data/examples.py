@@ -26,11 +26,16 @@ class Bad(NamedTuple):
         return f"{self.name}: {self.why}"
 
 
-def example(source: Any, i: int, origin: str, levels: int, shape: tuple[int, ...] = ()) -> tuple[np.ndarray, Any] | Bad:
-    """Returns (event, label or None) of example `i`, or `Bad`: also if its shape is not `shape`, if that is given.
+class Stored(NamedTuple):
+    """An example as it is stored: its `name` for errors, its `values`, pixels of 8 bits or floats, and its label or None."""
 
-    Errors call the source `origin`.
-    """
+    name: str
+    values: np.ndarray
+    label: Any
+
+
+def read_example(source: Any, i: int, origin: str, levels: int) -> Stored | Bad:
+    """Returns example `i` of a source, decoded, or `Bad`. Errors call the source `origin`; `levels` are 0 of floats."""
     name = f"example {i} of {origin}"
     try:
         item = source[i]  # TFDS decodes here
@@ -38,16 +43,29 @@ def example(source: Any, i: int, origin: str, levels: int, shape: tuple[int, ...
             raise DataError(f"it is a {type(item).__name__}, not a dictionary of `image` and perhaps `label`")
         content = event_in(item)
         name = printable(content) if isinstance(content, Path) else name
-        event = _levels(levels)[_pixels(content)] if levels else _floats(content)
+        values = _pixels(content) if levels else _floats(content)
     except DataError as error:
         return Bad(name, str(error))
     except Exception as error:  # decoders of damaged files raise anything, and name neither file nor index
         why = (error.strerror if isinstance(error, OSError) else None) or " ".join(str(error).split())
         return Bad(name, printable(f"{type(error).__name__}: {why}"))
+    return Stored(name, values, item.get("label"))
+
+
+def to_event(example: Stored, levels: int, shape: tuple[int, ...] = ()) -> tuple[np.ndarray, Any] | Bad:
+    """Returns (event, label or None), the event in grey `levels`; or `Bad` if its shape is not `shape`, if that is given."""
+    event = _levels(levels)[example.values] if levels else example.values
     if shape and event.shape != shape:
-        remedy = "convert them to one number of channels" if event.shape[:-1] == shape[:-1] else "resize them to one shape"
-        return Bad(name, f"its shape is {event.shape}, the others' {shape}: {remedy}")
-    return event, item.get("label")
+        resize = "resize them to one shape" + (", as data.size does" if levels and event.ndim == 3 else "")
+        remedy = "convert them to one number of channels" if event.shape[:-1] == shape[:-1] else resize
+        return Bad(example.name, f"its shape is {event.shape}, the others' {shape}: {remedy}")
+    return event, example.label
+
+
+def example(source: Any, i: int, origin: str, levels: int, shape: tuple[int, ...] = ()) -> tuple[np.ndarray, Any] | Bad:
+    """Returns (event, label or None) of example `i` in its own size, or `Bad`, as `read_example` and `to_event` do."""
+    one = read_example(source, i, origin, levels)
+    return one if isinstance(one, Bad) else to_event(one, levels, shape)
 
 
 def event_in(item: Mapping[str, Any]) -> Any:

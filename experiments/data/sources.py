@@ -38,7 +38,7 @@ class Sources(NamedTuple):
     An example is a dictionary. `image`, or `x`, is an array: uint8 or uint16, of two axes an image [H, W], else of any shape
     whose last axis is the channels; or the `Path` of an image file; with data.levels = 0 floats of any shape, such as a vector
     [D], a signal [L, C], a field [H, W, C] or a volume [D, H, W, C]. `label`, if there is one, is an integer from 0 on. All
-    examples have one shape.
+    examples have one shape, or are images to which data.size gives one.
 
     `classes`: the names of the labels 0, 1, ..., if they have names.
 

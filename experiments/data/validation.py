@@ -9,7 +9,7 @@ import numpy as np
 
 from experiments.config.schema import Data
 from experiments.data.dataset import Dataset
-from experiments.data.decoded import Decoded
+from experiments.data.decoded import decode
 from experiments.data.sources import open_sources
 from experiments.runtime.errors import DataError, printable
 from experiments.runtime.progress import say
@@ -31,8 +31,7 @@ def load_validation(config: Data, data: Dataset) -> np.ndarray:
 
     DataError if one of the other splits has them all, or if an example cannot be used.
     """
-    source = open_validation(config)
-    events, *_ = Decoded(source, config.levels, config.origin(config.validation), data.shape, config.on_bad).everything()
+    events, *_ = decode(open_validation(config), config, config.validation, data.shape).everything()
     others = {"test": data.test, "train": data.train.resident}  # of a stream that is not resident nothing can be said
     digests = [sha256(event.tobytes()).digest() for event in events]
     for split, examples in others.items():

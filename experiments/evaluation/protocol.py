@@ -13,6 +13,7 @@ from experiments.config.options import parameters
 from experiments.config.parts import STEP
 from experiments.config.schema import Config, Named, Sampler
 from experiments.data.dataset import Dataset
+from experiments.data.framing import Frame
 from experiments.data.moments import Moments
 from experiments.data.scaler import Scaler, scale
 from experiments.evaluation.intervals import CONFIDENCE, POWER
@@ -26,10 +27,12 @@ def protocol_lines(config: Config, data: Dataset, reference: Reference) -> list[
     e, split = config.evaluate, {"test": "held-out", "train": "training"}
     examples = f"{len(data.train)} training and {len(data.test)} held-out examples of shape {data.shape}"
     latents = "the same latents in every arm and sampler"
+    frame = Frame.of(config.data)
     machine = f"{platform.machine()}, Python {platform.python_version()}"
     lines = {
         "data": f"{config.data.name}: {examples}",
         **({"labels": numbered(data.classes)} if data.classes else {}),
+        **({"images": frame.words} if frame else {}),
         "data hash": data.digest,
         "config hash": config.digest(),
         **_seed_lines(config),

@@ -37,6 +37,7 @@ SWEPT = HEUN.replace("'n': 2", "'n': 2, 'sweep': {'churn': (0.0, 0.2)}")
         ),
         (MOONS, "--config.data.train=other", "data.train = 'other' would change nothing: two_moons"),
         (MOONS, "--config.data.test=train", "data.test = 'train' would change nothing: two_moons"),
+        (DIGITS, "--config.data.crop=random", "data.crop = 'random' would change nothing: images keep their size"),
         (
             DIGITS,
             "--config.evaluate.dequantizer_steps=7",
@@ -68,6 +69,7 @@ def test_a_setting_without_a_part_to_play(file, override, says):
         (MOONS, ("--config.data.name=npz", "--config.data.data_dir=x", "--config.data.test=train")),
         (DIGITS, ("--config.data.dequantize=True", "--config.data.range=unit", "--config.data.test=train")),
         (DIGITS, ("--config.evaluate.dequantizer=variational", "--config.evaluate.dequantizer_steps=7")),
+        (DIGITS, ("--config.data.size=4", "--config.data.crop=none")),
         (DIGITS, ("--config.evaluate.draws=4", "--config.sample.pngs=True")),
         (DIGITS, (HEUN % ", 'churn': 0.1",)),
         (DIGITS, (SWEPT % ", 'churn': 0.0",)),

@@ -15,7 +15,7 @@ from source_files import ROOT
 from experiments.commands import compare
 from experiments.config.reading import read_config
 from experiments.config.schema import Config
-from experiments.data.dataset import ordered
+from experiments.data.order import ordered
 from experiments.main import main
 from experiments.runtime.errors import NumericsError
 

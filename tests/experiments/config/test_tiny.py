@@ -33,6 +33,7 @@ PARTIAL = (
         ("configs/cifar10/ncsnpp_continuous_ve.py", ("--config.evaluate.statistics=s", "--config.evaluate.inception=w.pth")),
         ("configs/cifar10/ddpmpp_scoreflow_vp.py", ("--config.evaluate.dequantizer=variational",)),
         (DIGITS, ("--config.evaluate.neighbours=20", "--config.data.name=folder", "--config.data.only=('cat','dog')")),
+        (DIGITS, ("--config.data.name=folder", "--config.data.size=(64,48)", "--config.data.crop=random")),
         (DIGITS, ("--config.net.classes=10", "--config.sample.label=cat")),
         (DIGITS, ("--config.net.classes=10", "--config.sample.label=7")),
     ],

@@ -242,7 +242,8 @@ def test_the_check_names_the_files_of_chosen_classes(images):
     with pytest.raises(DataError) as caught:
         checked(images, only=("a",))
     assert f"{images}/a/07.png: its shape is (4, 3, 3), most have (4, 6, 3)" in str(caught.value)
-    for name, words in {"07": "resize them to one shape", "08": "convert them to one number of channels"}.items():
+    remedies = {"07": "resize them to one shape, as data.size does", "08": "convert them to one number of channels"}
+    for name, words in remedies.items():
         assert str(example([{"image": images / "a" / f"{name}.png"}], 0, "x", 256, (4, 6, 3))).endswith(words)
 
 

@@ -9,7 +9,8 @@ import pytest
 from experiments.config.reading import read_config
 from experiments.config.schema import Config, Data
 from experiments.data import dataset
-from experiments.data.dataset import first_held_out, load, ordered
+from experiments.data.dataset import first_held_out, load
+from experiments.data.order import cuts, ordered
 from experiments.data.sources import Sources, open_sources
 from experiments.runs.record import differences
 
@@ -34,6 +35,34 @@ def test_any_places_are_those_of_the_whole_order(seed):
 def test_the_order_stays_what_it_was():
     """Under every numpy: a run goes on in the order that it began in."""
     np.testing.assert_array_equal(ordered(np.arange(6), 6, 0), [3, 5, 4, 0, 2, 1])
+
+
+@pytest.mark.parametrize("seed", [0, 2**31 - 1])
+def test_the_cuts_at_any_places_are_those_of_the_whole_order(seed):
+    n, whole = 37, cuts(np.arange(5 * 37), 37, seed)
+    assert len(set(whole)) == 5 * n
+    places = np.random.default_rng(0).permutation(5 * n)[:60]
+    np.testing.assert_array_equal(cuts(places, n, seed), whole[places])
+
+
+def test_cuts_are_uniform_and_independent_of_the_order():
+    """By chi-square with 19 degrees of freedom; and one example's are not those of its neighbour, epoch or seed."""
+    n, epochs = 40, 500
+    places = np.arange(n * epochs)
+    u = cuts(places, n, 1)
+    assert ((u >= 0) & (u < 1)).all()
+    counts = np.bincount((20 * u).astype(int), minlength=20)
+    assert ((counts - u.size / 20) ** 2 / (u.size / 20)).sum() < 43.8  # one in a thousand is above
+    of = u.reshape(epochs, n)
+    others = of.ravel(), of[1:].ravel(), of[:, 1:].ravel(), cuts(places, n, 2), ordered(places, n, 1)
+    firsts = of.ravel()[::-1], of[:-1].ravel(), of[:, :-1].ravel(), of.ravel(), of.ravel()
+    for a, b in zip(firsts, others, strict=True):
+        assert abs(np.corrcoef(a, b)[0, 1]) < 4 / np.sqrt(a.size)
+
+
+def test_the_cuts_stay_what_they_were():
+    """As the order does."""
+    np.testing.assert_array_equal(cuts(np.arange(2), 6, 0), [0.9776462743838505, 0.3711105964481608])
 
 
 SPLITS = [[{"image": np.full((2, 2), y, np.uint8), "label": y} for y in range(10) for _ in range(n)] for n in (30, 20)]

@@ -340,9 +340,9 @@ SORTED = np.repeat(np.float32([[-1, -1], [1, 1]]), 50_000, axis=0)
 class Sorted:
     """SORTED, decoded."""
 
-    origin, nbytes = "sorted", SORTED.nbytes
+    origin, nbytes, cut_anew = "sorted", SORTED.nbytes, False
     everything = lambda self: (SORTED, None, np.arange(len(SORTED)))
-    read = lambda self, rows: (SORTED[rows], [None] * len(rows))
+    read = lambda self, rows, at=None: (SORTED[rows], [None] * len(rows))
     __len__ = lambda self: len(SORTED)
 
 
