@@ -133,7 +133,7 @@ def test_it_trains_in_every_way(way):
 
 @pytest.mark.slow
 def test_no_map_leaks_into_what_is_sampled():
-    """Of one image, half of whose copies are mirrored, the network draws that image; it draws the mirrored one if it hears so."""
+    """Of one image, half of whose copies are mirrored, the network draws that image, or the mirrored one if it hears so."""
     experiment = made("train.augment=0.3", "train.batch=32", "train.learning_rate=3e-3", "net.width=16")
     optimizer = make_optimizer(experiment.config.train)
     state = jax.device_put(init_state(experiment, optimizer, jax.random.key(0)), jax.devices()[0])
