@@ -52,7 +52,7 @@ def brain() -> Windows:
     file = _shipped("nilearn", "mni_icbm152_t1_tal_nlin_sym_09a_converted.nii.gz")
     import nibabel  # pyright: ignore[reportMissingImports] as it comes with nilearn, of an extra
 
-    t1 = np.asarray(nibabel.load(file).dataobj)[:196, :232, :188]
+    t1 = np.asarray(nibabel.load(file).dataobj)[:196, :232, :188]  # pyright: ignore[reportAttributeAccessIssue]
     cells = reduce(t1.astype(np.float32), "(x a) (y b) (z c) -> z y x 1", "mean", a=2, b=2, c=2)[::-1, ::-1, ::-1]
     filled = lambda cubes: [cube for cube in cubes if (cube["x"] > 25).mean() > 0.5]
     return filled(windows(cells[:, :84], (16,) * 3, 4)), filled(windows(cells[:, 84:], (16,) * 3, 4))
