@@ -58,7 +58,11 @@ def open_run(folder: str | Path, *overrides: str, keep_compiled: bool = True) ->
     `keep_compiled`: whether JAX keeps compiled programs in the user's cache, as commands do. Raises ConfigError or StorageError
     if the folder holds no run that can be drawn from.
     """
-    call = call_from_python("open_run", folder, None, overrides, keep_compiled)
+    return _opened(call_from_python("open_run", folder, None, overrides, keep_compiled))
+
+
+def _opened(call: Call) -> Run:
+    """The run in the folder of a call."""
     opened = open_folder(call, Needs(data=False))
     opened.refuse_changes(opened.workdir, opened.experiment)
     state = trained_state(opened.experiment, opened.workdir)
@@ -80,7 +84,8 @@ def train(
     NumericsError or StorageError. A classifier is trained and not opened: it has no score, so that ConfigError says so.
     """
     train_command.run(call_from_python("train", workdir, config, overrides, keep_compiled, allow_change, callbacks))
-    return open_run(workdir, keep_compiled=keep_compiled)
+    # By the caller's config, whose code is trusted, and not by the copy of it in the folder.
+    return _opened(call_from_python("open_run", workdir, config, overrides, keep_compiled, allow_change))
 
 
 def call_from_python(

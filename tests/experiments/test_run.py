@@ -58,6 +58,16 @@ def test_training_is_that_of_the_command(folder, tmp_path, in_root):
     assert not (tmp_path / "new").exists()
 
 
+def test_a_config_that_names_the_caller_s_own_code_is_trained_and_opened(tmp_path, in_root):
+    """It is the caller's, and trusted; the copy of it in the folder is opened only by who names the code."""
+    words = ["train.steps=2", "net=user_parts:Net", *(word.removeprefix("--config.") for word in (*TINY[2:], ONE_SAMPLER))]
+    run = experiments.train(MOONS, tmp_path / "run", *words)
+    assert run.sample(0, n=4).levels.shape == (4, 2)
+    with pytest.raises(ConfigError, match="if you trust it, name it yourself"):
+        experiments.open_run(tmp_path / "run")
+    assert experiments.open_run(tmp_path / "run", "net.name=user_parts:Net").step == 2
+
+
 X = jnp.array([[0.3, -0.4], [1.0, 0.2], [-0.7, 0.9]])
 
 
