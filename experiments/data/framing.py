@@ -56,10 +56,10 @@ class Frame(NamedTuple):
         """Returns the image scaled, antialiased and not yet cut; of one that covers the frame already, its own pixels.
 
         If a side shrinks r times, means of floor(r) pixels come first, and a bicubic filter as wide as what is left, less than
-        2, does the rest: Pillow's `reducing_gap` = 1. So a whole r takes the mean of r x r pixels, and no edge rings, as it
-        would by Lanczos's filter. It is the crop of ADM, and of EDM's ImageNet, who halve by hand because their Pillow lacked
-        that argument: Dhariwal & Nichol (2021), guided_diffusion/image_datasets.py, `center_crop_arr`. Pixels are averaged as
-        they are stored, as there.
+        2, does the rest: Pillow's `reducing_gap` = 1. At a whole r a pixel is the mean of r x r, and no edge rings, as it would
+        under Lanczos's filter. ADM, and EDM for ImageNet, halve by hand instead, because their Pillow lacked that argument:
+        Dhariwal & Nichol (2021), guided_diffusion/image_datasets.py, `center_crop_arr`. Where r is below 2 the pixels are
+        theirs, and else to rounding if r is 2, 4, 8, ... Values are averaged as they are stored, as there.
 
         DataError if the scaled image would have more pixels than Pillow takes for an attack.
         """

@@ -53,10 +53,11 @@ def test_a_run_that_resumes_is_the_run_that_did_not(images, folder, tmp_path):
     [({"size": (6, 4)}, "data.size: [4, 6] then, [6, 4] now"), ({"crop": "centre"}, "data.crop: 'random' then, 'centre' now")],
 )
 def test_a_run_goes_on_at_no_other_size_or_crop(images, folder, capsys, others, says):
-    assert run("train", folder, *data(images, **others), "--config.train.steps=9") == 2
-    error = capsys.readouterr().err
-    assert says in error
-    assert len(error.splitlines()) <= 5
+    for command in ("train", "sample", "evaluate"):
+        assert run(command, folder, *data(images, **others), "--config.train.steps=9") == 2
+        error = capsys.readouterr().err
+        assert says in error
+        assert len(error.splitlines()) <= 5
 
 
 def test_floats_are_refused(tmp_path, capsys):
