@@ -16,7 +16,6 @@ NETWORK = {
     "multipliers": lambda multipliers: tuple(multipliers[:2]),
     "dilations": lambda dilations: tuple(dilations[:1]),
     "blocks": lambda blocks: max(1, blocks // 4),
-    "attention": lambda heights: (4,) if heights else (),
     "depth": lambda depth: 3,
     "heads": lambda heads: 2,
     "head_channels": lambda channels: 8 if channels else channels,
@@ -37,6 +36,8 @@ EVALUATE = {
 def tiny(tree: dict[str, Any]) -> dict[str, Any]:
     """Returns a config's tree with the same parts but a narrow network, 8x8 digits and few steps, as in each of its arms."""
     shrunk = {key: SECTIONS[key](section) if key in SECTIONS else section for key, section in tree.items()}
+    if tree.get("data", {}).get("levels") == 0:
+        shrunk["net"] = _network(tree["net"], digits=False)
     arms = {name: _changes(tree["arms"][name], tiny(arm)) for name, arm in resolve_arms(tree).items()}
     return shrunk | {"arms": arms} if arms else shrunk
 
@@ -48,11 +49,17 @@ def _changes(changes: Any, shrunk: Any) -> Any:
     return {key: _changes(below, shrunk[key]) for key, below in changes.items() if key in shrunk}
 
 
-def _network(section: dict[str, Any] | str) -> dict[str, Any]:
+def _network(section: dict[str, Any] | str, digits: bool = True) -> dict[str, Any]:
+    """A narrow network, of the `digits` or of data that stay as they are."""
     net = {"name": section} if isinstance(section, str) else section
     options = parameters(NET.find(net["name"]))
     values = {name: option.default for name, option in options.items() if option.default is not option.empty} | net
-    return net | {name: small(values[name]) for name, small in NETWORK.items() if name in options and name in values}
+    small = {name: make(values[name]) for name, make in NETWORK.items() if name in options and name in values}
+    if values.get("attention") and "attention" in options:
+        # The heights of the digits are 8 and 4; those of other data are twice as high for each resolution that is left out.
+        fewer = len(values["multipliers"]) - len(small["multipliers"]) if "multipliers" in small else 0
+        small["attention"] = (4,) if digits else tuple(2**fewer * height for height in values["attention"])
+    return net | small
 
 
 def _train(section: dict[str, Any]) -> dict[str, Any]:

@@ -90,6 +90,12 @@ BUILT, TRACED = set(), set()
 NETWORK = ("sde", "net", "lora", "parameterization", "conditioning", "scale_input", "sigma_data", "compute", "remat")
 OF_TRAINING = (*NETWORK, "data", "objective", "weight", "times", "train")
 OF_SAMPLING = (*NETWORK, "data", "objective", "sample")
+UNTRACED = {
+    "data": {"data_dir", "train", "test", "validation", "resident_mib", "on_bad", "only"},
+    "train": {"log_every", "sample_every", "checkpoint_every", "keep", "callbacks", "log", "seeds"},
+    "sample": {"n", "seed", "pngs", "file"},
+}
+"""Keys of these sections that no traced program depends on."""
 
 
 def outcome(tree, traced=True):
@@ -110,7 +116,7 @@ def outcome(tree, traced=True):
         drawn_by = config.samplers[config.sample.sampler]
         traces = ((trace_training, OF_TRAINING, ()), (trace_sampling, OF_SAMPLING, drawn_by))
         for trace, parts, more in traces[: 1 if classifies(config) else 2]:  # a classifier has no score to draw from
-            part = repr((trace.__name__, [getattr(config, name) for name in parts], more))
+            part = repr((trace.__name__, config.model_dump(include={*parts}, exclude=UNTRACED), more))
             if part not in TRACED:
                 trace(experiment)
                 TRACED.add(part)
