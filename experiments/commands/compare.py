@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from itertools import dropwhile
 from typing import Any
 
 from experiments.commands.arguments import Call, allow_change, compile_cache, config, distributed, no_restart, workdir
@@ -16,12 +17,16 @@ from experiments.evaluation.report_data import describe_arm, report_data
 from experiments.evaluation.results import baseline, evaluate, say_cost
 from experiments.evaluation.sweeps import Swept
 from experiments.evaluation.training_seeds import arm_of_runs
+from experiments.runs.checkpoint import saved_steps
+from experiments.runs.folder import Folder
 from experiments.runs.record import RunRecord
 from experiments.runtime import processes
 from experiments.runtime.compile_cache import forget_if_crowded
 from experiments.runtime.errors import brief
 from experiments.runtime.progress import say
 from experiments.runtime.signals import Interrupted
+from experiments.training.at_once import train_at_once
+from experiments.training.course import Training
 from experiments.training.loop import train
 
 HELP = "train and evaluate every arm of a config, in one report"
@@ -36,8 +41,9 @@ def run(call: Call) -> None:
 def compare_arms(opened: Opened, swept: Swept | None = None) -> None:
     """Trains and measures every arm of an opening and writes one report; of a sweep, with the `swept` values of each arm.
 
-    With `train.seeds` an arm is a run from each seed, in a folder of its own; all arms of one seed come before the next seed. A
-    run that fails ends itself alone: the report is of the others, and the first of the errors is raised after it.
+    With `train.seeds` an arm is a run from each seed, in a folder of its own; all arms of one seed come before the next seed,
+    but `train.seeds_at_once` runs of an arm are trained together. A run that fails ends itself alone: the report is of the
+    others, and the first of the errors is raised after it.
     """
     opened, arm_of = with_seeds(opened)
     base, data, folder, experiments = opened.plan.base, opened.dataset, opened.workdir, opened.experiments
@@ -51,6 +57,7 @@ def compare_arms(opened: Opened, swept: Swept | None = None) -> None:
             say(f"[{i}/{len(experiments)}] {experiment.config.title}")
             forget_if_crowded()
             try:
+                train_with_others(opened, run, arm_of, records)
                 described, views = train_and_measure(opened, run, records[run], reference)
                 runs[run] = described | {"changes": opened.plan.changes[arm_of[run]]}
                 pictures.setdefault(arm_of[run], views)
@@ -71,6 +78,16 @@ def compare_arms(opened: Opened, swept: Swept | None = None) -> None:
             say(f"report: {folder / 'report.html'}")
     if failed:
         raise next(iter(failed.values()))
+
+
+def train_with_others(opened: Opened, run: str, arm_of: Mapping[str, str], records: Mapping[str, RunRecord]) -> None:
+    """Trains a run and the next ones of its arm that stand at the same step: `train.seeds_at_once` of them at most."""
+    experiments, folder = opened.experiments, opened.workdir
+    at = lambda name: max(saved_steps(Folder(folder / name).checkpoints), default=0)
+    next_ones = (name for name in dropwhile(lambda name: name != run, arm_of) if arm_of[name] == arm_of[run])
+    together = [name for name in next_ones if at(name) == at(run)][: opened.plan.base.train.seeds_at_once]
+    if len(together) > 1 and at(run) < experiments[run].config.train.steps:
+        train_at_once([Training(experiments[name], opened.data_of(name), folder / name, records[name]) for name in together])
 
 
 def train_and_measure(
