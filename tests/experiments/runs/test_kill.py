@@ -450,7 +450,7 @@ SEEDS = (ARMS[0], ARMS[1] + "; config.train.update({'seeds': (0, 1, 2), 'seeds_a
 
 @pytest.mark.slow
 def test_seeds_at_once_that_die(tmp_path):
-    """kill -9 as they are compiled, in a step, and with one saved and another not; SIGTERM: the rows of one that did not die."""
+    """kill -9 as they are compiled, in a step, and with one saved and another not; SIGTERM: the rows of those that did not."""
     whole = Running(tmp_path, SEEDS, "whole", "compare").done().run
     names = [f"{arm}{seed}" for arm in ("a", "b") for seed in ("", "_seed_1", "_seed_2")]
     deaths = {
