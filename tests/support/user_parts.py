@@ -36,9 +36,8 @@ class Unmapped(Net):
     @linen.compact
     def __call__(self, x, c_noise, y=None, key=None):
         shift = jax.lax.stop_gradient(self.param("shift", linen.initializers.zeros, (x.shape[-1],)))
-        return super().__call__(
-            x + jax.pure_callback(lambda a: a, jax.ShapeDtypeStruct(shift.shape, shift.dtype), shift), c_noise
-        )
+        here = jax.pure_callback(lambda a: a, jax.ShapeDtypeStruct(shift.shape, shift.dtype), shift)
+        return super().__call__(x + here, c_noise)
 
 
 class Hears(Net):
