@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from itertools import dropwhile
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from experiments.commands.arguments import Call, allow_change, compile_cache, config, distributed, no_restart, workdir
@@ -53,11 +52,13 @@ def compare_arms(opened: Opened, swept: Swept | None = None) -> None:
         real = baseline(base, data, reference)
         say_cost((experiment.config for experiment in experiments.values()), real)
         runs, pictures, failed = {}, {}, {}
+        at_once = dict.fromkeys(opened.plan.arms, base.train.seeds_at_once)
         for i, (run, experiment) in enumerate(experiments.items(), start=1):
             say(f"[{i}/{len(experiments)}] {experiment.config.title}")
             forget_if_crowded()
             try:
-                train_with_others(opened, run, arm_of, records)
+                to_come = [other for other in [*experiments][i - 1 :] if arm_of[other] == arm_of[run]]
+                at_once[arm_of[run]] = train_ahead(opened, to_come, records, at_once[arm_of[run]])
                 described, views = train_and_measure(opened, run, records[run], reference)
                 runs[run] = described | {"changes": opened.plan.changes[arm_of[run]]}
                 pictures.setdefault(arm_of[run], views)
@@ -80,14 +81,17 @@ def compare_arms(opened: Opened, swept: Swept | None = None) -> None:
         raise next(iter(failed.values()))
 
 
-def train_with_others(opened: Opened, run: str, arm_of: Mapping[str, str], records: Mapping[str, RunRecord]) -> None:
-    """Trains a run and the next ones of its arm that stand at the same step: `train.seeds_at_once` of them at most."""
-    experiments, folder = opened.experiments, opened.workdir
-    at = lambda name: max(saved_steps(Folder(folder / name).checkpoints), default=0)
-    next_ones = (name for name in dropwhile(lambda name: name != run, arm_of) if arm_of[name] == arm_of[run])
-    together = [name for name in next_ones if at(name) == at(run)][: opened.plan.base.train.seeds_at_once]
-    if len(together) > 1 and at(run) < experiments[run].config.train.steps:
-        train_at_once([Training(experiments[name], opened.data_of(name), folder / name, records[name]) for name in together])
+def train_ahead(opened: Opened, runs: Sequence[str], records: Mapping[str, RunRecord], most: int) -> int:
+    """Trains the first of the runs of an arm together with those that stand at its step: `most` of them, or as many as fit.
+
+    Returns the number to take from then on.
+    """
+    at = {run: max(saved_steps(Folder(opened.workdir / run).checkpoints), default=0) for run in runs}
+    together = [run for run in runs if at[run] == at[runs[0]]][:most]
+    if len(together) == 1 or at[runs[0]] >= opened.experiments[runs[0]].config.train.steps:
+        return most
+    training = lambda run: Training(opened.experiments[run], opened.data_of(run), opened.workdir / run, records[run])
+    return train_at_once([*map(training, together)])
 
 
 def train_and_measure(
