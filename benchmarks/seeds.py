@@ -3,7 +3,7 @@
 python -m benchmarks.seeds --out DIR [--rounds 3]
 
 Each turn trains the seeds from their beginning. `seconds` are those of the log's rows but the first, which holds the compile,
-summed over the seeds; `whole` is the wall time of the turn, with compiles, checkpoints and pictures; both are medians over turns.
+summed over the seeds; `whole` is the wall time of the turn, with compiles, a checkpoint and a picture. Both are medians.
 """
 
 from __future__ import annotations
