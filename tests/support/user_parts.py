@@ -64,3 +64,9 @@ class Mishears(Hears):
 def cliff(sde, t, edge=0.9):
     """nan at times above `edge`."""
     return jnp.where(t > edge, jnp.log(edge - t), 1.0) * sigma2(sde, t)
+
+
+def objects_to_seed_1(moment):
+    """A callback that fails for one run of several."""
+    if moment.experiment.config.seed == 1:
+        raise ValueError("seed 1")

@@ -28,7 +28,7 @@ from experiments.runs.metrics import Log
 from experiments.runs.record import session
 from experiments.runs.resume import state_shapes
 from experiments.runtime import devices, processes
-from experiments.runtime.errors import NumericsError
+from experiments.runtime.errors import ConfigError, NumericsError
 from experiments.training import at_once, room
 from experiments.training.at_once import obstacle, train_at_once
 from experiments.training.course import Training
@@ -243,6 +243,18 @@ def test_a_run_that_is_not_finite_ends_alone(tmp_path, alone, capsys):
         np.testing.assert_array_equal([row["step"] for row in metrics(tmp_path / name)], [4, 8])
         assert not (tmp_path / name / "nan_report.json").exists()
         assert timeless(tmp_path / name)[-1] == pytest.approx(timeless(alone / name)[-1], rel=1e-4)
+
+
+@pytest.mark.slow
+def test_a_callback_that_fails_ends_its_own_run(tmp_path, capsys):
+    """It is saved there, and goes on from there by itself."""
+    with runs(tmp_path, "--config.train.callbacks=user_parts:objects_to_seed_1") as trainings:
+        train_at_once(trainings)
+        assert "run_seed_1 fails, and the others go on: ConfigError: the callback" in capsys.readouterr().out
+        assert [metrics(tmp_path / name)[-1]["step"] for name in NAMES] == [8, 4, 8]
+        with pytest.raises(ConfigError, match="objects_to_seed_1 failed at step 8"):
+            train(*trainings[1])
+        assert "run_seed_1 at step 4" in capsys.readouterr().out
 
 
 @pytest.mark.slow
