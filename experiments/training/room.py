@@ -51,8 +51,8 @@ def needed(compiled: Any) -> int:
 
 
 def _batch_shapes(training: Training) -> Batch:
-    """The shapes of the batches of a call."""
+    """The shapes of the batches of a call, and where they lie: a call of such arrays is of the same program."""
     experiment, config = training.experiment, training.experiment.config.train
-    leading = config.steps_per_call, config.batch
-    levels = jax.ShapeDtypeStruct((*leading, *experiment.shape), training.data.test.dtype)
-    return Batch(levels, jax.ShapeDtypeStruct(leading, np.dtype(np.int32)) if experiment.classes else None)
+    leading, split = (config.steps_per_call, config.batch), devices.over_data(1)
+    levels = jax.ShapeDtypeStruct((*leading, *experiment.shape), training.data.test.dtype, sharding=split)
+    return Batch(levels, jax.ShapeDtypeStruct(leading, np.dtype(np.int32), sharding=split) if experiment.classes else None)
