@@ -54,8 +54,8 @@ def digits(step, seed):
 
 
 def on_digits(*overrides, file="configs/digits/vp.py"):
-    width = ("--config.net.width=8", "--config.train.batch=64", "--config.train.warm_up=0")
-    return build(Config.model_validate(read_config(file, [*width, *overrides])), (8, 8, 1), tuple(map(str, range(10))))
+    small = ("--config.net.width=8", "--config.net.multipliers=(1,)", "--config.train.warm_up=0")
+    return build(Config.model_validate(read_config(file, [*small, *overrides])), (8, 8, 1), tuple(map(str, range(10))))
 
 
 def adapted():
@@ -70,7 +70,7 @@ KINDS = {
     "several": lambda: small_experiment("--config.train.steps_per_call=2", "--config.train.accumulate=2"),
     "averages": lambda: small_experiment("--config.train.ema=(0.9, 0.5)", "--config.train.sigma_rel=(0.1,)"),
     "shares": lambda: small_experiment("--config.net.width=64", "--config.train.shard=True"),
-    "muon": lambda: small_experiment("--config.train.optimizer=muon", "--config.train.schedule=cosine_decay_schedule"),
+    "muon": lambda: small_experiment("--config.train.optimizer=muon"),
     "adapters": adapted,
     "images": lambda: on_digits("--config.net.dropout=0.2", "--config.data.flip=True"),
     "classes": lambda: on_digits("--config.net.classes=10", "--config.train.label_dropout=0.1"),
