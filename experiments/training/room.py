@@ -1,4 +1,4 @@
-"""As many runs at once as the devices have room for, by what XLA says of the compiled program."""
+"""The number of runs that the devices have room for at once, by what XLA says of their compiled program."""
 
 from __future__ import annotations
 
