@@ -16,7 +16,6 @@ OF_FLOATS = ("data.standardise",)
 OF_SIZE = ("data.crop",)
 OF_FILES = ("data.data_dir", "data.train", "data.test")
 OF_FIT = ("evaluate.dequantizer_steps",)
-OF_SEEDS = ("train.seeds_at_once",)
 OF_ADAMW = ("train.beta1", "train.beta2", "train.epsilon", "train.weight_decay")
 OF_STEPS = {"deis": ("order", 3, ("reach",)), "edm_heun": ("churn", 0, ("churn_min", "churn_max", "s_noise"))}
 """For each step an option, and those that have no part to play unless it is above a value."""
@@ -34,7 +33,6 @@ def idle_problems(config: Config) -> list[str]:
         (config.data.size is not None, OF_SIZE, "images keep their size unless data.size is set"),
         (name not in (*TOYS, *SHIPPED), OF_FILES, f"{name} reads no file of yours"),
         (fitted, OF_FIT, "the dequantizer is not 'variational'"),
-        (len(config.train.seeds) > 1, OF_SEEDS, "train.seeds names no several seeds"),
         (config.train.optimizer is None, OF_ADAMW, "train.optimizer has options of its own"),
         (config.train.schedule is None, ("train.decay",), "train.schedule is the whole learning rate"),
     )

@@ -43,7 +43,6 @@ SWEPT = HEUN.replace("'n': 2", "'n': 2, 'sweep': {'churn': (0.0, 0.2)}")
             "--config.evaluate.dequantizer_steps=7",
             "evaluate.dequantizer_steps = 7 would change nothing: the dequantizer",
         ),
-        (MOONS, "--config.train.seeds_at_once=3", "train.seeds_at_once = 3 would change nothing: train.seeds names no several"),
         (
             DIGITS,
             HEUN % "",
