@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from experiments.commands.arguments import Call, allow_change, compile_cache, config, distributed, no_restart, workdir
@@ -16,12 +16,16 @@ from experiments.evaluation.report_data import describe_arm, report_data
 from experiments.evaluation.results import baseline, evaluate, say_cost
 from experiments.evaluation.sweeps import Swept
 from experiments.evaluation.training_seeds import arm_of_runs
+from experiments.runs.checkpoint import saved_steps
+from experiments.runs.folder import Folder
 from experiments.runs.record import RunRecord
 from experiments.runtime import processes
 from experiments.runtime.compile_cache import forget_if_crowded
 from experiments.runtime.errors import brief
 from experiments.runtime.progress import say
 from experiments.runtime.signals import Interrupted
+from experiments.training.at_once import train_at_once
+from experiments.training.course import Training
 from experiments.training.loop import train
 
 HELP = "train and evaluate every arm of a config, in one report"
@@ -36,8 +40,9 @@ def run(call: Call) -> None:
 def compare_arms(opened: Opened, swept: Swept | None = None) -> None:
     """Trains and measures every arm of an opening and writes one report; of a sweep, with the `swept` values of each arm.
 
-    With `train.seeds` an arm is a run from each seed, in a folder of its own; all arms of one seed come before the next seed. A
-    run that fails ends itself alone: the report is of the others, and the first of the errors is raised after it.
+    With `train.seeds` an arm is a run from each seed, in a folder of its own; all arms of one seed come before the next seed,
+    but `train.seeds_at_once` runs of an arm are trained together. A run that fails ends itself alone: the report is of the
+    others, and the first of the errors is raised after it.
     """
     opened, arm_of = with_seeds(opened)
     base, data, folder, experiments = opened.plan.base, opened.dataset, opened.workdir, opened.experiments
@@ -47,10 +52,13 @@ def compare_arms(opened: Opened, swept: Swept | None = None) -> None:
         real = baseline(base, data, reference)
         say_cost((experiment.config for experiment in experiments.values()), real)
         runs, pictures, failed = {}, {}, {}
+        at_once = dict.fromkeys(opened.plan.arms, base.train.seeds_at_once)
         for i, (run, experiment) in enumerate(experiments.items(), start=1):
             say(f"[{i}/{len(experiments)}] {experiment.config.title}")
             forget_if_crowded()
             try:
+                to_come = [other for other in [*experiments][i - 1 :] if arm_of[other] == arm_of[run]]
+                at_once[arm_of[run]] = train_ahead(opened, to_come, records, at_once[arm_of[run]])
                 described, views = train_and_measure(opened, run, records[run], reference)
                 runs[run] = described | {"changes": opened.plan.changes[arm_of[run]]}
                 pictures.setdefault(arm_of[run], views)
@@ -71,6 +79,19 @@ def compare_arms(opened: Opened, swept: Swept | None = None) -> None:
             say(f"report: {folder / 'report.html'}")
     if failed:
         raise next(iter(failed.values()))
+
+
+def train_ahead(opened: Opened, runs: Sequence[str], records: Mapping[str, RunRecord], most: int) -> int:
+    """Trains the first of the runs of an arm together with those that stand at its step: `most` of them, or as many as fit.
+
+    Returns the number to take from then on.
+    """
+    at = {run: max(saved_steps(Folder(opened.workdir / run).checkpoints), default=0) for run in runs}
+    together = [run for run in runs if at[run] == at[runs[0]]][:most]
+    if len(together) == 1 or at[runs[0]] >= opened.experiments[runs[0]].config.train.steps:
+        return most
+    training = lambda run: Training(opened.experiments[run], opened.data_of(run), opened.workdir / run, records[run])
+    return train_at_once([*map(training, together)])
 
 
 def train_and_measure(

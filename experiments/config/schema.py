@@ -217,8 +217,9 @@ class Train(Strict):
       unconditional score (Ho & Salimans 2022).
     - `augment`: the probability of each kind of map in EDM's non-leaky augmentation of images (Karras et al. 2022, app. F.2),
       0.12 there for CIFAR-10; 0 augments nothing. The network hears which map it was, and samples as if there had been none.
-    - `seeds`: the seeds that `compare` trains every arm from, one after the other, each in a folder of its own; () is the
-      config's `seed` alone.
+    - `seeds`: the seeds that `compare` trains every arm from, each in a folder of its own; () is the config's `seed` alone.
+    - `seeds_at_once`: the most of them that are trained together, by one program mapped over them, or fewer if the devices lack
+      room. Each is then the run that it would be alone but for rounding; 1 trains them one after the other, to the same bits.
     - `optimizer`: None is AdamW by `beta1`, `beta2`, `epsilon` and `weight_decay`; else, on the learning rate of this section,
       an optimiser of Optax with options of its own.
     - `schedule`: None is `decay` after `warm_up`; else the learning rate at each step, with options that come from
@@ -255,6 +256,7 @@ class Train(Strict):
     label_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     augment: Annotated[float, Field(ge=0, le=1)] = 0.0
     seeds: Seeds = ()
+    seeds_at_once: Several = 1
     optimizer: Named | None = None
     schedule: Named | None = None
     sigma_rel: Annotated[tuple[Width, ...], AfterValidator(_distinct)] = ()

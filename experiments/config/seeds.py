@@ -11,7 +11,7 @@ def runs_of_arm(name: str, config: Config) -> dict[str, Config]:
 
     The run from the config's own `seed` has the name of the arm, so that a comparison of one seed goes on with others.
     """
-    train = config.train.model_copy(update={"seeds": ()})
+    train = config.train.model_copy(update={"seeds": (), "seeds_at_once": 1})
 
     def run(seed: int) -> tuple[str, Config]:
         if seed == config.seed:

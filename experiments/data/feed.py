@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import grain
@@ -24,30 +24,33 @@ def calls(start: int, steps: int, per_call: int) -> grain.MapDataset:
 
 
 def feed(
-    stream: ExampleStream, size: int, of: grain.MapDataset, classes: int = 0, on_device: bool | None = None
-) -> Iterator[Batch]:
-    """Yields the batches [k, B, ...] of each call, split over the devices, with labels if `classes` > 0.
+    streams: Sequence[ExampleStream], size: int, of: grain.MapDataset, classes: int = 0, on_device: bool | None = None
+) -> Iterator[tuple[Batch, ...]]:
+    """Yields the batches [k, B, ...] of each call, one for each stream, split over the devices, with labels if `classes` > 0.
+
+    The streams are of the same examples, each in an order of its own.
 
     The examples lie on the devices if these have memory of their own and room for all, or as `on_device` says. A batch is then
     a gather there, and only its indices are sent: a program of its own, so that the step's is the same for every source. The
     batches are the same to the last bit wherever the examples lie. DataError if a label is out of range.
     """
     place = size, jax.process_index(), jax.process_count()
-    examples = stream.resident
+    first = streams[0]
+    examples = first.resident
     if examples is not None and (has_room(examples.nbytes) if on_device is None else on_device):
         everywhere = devices.replicated()
-        resident = jax.device_put(Batch(examples, stream.labels_of(classes) if classes else None), everywhere)
+        resident = jax.device_put(Batch(examples, first.labels_of(classes) if classes else None), everywhere)
         split = devices.over_data(1)
         gather = lambda resident, rows: jax.tree.map(lambda a: a[rows], resident)
         pick = jax.jit(gather, in_shardings=(everywhere, split), out_shardings=split)
-        return (pick(resident, rows) for rows in _ahead(of, lambda i: stream.indices(i, *place).astype(np.int32)))
-    return _ahead(of, lambda i: stream.batch(i, *place, classes))
+        rows = _ahead(of, lambda i: tuple(stream.indices(i, *place).astype(np.int32) for stream in streams))
+        return (tuple(pick(resident, each) for each in of_call) for of_call in rows)
+    return _ahead(of, lambda i: tuple(stream.batch(i, *place, classes) for stream in streams))
 
 
 def has_room(nbytes: int) -> bool:
-    """Returns whether so many bytes are at most `SHARE` of a device's own memory. A CPU has none, for the host's is its own."""
-    memory = {} if jax.default_backend() == "cpu" else jax.local_devices()[0].memory_stats() or {}
-    return nbytes <= SHARE * memory.get("bytes_limit", -1)
+    """Returns whether so many bytes are at most `SHARE` of a device's own memory, if it has some."""
+    return nbytes <= SHARE * devices.memory().get("bytes_limit", -1)
 
 
 def stacked(trees: Iterable[Any]) -> Any:

@@ -6,7 +6,7 @@ Both draw by numpy's legacy generator, whose stream is frozen: a run keeps them 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache, lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -32,15 +32,19 @@ def _by_epoch(draw: Callable[[int, int, int], Any], out: np.ndarray, places: np.
     """Fills `out` with what is drawn for each place; `draw` draws for all of an epoch."""
     epochs, within = np.divmod(places, n)
     for epoch in np.unique(epochs):
-        out[epochs == epoch] = draw(n, seed, int(epoch))[within[epochs == epoch]]
+        out[epochs == epoch] = _of_seed(draw, n, seed)(int(epoch))[within[epochs == epoch]]
     return out
 
 
-@lru_cache(maxsize=2)
+@cache
+def _of_seed(draw: Callable[[int, int, int], np.ndarray], n: int, seed: int) -> Callable[[int], np.ndarray]:
+    """What is drawn for an epoch, by its number: the last two stay, of each seed, for several may be read in turn."""
+    return lru_cache(maxsize=2)(partial(draw, n, seed))
+
+
 def _permutation(n: int, seed: int, epoch: int) -> np.ndarray:
     return np.random.RandomState([seed, epoch]).permutation(n)
 
 
-@lru_cache(maxsize=2)
 def _uniform(n: int, seed: int, epoch: int) -> np.ndarray:
     return np.random.RandomState([seed, epoch, 1]).random_sample(n)  # the third number makes it another stream

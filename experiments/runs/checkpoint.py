@@ -64,7 +64,7 @@ class Checkpoints:
             raise StorageError(f"{self._folder} has a step that Orbax cannot list ({brief(error)}): move it away") from error
 
     def __enter__(self) -> Checkpoints:
-        stop.writing = lambda: self._manager.is_saving_in_progress()
+        stop.writing.append(self._is_writing)
         return self
 
     def __exit__(self, kind: object, *_: object) -> None:
@@ -74,7 +74,10 @@ class Checkpoints:
             if kind in (None, Interrupted):  # after any other error nobody assumes that all is saved
                 raise StorageError(f"the last checkpoint in {self._folder} was not written: {brief(error)}") from error
         finally:
-            stop.writing = lambda: False
+            stop.writing.remove(self._is_writing)
+
+    def _is_writing(self) -> bool:
+        return self._manager.is_saving_in_progress()
 
     def steps(self) -> list[int]:
         """Returns the steps that exist, newest first, damaged ones too."""

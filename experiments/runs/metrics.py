@@ -21,11 +21,12 @@ class Log:
     """The log of a run that continues from `step`.
 
     Keeps the `rows` up to `step` and drops later ones: a crashed session wrote them after its last checkpoint, and training
-    will write them again. `unlogged`: the seconds of training between the last of them and `step`.
+    will write them again. `unlogged`: the seconds of training between the last of them and `step`. `at_once`: the number of
+    runs that are trained together, each of which has its share of the seconds, so that their sum is what all of them took.
     """
 
-    def __init__(self, path: Path, step: int, unlogged: float = 0.0):
-        self._path, self._since = path, time.monotonic() - unlogged
+    def __init__(self, path: Path, step: int, unlogged: float = 0.0, at_once: int = 1):
+        self._path, self._at_once, self._since = path, at_once, time.monotonic() - unlogged * at_once
         self._skipped = None
         self.rows = [row for row in rows(path) if row["step"] <= step]
         if processes.first():
@@ -34,7 +35,7 @@ class Log:
     @property
     def unlogged(self) -> float:
         """The seconds of training since the last row."""
-        return time.monotonic() - self._since
+        return (time.monotonic() - self._since) / self._at_once
 
     def write(self, step: int, tally: Tally, rate: Any, batch: int) -> dict[str, Any]:
         """Appends the row of a step, from the tally and the learning rate after it, and returns it."""

@@ -60,6 +60,10 @@ class RunRecord:
         if processes.first():
             write_text(self._path, json_text(self.content))
 
+    def note_training(self, step: int, at_once: int) -> None:
+        """Notes the step that the session trains from, and the number of runs that one program trains; once in a session."""
+        self.note(**{"from_step": step, "at_once": at_once} | self.content["sessions"][-1])
+
     def device_change(self) -> str:
         """Returns the devices of the last session that saved and of this one, in words; "" if they are the same."""
         *earlier, now = self.content["sessions"]

@@ -15,6 +15,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from experiments.runtime.errors import ConfigError, StorageError
+from experiments.runtime.limits import available
 from experiments.runtime.processes import asking, stop_if_asked
 
 SMALL = 2**12
@@ -37,6 +38,17 @@ def find() -> None:
         named = [f"{name}={os.environ[name]}" for name in ("JAX_PLATFORMS", "JAX_PLATFORM_NAME") if os.environ.get(name)]
         remedy = "unset it to compute on what there is, or install jax for that device"
         raise ConfigError([f"{named[0]}: jax finds no such device; {remedy}" if named else why]) from error
+
+
+def memory() -> dict[str, int]:
+    """Returns what a device says of its own memory, such as its `bytes_limit`; a CPU has none, for the host's is its own."""
+    return {} if jax.default_backend() == "cpu" else jax.local_devices()[0].memory_stats() or {}
+
+
+def free() -> int:
+    """Returns the bytes that are free on each device; those of a CPU are its share of the host's."""
+    own = memory()
+    return own["bytes_limit"] - own["bytes_in_use"] if own else available() // jax.local_device_count()
 
 
 @cache

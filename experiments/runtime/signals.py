@@ -27,13 +27,13 @@ class Interrupted(Exception):
 class Stop:
     """The flag `asked`: a signal has come. Two more keep the process from an end that would lose work.
 
-    While `unsaved` is set, no checkpoint holds the newest steps; while `writing()` is true, one is on its way to the disk.
+    While `unsaved` is set, no checkpoint holds the newest steps; while any of `writing` is true, one is on its way to the disk.
     """
 
     def __init__(self) -> None:
         self.asked = False
         self.unsaved = False
-        self.writing: Callable[[], bool] = lambda: False
+        self.writing: list[Callable[[], bool]] = []
         self.last_words: list[Callable[[str], object]] = []
 
     def check(self) -> None:
@@ -80,7 +80,7 @@ def _watch(reader: socket.socket, writer: socket.socket, grace: float) -> None:
             if waited() > ECHO:
                 _end("stopped at once")
         except TimeoutError:
-            if waited() > grace and not stop.unsaved and not stop.writing():
+            if waited() > grace and not stop.unsaved and not any(writing() for writing in stop.writing):
                 _end(f"stopped in the middle of a computation, {waited():.0f} s after it was asked to")
 
 

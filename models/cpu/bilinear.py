@@ -21,6 +21,8 @@ from models.cpu.gate import gate, lowered
 
 Role = Literal["x", "W", "y"]
 ROLES: tuple[Role, Role, Role] = ("x", "W", "y")
+FEW = 16
+"""The most kernels of their own that are as many products; of more, JAX makes one in groups, for which XLA:CPU is slow."""
 Product = Callable[[Array, Array, Any], Array]
 """(x, W, form) -> y, the form hashable and the batch the first axis of x and of y."""
 
@@ -45,9 +47,13 @@ def bilinear(name: str, plain: Product, on_cpu: Any) -> Product:
     def batched(
         args: Sequence[Array], axes: Sequence[Any], *, of: Role, form: Any, shape: tuple[int, ...]
     ) -> tuple[Array, int]:
-        """A batch of batches is a batch if the kernel is common to all; if each has its own, it is what JAX makes of it."""
+        """A batch of batches is a batch if the kernel is common to all; a few kernels are as many products."""
         if of == "W" or axes[0 if of == "x" else 1] is not None:
-            return jax.vmap(partial(derived, plain, of=of, form=form, shape=shape), axes)(*args), 0
+            n = next(a.shape[axis] for a, axis in zip(args, axes, strict=True) if axis is not None)
+            if n > FEW:
+                return jax.vmap(partial(derived, plain, of=of, form=form, shape=shape), axes)(*args), 0
+            rows = ([a] * n if axis is None else jnp.moveaxis(a, axis, 0) for a, axis in zip(args, axes, strict=True))
+            return jnp.stack([primitive.bind(*each, of=of, form=form, shape=shape) for each in zip(*rows, strict=True)]), 0
         image = 1 if of == "x" else 0
         images = jnp.moveaxis(args[image], axes[image], 0)
         folded = images.reshape(-1, *images.shape[2:])

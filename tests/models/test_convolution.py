@@ -16,6 +16,7 @@ from experiments.config.reading import read_config
 from experiments.config.schema import Config
 from experiments.data.dataset import Batch
 from experiments.training.step import make_step
+from models.cpu.bilinear import FEW
 from models.cpu.convolution import convolved, dense, dilated, same, strided
 from models.cpu.correlation import correlate, plain
 
@@ -50,6 +51,19 @@ def test_every_derivative_is_jax_s(taps, padding):
         *map(jax.tree.leaves, (ours, derivatives(lambda x, W: plain(x, W, padding), x, W))), strict=True
     ):
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("n", [3, FEW + 1])
+def test_kernels_of_their_own_are_convolutions_of_their_own(n):
+    """Value and gradients; a few are as many in the program as well, in the form that XLA:CPU is fast at, and many are one."""
+    x, W = images(n, 2, 4, 4, 3), kernel(n, 3, 3, 3, 5)
+    loss = lambda x, W: jnp.sum(jnp.sin(correlate(x, W, ((1, 1), (1, 1)))))
+    each = jax.jit(jax.value_and_grad(loss, (0, 1)))
+    mapped = jax.jit(jax.vmap(each))
+    for found, *expected in zip(*map(jax.tree.leaves, (mapped(x, W), *map(each, x, W))), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+    grouped = re.findall(r"(?:feature|batch)_group_count = (?!1\b)\d", mapped.lower(x, W).as_text())
+    assert bool(grouped) == (n > FEW)
 
 
 def test_a_derivative_is_a_convolution_again():

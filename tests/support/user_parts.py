@@ -1,6 +1,7 @@
 """What a user brings from a module of their own: an SDE, a network, and weights that fail at some times."""
 
 import flax.struct
+import jax
 import jax.numpy as jnp
 from flax import linen
 
@@ -29,6 +30,16 @@ class Net(linen.Module):
         return linen.Dense(x.shape[-1])(h)
 
 
+class Unmapped(Net):
+    """A network that sends a parameter by way of the host, one at a time."""
+
+    @linen.compact
+    def __call__(self, x, c_noise, y=None, key=None):
+        shift = jax.lax.stop_gradient(self.param("shift", linen.initializers.zeros, (x.shape[-1],)))
+        here = jax.pure_callback(lambda a: a, jax.ShapeDtypeStruct(shift.shape, shift.dtype), shift)
+        return super().__call__(x + here, c_noise)
+
+
 class Hears(Net):
     """A network that takes the labels of an augmentation, as it says by its option."""
 
@@ -53,3 +64,9 @@ class Mishears(Hears):
 def cliff(sde, t, edge=0.9):
     """nan at times above `edge`."""
     return jnp.where(t > edge, jnp.log(edge - t), 1.0) * sigma2(sde, t)
+
+
+def objects_to_seed_1(moment):
+    """A callback that fails for one run of several."""
+    if moment.experiment.config.seed == 1:
+        raise ValueError("seed 1")

@@ -26,7 +26,7 @@ def test_no_seeds_is_the_config_itself():
 
 def test_each_run_is_that_of_an_experiment_with_its_seed():
     """The one from the config's own seed is where it is without seeds, so that it is not trained again for more of them."""
-    runs = runs_of_arm("vp", config(seed=1, train={"seeds": (0, 1)}))
+    runs = runs_of_arm("vp", config(seed=1, train={"seeds": (0, 1), "seeds_at_once": 2}))
     assert runs == {"vp_seed_0": config(seed=0, title=runs["vp_seed_0"].title), "vp": config(seed=1)}
     assert runs["vp_seed_0"].title == "VP-SDE on two moons, seed 0"
 

@@ -8,7 +8,7 @@ import pytest
 
 from experiments.config.reading import read_config
 from experiments.config.schema import Config, Data
-from experiments.data import dataset
+from experiments.data import dataset, order
 from experiments.data.dataset import first_held_out, load
 from experiments.data.order import cuts, ordered
 from experiments.data.sources import Sources, open_sources
@@ -30,6 +30,16 @@ def test_any_places_are_those_of_the_whole_order(seed):
     places = np.random.default_rng(0).permutation(5 * n)[:60]
     np.testing.assert_array_equal(ordered(places, n, seed), whole[places])
     np.testing.assert_array_equal([ordered(np.array([place]), n, seed)[0] for place in places], whole[places])
+
+
+def test_orders_that_are_read_in_turn_are_drawn_once_an_epoch(monkeypatch):
+    """As those of several seeds that are trained at once."""
+    drawn = []
+    monkeypatch.setattr(order, "_permutation", lambda n, *which: drawn.append(which) or np.arange(n))
+    for places in np.arange(24).reshape(8, 3):
+        for seed in range(5):
+            ordered(places, 12, seed)
+    assert sorted(drawn) == [(seed, epoch) for seed in range(5) for epoch in range(2)]
 
 
 def test_the_order_stays_what_it_was():

@@ -19,6 +19,7 @@ from experiments.runs.checkpoint import Checkpoints
 from experiments.runs.seal import FORMAT
 from experiments.runtime import devices
 from experiments.runtime.errors import NumericsError, StorageError
+from experiments.runtime.signals import stop
 
 RUN = "this run"
 
@@ -272,6 +273,17 @@ def test_a_save_in_progress_is_nothing_set_aside(tmp_path):
     """For who looks at a run that is at its first."""
     (tmp_path / "10.orbax-checkpoint-tmp").mkdir()
     assert restored(tmp_path, writing=False) is None
+
+
+def test_the_save_of_any_run_keeps_the_process(tmp_path, monkeypatch):
+    """Of several that are open, whichever was opened first."""
+    with Checkpoints(tmp_path / "a", RUN) as first, Checkpoints(tmp_path / "b", RUN) as second:
+        for one in (first, second):
+            assert not any(writing() for writing in stop.writing)
+            with monkeypatch.context() as patch:
+                patch.setattr(one._manager, "is_saving_in_progress", lambda: True)
+                assert any(writing() for writing in stop.writing)
+    assert not stop.writing
 
 
 def test_a_state_that_is_not_finite_is_not_saved(tmp_path):

@@ -445,6 +445,36 @@ def test_an_exception_closes_the_manager_and_the_exit_does_not_hang(tmp_path):
         assert list(checkpoints.verify()) == [(1, "")]
 
 
+SEEDS = (ARMS[0], ARMS[1] + "; config.train.update({'seeds': (0, 1, 2), 'seeds_at_once': 3})")
+
+
+@pytest.mark.slow
+def test_seeds_at_once_that_die(tmp_path):
+    """kill -9 as they are compiled, in a step, and with one saved and another not; SIGTERM: the rows of those that did not."""
+    whole = Running(tmp_path, SEEDS, "whole", "compare").done().run
+    names = [f"{arm}{seed}" for arm in ("a", "b") for seed in ("", "_seed_1", "_seed_2")]
+    deaths = {
+        "compile": lambda now: now.said("compiling the training step of seeds 0, 1, 2 at once"),
+        "step": lambda now: (now.run / "a_seed_2" / "metrics.jsonl").exists(),
+        "save": lambda now: saved(now.run / "a") != saved(now.run / "a_seed_2"),
+    }
+    for so in deaths.values():
+        assert Running(tmp_path, SEEDS, command="compare").kill(so)
+    steps = [saved(tmp_path / "run" / name) for name in names[:3]]
+    stopped = Running(tmp_path, SEEDS, command="compare")
+    assert stopped.until(lambda now: (now.run / "b_seed_1" / "metrics.jsonl").exists())
+    assert stopped.signalled(signal.SIGTERM) < BUDGET
+    run = Running(tmp_path, SEEDS, command="compare").done().run
+    print(f"saved at the kill: {steps}, and in the end: {saved(run / 'a')}")
+    for name in names:
+        one, other = result(run / name), result(whole / name)
+        assert (one["step"], len(one["pictures"]), one["leaves"].keys()) == (27, 3, other["leaves"].keys())
+        for row, of_other in zip(one["log"], other["log"], strict=True):
+            assert row == pytest.approx(of_other, rel=1e-3)
+    reports = [json.loads((folder / "report.json").read_text()) for folder in (run, whole)]
+    assert [arm["name"] for arm in reports[0]["arms"]] == [arm["name"] for arm in reports[1]["arms"]] == ["a", "b"]
+
+
 @pytest.mark.slow
 def test_a_comparison_that_dies(tmp_path):
     """kill -9 in the second arm's training and in its evaluation: the report is that of one that did not."""
