@@ -1,19 +1,27 @@
 """Objectives for scores. The tuples at the end are the registries that configs name from."""
 
 from losses.adaptive import loss_aware
+from losses.adversarial import adaptive_weight, hinge_discriminator, hinge_generator
 from losses.batch import batch_mean
 from losses.bound import Bound, continuous_bound, elbo, hybrid, vlb
 from losses.classification import cross_entropy
 from losses.dsm import Loss, dsm
+from losses.latent import Joint, latent
+from losses.latent_two_times import Apart, latent_two_times
 from losses.matching import esm, ism, ssm, ssm_vr
+from losses.perceptual import perceptual
+from losses.rate_distortion import rate_distortion
 from losses.terms import diffusion_term, prior_term, reconstruction_term
 from losses.times import TimeSampler, discrete, importance, log_normal, logit_normal, uniform
 from losses.weights import edm, likelihood, min_snr, p2, sigma2, soft_truncation
 
 __all__ = [
+    "Apart",
     "Bound",
+    "Joint",
     "Loss",
     "TimeSampler",
+    "adaptive_weight",
     "batch_mean",
     "continuous_bound",
     "cross_entropy",
@@ -23,16 +31,22 @@ __all__ = [
     "edm",
     "elbo",
     "esm",
+    "hinge_discriminator",
+    "hinge_generator",
     "hybrid",
     "importance",
     "ism",
+    "latent",
+    "latent_two_times",
     "likelihood",
     "log_normal",
     "logit_normal",
     "loss_aware",
     "min_snr",
     "p2",
+    "perceptual",
     "prior_term",
+    "rate_distortion",
     "reconstruction_term",
     "sigma2",
     "soft_truncation",
@@ -42,7 +56,7 @@ __all__ = [
     "vlb",
 ]
 
-OBJECTIVES = (cross_entropy, dsm, esm, hybrid, ism, ssm, ssm_vr, vlb)
+OBJECTIVES = (cross_entropy, dsm, esm, hybrid, ism, rate_distortion, ssm, ssm_vr, vlb)
 WEIGHTS = (edm, likelihood, min_snr, p2, sigma2, soft_truncation)
 TIMES = (discrete, importance, log_normal, logit_normal, loss_aware, uniform)
 """Draws of t."""

@@ -10,11 +10,11 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.special import log_ndtr
 from jax.scipy.stats import norm
 from jaxtyping import Array, Float, Key
 
 from sde_lib.base import SDE, Event, LinearSDE, Positive, Scalar, Score, UnitInterval, linear
+from sde_lib.cells import log_cell
 
 Share = Float[Array, "..."] | float
 Variance = UnitInterval | Callable[[Event, Scalar], Event]
@@ -97,19 +97,4 @@ def cell_nll(sde: LinearSDE, d: Event, x_0: Event, t: Scalar, width: Positive | 
     std = jnp.exp(-sde.log_snr(t) / 2)
     if width is None:
         return -jnp.sum(norm.logpdf(d) - jnp.log(std))
-    half = width / (2 * std)
-    log_p = jnp.where(x_0 < low + width / 2, log_ndtr(d + half), _log_cell(d, half))
-    return -jnp.sum(jnp.where(x_0 > 1 - width / 2, log_ndtr(half - d), log_p))
-
-
-def _log_cell(d: Event, half: Scalar) -> Event:
-    """log(Phi(d + half) - Phi(d - half)), in the left tail, where neither is close to 1.
-
-    If the two are close, it is Taylor's series of the density about d, of relative error h^4 (d^4 - 6 d^2 + 3)/120.
-    """
-    d = -jnp.abs(d)
-    narrow = half * jnp.maximum(1.0, -d) < 0.05
-    upper = log_ndtr(d + half)
-    ratio = jnp.where(narrow, -1.0, log_ndtr(d - half) - upper)
-    series = norm.logpdf(d) + jnp.log(2 * half) + jnp.log1p(half**2 * (d**2 - 1) / 6)
-    return jnp.where(narrow, series, upper + jnp.log(-jnp.expm1(ratio)))
+    return -jnp.sum(log_cell(d, width / (2 * std), x_0 < low + width / 2, x_0 > 1 - width / 2))

@@ -7,8 +7,8 @@ from typing import Any
 
 from jaxtyping import Array, Float, Int
 
-Conditions = Int[Array, " B"] | Mapping[str, Int[Array, " B"] | Float[Array, "B D"] | None] | None
-"""The label of each example, or conditions by name, of which any may be absent, or nothing."""
+Conditions = Int[Array, " B"] | Mapping[str, Int[Array, " B"] | Float[Array, "B *D"] | None] | None
+"""The label of each example, or conditions by name, vectors [D], tokens [L, D] or images, of which any may be absent."""
 
 
 def by_name(y: Any) -> Mapping[str, Any]:

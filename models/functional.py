@@ -54,6 +54,26 @@ def functional(
     return Functional(init, apply)
 
 
+def pure(net: Callable[..., nnx.Module]) -> tuple[Callable[..., Any], Callable[..., nnx.Module]]:
+    """Returns init(key, shape) -> params, a plain tree, and module(params, shape) -> the module of these parameters."""
+
+    def init(key: Key[Array, ""], shape: tuple[int, ...]) -> Any:
+        return nnx.to_pure_dict(nnx.state(build(net, shape, key), nnx.Param))
+
+    @cache
+    def structure(shape: tuple[int, ...]) -> tuple[Any, Any]:
+        """The module without its arrays. It is kept, because to build it takes longer than to trace what it computes."""
+        return nnx.split(abstract(net, shape))
+
+    def module(params: Any, shape: tuple[int, ...]) -> nnx.Module:
+        graph, shapes = structure(shape)
+        state = jax.tree.map(lambda leaf: leaf, shapes)  # a copy, which is filled
+        nnx.replace_by_pure_dict(state, params)
+        return nnx.merge(graph, state)
+
+    return init, module
+
+
 def _linen(net: linen.Module) -> Functional:
     def init(key: Key[Array, ""], x: Array) -> Any:
         return net.init(key, x[None], jnp.zeros(1), None, None)
@@ -65,19 +85,10 @@ def _linen(net: linen.Module) -> Functional:
 
 
 def _nnx(net: Callable[..., nnx.Module], remat: bool) -> Functional:
-    def init(key: Key[Array, ""], x: Array) -> Any:
-        return nnx.to_pure_dict(nnx.state(build(net, x.shape, key), nnx.Param))
-
-    @cache
-    def structure(shape: tuple[int, ...]) -> tuple[Any, Any]:
-        """The module without its arrays. It is kept, because to build it takes longer than to trace what it computes."""
-        return nnx.split(abstract(net, shape))
+    init, module = pure(net)
 
     def apply(params: Any, x: Array, c_noise: Array, y: Array | None, key: Key[Array, ""] | None) -> Array:
-        graph, shapes = structure(x.shape[1:])
-        state = jax.tree.map(lambda leaf: leaf, shapes)  # a copy, which is filled
-        nnx.replace_by_pure_dict(state, params)
-        module = nnx.merge(graph, state)
-        return (rematerialise(module) if remat else module)(x, c_noise, y, key)  # pyright: ignore[reportCallIssue]
+        whole = module(params, x.shape[1:])
+        return (rematerialise(whole) if remat else whole)(x, c_noise, y, key)  # pyright: ignore[reportCallIssue]
 
-    return Functional(init, apply)
+    return Functional(lambda key, x: init(key, x.shape), apply)

@@ -2,7 +2,17 @@
 
 from sde_lib.base import SDE, LinearSDE, Score
 from sde_lib.check import check
-from sde_lib.linear import EDMSDE, VESDE, VPSDE, CosineVPSDE, LogLinearVPSDE, SubVPSDE, TableVPSDE, ddpm_table
+from sde_lib.linear import (
+    EDMSDE,
+    VESDE,
+    VPSDE,
+    CosineVPSDE,
+    GeometricVPSDE,
+    LogLinearVPSDE,
+    SubVPSDE,
+    TableVPSDE,
+    ddpm_table,
+)
 
 __all__ = [
     "SDE",
@@ -14,10 +24,11 @@ __all__ = [
     "EDMSDE",
     "SubVPSDE",
     "CosineVPSDE",
+    "GeometricVPSDE",
     "LogLinearVPSDE",
     "TableVPSDE",
     "ddpm_table",
 ]
 
-SDES = (VPSDE, VESDE, EDMSDE, SubVPSDE, CosineVPSDE, LogLinearVPSDE, ddpm_table)
+SDES = (VPSDE, VESDE, EDMSDE, SubVPSDE, CosineVPSDE, GeometricVPSDE, LogLinearVPSDE, ddpm_table)
 """The SDEs that a config names."""

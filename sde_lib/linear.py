@@ -165,6 +165,46 @@ class LogLinearVPSDE(LinearSDE):
         return (log_snr - self.log_snr_max) / (self.log_snr_min - self.log_snr_max)
 
 
+Variance = Annotated[Scalar, Gt(0), Lt(1)]
+
+
+@flax.struct.dataclass
+class GeometricVPSDE(LinearSDE):
+    """LSGM's geometric VP: sigma(t)^2 = sigma2_min (sigma2_max / sigma2_min)^t, alpha^2 = 1 - sigma^2.
+
+    Vahdat et al. (2021), sec. 3.3, whose beta is sigma^2 log(sigma2_max / sigma2_min) / (1 - sigma^2), and whose alpha is ours
+    over sqrt(1 - sigma2_min), so that alpha(0) = 1. Here N(0, I) stays N(0, I), and log(1 + SNR) = -log sigma^2 is linear in t:
+    for data that is about N(0, I), uniform t is the importance-sampled one. `sigma2_min`, `sigma2_max`: the ends of sigma^2.
+    """
+
+    sigma2_min: Variance = 3e-5
+    sigma2_max: Variance = 0.999
+
+    @property
+    def t_min(self) -> float:
+        """0: sigma(0)^2 = sigma2_min, and nothing is singular there."""
+        return 0.0
+
+    def _log_ratio(self) -> Scalar:
+        return jnp.log(self.sigma2_max / self.sigma2_min)
+
+    def _log_sigma2(self, t: Scalar) -> Scalar:
+        """log sigma^2, counted from t = 1, where 1 - sigma^2 is small."""
+        return jnp.log(self.sigma2_max) - (1 - t) * self._log_ratio()
+
+    def alpha(self, t: Scalar) -> Scalar:
+        """sqrt(1 - sigma(t)^2)."""
+        return jnp.sqrt(-jnp.expm1(self._log_sigma2(t)))
+
+    def sigma(self, t: Scalar) -> Scalar:
+        """sqrt(sigma2_min) (sigma2_max / sigma2_min)^(t/2)."""
+        return jnp.exp(self._log_sigma2(t) / 2)
+
+    def time_at(self, log_snr: Scalar) -> Scalar:
+        """sigma^2 = 1 / (1 + e^lambda), so 1 - t = (log sigma2_max + log(1 + e^lambda)) / log(sigma2_max / sigma2_min)."""
+        return 1 - (jnp.log(self.sigma2_max) + jax.nn.softplus(log_snr)) / self._log_ratio()
+
+
 @flax.struct.dataclass
 class CosineVPSDE(LinearSDE):
     """Nichol & Dhariwal (2021), eq. 17: alpha = cos(phi_t) / cos(phi_0), phi_t = (u + s)/(1 + s) pi/2, sigma^2 = 1 - alpha^2.

@@ -28,7 +28,8 @@ jax.config.update("jax_num_cpu_devices", 8)
 from jaxtyping import install_import_hook
 
 install_import_hook(
-    ["losses", "samplers", "models.parameterization", "models.score_network", "sde_lib.base"], "beartype.beartype"
+    ["losses", "samplers", "models.codec", "models.codecs", "models.parameterization", "models.score_network", "sde_lib.base"],
+    "beartype.beartype",
 )
 
 import pytest

@@ -10,6 +10,7 @@ from typing import Any
 import annotated_types
 
 import losses
+import models
 import samplers
 from docs.tables import words
 from experiments.config import parts
@@ -90,6 +91,16 @@ def python_latent() -> str:
 def python_likelihood() -> str:
     """Returns a row for every exact likelihood and every bound."""
     return _functions(samplers.LIKELIHOOD + losses.BOUNDS)
+
+
+def python_codecs() -> str:
+    """Returns a row for every codec."""
+    return _functions(models.CODECS)
+
+
+def python_likelihoods() -> str:
+    """Returns a row for every law of x that a decoder emits."""
+    return _functions(models.LIKELIHOODS)
 
 
 def _functions(group: tuple[Callable[..., Any], ...]) -> str:

@@ -6,6 +6,7 @@ SDES = {
     "EDMSDE": "VE on EDM's clock, sigma = t (Karras et al. 2022)",
     "SubVPSDE": "sub-VP (Song et al. 2021)",
     "CosineVPSDE": "VP with the cosine schedule (Nichol & Dhariwal 2021)",
+    "GeometricVPSDE": "VP with sigma² geometric in t: LSGM's (Vahdat et al. 2021)",
     "LogLinearVPSDE": "VP with log-SNR linear in t: VDM's (Kingma et al. 2021)",
     "ddpm_table": "the discrete DDPM, exact at t = i/N (Ho et al. 2020)",
 }
@@ -16,6 +17,10 @@ NETWORKS = {
     "NCSNv2": ("RefineNet with InstanceNorm++, Song & Ermon (2020)", "29,694,083"),
     "ADM": ("improved DDPM and ADM, Nichol & Dhariwal (2021)", "52,546,438; 295,904,454 (ImageNet-64)"),
     "EDMUNet": ("EDM's DDPM++ and NCSN++, Karras et al. (2022), with `augment=9`", "55,733,891; 56,397,955"),
+    "LDMUNet": (
+        "latent diffusion and Stable Diffusion, Rombach et al. (2022)",
+        "859,520,964 (1.x); 865,910,724 (2.x); 872,300,484 (text-to-image)",
+    ),
     "DiT": ("transformer, Peebles & Xie (2023)", "674,834,720 (XL/2)"),
     "UViT": ("transformer, Bao et al. (2023)", "44,255,328 (S/2)"),
     "MLP": ("points and small events of any shape", ""),
@@ -55,7 +60,7 @@ WEIGHTS = {
 }
 TIMES = {
     "uniform": "uniform in t",
-    "importance": "uniform in log-SNR, on every linear SDE",
+    "importance": "uniform in log-SNR, or in log(1 + `prior_variance` SNR), on every linear SDE",
     "discrete": "uniform on n times: DDPM's and NCSN's",
     "log_normal": "log(sigma/alpha) is normal: EDM's",
     "logit_normal": "log(t/(1 - t)) is normal: Stable Diffusion 3's",

@@ -11,7 +11,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array
 
-from models.layers.affine import Conv, Images
+from models.layers.affine import Conv, Fields, Images
 
 Kernel = Sequence[float] | None
 
@@ -41,6 +41,13 @@ def upsample(x: Images, kernel: Kernel = None, margin: int = 0) -> Images:
     f = _of_sum(kernel, 2.0)
     spare = len(f) - 2
     return filtered(x, f, up=2, pad=((spare + 1) // 2 + 1 + margin, spare // 2 + margin))
+
+
+def repeated(x: Fields) -> Fields:
+    """[B, *2 space, C]: each pixel twice along every axis of space, of any number."""
+    for axis in range(1, x.ndim - 1):
+        x = jnp.repeat(x, 2, axis=axis)
+    return x
 
 
 def downsample(x: Images, kernel: Kernel = None) -> Images:

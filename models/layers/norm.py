@@ -1,4 +1,4 @@
-"""Normalisation: over groups of channels, over the channels of a token, over the pixels. Moments are taken in float32."""
+"""Normalisation: over groups of channels, the channels of a token, the batch, the pixels. Moments are taken in float32."""
 
 from __future__ import annotations
 
@@ -57,6 +57,18 @@ class LayerNorm(nnx.Module):
 
     def __call__(self, x: Float[Array, "... C"]) -> Float[Array, "... C"]:
         return _scaled(standardize(x, (-1,), self.eps), self.scale, self.bias, x.dtype)
+
+
+class BatchNorm(nnx.Module):
+    """a standardize(x) + b over the batch at hand and the pixels of each channel (Ioffe & Szegedy 2015); a starts near 1."""
+
+    def __init__(self, channels: int, eps: float = 1e-5, *, rngs: nnx.Rngs):
+        self.eps = eps
+        self.scale = nnx.Param(1 + 0.02 * jax.random.normal(rngs.params(), (channels,)))
+        self.bias = nnx.Param(jnp.zeros(channels))
+
+    def __call__(self, x: Float[Array, "B *space C"]) -> Float[Array, "B *space C"]:
+        return _scaled(standardize(x, tuple(range(x.ndim - 1)), self.eps), self.scale, self.bias, x.dtype)
 
 
 class InstanceNormPlus(nnx.Module):

@@ -58,7 +58,8 @@ def check_space(what: str, shape: tuple[int, ...], factor: int, axes: tuple[int,
     """
     n = len(shape) - 1
     if n not in axes:
-        wanted, works = " or ".join(EVENTS[each][0] for each in axes), "DDPM and DiT take" if n in ANY else "MLP takes"
+        wanted = " or ".join(EVENTS[each][0] for each in axes)
+        works = "DDPM and DiT take" if n in ANY else "MLP takes, and in a codec Perceptron"
         raise ValueError(f"{what} {wanted}, not an event of shape {shape}, which {works}")
     event, sides = EVENTS[n]
     if any(side % factor for side in shape[:-1]):

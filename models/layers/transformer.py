@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Literal
+
 import jax
+import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
@@ -15,31 +19,72 @@ Tokens = Float[Array, "B T D"]
 class Attention(nnx.Module):
     """W softmax(q k^T / sqrt(D/heads)) v over the tokens, in each of `heads` slices of their D channels.
 
-    `bias`: of q, k and v; W always has one. `start`: how q, k and v start; `last`: how W does. Vaswani et al. (2017), eq. 1.
+    q is of the tokens x, k and v of x or of a `context`, of that many channels. `causal`: no token reads a later one. `bias`:
+    of q, k and v; W always has one. `start`: how q, k and v start; `last`: how W does. Vaswani et al. (2017), eq. 1.
     """
 
-    def __init__(self, width: int, heads: int, bias: bool, start: Init, last: Init, *, rngs: nnx.Rngs):
-        self.heads = heads
-        self.q, self.k, self.v = (linear(width, width, bias, start, rngs=rngs) for _ in range(3))
+    def __init__(
+        self,
+        width: int,
+        heads: int,
+        bias: bool,
+        start: Init,
+        last: Init,
+        context: int | None = None,
+        causal: bool = False,
+        *,
+        rngs: nnx.Rngs,
+    ):
+        self.heads, self.causal = heads, causal
+        self.q = linear(width, width, bias, start, rngs=rngs)
+        self.k, self.v = (linear(context or width, width, bias, start, rngs=rngs) for _ in range(2))
         self.out = linear(width, width, init=last, rngs=rngs)
 
-    def __call__(self, x: Tokens) -> Tokens:
-        q, k, v = (project(x).reshape(*x.shape[:2], self.heads, -1) for project in (self.q, self.k, self.v))
-        return self.out(jax.nn.dot_product_attention(q, k, v).reshape(x.shape))
+    def __call__(self, x: Tokens, context: Tokens | None = None) -> Tokens:
+        source = x if context is None else context
+        maps = ((self.q, x), (self.k, source), (self.v, source))
+        q, k, v = (project(tokens).reshape(*tokens.shape[:2], self.heads, -1) for project, tokens in maps)
+        return self.out(jax.nn.dot_product_attention(q, k, v, is_causal=self.causal).reshape(x.shape))
+
+
+Gelu = Literal["exact", "tanh", "sigmoid"]
+"""x Phi(x), or an approximation: x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))), or x sigmoid(1.702 x)."""
+GELUS = {
+    "exact": partial(nnx.gelu, approximate=False),
+    "tanh": partial(nnx.gelu, approximate=True),
+    "sigmoid": lambda x: x * nnx.sigmoid(1.702 * x),
+}
+"""Hendrycks & Gimpel (2016)."""
 
 
 class FeedForward(nnx.Module):
     """W_2 gelu(W_1 x + b_1) + b_2 of each token, through `hidden` channels.
 
-    `tanh`: gelu(x) as x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))), Hendrycks & Gimpel (2016)'s approximation.
+    `gated`: W_1 has twice the outputs, (a, g), and a gelu(g) takes the place of the gelu (Shazeer 2020's GEGLU). `init`: how
+    both start; `last`: how W_2 does, if otherwise.
     """
 
-    def __init__(self, width: int, hidden: int, tanh: bool, init: Init, *, rngs: nnx.Rngs):
-        self.tanh = tanh
-        self.dense1, self.dense2 = linear(width, hidden, init=init, rngs=rngs), linear(hidden, width, init=init, rngs=rngs)
+    def __init__(
+        self, width: int, hidden: int, gelu: Gelu, init: Init, last: Init | None = None, gated: bool = False, *, rngs: nnx.Rngs
+    ):
+        self.gelu, self.gated = gelu, gated
+        self.dense1 = linear(width, (1 + gated) * hidden, init=init, rngs=rngs)
+        self.dense2 = linear(hidden, width, init=last or init, rngs=rngs)
 
     def __call__(self, x: Tokens) -> Tokens:
-        return self.dense2(nnx.gelu(self.dense1(x), approximate=self.tanh))
+        h, gelu = self.dense1(x), GELUS[self.gelu]
+        if not self.gated:
+            return self.dense2(gelu(h))
+        a, g = jnp.split(h, 2, axis=-1)
+        return self.dense2(a * gelu(g))
+
+
+def head_count(channels: int, heads: int, head_channels: int = 0) -> int:
+    """The number of heads: `heads`, or heads of `head_channels` if that is not 0. ValueError if they are not all channels."""
+    n, d = (channels // head_channels, head_channels) if head_channels else (heads, channels // heads)
+    if n * d != channels:
+        raise ValueError(f"{n} heads of {d} channels are not {channels}; change heads or head_channels")
+    return n
 
 
 def patches(shape: tuple[int, ...], patch: int, width: int, depth: int, heads: int, axes: tuple[int, ...] = IMAGES) -> Stage:

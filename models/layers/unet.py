@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -21,8 +21,8 @@ class ResidualBlock(Block):
 
     R: `way`, to the "same" resolution, or "up" or "down" by the filter `kernel`; S: a map of the channels if they change,
     and with `project` also if R does something; g: `rescale`. With `scale_shift`, (1 + a) norm(..) + b with (a, b) = W c takes
-    the place of norm(.. + W c). `init`, `skip`, `last`: how convolutions and W start, and S, and the last convolution.
-    `axes`: of space; an R that does something has two.
+    the place of norm(.. + W c). `embedding`: the channels of c; 0: there is no W c. `init`, `skip`, `last`: how convolutions
+    and W start, and S, and the last convolution. `axes`: of space; an R that does something has two.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class ResidualBlock(Block):
     ):
         self.way, self.kernel, self.rescale, self.scale_shift = way, kernel, rescale, scale_shift
         self.norm1, self.conv1 = GroupNorm(channels_in, eps=eps), Conv(channels_in, channels, init=init, axes=axes, rngs=rngs)
-        self.noise = linear(embedding, (1 + scale_shift) * channels, init=init, rngs=rngs)
+        self.noise = linear(embedding, (1 + scale_shift) * channels, init=init, rngs=rngs) if embedding else None
         self.norm2 = GroupNorm(channels, eps=eps)
         self.dropout = Dropout(dropout)
         self.conv2 = Conv(channels, channels, init=last or fan_avg(0), axes=axes, rngs=rngs)
@@ -54,10 +54,10 @@ class ResidualBlock(Block):
         self.skip = linear(channels_in, channels, init=skip or init, rngs=rngs) if mapped else None
 
     @rematerialised
-    def __call__(self, x: Fields, c: Float[Array, "B E"], key: Key[Array, ""] | None) -> Fields:
+    def __call__(self, x: Fields, c: Float[Array, "B E"] | None = None, key: Key[Array, ""] | None = None) -> Fields:
         resample = WAYS[self.way]
         h = self.conv1(resample(nnx.silu(self.norm1(x)), self.kernel))
-        noise = jnp.expand_dims(self.noise(c), range(1, x.ndim - 1))
+        noise = 0.0 if self.noise is None or c is None else jnp.expand_dims(self.noise(c), range(1, x.ndim - 1))
         if self.scale_shift:
             scale, shift = jnp.split(noise, 2, axis=-1)
             h = (1 + scale) * self.norm2(h) + shift
@@ -101,11 +101,11 @@ class SelfAttention(Block):
 
 
 class Level(nnx.Module):
-    """A residual block, with self-attention or without."""
+    """A residual block, with attention or without."""
 
-    def __init__(self, block: ResidualBlock, attention: SelfAttention | None):
+    def __init__(self, block: ResidualBlock, attention: Any = None):
         self.block, self.attention = block, attention
 
-    def __call__(self, x: Fields, c: Float[Array, "B E"], key: Key[Array, ""] | None) -> Fields:
+    def __call__(self, x: Fields, c: Float[Array, "B E"] | None = None, key: Key[Array, ""] | None = None) -> Fields:
         x = self.block(x, c, key)
         return x if self.attention is None else self.attention(x)

@@ -18,7 +18,7 @@ from flax import nnx
 from models.layers.affine import Fields
 from models.layers.noise import NoiseConditioned
 from models.layers.pyramid import Stage
-from models.layers.unet import Level, ResidualBlock, SelfAttention
+from models.layers.unet import Level, ResidualBlock
 
 Visit = Callable[[int, Any, Fields], tuple[Any, Fields]]
 """(i, p, h) -> (p, h) at the i-th resolution of a way: h are features, p is an image or features beside them."""
@@ -32,7 +32,7 @@ class UNet(NoiseConditioned):
         stages: Sequence[Stage],
         channels: int,
         residual: Callable[[int, int], ResidualBlock],
-        attend_to: Callable[[int], SelfAttention],
+        attend_to: Callable[[int], nnx.Module],
         resize: Callable[[int, Literal["up", "down"]], nnx.Module],
         attention_up: Literal["block", "level"],
         enter: Callable[[int], int] = lambda n: n,

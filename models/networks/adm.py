@@ -17,6 +17,7 @@ from models.layers.fir import WAYS
 from models.layers.noise import EMBEDDINGS
 from models.layers.norm import GroupNorm
 from models.layers.pyramid import pyramid
+from models.layers.transformer import head_count
 from models.layers.unet import ResidualBlock, SelfAttention
 from models.layers.walk import UNet
 from models.ranges import Classes, Depth, Dropout, Multipliers, Width
@@ -82,10 +83,7 @@ class ADM(UNet):
         residual = published(ResidualBlock, embedding=c, dropout=dropout, project=False, scale_shift=scale_shift, init=DEFAULT)
 
         def attend_to(channels: int) -> SelfAttention:
-            n, d = (channels // head_channels, head_channels) if head_channels else (heads, channels // heads)
-            if n * d != channels:
-                raise ValueError(f"{n} heads of {d} channels are not {channels}; change heads or head_channels")
-            return published(SelfAttention, qkv=DEFAULT)(channels, d)
+            return published(SelfAttention, qkv=DEFAULT)(channels, channels // head_count(channels, heads, head_channels))
 
         def resize(n: int, way: Literal["up", "down"]) -> Resize:
             # Torch's stride of 2 pads an even side before as well as after.

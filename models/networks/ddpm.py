@@ -12,6 +12,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Int, Key
 
 from models.layers.affine import Conv, Fields, fan_avg
+from models.layers.fir import repeated
 from models.layers.noise import EMBEDDINGS, Labels
 from models.layers.norm import GroupNorm
 from models.layers.pyramid import ANY, pyramid
@@ -96,6 +97,4 @@ class DDPM(UNet):
 
 def _resized(conv: Conv, h: Fields) -> Fields:
     """Half the resolution by the stride of the convolution; or twice, each pixel repeated along every axis before it."""
-    for axis in range(1, h.ndim - 1) if conv.stride == 1 else ():
-        h = jnp.repeat(h, 2, axis=axis)
-    return conv(h)
+    return conv(repeated(h) if conv.stride == 1 else h)

@@ -34,7 +34,7 @@ class DiTBlock(Block):
         self.norm = LayerNorm(width, affine=False)
         # Glorot's uniform of the published q, k and v, one matrix [width, 3 width], has half the variance that each has alone.
         self.attention = Attention(width, heads, bias=True, start=fan_avg(0.5), last=fan_avg(), rngs=rngs)
-        self.feed = FeedForward(width, int(mlp_ratio * width), tanh=True, init=fan_avg(), rngs=rngs)
+        self.feed = FeedForward(width, int(mlp_ratio * width), gelu="tanh", init=fan_avg(), rngs=rngs)
         self.modulation = linear(width, 6 * width, init=fan_avg(0), rngs=rngs)
 
     @rematerialised

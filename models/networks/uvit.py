@@ -28,7 +28,7 @@ class UViTBlock(Block):
         self.skip = linear(2 * width, width, init=_NORMAL, rngs=rngs) if skip else None
         self.norm1, self.norm2 = LayerNorm(width, eps=1e-5), LayerNorm(width, eps=1e-5)
         self.attention = Attention(width, heads, qkv_bias, start=_NORMAL, last=_NORMAL, rngs=rngs)
-        self.feed = FeedForward(width, int(mlp_ratio * width), tanh=False, init=_NORMAL, rngs=rngs)
+        self.feed = FeedForward(width, int(mlp_ratio * width), gelu="exact", init=_NORMAL, rngs=rngs)
 
     @rematerialised
     def __call__(self, x: Tokens, skipped: Tokens | None = None) -> Tokens:

@@ -24,6 +24,14 @@ FLOORS = {
     1: ("edits", "runtime", "randomness"),
 }
 """The rooms and files of experiments/. A room imports itself and lower floors."""
+BELOW = {
+    "cpu": set(),
+    "layers": {"cpu"},
+    "networks": {"layers", "ranges", "conditions"},
+    "flows": {"codec", "functional", "layers", "ranges"},
+    "codecs": {"codec", "flows", "functional", "layers", "ranges"},
+}
+"""What the rooms of models/ import of models/, beside themselves. Codecs and networks meet as functions."""
 FLOOR_OF = {room: floor for floor, rooms in FLOORS.items() for room in rooms}
 OUTSIDE = {
     "ml_collections",
@@ -77,6 +85,13 @@ def test_a_room_imports_only_lower_floors(path):
     others = {module.split(".")[1] for module in modules(path) if module.startswith("experiments.")} - {here}
     wrong = {other for other in others if FLOOR_OF[other] >= FLOOR_OF[here]}
     assert not wrong, f"{name(path)}, on floor {FLOOR_OF[here]}, imports {sorted(wrong)}"
+
+
+@pytest.mark.parametrize("where", BELOW)
+def test_a_room_of_models_imports_only_what_is_below(where):
+    for path in sorted((ROOT / "models" / where).rglob("*.py")):
+        used = {module.split(".")[1] for module in modules(path) if module.startswith("models.")} - {where}
+        assert used <= BELOW[where], f"{name(path)} imports {sorted(used - BELOW[where])}"
 
 
 def test_files_import_in_no_circle():

@@ -4,12 +4,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from cubature import expectation
+from oracle import GAUSSIAN
 from sdes import KIN, SDES
 from slow import slow_for
 
 from experiments.commands.matrix import Nonlinear
-from losses import discrete, importance, likelihood, log_normal, logit_normal, loss_aware, uniform
-from sde_lib import VESDE, VPSDE, SubVPSDE, ddpm_table
+from losses import discrete, dsm, importance, likelihood, log_normal, logit_normal, loss_aware, uniform
+from sde_lib import EDMSDE, VESDE, VPSDE, CosineVPSDE, GeometricVPSDE, SubVPSDE, ddpm_table
 
 
 def with_memory(sde, t_min):
@@ -23,6 +25,7 @@ def with_memory(sde, t_min):
 SAMPLERS = {
     "uniform": uniform,
     "importance": importance,
+    "importance of wide data": lambda sde, t_min: importance(sde, t_min, prior_variance=1e4),
     "log_normal": lambda sde, t_min: log_normal(sde, 1.0, 3.0, t_min),
     "logit_normal": lambda sde, t_min: logit_normal(sde, 0.3, 2.0, t_min),
     "loss_aware": with_memory,
@@ -96,6 +99,71 @@ def test_importance_has_less_variance_for_the_likelihood(sde):
     weighted = lambda times: jax.vmap(lambda t: likelihood(sde, t) / sde.sigma(t) ** 2)(times[0]) * times[1]
     draws = {times: weighted(times(sde).sample(jax.random.key(0), None, 4096)) for times in (uniform, importance)}
     assert float(draws[importance].std()) < 1e-2 * float(draws[uniform].std())
+
+
+@slow_for(*KIN)
+def test_importance_for_a_normal_leaves_no_variance_between_times(sde):
+    """On N(m, v I), mean g^2/D E|score - grad log p|^2 over p(t) is Z at every t; v = 0.49."""
+    times, loss = importance(sde, prior_variance=GAUSSIAN.std**2), dsm(sde, GAUSSIAN.score(sde), likelihood)
+    t, inverse_density = times.sample(jax.random.key(0), None, 64)
+    errors = jax.jit(jax.vmap(lambda t: expectation(lambda key, x_0: loss(key, x_0, t), 2)))(t)
+    z = -np.subtract(*(np.log1p(GAUSSIAN.std**2 * np.exp(float(sde.log_snr(t)))) for t in (1.0, sde.t_min)))
+    np.testing.assert_allclose(errors * inverse_density, z, rtol=2e-3)
+
+
+NORMAL = {
+    "VP": (VPSDE(), 13.814473, 0.602),
+    "sub VP": (SubVPSDE(), 27.628989, 0.314),
+    "geometric VP": (GeometricVPSDE(), 10.413343, 0.504),
+    "VE": (VESDE(), 9.210040, 0.649),
+    "EDM": (EDMSDE(), 12.429064, 0.568),
+    "straight": (SDES["Straight"], 23.025731, 0.339),
+}
+"""On N(0, I), in float64: Z_1, and the relative variance between t that is left if t is uniform in log-SNR."""
+
+
+@slow_for("sub VP", "EDM", "straight")
+@pytest.mark.parametrize("name", NORMAL)
+def test_variance_between_times_of_the_likelihood(name):
+    """E_p (h/p)^2 / (int h)^2 - 1 with h = -lambda' sigmoid(lambda), and int h = Z_1."""
+    sde, z, variance = NORMAL[name]
+    h = jax.vmap(lambda t: -jax.grad(sde.log_snr)(t) * jax.nn.sigmoid(sde.log_snr(t)))
+    for prior_variance, expected in ((None, variance), (1.0, 0.0)):
+        t, inverse_density = importance(sde, prior_variance=prior_variance).sample(jax.random.key(0), None, 20_000)
+        weighted = np.asarray(h(t) * inverse_density, np.float64)
+        assert weighted.mean() == pytest.approx(z, rel=2e-3)
+        assert weighted.var() / z**2 == pytest.approx(expected, abs=2e-3)
+
+
+@pytest.mark.parametrize("sde", [VPSDE(), CosineVPSDE()])
+def test_importance_for_the_standard_normal_is_lsgm_s_on_vp(sde):
+    """log sigma^2 is uniform, and w_ll/(2 p) is (log sigma_1^2 - log sigma_e^2)/(2 (1 - sigma^2)) (Vahdat et al. 2021)."""
+    n, log_sigma2 = 1000, lambda t: 2 * jnp.log(sde.sigma(t))
+    t, inverse_density = importance(sde, prior_variance=1.0).sample(jax.random.key(0), None, n)
+    first, last = float(log_sigma2(sde.t_min)), float(log_sigma2(1.0))
+    got = np.sort((np.asarray(jax.vmap(log_sigma2)(t)) - first) / (last - first))
+    np.testing.assert_allclose(got, (np.arange(n) + 0.5) / n, atol=0.6 / n)
+    inside = t < 0.99  # where sigma^2 is not 1 to float32
+    ours = jax.vmap(lambda t: likelihood(sde, t) / sde.sigma(t) ** 2)(t) * inverse_density / 2
+    theirs = (last - first) / (2 * (1 - np.asarray(jax.vmap(sde.sigma)(t), np.float64) ** 2))
+    np.testing.assert_allclose(ours[inside], theirs[inside], rtol=5e-3)
+
+
+def test_uniform_is_importance_on_the_geometric_vp():
+    """For the standard normal, t and 1/p are the same."""
+    sde = GeometricVPSDE()
+    both = (times.sample(jax.random.key(0), None, 64) for times in (uniform(sde), importance(sde, prior_variance=1.0)))
+    for mine, theirs in zip(*both, strict=True):
+        np.testing.assert_allclose(mine, theirs, atol=2e-3)
+
+
+@pytest.mark.parametrize("sde", [VPSDE(), SDES["Straight"]])
+def test_importance_of_a_wide_prior_is_uniform_in_log_snr(sde):
+    """As v grows, l - log v becomes lambda, and nothing overflows."""
+    for mine, theirs in zip(
+        *(importance(sde, prior_variance=v).sample(jax.random.key(0), None, 64) for v in (1e30, None)), strict=True
+    ):
+        np.testing.assert_allclose(mine, theirs, rtol=2e-3)
 
 
 def test_discrete_draws_ddpm_s_and_ncsn_s_times():

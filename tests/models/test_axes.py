@@ -28,7 +28,7 @@ from sde_lib import VPSDE
 
 AXES = [1, 2, 3]
 SMALL = partial(DDPM, width=4, multipliers=(1, 2), blocks=1, attention=(4,), dropout=0.0)
-OTHERS = [net for net in models.NETWORKS if net.__name__ not in ("DDPM", "DiT", "MLP")]
+OTHERS = [net for net in models.NETWORKS if net.__name__ not in ("DDPM", "DiT", "MLP", "Zero")]
 
 
 def shapes(net, shape):

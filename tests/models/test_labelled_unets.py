@@ -11,11 +11,12 @@ from published import relative_error
 from models import functional
 from models.networks.adm import ADM
 from models.networks.edm_unet import EDMUNet
+from models.networks.ldm_unet import LDMUNet
 
 QUICKLY = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 
 
-@pytest.fixture(scope="module", params=[ADM, EDMUNet])
+@pytest.fixture(scope="module", params=[ADM, EDMUNet, pytest.param(LDMUNet, marks=pytest.mark.slow)])
 def small(request):
     """A network of one resolution and three labels, parameters drawn anyhow, x, c_noise, and its output for the label 1."""
     rng = np.random.default_rng(0)

@@ -41,6 +41,7 @@ FAMILIES = {
     "NCSNpp": partial(models.NCSNpp, **UNET),
     "ADM": partial(models.ADM, **UNET, heads=2, head_channels=None),
     "EDMUNet": partial(models.EDMUNet, **UNET),
+    "LDMUNet": partial(models.LDMUNet, **UNET, heads=2, context=4),
     "NCSN": partial(models.NCSN, width=4),
     "NCSNv2": partial(models.NCSNv2, width=4),
     "DiT": partial(models.DiT, width=8, depth=1, heads=2),
@@ -48,8 +49,8 @@ FAMILIES = {
     "MLP": partial(models.MLP, width=8, depth=2),
     "linen": Net(),
 }
-ATTENDS = ("DDPM", "NCSNpp", "ADM", "EDMUNet", "DiT", "UViT")
-SECONDS = ("NCSNpp", "ADM", "EDMUNet", "NCSN", "NCSNv2")
+ATTENDS = ("DDPM", "NCSNpp", "ADM", "EDMUNet", "LDMUNet", "DiT", "UViT")
+SECONDS = ("NCSNpp", "ADM", "EDMUNet", "LDMUNet", "NCSN", "NCSNv2")
 """They take several each to compile."""
 each = pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in SECONDS else n for n in FAMILIES])
 X = jax.random.normal(jax.random.key(1), (4, 4, 2))
@@ -436,7 +437,7 @@ def test_no_weight_of_the_base_is_written_into_the_program(shard, here):
         written(base, width)
         adapted, state, advance = prepared(base, *options)
         batch = devices.split(Batch(np.zeros((1, 64, *SHAPE), np.uint8)), axis=1)
-        sizes[width] = len(advance.lower(state, batch, *adapted.frozen).as_text())
+        sizes[width] = len(advance.lower(state, batch, adapted.frozen).as_text())
     held = [leaf.addressable_shards[0].data.nbytes for leaf in jax.tree.leaves(adapted.frozen)]
     total = sum(leaf.nbytes for leaf in jax.tree.leaves(adapted.frozen))
     assert total > 10e6

@@ -24,7 +24,7 @@ from samplers import (
     sample,
     unipc,
 )
-from sde_lib import TableVPSDE, fast_random
+from sde_lib import GeometricVPSDE, TableVPSDE, fast_random
 
 MEAN, VARIANCE = np.array([0.5, -1.0, 0.2]), np.array([0.04, 0.5, 2.0])
 FLOW = {
@@ -57,6 +57,12 @@ NOISY = {
 def float64():
     with jax.enable_x64(True):
         yield
+
+
+@pytest.fixture
+def sde(sde):
+    """One that leaves nothing of the data at t = 1: else the flow bends from the start, and a first step, of order 1, shows."""
+    return GeometricVPSDE(sigma2_max=1 - 4e-5) if isinstance(sde, GeometricVPSDE) else sde
 
 
 def marginal(sde, t):

@@ -36,7 +36,8 @@ def scores(sde, guided, x, t, w):
 @pytest.mark.parametrize("guided", BOTH.values(), ids=BOTH)
 def test_guided_score_is_that_of_the_tilted_density(sde, guided):
     """grad log p_t(x)^(1 - w) p_t(x | y)^w: the score itself at w = 0, the conditional one at w = 1."""
-    for x, t in ((jnp.array([0.3, -0.2]), 0.3), (jnp.array([-1.1, 0.6]), 0.7)):
+    for x, log_snr in ((jnp.array([0.3, -0.2]), 1.0), (jnp.array([-1.1, 0.6]), -2.0)):
+        t = sde.time_at(jnp.asarray(log_snr))
         for w in (0.0, 1.0, 0.4, 3.0):
             got, tilted, unconditional, conditional = scores(traced(sde), guided, x, t, w)
             scale = float(jnp.abs(conditional).max())

@@ -44,7 +44,7 @@ pytestmark = pytest.mark.usefixtures("in_root")
 def test_decode_inverts_encode(sde):
     """From data of a mixture to t = 1 and back, at its exact score."""
     score = MIXTURE.score(sde)
-    options: dict[str, Any] = {"t_min": max(sde.t_min, 1e-3), "rtol": 1e-4, "atol": 1e-4}
+    options: dict[str, Any] = {"t_min": max(sde.t_min, 1e-3), "rtol": 1e-5, "atol": 1e-5}
 
     def there_and_back(x):
         latent = encode(sde, score, x, **options).latent

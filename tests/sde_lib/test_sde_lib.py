@@ -8,7 +8,7 @@ import pytest
 from sdes import Straight
 
 from experiments.commands.matrix import Nonlinear
-from sde_lib import VESDE, VPSDE, CosineVPSDE, LinearSDE, SubVPSDE, check, ddpm_table
+from sde_lib import VESDE, VPSDE, CosineVPSDE, GeometricVPSDE, LinearSDE, SubVPSDE, check, ddpm_table
 
 T = np.linspace(0.01, 1.0, 67, dtype=np.float32)
 
@@ -55,6 +55,15 @@ def test_cosine_is_the_paper_s():
     bar = (np.cos((u + 0.008) / 1.008 * np.pi / 2) / np.cos(0.008 / 1.008 * np.pi / 2)) ** 2
     np.testing.assert_allclose(at(CosineVPSDE().alpha) ** 2, bar, rtol=1e-4)
     np.testing.assert_allclose(at(CosineVPSDE().alpha) ** 2 + at(CosineVPSDE().sigma) ** 2, 1, rtol=1e-6)
+
+
+def test_geometric_vp_is_the_paper_s():
+    """Vahdat et al. (2021): sigma^2 geometric from 3e-5 to 0.999, alpha^2 = 1 - sigma^2, beta = sigma^2 log r/(1 - sigma^2)."""
+    variance, log_r = np.geomspace(3e-5, 0.999, len(T)), np.log(0.999 / 3e-5)
+    t = np.linspace(0, 1, len(T), dtype=np.float32)
+    np.testing.assert_allclose(at(GeometricVPSDE().sigma, t) ** 2, variance, rtol=1e-5)
+    np.testing.assert_allclose(at(GeometricVPSDE().alpha, t) ** 2, 1 - variance, rtol=1e-4)
+    np.testing.assert_allclose(at(GeometricVPSDE().diffusion, t) ** 2, variance * log_r / (1 - variance), rtol=1e-3)
 
 
 @pytest.mark.parametrize("n", [10, 1000])

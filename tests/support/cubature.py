@@ -9,7 +9,7 @@ from unittest.mock import patch
 import jax
 import jax.numpy as jnp
 import numpy as np
-from oracle import GAUSSIAN
+from oracle import GAUSSIAN, Mixture
 
 
 def nodes(n: int, dimensions: int) -> tuple[np.ndarray, np.ndarray]:
@@ -25,13 +25,13 @@ def noise(z: jax.Array):
     return patch.object(jax.random, "normal", lambda key, shape: z)
 
 
-def expectation(of: Callable[..., Any], n: int = 3) -> Any:
-    """E of(key, x_0) over x_0 ~ GAUSSIAN and the noise `of` draws; exact for polynomials of degree 2 n - 1 in either."""
-    points, weights = nodes(n, 4)
+def expectation(of: Callable[..., Any], n: int = 3, data: Mixture = GAUSSIAN) -> Any:
+    """E of(key, x_0) over x_0 of one Gaussian and the noise `of` draws; exact for polynomials of degree 2 n - 1 in either."""
+    points, weights = nodes(n, 2 * data.means.size)
 
     def at(point):
         z_0, z = jnp.split(point, 2)
         with noise(z):
-            return of(jax.random.key(0), GAUSSIAN.means[0] + GAUSSIAN.std * z_0)
+            return of(jax.random.key(0), data.means[0] + data.std * z_0)
 
     return jax.tree.map(lambda a: jnp.tensordot(weights, a, 1), jax.vmap(at)(points))

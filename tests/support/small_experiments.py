@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 from runs import MOONS, TINY
 
-from experiments.build.build import build
+import models
+from experiments.build.build import Trained, build
 from experiments.build.experiment import Experiment
 from experiments.config.messages import schema_problems
 from experiments.config.problems import part_problems
@@ -25,12 +26,18 @@ def small_experiment(*overrides: str) -> Experiment:
     return build(Config.model_validate(tree), (2,))
 
 
+def identity_codec(*_) -> Trained:
+    """Returns a codec in the place of that of `codec.run`, which tests of configs have not trained."""
+    return Trained(models.chain(models.affine()), ((),))
+
+
 def clusters(n: int) -> jax.Array:
     """Returns n points of two clusters, [n, 2]."""
     return 0.7 * jnp.sign(jax.random.normal(jax.random.key(3), (n, 1))) + 0.1 * jax.random.normal(jax.random.key(4), (n, 2))
 
 
 def frozen_shapes(experiment):
-    """Returns the base of a config with `lora`, which is the network, by its shapes alone; or nothing."""
+    """Returns what is not trained; with `lora` the base, which is the network, by its shapes alone."""
     init = partial(experiment.model.init, jax.random.key(0))
-    return (jax.eval_shape(init, jnp.zeros(experiment.shape)),) if experiment.config.lora else ()
+    base = jax.eval_shape(init, jnp.zeros(experiment.code_shape)) if experiment.config.lora else ()
+    return experiment.frozen._replace(base=base)
