@@ -108,7 +108,7 @@ def variance(built: dict[str, Experiment], params: Any, data: Dataset, n: int) -
     @jax.jit
     def moments(params: Any, i: jax.Array, examples: Batch) -> dict[str, tuple[jax.Array, jax.Array]]:
         draws = step_noise(experiment, key, experiment.times.init(), i, batch)
-        loss = loss_of(params, draws.keys, examples, draws.t)
+        loss = loss_of(params, draws.keys, examples, draws.t).score
         of_uniform = step_noise(built["likelihood"], key, None, i, batch).inverse_density  # one number at every t
         mean = jnp.mean(loss * draws.inverse_density)
         inverse = {"likelihood": of_uniform, "importance": draws.inverse_density}

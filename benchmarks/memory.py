@@ -81,7 +81,7 @@ def kept_bytes(net: str, remat: bool, accumulate: int) -> dict[str, Any]:
     loss_of = jax.vmap(loss, (None, 0, 0, 0))
 
     def residuals(params: Any, keys: jax.Array, levels: jax.Array, t: jax.Array) -> list[jax.Array]:
-        _, backward = jax.vjp(lambda params: jnp.mean(loss_of(params, keys, Batch(levels), t)), params)
+        _, backward = jax.vjp(lambda params: jnp.mean(loss_of(params, keys, Batch(levels), t).score), params)
         parameters = {id(leaf) for leaf in jax.tree.leaves(params)}
         arrays = [leaf for leaf in jax.tree.leaves(backward) if id(leaf) not in parameters]
         return [a for a in arrays if not jnp.issubdtype(a.dtype, jax.dtypes.prng_key)]

@@ -76,7 +76,7 @@ def recipe(name: str, tree: dict[str, Any], side: int) -> Recipe:
     # For a TPU, wherever this runs: on a CPU wide convolutions are of fewer products.
     lowered = lambda f, *inputs: jax.jit(f).trace(params, *inputs).lower(lowering_platforms=("tpu",))
     flop = lambda f, *inputs: float((lowered(f, *inputs).cost_analysis() or {})["flops"])
-    training = flop(jax.value_and_grad(loss), jax.random.key(0), Batch(levels), 0.5)
+    training = flop(jax.value_and_grad(lambda *of: loss(*of).score), jax.random.key(0), Batch(levels), 0.5)
     forward = flop(lambda params, x: experiment.score(params)(x, 0.5), x)
     return Recipe(name, sum(a.size for a in jax.tree.leaves(params)), training, forward, config.train.batch)
 

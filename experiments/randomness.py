@@ -23,6 +23,7 @@ class Purpose(IntEnum):
     DEQUANTIZER = 6
     INTERPOLATE = 7
     EDIT = 8
+    CODES = 9
 
 
 def stream(seed: int, purpose: Purpose) -> jax.Array:

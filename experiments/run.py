@@ -4,7 +4,8 @@
     run.sample(0, n=64, sampler="fast")          # a notebook shows the picture
     jax.vmap(run.score, (0, None))(x, 0.5)       # grad log p_t, to be compiled, mapped and differentiated
 
-Where a method takes or returns x, it is one event [*event] as the network sees it: `scaler` maps levels to x and back.
+Where a method takes or returns x, it is one event [*event] as the network sees it: `scaler` maps levels to x and back. If the
+run has a codec, x is a code: `code` and `levels` map examples to codes and back.
 """
 
 from __future__ import annotations
@@ -188,6 +189,14 @@ class Run:
                 raise ConfigError(problems)
             self._compiled[program] = drawing(bound)
         return self._compiled[program](self.params, Rows(keys, labels), bound.config.n)
+
+    def code(self, k: Event, key: Key[Array, ""] | int = 0) -> Event:
+        """Returns the x of an example k, levels or floats [*event]: its code, drawn by `key`, if the run has a codec."""
+        return self.experiment.code(self.params, jax.random.key(key) if isinstance(key, int) else key, k)
+
+    def levels(self, x: Event) -> Array:
+        """Returns the example of x, as levels or as floats in the units of the data [*event]: the inverse of `code`."""
+        return self.experiment.levels(self.params, x)
 
     def _repr_html_(self) -> str:
         """Returns a table of what the run is, for a notebook."""

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache, partial
-from typing import Any
+from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
+import numpy as np
 from flax import linen, nnx
 
 import losses
 import models
 import sde_lib
 from experiments.build.checks import combination_problems, event_problems, experiment_problems
-from experiments.build.experiment import Experiment
+from experiments.build.experiment import Experiment, Frozen
 from experiments.config.options import parameters
 from experiments.config.parts import (
+    CODEC,
     CONDITIONING,
+    DECODER,
+    ENCODER,
+    LADDER,
+    LIKELIHOOD,
     NET,
     OBJECTIVE,
     PARAMETERIZATION,
@@ -26,20 +34,34 @@ from experiments.config.parts import (
     learns_variance,
 )
 from experiments.config.problems import attempt
-from experiments.config.schema import Config, Named
+from experiments.config.schema import CodecConfig, Config, Named
 from experiments.data.moments import Moments
 from experiments.data.scaler import scale
+from experiments.runtime import devices
 from experiments.runtime.errors import ConfigError
 from models.build import abstract
 from models.functional import Functional
 from models.parameterization import Parameterization
 
 
-def build(config: Config, shape: tuple[int, ...], names: tuple[str, ...] = (), moments: Moments | None = None) -> Experiment:
+class Trained(NamedTuple):
+    """The `codec` of another run, and its parameters `params`."""
+
+    codec: models.Codec
+    params: Any
+
+
+def build(
+    config: Config,
+    shape: tuple[int, ...],
+    names: tuple[str, ...] = (),
+    moments: Moments | None = None,
+    trained: Trained | None = None,
+) -> Experiment:
     """Returns the experiment on events of `shape`, whose labels have these `names` if they have names.
 
-    `moments`: those of the events' channels, if data.standardise asks for them. Raises ConfigError with every problem, one line
-    each.
+    `moments`: those of the events' channels, if data.standardise asks for them. `trained`: that of codec.run, if it is set.
+    Raises ConfigError with every problem, one line each.
     """
     problems = combination_problems(config, names) + event_problems(config, shape, moments)
     sde = attempt(problems, "sde", lambda: SDE.build(config.sde.name, **config.sde.options))
@@ -47,11 +69,14 @@ def build(config: Config, shape: tuple[int, ...], names: tuple[str, ...] = (), m
     if problems:
         raise ConfigError(problems)
 
+    codec, of_codec = attempt(problems, "codec", lambda: _codec(config, shape, trained)) or (None, ())
+    code_shape = attempt(problems, "codec", lambda: code_shape_of(codec, shape)) or shape
     model = attempt(problems, "net", lambda: _model(config, sde))
     times = attempt(problems, "times", lambda: TIMES.build(config.times.name, sde, **config.times.options))
     objective = attempt(problems, "objective", lambda: _objective(config))
     weight = attempt(problems, "weight", lambda: _weight(config))
-    experiment = Experiment(config, shape, sde, model, times, objective, scale(config, moments), names=names)
+    experiment = Experiment(config, shape, code_shape, sde, model, times, objective, scale(config, moments), names=names)
+    experiment = experiment._replace(codec=codec, frozen=Frozen(codec=of_codec), weight=weight)
 
     problems += experiment_problems(experiment, weight)
     if problems:
@@ -89,7 +114,60 @@ def _model(config: Config, sde: sde_lib.LinearSDE) -> models.ScoreModel | models
     if classifies(config):
         classes = config.net.options.get("classes", 0)
         return models.class_model(functional, sde, classes, _parameterization(config), config.sigma_data)
-    return models.score_model(functional, sde, _parameterization(config), config.sigma_data, bool(learner))
+    model = models.score_model(functional, sde, _parameterization(config), config.sigma_data, bool(learner))
+    return models.mixed(model, sde) if config.mixed else model
+
+
+def _codec(config: Config, shape: tuple[int, ...], trained: Trained | None) -> tuple[models.Codec | None, tuple[Any, ...]]:
+    """The chain of the codec of `codec.run`, `codec.by` and the affine one of codec.mean and std; and what is fixed of it."""
+    section = config.codec
+    if section is None:
+        return None, ()
+    if section.run and trained is None:
+        raise ValueError(f"run = {section.run}: it was not opened, and its codec is needed")
+    parts, params = ([trained.codec._replace(loss=None)], [trained.params]) if trained else ([], [])
+    if section.by:
+        event = code_shape_of(models.chain(*parts), shape)
+        parts.append(_own_codec(config, section, section.by, event))
+        if parts[-1].loss is None:
+            params.append(devices.put(parts[-1].init(jax.random.key(0), jnp.zeros(event)), devices.replicated()))
+    if section.mean:
+        parts.append(models.affine(np.asarray(section.mean, np.float32), np.asarray(section.std, np.float32)))
+        params.append(())
+    return models.chain(*parts), tuple(params)
+
+
+def _own_codec(config: Config, section: CodecConfig, by: Named, event: tuple[int, ...]) -> models.Codec:
+    """The codec `codec.by` of events of this shape, with its networks and its likelihood."""
+    levels = {"levels": config.data.levels, "low": scale(config).low}
+    context: dict[str, Any] = {"shape": event}
+    emitted = event
+    if section.likelihood:
+        name, options = section.likelihood.name, section.likelihood.options
+        law = LIKELIHOOD.build(name, **(_taken(LIKELIHOOD.find(name), levels) | options))
+        # A hierarchical VAE draws codes as it decodes, so that to decode without a key is more than to leave out the noise.
+        of_mean = law._replace(draw=lambda own, key, emitted: law.mean(own, emitted))
+        context["likelihood"] = law if section.noise else of_mean
+        emitted = (*event[:-1], law.channels(event[-1]))
+    if section.encoder:
+        context["encoder"] = partial(ENCODER.find(section.encoder.name), **section.encoder.options)
+    if section.decoder:
+        decoder = DECODER.find(section.decoder.name)
+        context["decoder"] = _bound(decoder, {"channels": emitted[-1], "emitted": emitted}, section.decoder.options)
+    if section.net:
+        context["net"] = partial(LADDER.find(section.net.name), **section.net.options)
+    codec = CODEC.build(by.name, **(_taken(CODEC.find(by.name), context) | by.options))
+    if section.noise or section.likelihood:
+        return codec
+    return codec._replace(decode=lambda params, key, z: codec.decode(params, None, z))
+
+
+def code_shape_of(codec: models.Codec | None, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Returns the shape of the code of an example of `shape`, by shapes alone."""
+    if codec is None:
+        return shape
+    key, x = jax.random.key(0), jax.ShapeDtypeStruct(shape, jnp.float32)
+    return jax.eval_shape(lambda x: codec.encode(codec.init(key, x), key, x)[0], x).shape
 
 
 def _learner(config: Config) -> str:
@@ -106,20 +184,27 @@ def _parameterization(config: Config) -> Parameterization:
 def _objective(config: Config) -> Callable[..., losses.Loss]:
     """objective(sde, score), with the weight, the times of a discrete bound, the distance of two levels and the lowest."""
     scaler = scale(config)
-    cell = scaler.cell if scaler.levels and not scaler.dequantize else None
+    # A level can be told from the next in x, and not in a code.
+    cell = scaler.cell if scaler.levels and not scaler.dequantize and config.codec is None else None
     context = {"width": cell, "low": scaler.low} | ({} if config.weight is None else {"weight": _weight(config)})
     context |= {k: v for k, v in config.times.options.items() if k in ("n", "t_min")}
     return _bound(OBJECTIVE.find(config.objective.name), context, config.objective.options)
 
 
 def _weight(config: Config) -> Callable[..., Any]:
-    """weight(sde, t) with its options; any weight if the config names none."""
+    """weight(sde, t) with its options; the objective's own if the config names none, and any if it has none."""
     if config.weight is None:
-        return losses.likelihood
+        own = parameters(OBJECTIVE.find(config.objective.name)).get("weight")
+        return own.default if own and own.default is not own.empty else losses.likelihood
     context = {"sigma_data": config.sigma_data, "t_min": config.times.options.get("t_min") or None}
     return _bound(WEIGHT.find(config.weight.name), context, config.weight.options)
 
 
 def _bound(part: Callable[..., Any], context: dict[str, Any], options: dict[str, Any]) -> Callable[..., Any]:
     """The part with its options, and with as much of the context as it has arguments for."""
-    return partial(part, **({key: value for key, value in context.items() if key in parameters(part)} | options))
+    return partial(part, **(_taken(part, context) | options))
+
+
+def _taken(part: Callable[..., Any], context: dict[str, Any]) -> dict[str, Any]:
+    """As much of the context as the part has arguments for."""
+    return {key: value for key, value in context.items() if key in parameters(part)}

@@ -14,6 +14,7 @@ import losses
 import models
 import samplers
 import sde_lib
+from experiments.build.codec_checks import check_codec, codec_problems
 from experiments.build.experiment import Experiment
 from experiments.build.idle import idle_problems
 from experiments.build.optimizer import check_optimizer, check_rate
@@ -39,6 +40,8 @@ def experiment_problems(experiment: Experiment, weight: Callable[..., Any] | Non
     config, sde, objective, times = experiment.config, experiment.sde, experiment.objective, experiment.times
     if experiment.model is not None:
         attempt(problems, "net", lambda: check_net(experiment))
+        if not problems:
+            attempt(problems, "codec", lambda: check_codec(experiment))
         attempt(problems, "lora", lambda: check_lora(experiment))
     attempt(problems, "objective", lambda: objective and objective(sde, lambda x, t: x))
     attempt(problems, "weight", lambda: weight and check_weight(weight, sde))
@@ -55,10 +58,10 @@ def experiment_problems(experiment: Experiment, weight: Callable[..., Any] | Non
 
 
 def check_net(experiment: Experiment) -> None:
-    """Traces the network on an event, without compiling, so that it takes and returns what a score model asks of it."""
-    x = jax.ShapeDtypeStruct(experiment.shape, jnp.float32)
-    params = jax.eval_shape(experiment.model.init, jax.random.key(0), x)
-    jax.eval_shape(experiment.model.apply, params, x, 0.5)
+    """Traces the network on a code, without compiling, so that it takes and returns what a score model asks of it."""
+    z = jax.ShapeDtypeStruct(experiment.code_shape, jnp.float32)
+    params = jax.eval_shape(experiment.model.init, jax.random.key(0), z)
+    jax.eval_shape(experiment.model.apply, params, z, 0.5)
 
 
 def check_loss(experiment: Experiment) -> None:
@@ -73,8 +76,8 @@ def check_loss(experiment: Experiment) -> None:
     key, x = jax.random.key(0), jax.ShapeDtypeStruct(experiment.shape, jnp.float32)
     y = jnp.int32(0) if experiment.classes else None
     y = {"label": y, "augment": jnp.zeros(LABELS)} if config.train.augment else y
-    gradient = jax.grad(lambda params, x: experiment.loss(params, key, y)(key, x, 0.5))
-    jax.eval_shape(gradient, jax.eval_shape(experiment.model.init, key, x), x)
+    gradient = jax.grad(lambda params, x: experiment.loss(params, key, y)(key, x, 0.5).score)
+    jax.eval_shape(gradient, jax.eval_shape(experiment.initial, key), x)
 
 
 def check_lora(experiment: Experiment) -> None:
@@ -206,7 +209,7 @@ def _check_end(sampler: BoundSampler, step: samplers.Step, grid: np.ndarray) -> 
     if config.denoise:
         raise ValueError(f"{where}, and denoise asks for it; take denoise = False, or end the grid above")
     solution = jax.vmap(lambda x: samplers.solve(jax.random.key(0), step, x, jnp.asarray(grid)).x, axis_name="batch")
-    if not jnp.isfinite(solution(jnp.ones((1, *sampler.experiment.shape)))).all():
+    if not jnp.isfinite(solution(jnp.ones((1, *sampler.experiment.code_shape)))).all():
         end = f"end the grid above, as at its default t_min = {sde.t_min:g}"
         raise ValueError(f"{where}, and {config.step.name} asks for it; {end}, or take deis")
 
@@ -291,7 +294,13 @@ def _undivided(key: str, batch: int) -> Problems:
 
 def combination_problems(config: Config, names: tuple[str, ...] = ()) -> Problems:
     """Returns the problems of combinations of keys that are right one by one; `names`: those of the labels, if any."""
-    problems = label_problems(config, names) + augment_problems(config) + idle_problems(config) + average_problems(config)
+    problems = (
+        label_problems(config, names)
+        + augment_problems(config)
+        + codec_problems(config)
+        + idle_problems(config)
+        + average_problems(config)
+    )
     if config.sample.sampler not in config.samplers:
         close = suggestion(config.sample.sampler, list(config.samplers))
         problems.append(f"sample.sampler = {in_words(config.sample.sampler)} is not one of samplers{close}")
@@ -301,6 +310,8 @@ def combination_problems(config: Config, names: tuple[str, ...] = ()) -> Problem
         problems.append(f"weight: {config.objective.name} weighs t itself, not by {config.weight.name}; take None, or dsm")
     if config.evaluate.features == "classifier" and len(set(config.data.only)) == 1:
         problems.append("evaluate.features = 'classifier' tells classes apart, and data.only leaves one: take 'pixels'")
+    if config.mixed and classifies(config):
+        problems.append("mixed = True mixes a score, and a classifier has none: take False")
     if config.evaluate.neighbours >= config.evaluate.n:
         problems.append(f"evaluate.neighbours = {config.evaluate.neighbours} of evaluate.n = {config.evaluate.n}: take fewer")
     for label, sampler in config.samplers.items():

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,56 +13,107 @@ import jax.numpy as jnp
 import losses
 import models
 import sde_lib
-from experiments.config.guidance import Guide, Guided
-from experiments.config.parts import classifies, learns_variance
+from experiments.config.guidance import Guide, Params
+from experiments.config.parts import classifies, learns_variance, trains_codec
 from experiments.config.schema import Config
 from experiments.data.scaler import Scaler
 
 
+class Frozen(NamedTuple):
+    """The parameters that training leaves as they are: of the `base` of adapters, and of each fixed part of a `codec`.
+
+    They are () if there are none.
+    """
+
+    base: Any = ()
+    codec: tuple[Any, ...] = ()
+
+
 class Experiment(NamedTuple):
-    """The objects that a config names, built for events of `shape`.
+    """The objects that a config names, built for examples of `shape`, whose codes have `code_shape`.
 
     `model`: a ScoreModel, or a ClassModel if the objective trains a classifier. `guides`: the runs that guide samplers, by
-    their folders. `frozen`: (the base's parameters,) if the config has `lora`, else nothing. `names`: those of the labels, if
-    they have names.
+    their folders. `names`: those of the labels, if they have names. `codec`: a chain of codecs; without one x is its own code.
+    `weight`: the objective's, weight(sde, t).
     """
 
     config: Config
     shape: tuple[int, ...]
+    code_shape: tuple[int, ...]
     sde: sde_lib.LinearSDE
     model: Any
     times: losses.TimeSampler
     objective: Callable[..., losses.Loss]
     scaler: Scaler
     guides: Mapping[str, Guide] = MappingProxyType({})
-    frozen: tuple[Any, ...] = ()
+    frozen: Frozen = Frozen()
     names: tuple[str, ...] = ()
+    codec: models.Codec | None = None
+    weight: Callable[..., Any] = losses.likelihood
+
+    @property
+    def trains(self) -> Literal["net", "codec", "both"]:
+        """The part that is trained: the network, the last one of the codec, or both together."""
+        if trains_codec(self.config):
+            return "codec"
+        return "both" if self.codec and self.codec.loss else "net"
 
     def initial(self, key: Any) -> Any:
-        """Returns the parameters that training begins with: the network's, or adapters to it."""
-        x = jnp.zeros(self.shape)
-        shapes = (jax.eval_shape(self.model.init, key, x),) if self.config.lora else ()
-        return self.adapted(*shapes).model.init(key, x)
+        """Returns the parameters that training begins with: the network's, adapters to it, or the codec's; {"net", "codec"}."""
+        z, of_codec = jnp.zeros(self.code_shape), None
+        if self.codec and self.trains != "net":
+            of_codec = self.codec.init(jax.random.fold_in(key, 0), jnp.zeros(self.shape))[-1]
+        if self.trains == "codec":
+            return of_codec
+        shapes = Frozen(jax.eval_shape(self.model.init, key, z)) if self.config.lora else Frozen()
+        of_net = self.adapted(shapes).model.init(key, z)
+        return {"net": of_net, "codec": of_codec} if self.trains == "both" else of_net
 
-    def adapted(self, *frozen: Any) -> Experiment:
-        """Returns the experiment as it is trained: if there are `frozen` parameters, its model is one of adapters to them.
+    def adapted(self, frozen: Frozen) -> Experiment:
+        """Returns the experiment as it is trained beside `frozen` parameters: with `lora` its model is one of adapters to them.
 
-        They are arguments here, although the experiment holds them, so that they are arguments of a compiled program too.
+        They are an argument here, although the experiment holds them, so that they are one of a compiled program too.
         """
         lora = self.config.lora
-        if lora is None or not frozen:
-            return self
-        model = models.lora(self.model, frozen[0], lora.rank, lora.alpha, lora.on, lora.scale)
-        return self._replace(model=model)
+        if lora is None or not frozen.base:
+            return self._replace(frozen=frozen)
+        model = models.lora(self.model, frozen.base, lora.rank, lora.alpha, lora.on, lora.scale)
+        return self._replace(model=model, frozen=frozen)
+
+    def merged(self, params: Any) -> Any:
+        """Returns the trained parameters; if they are adapters, merged with their base."""
+        lora = self.config.lora
+        return models.merged(self.frozen.base, params, lora.scale * lora.alpha / lora.rank) if lora else params
 
     def network(self, params: Any) -> Any:
-        """Returns the parameters to sample and evaluate with, from the trained ones.
+        """Returns the parameters to sample and evaluate with, from the trained ones: `merged`, beside those of other parts."""
+        guides = {run: guide.params for run, guide in self.guides.items()}
+        if self.trains == "codec":
+            return Params({}, guides, (*self.frozen.codec, params))
+        if self.trains == "both":
+            return Params(params["net"], guides, (*self.frozen.codec, params["codec"]))
+        own = self.merged(params)
+        return Params(own, guides, self.frozen.codec) if guides or self.codec else own
 
-        Adapters are merged with their base; the parameters of guides are put beside.
-        """
-        lora = self.config.lora
-        own = models.merged(self.frozen[0], params, lora.scale * lora.alpha / lora.rank) if lora else params
-        return Guided(own, {run: guide.params for run, guide in self.guides.items()}) if self.guides else own
+    def encode(self, params: Any, key: Any, x: Any) -> tuple[Any, Any]:
+        """Returns a code z [*code_shape] of an example x as a network sees it, and its cost in nats (see `models.codec`)."""
+        return (x, 0.0) if self.codec is None else self.codec.encode(self._of_codec(params), key, x)
+
+    def decode(self, params: Any, z: Any, key: Any = None) -> Any:
+        """Returns the x [*shape] of a code z: a draw from p(x | z), or its mean if the key is None."""
+        return z if self.codec is None else self.codec.decode(self._of_codec(params), key, z)
+
+    def code(self, params: Any, key: Any, k: Any) -> Any:
+        """Returns a code z of an example k, levels in the middle of their cells, or floats in the units of the data."""
+        return self.encode(params, key, self.scaler.place(k, 0.5))[0]
+
+    def levels(self, params: Any, z: Any, key: Any = None) -> Any:
+        """Returns the example of a code z as levels, or as floats in the units of the data."""
+        return self.scaler.decode(self.decode(params, z, key))
+
+    def _of_codec(self, params: Any) -> Any:
+        """The codec's parameters: those beside the network's, or the frozen ones if `params` are those that are trained."""
+        return params.codec if isinstance(params, Params) else self.frozen.codec
 
     @property
     def classes(self) -> int:
@@ -91,8 +143,29 @@ class Experiment(NamedTuple):
         """Returns a classifier's log p(. | x_t = x) [classes]."""
         return self.model.apply(params, x, t, key)
 
-    def loss(self, params: Any, key: Any, y: Any = None) -> losses.Loss:
-        """Returns the objective at `params` for an example; `y`: its label, or its conditions by name; `key` is for dropout."""
+    def loss(self, params: Any, key: Any, y: Any = None) -> Callable[..., losses.Joint]:
+        """Returns loss(key, x, t) of an example x at `params`; `y`: its label, or its conditions by name; `key` is for dropout.
+
+        The objective is the `score` of the result, and the `cost` is of the codec, if it is trained too.
+        """
+        of_codec = self.frozen.codec
+        if self.trains == "both" and self.codec:
+            score = lambda z, t: self.model.apply(params["net"], z, t, y, key)
+            encode = partial(self.codec.encode, (*of_codec, params["codec"]))
+            return losses.latent(self.sde, encode, self.objective(self.sde, score), self.weight)
+        objective = self._objective(params, key, y)
+
+        def loss(key: Any, x: Any, t: Any) -> losses.Joint:
+            if self.trains == "net":
+                x, _ = self.encode(params, jax.random.fold_in(key, 0), x)
+            return losses.Joint(jnp.zeros(()), objective(key, x, t))
+
+        return loss
+
+    def _objective(self, params: Any, key: Any, y: Any) -> losses.Loss:
+        """The objective of the network alone, on codes, or of the codec alone."""
+        if self.trains == "codec" and self.codec:
+            return self.objective(self.sde, partial(self.codec.loss, (*self.frozen.codec, params)))  # pyright: ignore
         if classifies(self.config):
             return self.objective(self.sde, lambda x, t: self.log_prob(params, x, t, key)[y])
         evaluate = self.model.with_variance if learns_variance(self.config) else self.model.apply
@@ -105,5 +178,5 @@ class Experiment(NamedTuple):
 
 
 def _own(params: Any) -> Any:
-    """The network's parameters, without those of guides."""
-    return params.own if isinstance(params, Guided) else params
+    """The network's parameters, without those of other parts."""
+    return params.own if isinstance(params, Params) else params

@@ -14,7 +14,7 @@ import samplers
 import sde_lib
 from experiments.build.experiment import Experiment
 from experiments.config.classes import class_number, class_numbers
-from experiments.config.guidance import Guide, Guided, Scores
+from experiments.config.guidance import Guide, Params, Scores
 from experiments.config.parts import GRID, GUIDANCE, SDE, STEP
 from experiments.config.schema import Sampler
 from experiments.randomness import Purpose, streams
@@ -104,7 +104,7 @@ class BoundSampler(NamedTuple):
         log_prob_y = lambda x, t: jnp.sum(score(x, t))
         scores = Scores(self.experiment.sde, score, lambda: score, lambda run: score, lambda run: log_prob_y)
         guided = GUIDANCE.build(guidance.name, scores, **guidance.options)
-        jax.eval_shape(guided, jax.ShapeDtypeStruct(self.experiment.shape, jnp.float32), 0.5)
+        jax.eval_shape(guided, jax.ShapeDtypeStruct(self.experiment.code_shape, jnp.float32), 0.5)
         return len(evaluated)
 
     def reverse(self, params: Any, y: Any = None, transform: Callable[[Any], Any] | None = None, **swept: Any) -> Reverse:
@@ -139,7 +139,7 @@ class BoundSampler(NamedTuple):
             return conditional
         remedy = "sample.label to one" if self.classes else "net.classes"
         no_label = f"guidance {guidance.name} goes to a class: set {remedy}, or take guidance = None"
-        guide_params = params.guides if isinstance(params, Guided) else dict.fromkeys(experiment.guides)
+        guide_params = params.guides if isinstance(params, Params) else dict.fromkeys(experiment.guides)
 
         def unconditional() -> sde_lib.Score:
             if y is None:  # it would be the conditional one, and change nothing

@@ -20,15 +20,19 @@ def size(params: Any) -> int:
 
 def network_size(experiment: Experiment) -> int:
     """Returns the `size` of the network, without any array."""
-    x = jax.ShapeDtypeStruct(experiment.shape, jnp.float32)
-    return size(jax.eval_shape(experiment.model.init, jax.random.key(0), x))
+    z = jax.ShapeDtypeStruct(experiment.code_shape, jnp.float32)
+    return size(jax.eval_shape(experiment.model.init, jax.random.key(0), z))
 
 
 def summary(experiment: Experiment) -> list[str]:
     """Returns lines of the network's size and, if it has `stages`, of their resolutions, channels, blocks and attention."""
-    config, shape = experiment.config, experiment.shape
+    config, shape = experiment.config, experiment.code_shape
     lines = [f"{config.net.name}: {network_size(experiment):,} parameters, computing in {config.compute}"]
     lines += _warm_up(config.train)
+    if experiment.codec:
+        params = jax.eval_shape(experiment.codec.init, jax.random.key(0), jnp.zeros(experiment.shape))
+        arrow = " -> ".join(" x ".join(map(str, sides)) for sides in (experiment.shape, shape))
+        lines += [f"codec: {size(params):,} parameters, {arrow}, {'fixed' if experiment.trains == 'net' else 'trained'}"]
     if config.lora:
         adapters = size(jax.eval_shape(experiment.initial, jax.random.key(0)))
         lines += [f"trained: {adapters:,} parameters, of adapters of rank {config.lora.rank} (on {config.lora.on})"]

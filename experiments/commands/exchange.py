@@ -9,7 +9,7 @@ from typing import Any
 
 from flax import nnx
 
-from experiments.build.build import build, structure
+from experiments.build.build import structure
 from experiments.build.experiment import Experiment
 from experiments.config.problems import parse
 from experiments.config.schema import Data
@@ -17,6 +17,7 @@ from experiments.data.dataset import DataFacts
 from experiments.data.decoded import decode
 from experiments.data.moments import Moments
 from experiments.data.sources import open_sources
+from experiments.runs.codecs import build_run
 from experiments.runtime.errors import ConfigError, DataError, StorageError, UserError, printable
 from experiments.runtime.files import write_text
 from experiments.runtime.progress import warned
@@ -29,9 +30,13 @@ def refuse_existing(out: Path) -> None:
 
 
 def experiment_of(
-    tree: dict[str, Any], shape: tuple[int, ...] | None, classes: tuple[str, ...] = (), moments: Moments | None = None
+    tree: dict[str, Any],
+    shape: tuple[int, ...] | None,
+    classes: tuple[str, ...] = (),
+    moments: Moments | None = None,
+    run: Path = Path(),
 ) -> Experiment:
-    """Returns the experiment of a config's tree, on events of `shape` with labels of these names, or on its own data if None.
+    """Returns the experiment of the tree of a `run`, on events of `shape` with labels of these names, or on its data if None.
 
     `moments`: those of the events' channels, if floats are standardised. Raises ConfigError with all problems.
     """
@@ -42,12 +47,12 @@ def experiment_of(
         raise ConfigError(f"a config without arms is needed, and this has {', '.join(config.arms)}")
     with warned():
         facts = _facts(config.data) if shape is None else DataFacts(shape, classes, moments=moments)
-        return build(config, facts.shape, facts.classes, facts.moments)
+        return build_run(config, facts.shape, facts.classes, facts.moments, run)
 
 
 def network(experiment: Experiment) -> nnx.Module:
     """Returns the network with shapes in place of arrays. Raises ConfigError for a linen module, which no layout knows."""
-    net = structure(experiment.config, experiment.shape)
+    net = structure(experiment.config, experiment.code_shape)
     if net is None:
         raise ConfigError(f"net {experiment.config.net.name} is a linen module, and no layout but native knows its parameters")
     return net

@@ -60,7 +60,7 @@ def export_run(run: Path, out: Path, layout: str, overrides: list[str]) -> None:
     if config is None:
         raise ConfigError([f"{Folder(run).config} is no config of a run:", *problems])
     data = data_facts(run) or load(open_sources(config.data), config.data, config.seed).facts
-    experiment = with_base(experiment_of(tree, data.shape, data.classes, data.moments), run)
+    experiment = with_base(experiment_of(tree, data.shape, data.classes, data.moments, run), run)
     if layout == "lora" and not experiment.config.lora:
         raise ConfigError(f"--layout=lora: {run} has no adapters, which a run with config.lora trains; take native")
     stop.check()
@@ -73,9 +73,12 @@ def export_run(run: Path, out: Path, layout: str, overrides: list[str]) -> None:
     one_average = experiment.config.sample.model_copy(update={"ema": None, "sigma_rel": None})  # the one that is written
     experiment = experiment._replace(config=experiment.config.model_copy(update={"sample": one_average}))
     if layout != "lora":
-        params = experiment.network(params)
+        params = experiment.merged(params)
         experiment = experiment._replace(config=experiment.config.model_copy(update={"lora": None}))
     params = jax.tree.map(np.asarray, params)
+    if layout not in OURS and (config.codec or config.mixed):
+        which = "a mixed score" if config.mixed else "a codec"
+        raise ConfigError(f"--layout={layout} has no place for {which}, as {run} has one: take native")
     if layout in OURS:
         native.write_weights(out, experiment.config, params, data.shape, step, digest, data.classes, data.moments)
     else:

@@ -75,7 +75,7 @@ def import_run(
         ours = native.read_weights(source)
         tree = override_free_keys(ours.config, overrides, str(source))
         by = Moments(*ours.moments) if ours.moments else None
-        experiment = with_base(experiment_of(tree, ours.shape, ours.classes, by), out)
+        experiment = with_base(experiment_of(tree, ours.shape, ours.classes, by, out), out)
         params = native.fit(_like(experiment), ours.tensors, str(source))
         _finish(out, experiment, params, source, ours)
     elif layout == "diffusers":

@@ -47,7 +47,9 @@ LIKELIHOODS = {
     "variational bound": lambda sde, score: lambda x: -losses.continuous_bound(sde, score)(jax.random.key(0), x).total,
 }
 SDES = {name: SDE.find(name) for name in SDE.names} | {"f and g alone": Nonlinear}
-AXES = Cell(list(SDES), OBJECTIVE.names, TIMES.names, STEP.names, list(LIKELIHOODS))  # pyright: ignore[reportArgumentType]
+SCORES = [name for name in OBJECTIVE.names if not OBJECTIVE.takes(name, "codec_loss")]
+"""The objectives that see the SDE."""
+AXES = Cell(list(SDES), SCORES, TIMES.names, STEP.names, list(LIKELIHOODS))  # pyright: ignore[reportArgumentType]
 N = 10
 """The number of times of a discrete objective or draw."""
 

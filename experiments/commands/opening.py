@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from experiments.build.build import build
 from experiments.build.checks import device_problems, training_problems
 from experiments.build.experiment import Experiment
 from experiments.commands.arguments import Call
@@ -26,6 +25,7 @@ from experiments.data.moments import Moments
 from experiments.data.sources import Sources, open_sources
 from experiments.data.validation import open_validation
 from experiments.evaluation.features import FeatureSpace, feature_space
+from experiments.runs.codecs import build_run, with_code_moments
 from experiments.runs.folder import Folder
 from experiments.runs.guides import with_guides
 from experiments.runs.lora_base import with_base
@@ -216,10 +216,11 @@ def build_arms(
     training: bool,
     names: tuple[str, ...] = (),
     moments: Moments | None = None,
+    workdir: Path = Path(),
 ) -> dict[str, Experiment]:
     """Returns the experiment of each arm on events of `shape` and labels of these `names`, if they have names.
 
-    `moments`: those of the events' channels, if data.standardise asks for them.
+    `moments`: those of the events' channels, if data.standardise asks for them. `workdir`: the folder above those of the arms.
 
     Raises ConfigError with every problem of every arm.
     """
@@ -229,7 +230,7 @@ def build_arms(
         with warned():
             lines = device_problems(config) + (training_problems(config) if training else [])
             try:
-                experiments[name] = build(config, shape, names, moments)
+                experiments[name] = build_run(config, shape, names, moments, workdir / name)
             except ConfigError as error:
                 lines += str(error).splitlines()
             if lines:
@@ -266,7 +267,7 @@ def _opened(call: Call, plan: Plan, workdir: Path, needs: Needs, facts: DataFact
     data = plan.load(_moments(plan, workdir))
     keep_compiled(not call.options.no_compile_cache)  # the checks of a config compile too, a hundred small programs
     facts = data.facts if data else facts or DataFacts(())
-    experiments = build_arms(plan.arms, facts.shape, needs.training, facts.classes, facts.moments)
+    experiments = build_arms(plan.arms, facts.shape, needs.training, facts.classes, facts.moments, workdir)
     classifiers = any(classifies(experiment.config) for experiment in experiments.values())
     if classifiers and needs.score:
         what = "the objective trains a classifier, which has no score to draw from; evaluate measures it, and it guides a run:"
@@ -275,6 +276,7 @@ def _opened(call: Call, plan: Plan, workdir: Path, needs: Needs, facts: DataFact
     if data and needs.data:
         for experiment in experiments.values():
             data.check_labels(experiment.classes)
+    experiments = {name: with_code_moments(experiment, data, workdir / name) for name, experiment in experiments.items()}
     if needs.guides:
         experiments = {name: with_guides(experiment, workdir / name) for name, experiment in experiments.items()}
     space = feature_space(plan.base, data) if needs.space and data and not classifiers else None

@@ -72,7 +72,7 @@ def replay(experiment: Experiment, data: Dataset, run: Path, record: RunRecord, 
         while at < step:
             rows = range(at, min(at + calls, step))
             batch = lambda i: data.train.batch(i, config.train.batch, classes=experiment.classes)
-            state = advance(state, devices.split(stacked(map(batch, rows)), axis=1), *experiment.frozen)
+            state = advance(state, devices.split(stacked(map(batch, rows)), axis=1), experiment.frozen)
             at = rows.stop
             show(at, "")
     report = autopsy(experiment, data, state, step)

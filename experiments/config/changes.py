@@ -11,7 +11,8 @@ from experiments.runtime.errors import ConfigError
 
 _CADENCE = ("train.log_every", "train.sample_every", "train.checkpoint_every")
 _WATCHED = ("train.callbacks", "train.log", "train.keep", "train.bad_steps")
-FREE = ("title", "train.steps", *_CADENCE, *_WATCHED, "train.shard", "lora.run", "lora.scale", "trust")
+_OTHERS = ("codec.run", "codec.noise", "lora.run", "lora.scale")
+FREE = ("title", "train.steps", *_CADENCE, *_WATCHED, "train.shard", *_OTHERS, "trust")
 _PLACES = ("data.data_dir", "data.resident_mib", "data.validation")
 FREE_SECTIONS = ("samplers.", "sample.", "evaluate.", "interpolate.", "edit.", *_PLACES)
 """Keys, and prefixes of keys, that a run in progress may change: its parameters do not depend on them."""

@@ -37,11 +37,12 @@ class Guide(NamedTuple):
     names: tuple[str, ...] = ()
 
 
-class Guided(NamedTuple):
-    """A network's `own` parameters with those of its guides, by their folders, so that a program takes one argument."""
+class Params(NamedTuple):
+    """A network's `own` parameters, those of its `guides` by their folders, and its `codec`'s: one argument of a program."""
 
     own: Any
     guides: dict[str, Any]
+    codec: Any = ()
 
 
 class Scores(NamedTuple):

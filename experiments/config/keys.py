@@ -10,12 +10,15 @@ from typing import Any, NamedTuple, get_args
 
 from pydantic import BaseModel
 
-from experiments.config.parts import EDIT
-from experiments.config.problems import PARTS, SAMPLER_PARTS, TRAIN_PARTS
-from experiments.config.schema import Config, EditConfig, Named, Sampler, Strict, Train
+from experiments.config.problems import CODEC_PARTS, EDIT_PARTS, PARTS, SAMPLER_PARTS, TRAIN_PARTS
+from experiments.config.schema import CodecConfig, Config, EditConfig, Named, Sampler, Strict, Train
 
 LABEL = "LABEL"
 """This word stands for a name that users choose, such as a sampler's."""
+
+
+OF_SECTIONS = {Config: PARTS, Train: TRAIN_PARTS, Sampler: SAMPLER_PARTS, CodecConfig: CODEC_PARTS, EditConfig: EDIT_PARTS}
+"""For each section the kinds of the parts that it names."""
 
 
 class Key(NamedTuple):
@@ -67,7 +70,7 @@ def _meanings(section: type[BaseModel]) -> dict[str, str]:
 
 def _with_names(meaning: str, section: type[BaseModel], name: str) -> str:
     """The meaning, and for a part of the library the names that there are."""
-    kinds = {Config: PARTS, Train: TRAIN_PARTS, Sampler: SAMPLER_PARTS, EditConfig: {"by": EDIT}}.get(section, {})
+    kinds = OF_SECTIONS.get(section, {})
     return f"{meaning}: {', '.join(kinds[name].names)}, or my_pkg.my_module:Name" if name in kinds else meaning
 
 

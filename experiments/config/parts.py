@@ -110,11 +110,21 @@ class Kind:
 
 
 SCHEDULE = {"sde": "sde", "t": "times", "sigma_data": "sigma_data"}
-NOISE = {"score": "net", "score_and_v": "net", "log_prob_y": "net"}
+NOISE = {"score": "net", "score_and_v": "net", "log_prob_y": "net", "codec_loss": "codec"}
 BOUND = {"n": "times.n", "t_min": "times.t_min", "width": "data.levels", "low": "data.range"}
+LEVELS = {"levels": "data.levels", "low": "data.range"}
+NETWORK = {"shape": "data", "rngs": "seed"}
+EMITTED = {"channels": "codec.likelihood", "emitted": "codec.likelihood"}
 
 SDE = Kind(sde_lib, sde_lib.SDES, makes=sde_lib.SDE)
-NET = Kind(models, models.NETWORKS, {"shape": "data", "outputs": "objective", "rngs": "seed"})
+NET = Kind(models, models.NETWORKS, NETWORK | {"outputs": "objective"})
+OF_CODEC = {key: f"codec.{key}" for key in ("encoder", "decoder", "net", "likelihood")}
+OF_CODEC |= {"shape": "data", "distance": "a call in Python"}
+CODEC = Kind(models, models.CODECS, OF_CODEC, models.Codec)
+ENCODER = Kind(models, models.ENCODERS, NETWORK)
+DECODER = Kind(models, models.DECODERS, NETWORK | EMITTED)
+LADDER = Kind(models, models.LADDERS, NETWORK | EMITTED)
+LIKELIHOOD = Kind(models, models.LIKELIHOODS, LEVELS, models.Likelihood)
 PARAMETERIZATION = Kind(models, models.PARAMETERIZATIONS, SCHEDULE)
 CONDITIONING = Kind(models, models.CONDITIONINGS, SCHEDULE)
 OBJECTIVE = Kind(losses, losses.OBJECTIVES, {"sde": "sde", **NOISE, "weight": "weight", **BOUND})
@@ -150,6 +160,11 @@ def clash(objective: str, times: str) -> str | None:
 def classifies(config: Config) -> bool:
     """Returns whether the objective trains a classifier instead of a score."""
     return OBJECTIVE.takes(config.objective.name, "log_prob_y")
+
+
+def trains_codec(config: Config) -> bool:
+    """Returns whether the objective trains a codec instead of a score of its codes."""
+    return OBJECTIVE.takes(config.objective.name, "codec_loss")
 
 
 def learns_variance(config: Config) -> bool:

@@ -11,11 +11,16 @@ from pydantic import ValidationError
 from experiments.config.arms import resolve_arms
 from experiments.config.messages import problem_lines
 from experiments.config.parts import (
+    CODEC,
     CONDITIONING,
+    DECODER,
     EDIT,
+    ENCODER,
     GRID,
     GUIDANCE,
+    LADDER,
     LEARNING_RATE,
+    LIKELIHOOD,
     NET,
     OBJECTIVE,
     OPTIMIZER,
@@ -41,6 +46,10 @@ PARTS = {
 }
 TRAIN_PARTS = {"optimizer": OPTIMIZER, "schedule": LEARNING_RATE}
 SAMPLER_PARTS = {"sde": SDE, "step": STEP, "corrector": STEP, "grid": GRID, "guidance": GUIDANCE}
+EDIT_PARTS = {"by": EDIT}
+OF_CODECS = {"encoder": ENCODER, "decoder": DECODER, "net": LADDER, "likelihood": LIKELIHOOD}
+"""The parts that a codec may be made of, by their keys."""
+CODEC_PARTS = {"by": CODEC} | OF_CODECS
 Problems = list[str]
 
 
@@ -101,9 +110,12 @@ def part_problems(tree: dict[str, Any]) -> Problems:
         for key, kind in SAMPLER_PARTS.items() if isinstance(sampler, dict) else ():
             if sampler.get(key) is not None:
                 part(kind, f"samplers.{label}.{key}", sampler[key])
-    edit = tree.get("edit")
-    if isinstance(edit, dict) and edit.get("by") is not None:
-        part(EDIT, "edit.by", edit["by"])
+    for key, kinds in {"edit": EDIT_PARTS, "codec": CODEC_PARTS}.items():
+        section = tree.get(key)
+        named = section if isinstance(section, dict) else {}
+        for leaf, kind in kinds.items():
+            if named.get(leaf) is not None:
+                part(kind, f"{key}.{leaf}", named[leaf])
     return problems
 
 

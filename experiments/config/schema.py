@@ -289,6 +289,32 @@ class Lora(Strict):
     digest: str = ""
 
 
+class CodecConfig(Strict):
+    """The section of a codec: the SDE, the network and the samplers see codes z in place of x (see `models.codec`).
+
+    - `run`: the folder of a run that trained a codec, by objective "rate_distortion". Its averaged parameters stay fixed.
+    - `by`: a codec, with its options; one of the codes of `run`, if both are set.
+    - `encoder`, `decoder`, `net`: the networks of `by`, if it has some. `likelihood`: its law p(x | z), if it has one.
+    - `noise`: whether samples are draws from p(x | z), or its means.
+    - `standardise`: whether codes lose the mean and are divided by the standard deviation of training examples: of those of
+      each "channel", the last axis, or of all numbers alike ("scalar"), which is 1/0.18215 in Stable Diffusion.
+    - `mean`, `std`: these moments. A run computes them when it begins, from at most 10,000 training examples, and keeps them.
+    - `digest`: the digest of the parameters of `run`. A run records it when it begins, and refuses to go on with others.
+    """
+
+    run: str = ""
+    by: Named | None = None
+    encoder: Named | None = None
+    decoder: Named | None = None
+    net: Named | None = None
+    likelihood: Named | None = None
+    noise: bool = False
+    standardise: Literal["none", "scalar", "channel"] = "none"
+    mean: tuple[float, ...] = ()
+    std: tuple[Positive, ...] = ()
+    digest: str = ""
+
+
 MOST_STEPS = 100_000
 """The most steps of a sampler."""
 
@@ -463,13 +489,14 @@ class Config(Strict):
     - `title`: the title of reports and pictures. `seed`: the seed of training, and of all else that has no seed of its own.
     - `sde`: the SDE. `net`: the network. `parameterization`: what the network predicts, such as "eps" or "v".
     - `sigma_data`: the standard deviation of the data, for parameterizations and weights that depend on it.
+    - `mixed`: whether the score is mixed with that of N(0, I), in shares that are learned, one for each channel (LSGM).
     - `conditioning`: the function of the noise level that the network receives; None is the parameterization's own.
     - `scale_input`: whether x is scaled to unit variance before the network; networks older than EDM take it unscaled.
     - `compute`: the dtype inside the network. Parameters, schedules and reductions are always in float32.
     - `remat`: whether the backward pass computes the inside of each block again, which saves memory and takes time.
     - `objective`: the training loss. `weight`: the weight w(t) of the loss; None is the objective's own.
     - `times`: the distribution of the training times t.
-    - `data`, `lora`, `train`, `sample`, `evaluate`, `interpolate`, `edit`: sections of their own.
+    - `data`, `codec`, `lora`, `train`, `sample`, `evaluate`, `interpolate`, `edit`: sections of their own.
     - `samplers`: any number of samplers, each under a label of its own.
     - `trust`: code that the config.json of a guide or of a base may name, as "my_pkg.my_module:MyNet", several with commas.
     - `arms`: for each arm its label and the keys that it changes.
@@ -481,6 +508,7 @@ class Config(Strict):
     net: Named
     parameterization: str = "eps"
     sigma_data: Annotated[float, Field(ge=1e-6, le=1e6)] = 1.0
+    mixed: bool = False
     conditioning: Named | None = None
     scale_input: bool = True
     compute: Literal["float32", "bfloat16"] = "float32"
@@ -489,6 +517,7 @@ class Config(Strict):
     weight: Named | None = None
     times: Named
     data: Data
+    codec: CodecConfig | None = None
     lora: Lora | None = None
     train: Train
     samplers: Annotated[dict[Label, Sampler], Field(min_length=1), BeforeValidator(resolve_samplers)]

@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 
-from experiments.config.schema import USERS_NAME, Config, EditConfig, Named, Sampler, Train
+from experiments.config.schema import USERS_NAME, CodecConfig, Config, EditConfig, Named, Sampler, Train
 from experiments.config.tree import flatten
 from experiments.runtime.errors import ConfigError
 
@@ -19,7 +19,9 @@ def _parts(section: type[BaseModel]) -> str:
     )
 
 
-_SECTIONS = rf"train\.({_parts(Train)})|samplers\..+\.({_parts(Sampler)})|edit\.({_parts(EditConfig)})"
+_SECTIONS = (
+    rf"train\.({_parts(Train)})|samplers\..+\.({_parts(Sampler)})|edit\.({_parts(EditConfig)})|codec\.({_parts(CodecConfig)})"
+)
 _PARTS = rf"trust|parameterization|{_parts(Config)}|{_SECTIONS}"
 CODE = rf"(arms\..+\.)?({_PARTS})(\.name)?"
 """A regular expression for the keys whose values name code that is called."""

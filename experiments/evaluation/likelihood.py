@@ -40,10 +40,12 @@ def bits_of(
     draw: Callable[[Key[Array, ""], Levels], tuple[Event, Scalar]],
     options: Evaluate,
 ) -> Callable[[Key[Array, ""], Levels], Bits]:
-    """bits(key, k) of one example k, with K = `options.draws` draws (u_i, log q(u_i | k)) = draw(key_i, k):
+    """bits(key, k) of one example k, with K = `options.draws` draws (z_i, cost_i) = draw(key_i, k) of its code and the cost:
 
-        log P(k) >= E log 1/K sum_i p(k + u_i)/q(u_i | k),    tighter with every draw and exact in their limit;
-        log P(k) >= E[-bound(k + u_1) - log q(u_1 | k)].
+        log P(k) >= E log 1/K sum_i p(z_i) exp(-cost_i),      tighter with every draw and exact in their limit;
+        log P(k) >= E[-bound(z_1) - cost_1].
+
+    Without a codec z_i = k + u_i, and the cost is log q(u_i | k) of the dequantizer; a codec adds its own (see `models.codec`).
 
     Burda et al. (2016), eq. 8; Theis et al. (2016), sec. 3.1; Ho et al. (2019), eq. 12; Song et al. (2021, "Maximum Likelihood
     Training"), thm. 3. The draws of an example share Hutchinson's probes: a common error of the p(k + u_i) leaves the mean of
@@ -55,25 +57,25 @@ def bits_of(
         placed = lambda i: draw(jax.random.fold_in(u_key, i), k)
 
         def weigh(i: Array) -> tuple[Scalar, Array]:
-            u, log_q = placed(i)
+            z, cost = placed(i)
             encoding = encode(
                 sde,
                 score,
-                scaler.place(k, u),
+                z,
                 key=probe_key if options.probes else None,
                 probes=max(options.probes, 1),
                 t_min=options.t_min,
                 rtol=options.tolerance,
                 atol=options.tolerance,
             )
-            return encoding.log_prob - log_q, encoding.nfe
+            return encoding.log_prob - cost, encoding.nfe
 
         log_weights, nfe = jax.lax.map(weigh, jnp.arange(options.draws))
         log_p, bound = logsumexp(log_weights) - math.log(options.draws), jnp.nan
         if options.bound_times:
-            u, log_q = placed(0)
+            z, cost = placed(0)
             bound_of = continuous_bound(sde, score, m=options.bound_times, t_min=options.t_min)
-            bound = bound_of(bound_key, scaler.place(k, u)).total + log_q
+            bound = bound_of(bound_key, z).total + cost
         return Bits(scaler.bits_per_dim(log_p, k.size), scaler.bits_per_dim(-bound, k.size), nfe.sum())
 
     return bits
@@ -91,7 +93,12 @@ def measure_bits(experiment: Experiment, params: Any, test: Batch, q: Dequantize
 
     def one(params: Any, row: tuple[jax.Array, Batch]) -> Bits:
         (score_params, q_params), (key, example) = params, row
-        draw = lambda key, k: q.draw(q_params, key, k)
+
+        def draw(key: Key[Array, ""], k: Levels) -> tuple[Event, Scalar]:
+            u, log_q = q.draw(q_params, key, k)
+            z, cost = experiment.encode(score_params, jax.random.fold_in(key, 0), experiment.scaler.place(k, u))
+            return z, log_q + cost
+
         score = experiment.score(score_params, y=example.y)
         return bits_of(experiment.sde, score, experiment.scaler, draw, options)(key, example.levels)
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from experiments.build.experiment import Experiment
 from experiments.data.dataset import Batch, Dataset
+from experiments.data.scaler import Levels
 from experiments.evaluation.likelihood import held_out, standard_error
 from experiments.randomness import Purpose, stream
 from experiments.runtime import devices
@@ -23,7 +24,8 @@ def accuracy_by_log_snr(experiment: Experiment, params: Any, data: Dataset) -> d
     def one(params: Any, row: tuple[jax.Array, Batch]) -> tuple[jax.Array, jax.Array]:
         key, example = row
         data_key, noise_key = jax.random.split(key)
-        x_0, z = experiment.scaler.encode(data_key, example.levels), jax.random.normal(noise_key, experiment.shape)
+        x_0 = encoded(experiment, params, data_key, example.levels)
+        z = jax.random.normal(noise_key, experiment.code_shape)
 
         def at(level: jax.Array) -> tuple[jax.Array, jax.Array]:
             t = sde.time_at(level)
@@ -44,6 +46,11 @@ def accuracy_by_log_snr(experiment: Experiment, params: Any, data: Dataset) -> d
     }
 
 
+def encoded(experiment: Experiment, params: Any, key: jax.Array, k: Levels) -> jax.Array:
+    """A code of the example k as training draws it."""
+    return experiment.encode(params, jax.random.fold_in(key, 0), experiment.scaler.encode(key, k))[0]
+
+
 def even_log_snr(experiment: Experiment) -> jax.Array:
     """`evaluate.noise_levels` log-SNRs, from that of t = 1 to that of t_min."""
     sde = experiment.sde
@@ -62,7 +69,7 @@ def loss_by_log_snr(experiment: Experiment, params: Any, data: Dataset, key: jax
         key, example = row
         data_key, noise_key = jax.random.split(key)
         loss = dsm(sde, experiment.score(params, y=example.y), sigma2)
-        x_0 = experiment.scaler.encode(data_key, example.levels)
+        x_0 = encoded(experiment, params, data_key, example.levels)
         return jax.lax.map(lambda level: loss(noise_key, x_0, sde.time_at(level)), log_snr)
 
     n = held_out(experiment.config, data.test) or min(config.batch, len(data.test))

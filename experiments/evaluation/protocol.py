@@ -11,7 +11,7 @@ from experiments.config.arms import resolve_arms
 from experiments.config.classes import numbered
 from experiments.config.options import parameters
 from experiments.config.parts import STEP
-from experiments.config.schema import Config, Named, Sampler
+from experiments.config.schema import CodecConfig, Config, Named, Sampler
 from experiments.data.dataset import Dataset
 from experiments.data.framing import Frame
 from experiments.data.moments import Moments
@@ -39,6 +39,7 @@ def protocol_lines(config: Config, data: Dataset, reference: Reference) -> list[
         **_choice_lines(config, reference),
         "samples": f"{e.n} per seed, against all {reference.real.n} {split[e.real]} examples; {latents}",
         "likelihood, loss": "of the first held-out examples of one random order, the same in every run",
+        **_codec_lines(config),
         **({"standardisation": standardisation(config, data.moments)} if data.moments else {}),
         "features": reference.space.description,
         **dict(m.protocol(config, reference) for m in applicable(reference.space, labelled=True) if m.protocol),
@@ -49,6 +50,24 @@ def protocol_lines(config: Config, data: Dataset, reference: Reference) -> list[
         "versions": versions(),
     }
     return [list(line) for line in lines.items()]
+
+
+def _codec_lines(config: Config) -> dict[str, str]:
+    """The codecs of all arms, and what samples and likelihood are of; nothing without any."""
+    arms = resolve_arms(config.model_dump()) or {"": config.model_dump()}
+    codecs = {name: CodecConfig.model_validate(arm["codec"]) for name, arm in arms.items() if arm.get("codec")}
+    if not codecs:
+        return {}
+
+    def words(codec: CodecConfig) -> str:
+        parts = [f"that of {codec.run}" if codec.run else "", codec.by.name if codec.by else ""]
+        standardised = f", standardised ({codec.standardise})" if codec.standardise != "none" else ""
+        samples = ", samples are draws from p(x | z)" if codec.noise else ""
+        return " and ".join(filter(None, parts)) + standardised + samples
+
+    each = "; ".join(f"{name}: {words(codec)}" if name else words(codec) for name, codec in codecs.items())
+    rest = "samples are means of p(x | z) unless it says so, and bits/dim are bounds, E[cost - log p(z)] over codes z of x"
+    return {"codecs": f"{each}; {rest}"}
 
 
 def training_seeds(config: Config) -> list[int]:

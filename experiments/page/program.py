@@ -57,7 +57,7 @@ def page_sampler(experiment: Experiment, name: str, labelled: bool) -> BoundSamp
 
 def make_program(experiment: Experiment, name: str, repeats: int) -> Program:
     """The program of the sampler of that name, for a batch of samples on all devices."""
-    decode, denoises = experiment.scaler.decode, experiment.config.samplers[name].denoise
+    denoises = experiment.config.samplers[name].denoise
 
     def parts(params: Any, inputs: Inputs):
         labelled = inputs.label is not None
@@ -72,7 +72,7 @@ def make_program(experiment: Experiment, name: str, repeats: int) -> Program:
     def begin(params: Any, key: Any, inputs: Inputs):
         prior_key, step_key = jax.random.split(key)
         sde, _, step = parts(params, inputs)
-        x = sde.prior_sample(prior_key, experiment.shape)
+        x = sde.prior_sample(prior_key, experiment.code_shape)
         return (x, step.init(x)), step_key
 
     def advance(params: Any, row: Any, times: Any, start: Any, stop: Any, inputs: Inputs):
@@ -85,7 +85,8 @@ def make_program(experiment: Experiment, name: str, repeats: int) -> Program:
         end = x_0 if denoises else x
         scale = jnp.maximum(jnp.hypot(sde.alpha(t), sde.sigma(t)), 1.0)
         nfe = step.count(memory, stop)
-        view = decode(x / scale), decode(x_0), decode(end), nfe, finite, jnp.isfinite(end).all(), step.gave_up(memory)
+        frames = (experiment.levels(params, z, jax.random.fold_in(key, 0)) for z in (x / scale, x_0, end))
+        view = *frames, nfe, finite, jnp.isfinite(end).all(), step.gave_up(memory)
         return (x, memory), view
 
     return Program(devices.mapped(begin), devices.mapped(advance))

@@ -62,7 +62,8 @@ class Tab:
                 with ui.column().classes("stage"):
                     self._viewer = Viewer(scaler, shape)
                 painting = partial(Painting, scaler, shape, held_out, self._viewer.samples, self.inpaint)
-                self._painting = painting() if len(shape) == 3 else None
+                # A codec has no known part of its code where a part of the image is known.
+                self._painting = painting() if len(shape) == 3 and process.experiment.codec is None else None
         self._set_free(True)
         ui.context.client.on_delete(self.stop)
 

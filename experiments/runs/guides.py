@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from experiments.build.build import build
 from experiments.build.experiment import Experiment
 from experiments.build.sampler import BoundSampler, bound_samplers
 from experiments.config.guidance import Guide
@@ -16,6 +16,7 @@ from experiments.config.problems import attempt
 from experiments.config.schema import Config
 from experiments.config.tree import read_json_tree
 from experiments.config.trust import require_trusted_by
+from experiments.runs.codecs import build_run
 from experiments.runs.folder import Folder
 from experiments.runs.lora_base import with_base
 from experiments.runs.record import data_facts
@@ -83,11 +84,19 @@ def _guide(run: str, guided: Experiment, own: Path) -> Guide:
         raise ConfigError(f"{run} was trained on the SDE {theirs}, and this run on {ours}: train the guide on the same")
     facts = data_facts(folder)
     names, moments = (facts.classes, facts.moments) if facts else ((), None)
-    guide = with_base(build(config, guided.shape, names, moments), folder)
+    guide = with_base(build_run(config, guided.shape, names, moments, folder), folder)
     if guide.scaler.moments != guided.scaler.moments:
         raise ConfigError(f"{run} was trained on data of another mean and std than this run: standardise both by the same data")
-    params = guide.network(trained_state(guide, folder).ema)
+    if _codes(guide) != _codes(guided):
+        raise ConfigError(f"{run} was trained on other codes than this run: train both by the same codec.run and moments")
+    params = guide.merged(trained_state(guide, folder).ema)
     if classifies(config):
         return Guide(guide.classes, log_prob=guide.log_prob, params=params, names=guide.names)
     score = lambda params, y: guide.score(params, y=y if guide.classes else None)
     return Guide(guide.classes, score, params=params, names=guide.names)
+
+
+def _codes(experiment: Experiment) -> dict[str, Any] | None:
+    """What codes depend on, wherever the run of the codec is now; None without a codec."""
+    codec = experiment.config.codec
+    return codec and codec.model_dump(exclude={"run"})

@@ -25,6 +25,7 @@ from experiments.runtime.paths import home, is_file
 from experiments.runtime.startup import PROGRAM
 
 SAME = ("sde", "net", "parameterization", "sigma_data", "conditioning", "scale_input", "data.range", "data.standardise")
+SAME += ("mixed", "codec.by", "codec.standardise", "codec.mean", "codec.std", "codec.digest")
 """Sections and keys on which the function of the network depends: a base and its adapters must agree on them."""
 
 
@@ -49,7 +50,7 @@ def with_base(experiment: Experiment, workdir: Path) -> Experiment:
             ]
         )
     settled = experiment.config.model_copy(update={"lora": lora.model_copy(update={"digest": digest})})
-    return experiment._replace(config=settled, frozen=(params,))
+    return experiment._replace(config=settled, frozen=experiment.frozen._replace(base=params))
 
 
 def _of_base(experiment: Experiment, run: Path) -> Experiment:

@@ -98,17 +98,15 @@ def whole(tree: Any) -> Any:
     return jax.lax.with_sharding_constraint(tree, replicated())
 
 
-def pmapped(
-    step: Callable[..., Any], state: Any = None, result: Any = None, frozen: tuple[Any, ...] = ()
-) -> Callable[..., Any]:
-    """Compiles `step(state, batch, *frozen) -> result` for all devices: batch [k, B, ...] is split over B, the rest replicated.
+def pmapped(step: Callable[..., Any], state: Any = None, result: Any = None, frozen: Any = None) -> Callable[..., Any]:
+    """Compiles `step(state, batch, frozen) -> result` for all devices: batch [k, B, ...] is split over B, the rest replicated.
 
     `state` and `result` (by default like the state) may be other trees of shardings; `frozen` arrays lie where they are. If all
     is replicated, this is the program of jax.pmap with a pmean of the gradients, which jax now writes as jit over shardings.
     Noise drawn inside does not depend on the number of devices. The state is donated.
     """
     state = state or replicated()
-    there = jax.tree.map(lambda a: a.sharding, frozen)
+    there = () if frozen is None else (jax.tree.map(lambda a: a.sharding, frozen),)
     return jax.jit(step, donate_argnums=0, in_shardings=(state, over_data(1), *there), out_shardings=result or state)
 
 

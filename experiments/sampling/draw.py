@@ -77,10 +77,11 @@ def drawing(sampler: BoundSampler) -> Callable[..., Samples]:
     def one(params: Any, row: Rows, grid: jax.Array, swept: dict[str, Any]):
         key, y = row
         reverse = sampler.reverse(params, y, **swept)
-        solution = samplers.draw(key, reverse.sde, reverse.step, grid, experiment.shape, reverse.final)
+        solution = samplers.draw(key, reverse.sde, reverse.step, grid, experiment.code_shape, reverse.final)
         finite = solution.finite == len(solution.path) + config.denoise
         nfe = solution.nfe * sampler.networks
-        return experiment.scaler.decode(solution.x), finite, nfe, solution.finite, solution.gave_up
+        of_codec = jax.random.fold_in(jax.random.split(key)[1], 0)  # none of the sampler's
+        return experiment.levels(params, solution.x, of_codec), finite, nfe, solution.finite, solution.gave_up
 
     run = devices.mapped(one)
     longest = max([config.n, *map(int, config.sweep.get("n", ()))])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -42,7 +43,7 @@ def _edit(experiment: Experiment) -> Edit:
     config, by, sampler = experiment.config, experiment.config.edit.by, sample_sampler(experiment)
     setting = Setting(
         sampler.sde,
-        experiment.shape,
+        experiment.code_shape,
         config.sample.sampler,
         np.asarray(sampler.grid()),
         tuple(label for label, other in bound_samplers(with_exact_score(experiment)).items() if _is_noisy(other)),
@@ -101,14 +102,18 @@ def labels(experiment: Experiment, edit: Edit, examples: Batch) -> np.ndarray | 
 
 def edit_examples(experiment: Experiment, params: Any, edit: Edit, examples: Batch) -> Edited:
     """The frames of the `edited_examples`. NumericsError if one is not finite."""
-    config, scaler, events = experiment.config, experiment.scaler, examples.levels
+    config, events = experiment.config, examples.levels
     sampler, rows = sample_sampler(experiment), config.edit.rows
 
     def one(params: Any, row: tuple[jax.Array, jax.Array, jax.Array, jax.Array | None]) -> Frames:
         key, *levels, y = row
         reverse = lambda transform=None: sampler.reverse(params, y, transform)
         of = lambda y: sampler.reverse(params, y).score
-        return edit.one(Trained(reverse().score, of, reverse), Row(key, *(scaler.place(k, 0.5) for k in levels)))
+        codes = (experiment.code(params, key, k) for k in levels)
+        frames = edit.one(Trained(reverse().score, of, reverse), Row(key, *codes))
+        by_frame = frames.x.reshape(-1, *experiment.code_shape)
+        x = jax.vmap(partial(experiment.decode, params))(by_frame)
+        return frames._replace(x=x.reshape(*frames.nfe.shape, *experiment.shape))
 
     keys = streams(config.sample.seed, Purpose.EDIT, rows)
     others = events[rows : 2 * rows] if edit.pairs else events[:rows]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -24,7 +25,7 @@ def interpolate_examples(experiment: Experiment, params: Any, test: np.ndarray) 
     sample.sampler. Their ends, w = 0 and 1, are the examples themselves, encoded and decoded, or noised and denoised.
     ConfigError if the config asks for more than there is; NumericsError if a frame is not finite.
     """
-    config, scaler, sde = experiment.config.interpolate, experiment.scaler, experiment.sde
+    config, sde = experiment.config.interpolate, experiment.sde
     label = experiment.config.sample.sampler
     sampler = sample_sampler(experiment)
     whole = sampler.grid()
@@ -44,7 +45,7 @@ def interpolate_examples(experiment: Experiment, params: Any, test: np.ndarray) 
     def one(params: Any, row: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[tuple[jax.Array, jax.Array], ...]:
         key, *levels = row
         score = experiment.conditional(params, y)
-        x_a, x_b = (scaler.place(k, 0.5) for k in levels)
+        x_a, x_b = (experiment.code(params, key, k) for k in levels)
         # Nobody needs the density; `key` makes it cheap.
         latent_a, latent_b = (encode(sde, score, x, key=key, **flow).latent for x in (x_a, x_b))
         by_flow = lambda w: decode(sde, score, slerp(latent_a, latent_b, w, sde.prior_mean), **flow)
@@ -52,7 +53,9 @@ def interpolate_examples(experiment: Experiment, params: Any, test: np.ndarray) 
         from_t = lambda w: interpolate(key, reverse.step, reverse.sde, x_a, x_b, w, grid, reverse.final)
         weights = jnp.linspace(0.0, 1.0, config.frames)
         frames = jax.vmap(by_flow)(weights), jax.vmap(from_t)(weights)
-        return tuple((scaler.decode(x), jnp.isfinite(x).reshape(len(x), -1).all(1)) for x in frames)
+        return tuple(
+            (jax.vmap(partial(experiment.levels, params))(x), jnp.isfinite(x).reshape(len(x), -1).all(1)) for x in frames
+        )
 
     keys = streams(experiment.config.seed, Purpose.INTERPOLATE, config.pairs)
     rows = keys, jnp.asarray(test[: config.pairs]), jnp.asarray(test[config.pairs : 2 * config.pairs])

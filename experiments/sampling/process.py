@@ -28,13 +28,13 @@ def reverse_process(experiment: Experiment, params: Any, key: jax.Array, snapsho
         key, y = row
         prior_key, step_key = jax.random.split(key)
         sde, score, *_ = sampler.reverse(params, y)
-        x_1 = sde.prior_sample(prior_key, experiment.shape)
+        x_1 = sde.prior_sample(prior_key, experiment.code_shape)
         learned = experiment.variance(params, y) if sampler.config.sde is None else {}
         solution = solve(step_key, ancestral(sde, score, **learned), x_1, grid)
         path = jnp.concatenate([x_1[None], solution.path])
         steps = jnp.round(jnp.linspace(0, sampler.config.n, snapshots)).astype(int)
         scale = jax.vmap(lambda t: jnp.hypot(sde.alpha(t), sde.sigma(t)))(grid[steps])
-        frames = jax.vmap(lambda x, s: experiment.scaler.decode(x / s))(path[steps], jnp.maximum(scale, 1.0))
+        frames = jax.vmap(lambda z, s: experiment.levels(params, z / s))(path[steps], jnp.maximum(scale, 1.0))
         return frames, solution.finite == sampler.config.n
 
     n = devices.rounded_up(512 if len(experiment.shape) == 1 else 8)

@@ -27,6 +27,7 @@ def sampler_settings(sampler: BoundSampler, step: int) -> dict[str, Any]:
         "seed": config.sample.seed,
         "step": step,
         "lora": config.lora and config.lora.model_dump(include={"scale", "digest"}),
+        **({"codec": config.codec.model_dump(exclude={"run"})} if config.codec else {}),
     }
 
 

@@ -12,12 +12,14 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from experiments.build.experiment import Experiment
+from experiments.build.experiment import Experiment, Frozen
 from experiments.build.state import State, named
 from experiments.data.dataset import Batch, Dataset
 from experiments.randomness import Purpose, stream
 from experiments.runtime import devices
 from experiments.training.step import example_loss, step_noise
+from losses import Joint
+from sde_lib.base import Scalar
 
 
 def autopsy(experiment: Experiment, data: Dataset, state: State, step: int) -> dict[str, Any]:
@@ -32,14 +34,14 @@ def autopsy(experiment: Experiment, data: Dataset, state: State, step: int) -> d
     batch = data.train.batch(step, config.train.batch, classes=experiment.classes)
 
     @jax.jit
-    def examine(state: State, batch: Batch, *frozen: Any) -> tuple[Any, ...]:
-        one_loss = example_loss(experiment.adapted(*frozen))
+    def examine(state: State, batch: Batch, frozen: Frozen) -> tuple[Any, ...]:
+        one_loss = example_loss(experiment.adapted(frozen))
         noise = step_noise(experiment, stream(config.seed, Purpose.STEP), state.times, jnp.asarray(step), len(rows))
 
         # One example at a time: all of their gradients at once would not fit in memory.
         def add(total: Any, example: Any) -> tuple[Any, Any]:
             key, one, t, weight = example
-            loss, gradient = jax.value_and_grad(one_loss)(state.params, key, one, t)
+            loss, gradient = jax.value_and_grad(lambda params: total_loss(one_loss(params, key, one, t), weight))(state.params)
             total = jax.tree.map(lambda a, g: a + weight * g / len(rows), total, gradient)
             return total, (loss, optax.global_norm(gradient))
 
@@ -49,7 +51,7 @@ def autopsy(experiment: Experiment, data: Dataset, state: State, step: int) -> d
         return noise.t, loss, norm, jax.tree.map(lambda g: jnp.sqrt(jnp.sum(g**2)), gradient)
 
     frozen = jax.tree.map(devices.gather, experiment.frozen)
-    t, loss, norm, modules = jax.device_get(examine(state, batch, *frozen))
+    t, loss, norm, modules = jax.device_get(examine(state, batch, frozen))
     bad = ~(np.isfinite(loss) & np.isfinite(norm))
     squares: dict[str, float] = {}
     for name, value in named(modules).items():
@@ -78,6 +80,11 @@ def autopsy(experiment: Experiment, data: Dataset, state: State, step: int) -> d
     }
 
 
+def total_loss(loss: Joint, inverse_density: Scalar = 1.0) -> Scalar:
+    """Returns the loss of which 1/p(t) multiplies the whole."""
+    return loss.score + loss.cost / inverse_density
+
+
 def sentence(report: dict[str, Any]) -> str:
     """Returns the report in a line."""
     examples = report["examples"]
@@ -90,10 +97,10 @@ def sentence(report: dict[str, Any]) -> str:
 
 def first_nan(experiment: Experiment, data: Dataset, state: State, step: int) -> str | None:
     """Returns where the first nan or infinity of the step arises, as "file:line in function: operation"; None if none does."""
-    config, one_loss = experiment.config, example_loss(experiment.adapted(*experiment.frozen))
+    config, one_loss = experiment.config, example_loss(experiment.adapted(experiment.frozen))
     batch = jax.tree.map(jnp.asarray, data.train.batch(step, config.train.batch, classes=experiment.classes))
     noise = step_noise(experiment, stream(config.seed, Purpose.STEP), state.times, jnp.asarray(step), config.train.batch)
-    gradient = jax.vmap(jax.value_and_grad(one_loss), (None, 0, 0, 0))
+    gradient = jax.vmap(jax.value_and_grad(lambda *arguments: total_loss(one_loss(*arguments))), (None, 0, 0, 0))
     try:
         with jax.debug_nans(True), jax.debug_infs(True):
             jax.block_until_ready(gradient(state.params, noise.keys, batch, noise.t))

@@ -96,7 +96,7 @@ def go_on(courses: Sequence[Course], states: tuple[State, ...], advance: Program
         while step < config.steps:
             batch = next(batches)
             wait(most=1)  # two calls in flight: XLA takes 32, and a signal would wait for all
-            states, outcomes = advance(states, batch, *experiment.frozen)
+            states, outcomes = advance(states, batch, experiment.frozen)
             step += len(batch[0].levels)
             stop.unsaved = True
 

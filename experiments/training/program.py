@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from experiments.build.experiment import Experiment
+from experiments.build.experiment import Experiment, Frozen
 from experiments.build.optimizer import make_optimizer, optimizer_rate
 from experiments.build.state import State, Tally, placement
 from experiments.data.dataset import Batch
@@ -23,7 +23,7 @@ Program = Callable[..., tuple[tuple[State, ...], tuple[Outcome, ...]]]
 
 
 def program(experiments: Sequence[Experiment], like: State) -> Program:
-    """Returns advance(states, batches, *frozen) -> (states, outcomes), on all devices: of each a tuple, by run.
+    """Returns advance(states, batches, frozen) -> (states, outcomes), on all devices: of each a tuple, by run.
 
     `like`: the state of one of them, or its shapes. The next call takes the states; the outcomes stand apart from them, to wait
     for and to read later. Every run has its own state, key and batch: what it becomes depends on no other.
@@ -33,10 +33,10 @@ def program(experiments: Sequence[Experiment], like: State) -> Program:
     keys = [stream(each.config.seed, Purpose.STEP) for each in experiments]
 
     def advance(
-        states: tuple[State, ...], batches: tuple[Batch, ...], *frozen: Any
+        states: tuple[State, ...], batches: tuple[Batch, ...], frozen: Frozen
     ) -> tuple[tuple[State, ...], tuple[Outcome, ...]]:
         def of_run(key: jax.Array, state: State, batch: Batch) -> tuple[State, Outcome]:
-            after = make_call(experiments[0], optimizer, key)(state, batch, *frozen)
+            after = make_call(experiments[0], optimizer, key)(state, batch, frozen)
             return after, (after.tally, jnp.asarray(rate(after.step - after.tally.skipped)))
 
         after, outcomes = zip(*_mapped(of_run, list(zip(keys, states, batches, strict=True))), strict=True)

@@ -31,7 +31,7 @@ def as_many_as_fit(trainings: Sequence[Training]) -> tuple[int, Program | None]:
     while n > 1:
         advance = program(experiments[:n], state)
         try:
-            lowered = advance.lower((state,) * n, (batch,) * n, *experiments[0].frozen)
+            lowered = advance.lower((state,) * n, (batch,) * n, experiments[0].frozen)
         except Exception as error:  # in a network of the user's, say
             raise ConfigError(f"the step of training cannot be mapped over seeds ({brief(error)})") from error
         need = needed(lowered.compile())

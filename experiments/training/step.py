@@ -12,11 +12,12 @@ import jax.numpy as jnp
 import optax
 
 from experiments.build import averages
-from experiments.build.experiment import Experiment
+from experiments.build.experiment import Experiment, Frozen
 from experiments.build.state import State, Tally
 from experiments.data.augmentation import augmented
 from experiments.data.dataset import Batch
 from experiments.runtime import devices
+from losses import Joint
 from sde_lib.base import Scalar
 
 
@@ -38,14 +39,14 @@ def step_noise(experiment: Experiment, base_key: jax.Array, times: Any, step: ja
     return StepNoise(t, inverse_density, jax.random.split(example_key, n))
 
 
-def example_loss(experiment: Experiment) -> Callable[[Any, jax.Array, Batch, jax.Array], Scalar]:
-    """Returns loss(params, key, example, t) of one example.
+def example_loss(experiment: Experiment) -> Callable[[Any, jax.Array, Batch, jax.Array], Joint]:
+    """Returns loss(params, key, example, t) of one example, of which 1/p(t) multiplies the `score`.
 
     It is flipped, augmented, and without its label, as often as `data.flip`, `train.augment` and `train.label_dropout` say.
     """
     config, scaler = experiment.config, experiment.scaler
 
-    def loss(params: Any, key: jax.Array, example: Batch, t: jax.Array) -> Scalar:
+    def loss(params: Any, key: jax.Array, example: Batch, t: jax.Array) -> Joint:
         data_key, noise_key, flip_key, dropout_key = jax.random.split(key, 4)
         x_0, y = scaler.encode(data_key, example.levels), example.y
         if config.data.flip:
@@ -77,8 +78,8 @@ def make_step(
         noise = step_noise(experiment, base_key, state.times, state.step, len(batch.levels))
 
         def mean_loss(params: Any, noise: StepNoise, batch: Batch) -> tuple[jax.Array, Scalar]:
-            loss = jax.vmap(one_loss, (None, 0, 0, 0))(whole(params), noise.keys, batch, noise.t)
-            return jnp.mean(noise.inverse_density * loss), loss
+            cost, loss = jax.vmap(one_loss, (None, 0, 0, 0))(whole(params), noise.keys, batch, noise.t)
+            return jnp.mean(noise.inverse_density * loss + cost), loss
 
         differentiate = jax.value_and_grad(mean_loss, has_aux=True)
         (loss, by_example), gradient = in_parts(partial(differentiate, state.params), config.accumulate, noise, batch)
@@ -108,14 +109,14 @@ def make_step(
 
 
 def make_call(experiment: Experiment, optimizer: optax.GradientTransformation, base_key: jax.Array) -> Callable[..., State]:
-    """Returns advance(state, batches, *frozen): that of `make_step`, with the base of adapters as arguments if there are any.
+    """Returns advance(state, batches, frozen): that of `make_step`, with the parameters that are not trained as an argument.
 
     A program reads its arguments; what it closes over is compiled into it.
     """
 
-    def advance(state: State, batches: Batch, *frozen: Any) -> State:
+    def advance(state: State, batches: Batch, frozen: Frozen) -> State:
         whole = devices.whole(frozen) if experiment.config.train.shard else frozen
-        return make_step(experiment.adapted(*whole), optimizer, base_key)(state, batches)
+        return make_step(experiment.adapted(whole), optimizer, base_key)(state, batches)
 
     return advance
 

@@ -32,7 +32,7 @@ MOMENTS = ("data/mean", "data/std")
 """Tensors that are no parameters, whose paths have dots."""
 Moments = tuple[tuple[float, ...], tuple[float, ...]]
 """The mean and the standard deviation of each channel of the data."""
-PATHS = ("data.data_dir", "evaluate.inception", "evaluate.statistics", "lora.run")
+PATHS = ("data.data_dir", "evaluate.inception", "evaluate.statistics", "codec.run", "lora.run")
 """Keys of the writer's own folders and files. A reader has others, and opens none because a file says so."""
 
 

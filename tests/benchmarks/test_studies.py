@@ -34,7 +34,7 @@ def test_both_draws_estimate_one_loss_and_importance_with_less_variance(sde):
     for name, experiment in built.items():
         drawn = step_noise(experiment, jax.random.key(1), None, jnp.int32(0), 10_000)
         loss = jax.vmap(example_loss(experiment), (None, 0, 0, 0))
-        terms = drawn.inverse_density * loss(params, drawn.keys, data.train.batch(0, 10_000), drawn.t)
+        terms = drawn.inverse_density * loss(params, drawn.keys, data.train.batch(0, 10_000), drawn.t).score
         assert reweighted[name]["mean"] == pytest.approx(float(terms.mean()), rel=0.03)
         assert reweighted[name]["variance"] == pytest.approx(float(terms.var()), rel=0.2)
     assert reweighted["importance"]["variance"] < reweighted["likelihood"]["variance"] / 3

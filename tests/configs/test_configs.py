@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from shapes import SHAPES
-from small_experiments import frozen_shapes
+from small_experiments import frozen_shapes, identity_codec
 
 from experiments.build.build import build
 from experiments.build.optimizer import make_optimizer
@@ -28,6 +28,7 @@ from experiments.data.dataset import Batch
 from experiments.data.moments import Moments
 from experiments.main import main
 from experiments.randomness import Purpose, stream
+from experiments.runs.codecs import build_run
 from experiments.runs.metrics import rows
 from experiments.training.step import make_call
 
@@ -36,8 +37,9 @@ FILES = sorted(
     path.relative_to(ROOT) for path in (ROOT / "configs").rglob("*.py") if path.name not in ("__init__.py", "base.py")
 )
 RECIPES = [path for path in FILES if path.parent.name == "cifar10"]
+LONG = ("conditional", "classifier", "families")
 QUICK = [path for path in FILES if path.stem == "ncsnpp_continuous_ve"]
-QUICK += [path for path in FILES if path.parent.name in ("digits", "toy2d") and path.stem not in ("conditional", "classifier")]
+QUICK += [path for path in FILES if path.parent.name in ("digits", "toy2d") and path.stem not in LONG]
 """Configs that differ most; the others are traced among the slow tests."""
 named = pytest.mark.parametrize("path", FILES, ids=str)
 recipe = pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
@@ -46,6 +48,7 @@ recipe = pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 @pytest.fixture(autouse=True)
 def in_root(monkeypatch):
     monkeypatch.chdir(ROOT)
+    monkeypatch.setattr("experiments.runs.codecs._trained", identity_codec)
 
 
 @cache
@@ -71,9 +74,7 @@ def test_a_config_names_its_command(path):
     [
         pytest.param(
             p,
-            marks=[pytest.mark.slow]
-            if p.parent.name == "mnist" or p.stem in ("objectives", "conditional", "classifier")
-            else [],
+            marks=[pytest.mark.slow] if p.parent.name == "mnist" or p.stem in ("objectives", *LONG) else [],
         )
         for p in FILES
         if p not in RECIPES
@@ -126,7 +127,7 @@ def test_a_recipe_differs_from_every_other(path):
     ],
     ids=str,
 )
-def test_a_shrunk_config_trains_by_trace(path):
+def test_a_shrunk_config_trains_by_trace(path, tmp_path):
     """Judged, built, and two steps of training traced: a state of the same shapes.
 
     Of configs whose arms differ in losses alone tests/test_objective_configs.py trains each.
@@ -135,14 +136,14 @@ def test_a_shrunk_config_trains_by_trace(path):
         assert not schema_problems(tree) + part_problems(tree)
         config = Config.model_validate(tree)
         shape = SHAPES[config.data.name]
-        experiment = build(config, shape, moments=moments_of(shape))
+        experiment = build_run(config, shape, (), moments_of(shape), tmp_path)
         optimizer = make_optimizer(config.train)
         advance = make_call(experiment, optimizer, stream(0, Purpose.STEP))
         state = jax.eval_shape(partial(init_state, experiment, optimizer), jax.random.key(0))
         levels = jnp.zeros((2, config.train.batch, *shape), jnp.uint8 if config.data.levels else jnp.float32)
         y = jnp.zeros((2, config.train.batch), jnp.int32) if experiment.classes else None
         batches = Batch(levels, y)
-        after = jax.eval_shape(advance, state, batches, *frozen_shapes(experiment))
+        after = jax.eval_shape(advance, state, batches, frozen_shapes(experiment))
         assert jax.tree.map(lambda a: (a.shape, a.dtype), after) == jax.tree.map(lambda a: (a.shape, a.dtype), state)
 
 

@@ -49,7 +49,7 @@ def test_training_lowers_the_loss(overrides):
     def mean_loss(params):
         x = jnp.tile(x_0, (16, 1))  # ism and its kin are known to a tenth only by thousands of draws
         t, inverse_density = experiment.times.sample(jax.random.key(1), experiment.times.init(), len(x))
-        one = jax.vmap(lambda key, x, t: experiment.loss(params, None)(key, x, t))
+        one = jax.vmap(lambda key, x, t: experiment.loss(params, None)(key, x, t).score)
         return jnp.mean(inverse_density * one(jax.random.split(jax.random.key(2), len(x)), x, t))
 
     advance = jax.jit(make_step(experiment, optimizer, jax.random.key(5)))
@@ -80,7 +80,8 @@ def value(experiment: Experiment, loss=None, t=0.37) -> float:
     """The loss of one example, at parameters that do something."""
     params = experiment.model.init(jax.random.key(0), jnp.zeros(2))
     params = jax.tree.map(lambda a: a + 0.1, params)
-    objective = experiment.loss(params, None) if loss is None else loss(experiment, params)
+    of_config = lambda *arguments: experiment.loss(params, None)(*arguments).score
+    objective = of_config if loss is None else loss(experiment, params)
     return float(objective(jax.random.key(1), jnp.array([0.3, -0.8]), t))
 
 

@@ -167,6 +167,13 @@ RULES = {
     r"middle2": r"mid_block.resnets.1",
 }
 """The names of our modules and blocks there, the same in every kind."""
+ENDS = {
+    r"shrink\.(\d+)": r"down_blocks.\1.downsamplers.0.conv",
+    r"grow\.(\d+)": r"up_blocks.\1.upsamplers.0.conv",
+    r"norm": r"conv_norm_out",
+    r"last": r"conv_out",
+}
+"""Those at the end of a resolution and of the network, if they are convolutions there."""
 PARTS = {
     **{"noise": "time_emb_proj", "skip": "conv_shortcut"},
     **{"norm": "group_norm", "q": "to_q", "k": "to_k", "v": "to_v", "out": "to_out.0"},

@@ -16,7 +16,7 @@ from experiments.runtime.errors import StorageError
 from experiments.weights import layout as layouts
 from experiments.weights.layout import Layout, flatten
 from experiments.weights.published import diffusers
-from experiments.weights.published.diffusers import RULES, UNET_DEFAULTS, WEIGHTS, Fields, FolderKind
+from experiments.weights.published.diffusers import ENDS, RULES, UNET_DEFAULTS, WEIGHTS, Fields, FolderKind
 from experiments.weights.tensors import MOST
 from models.layers.norm import GroupNorm
 from models.networks.ddpm import DDPM
@@ -93,11 +93,7 @@ def sections(scheduler: Scheduler) -> dict[str, Any]:
 
 def layout(net: nnx.Module) -> Layout:
     """Returns the layout of UNet2DModel's tensors for our DDPM."""
-    sampling = {
-        r"shrink\.(\d+)": r"down_blocks.\1.downsamplers.0.conv",
-        r"grow\.(\d+)": r"up_blocks.\1.upsamplers.0.conv",
-    }
-    return Layout(diffusers.places(net, RULES | sampling | {"norm": "conv_norm_out", "last": "conv_out"}))
+    return Layout(diffusers.places(net, RULES | ENDS))
 
 
 KIND = FolderKind(("DDPMScheduler", "DDIMScheduler"), UNet, Scheduler, DDPM, options, alike, sections, layout)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from shapes import SHAPES
-from small_experiments import frozen_shapes
+from small_experiments import frozen_shapes, identity_codec
 
 from experiments.build.optimizer import make_optimizer
 from experiments.build.sampler import BoundSampler
@@ -48,6 +48,7 @@ WRONG = [10**5000, float("nan"), -float("inf"), "é\u202e\x00", "z" * 5000, b"x"
 @pytest.fixture(autouse=True)
 def in_root(monkeypatch):
     monkeypatch.chdir(ROOT)
+    monkeypatch.setattr("experiments.runs.codecs._trained", identity_codec)
 
 
 @cache
@@ -133,7 +134,7 @@ def trace_training(experiment):
     y = jax.ShapeDtypeStruct((2, config.train.batch), jnp.int32) if experiment.classes else None
     batches = Batch(jax.ShapeDtypeStruct((2, config.train.batch, *experiment.shape), levels), y)
     frozen, advance = frozen_shapes(experiment), make_call(experiment, optimizer, stream(config.seed, Purpose.STEP))
-    after = jax.eval_shape(advance, state, batches, *frozen)
+    after = jax.eval_shape(advance, state, batches, frozen)
     assert jax.tree.map(lambda a: (a.shape, a.dtype), after) == jax.tree.map(lambda a: (a.shape, a.dtype), state)
 
 
@@ -144,18 +145,18 @@ def trace_sampling(experiment):
     sampler, sde = config.samplers[config.sample.sampler], experiment.sde
     bound = BoundSampler(experiment, sampler)
 
-    def one(params, key, *frozen):
+    def one(params, key, frozen):
         params = experiment._replace(frozen=frozen).network(params)
         score = experiment.score(params)
         final = partial(sde.denoise, score) if sampler.denoise else None
-        x = sde.prior_sample(key, experiment.shape)
+        x = sde.prior_sample(key, experiment.code_shape)
         return solve(key, bound.step(params, bound.any_label), x, bound.grid(), final).x
 
-    draw = lambda params, key, *frozen: jax.vmap(lambda key: one(params, key, *frozen), axis_name="batch")(
+    draw = lambda params, key, frozen: jax.vmap(lambda key: one(params, key, frozen), axis_name="batch")(
         jax.random.split(key, 2)
     )
-    drawn = jax.eval_shape(draw, params, stream(config.sample.seed, Purpose.SAMPLE), *frozen)
-    assert drawn.shape == (2, *experiment.shape)
+    drawn = jax.eval_shape(draw, params, stream(config.sample.seed, Purpose.SAMPLE), frozen)
+    assert drawn.shape == (2, *experiment.code_shape)
 
 
 def role(tree, path):

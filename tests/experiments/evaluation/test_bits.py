@@ -53,7 +53,12 @@ def config(*overrides):
 def bits_over_keys(draws, n, times=0, q=UNIFORM):
     """`bits_of` the four levels, over n keys: arrays [n, 4]."""
     options = config(f"evaluate.draws={draws}", "evaluate.probes=0", f"evaluate.bound_times={times}").evaluate
-    bits = bits_of(SDE, score, SCALER, lambda key, k: q.draw(q.params, key, k), options)
+
+    def draw(key, k):
+        u, log_q = q.draw(q.params, key, k)
+        return SCALER.place(k, u), log_q
+
+    bits = bits_of(SDE, score, SCALER, draw, options)
     keys = jax.random.split(jax.random.key(0), (n, 4))
     return jax.tree.map(np.asarray, jax.jit(jax.vmap(jax.vmap(bits), (0, None)))(keys, LEVELS))
 
@@ -206,7 +211,7 @@ def test_bits_of_standardised_floats_are_those_of_the_density_in_their_units(sha
     m, s = (mean - by_mean) / by_std, std / by_std  # of x
     score = lambda x, t: -(x - SDE.alpha(t) * m) / (SDE.alpha(t) ** 2 * s**2 + SDE.sigma(t) ** 2)
     options = config("evaluate.probes=0", "evaluate.bound_times=64", "evaluate.tolerance=1e-5").evaluate
-    bits = bits_of(SDE, score, scaler, lambda key, k: UNIFORM.draw((), key, k), options)
+    bits = bits_of(SDE, score, scaler, lambda key, k: (scaler.place(k, 0.5), 0.0), options)
     many = jax.jit(jax.vmap(bits, (0, None)))(jax.random.split(jax.random.key(0), 200), k)
     exact = -norm.logpdf(np.asarray(k), mean, std).mean() / math.log(2)
     assert float(many.flow.mean()) == pytest.approx(exact, abs=2e-3)

@@ -96,6 +96,7 @@ NETWORKS = {
     "NCSNv2": {"width": 16, "multipliers": (1, 2), "dilations": (1,)},
     "ADM": {"width": 16, "multipliers": (1, 2), "blocks": 1, "attention": ()},
     "EDMUNet": {"width": 16, "multipliers": (1, 2), "blocks": 1, "attention": ()},
+    "LDMUNet": {"width": 16, "multipliers": (1, 2), "blocks": 1, "attention": (4,), "context": 4},
     "DiT": {"width": 16, "depth": 1, "heads": 2},
     "UViT": {"width": 16, "depth": 3, "heads": 2},
 }

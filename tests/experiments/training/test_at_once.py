@@ -14,6 +14,7 @@ from small_experiments import ONE_SAMPLER, clusters, small_experiment
 from source_files import ROOT
 
 from experiments.build.build import build
+from experiments.build.experiment import Frozen
 from experiments.build.optimizer import make_optimizer
 from experiments.build.state import Tally, init_state, named
 from experiments.config.reading import read_config
@@ -62,7 +63,7 @@ def adapted():
     """Adapters to a base, which is an argument of the program and the same for all."""
     experiment = small_experiment("--config.lora.run=a base", "--config.lora.rank=2")
     base = experiment.model.init(jax.random.key(7), jnp.zeros(2))
-    return experiment._replace(frozen=(devices.put(base, devices.replicated()),))
+    return experiment._replace(frozen=Frozen(devices.put(base, devices.replicated())))
 
 
 KINDS = {
@@ -96,7 +97,7 @@ def after(experiments, states, spoiled=(), calls=3):
         batches = [batch if experiment.classes else batch._replace(y=None) for batch in batches]
         nan = lambda batch: batch._replace(levels=np.full_like(batch.levels, np.nan))
         batches = [nan(batch) if n in spoiled else batch for n, batch in enumerate(batches)]
-        states, outcomes = advance(states, devices.split(tuple(batches), axis=1), *experiment.frozen)
+        states, outcomes = advance(states, devices.split(tuple(batches), axis=1), experiment.frozen)
     return jax.tree.map(np.array, (states, outcomes))
 
 
@@ -310,7 +311,9 @@ def test_the_program_that_fits_is_the_one_that_runs(tmp_path, caplog):
         optimizer = make_optimizer(experiments[0].config.train)
         states = tuple(init_state(one, optimizer, stream(one.config.seed, Purpose.INIT)) for one in experiments)
         assert advance
-        advance(states, devices.split(tuple(stacked([points(0, seed)]) for seed in (0, 1)), axis=1))
+        advance(
+            states, devices.split(tuple(stacked([points(0, seed)]) for seed in (0, 1)), axis=1), trainings[0].experiment.frozen
+        )
         assert len(of_program()) == 1
 
 

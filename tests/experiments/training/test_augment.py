@@ -1,5 +1,7 @@
 """Augmentation in training: the network hears of it then alone, all else is drawn as without, and misfits are refused."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -48,7 +50,7 @@ def values(experiment, objective, apply):
         model=experiment.model._replace(apply=apply), objective=lambda sde, score: lambda *args: objective(score, *args)
     )
     loss = jax.jit(jax.vmap(example_loss(watched), (None, 0, 0, None)))
-    return np.asarray(loss(None, KEYS, digits(N, classes=experiment.classes), 0.5))
+    return np.asarray(loss(None, KEYS, digits(N, classes=experiment.classes), 0.5).score)
 
 
 def test_the_network_hears_of_the_map_of_its_image():
@@ -122,7 +124,8 @@ def test_it_trains_in_every_way(way):
     batch = digits(config.train.steps_per_call, config.train.batch, classes=experiment.classes)
     first = lambda: init_state(experiment, optimizer, stream(0, Purpose.INIT))
     of_labels = lambda state: [np.array(leaf) for leaf in jax.tree.leaves(state.params) if leaf.shape[0] == LABELS]
-    advance = devices.pmapped(make_call(experiment, optimizer, stream(0, Purpose.STEP)), placement(config, first()))
+    call = partial(make_call(experiment, optimizer, stream(0, Purpose.STEP)), frozen=experiment.frozen)
+    advance = devices.pmapped(call, placement(config, first()))
     state, again = (jax.tree.map(np.array, advance(first(), devices.split(batch, axis=1))) for _ in range(2))
     assert np.isfinite(state.tally.loss)
     assert state.tally.n == config.train.steps_per_call
@@ -163,7 +166,7 @@ OBJECTIVES = {
     "ssm_vr": ("objective=ssm_vr",),
     "loss_aware": ("times=loss_aware",),
 }
-SDES = ("VESDE", "SubVPSDE", "CosineVPSDE", "LogLinearVPSDE", "EDMSDE", "ddpm_table")
+SDES = ("VESDE", "SubVPSDE", "CosineVPSDE", "GeometricVPSDE", "LogLinearVPSDE", "EDMSDE", "ddpm_table")
 
 
 @one_in(4)
@@ -172,7 +175,7 @@ def test_every_objective_and_sde_takes_it_by_trace(words):
     experiment = made(*words)
     like = jax.eval_shape(experiment.initial, jax.random.key(0))
     one = jax.tree.map(lambda a: a[0], digits(1))
-    gradient = jax.eval_shape(jax.grad(example_loss(experiment)), like, jax.random.key(0), one, 0.5)
+    gradient = jax.eval_shape(jax.grad(lambda *of: example_loss(experiment)(*of).score), like, jax.random.key(0), one, 0.5)
     assert gradient["augment"]["kernel"].shape[0] == LABELS
 
 

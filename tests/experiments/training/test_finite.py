@@ -36,7 +36,7 @@ from experiments.sampling.draw import drawing, save_images, unsound
 from experiments.sampling.interpolation import interpolate_examples
 from losses import loss_aware
 from samplers import ancestral, chain, ddim, encode, inpaint, langevin, probability_flow, resample, solve, uniform_grid
-from sde_lib import EDMSDE, SDE, VESDE, VPSDE, CosineVPSDE, LogLinearVPSDE, Score, SubVPSDE, check, ddpm_table
+from sde_lib import EDMSDE, SDE, VESDE, VPSDE, CosineVPSDE, GeometricVPSDE, LogLinearVPSDE, Score, SubVPSDE, check, ddpm_table
 
 ROOT = Path(__file__).parents[3]
 
@@ -197,6 +197,7 @@ SPACES = {
     "SubVPSDE": st.builds(SubVPSDE, number(2**-10, 5), number(5, 40)),
     "VESDE": st.builds(VESDE, number(2**-13, 1), number(2, 2**20)),
     "EDMSDE": st.builds(EDMSDE, number(2**-13, 1), number(2, 2**20)),
+    "GeometricVPSDE": st.builds(GeometricVPSDE, number(2**-20, 2**-5), number(0.5, 1 - 2**-13)),
     "LogLinearVPSDE": st.builds(LogLinearVPSDE, number(2, 25), number(-25, -1)),
     "CosineVPSDE": st.builds(CosineVPSDE, number(0, 0.125), number(0.5, 0.9921875)),
     "TableVPSDE": st.builds(lambda first, last: ddpm_table(50, first, last), number(2**-14, 2**-7), number(2**-6, 0.5)),
@@ -409,7 +410,7 @@ def test_bfloat16_changes_the_network_alone(file):
         @jax.jit
         def of(params, experiment=experiment, x_0=x_0, t=t):
             each = jax.vmap(jax.vmap(experiment.loss(params, None), (0, 0, None)), (None, None, 0))
-            return each(jax.random.split(jax.random.key(1), 16), x_0, t)
+            return each(jax.random.split(jax.random.key(1), 16), x_0, t).score
 
         loss[compute] = [of(params).mean(1), of(jax.tree.map(jnp.zeros_like, params))]
         assert loss[compute][0].dtype == jnp.float32

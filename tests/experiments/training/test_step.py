@@ -1,5 +1,7 @@
 """A step by every kind of optimiser: it goes on from a checkpoint to the last bit, in shares and parts, and skips bad ones."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -40,7 +42,8 @@ def trainer(*overrides):
     optimizer = make_optimizer(experiment.config.train)
     state = init_state(experiment, optimizer, stream(0, Purpose.INIT))
     call = make_call(experiment, optimizer, stream(0, Purpose.STEP))
-    return experiment, state, devices.pmapped(call, placement(experiment.config, state))
+    advance = devices.pmapped(partial(call, frozen=experiment.frozen), placement(experiment.config, state))
+    return experiment, state, advance
 
 
 def batch(experiment, spoiled=False):

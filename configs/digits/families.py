@@ -1,0 +1,42 @@
+"""The generative models of the lectures on 8x8 digits, at one budget of training: VAEs, a flow, DDPM, NCSN and LSGM.
+
+python -m experiments compare --config=configs/digits/families.py --workdir=runs/families
+"""
+
+from ml_collections import ConfigDict
+
+from configs.digits import ddpm_vs_ncsn, lsgm, vae
+
+
+def get_config() -> ConfigDict:
+    config = ddpm_vs_ncsn.get_config()
+    config.title = "VAE, flow, DDPM, NCSN and LSGM on 8x8 digits"
+    sdes = config.arms
+    config.samplers = {"fast": config.samplers.fast}
+    config.sample.sampler = "fast"
+    own = vae.get_config()
+    alone = {
+        "objective": {"name": "rate_distortion"},
+        "weight": None,
+        "net": {"name": "Zero"},
+        "parameterization": "edm",
+        "sigma_data": 1.0,
+    }
+    ladder = {"by": "hierarchical_vae", "net": {"name": "Ladder", "width": 32}, "likelihood": own.codec.likelihood.to_dict()}
+    joint = lsgm.get_config()
+    config.arms = {
+        "vae": {"title": "VAE", **alone, "codec": own.codec.to_dict()},
+        "hierarchical": {"title": "hierarchical VAE", **alone, "codec": ladder},
+        "flow": {"title": "flow (Glow)", **alone, "codec": {"by": {"name": "glow", "levels": 2, "steps": 4, "width": 32}}},
+        "ddpm": sdes.ddpm.to_dict(),
+        "ncsn": sdes.ncsn.to_dict(),
+        "lsgm": {
+            "title": "LSGM",
+            "codec": joint.codec.to_dict(),
+            "net": joint.net.to_dict(),
+            "sigma_data": 1.0,
+            "mixed": True,
+            "times": joint.times.to_dict(),
+        },
+    }
+    return config

@@ -1,0 +1,130 @@
+"""The codec of a run: that of another run, whose parameters stay fixed, and the moments of its codes."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from pydantic import ValidationError
+
+from experiments.build.build import Trained, build
+from experiments.build.experiment import Experiment
+from experiments.build.state import params_digest
+from experiments.config.guidance import Params
+from experiments.config.messages import in_words
+from experiments.config.parts import trains_codec
+from experiments.config.problems import parse
+from experiments.config.schema import CodecConfig, Config
+from experiments.config.tree import read_json_tree
+from experiments.config.trust import require_trusted_by
+from experiments.data.dataset import Dataset
+from experiments.data.moments import Moments, streamed_moments
+from experiments.randomness import Purpose, streams
+from experiments.runs.checkpoint import saved_steps
+from experiments.runs.folder import Folder
+from experiments.runs.record import data_facts, imported
+from experiments.runs.resume import trained_state
+from experiments.runtime import devices
+from experiments.runtime.errors import ConfigError, StorageError
+from experiments.runtime.paths import home, is_file
+from experiments.runtime.startup import PROGRAM
+
+MOST = 10_000
+"""The most training examples whose codes are standardised by."""
+
+
+def build_run(
+    config: Config, shape: tuple[int, ...], names: tuple[str, ...], moments: Moments | None, workdir: Path
+) -> Experiment:
+    """Returns the experiment of the run in `workdir`, with its codec: that of `codec.run`, and the moments that it recorded.
+
+    The other arguments are those of `build`. Raises ConfigError if the config is wrong, or does not fit the other run's codec.
+    Raises StorageError if there is no such run, or if its parameters are not those that this run began with.
+    """
+    if config.codec is None:
+        return build(config, shape, names, moments)
+    section = _recorded(config.codec, workdir)
+    trained = None
+    if section.run:
+        trained = _trained(config, home(section.run), shape, names, workdir)
+        digest = params_digest(trained.params)
+        if section.digest not in ("", digest):
+            raise StorageError(
+                [
+                    f"codec.run = {section.run} has parameters with the digest {digest}, and this run used {section.digest}",
+                    f"if it trained further, go back: {PROGRAM} ckpt rollback {shlex.quote(section.run)} --step=N",
+                    "if it is another run, name the first: --config.codec.run=RUN; to score its codes, take another folder",
+                ]
+            )
+        section = section.model_copy(update={"digest": digest})
+    return build(config.model_copy(update={"codec": section}), shape, names, moments, trained)
+
+
+def with_code_moments(experiment: Experiment, data: Dataset | None, workdir: Path) -> Experiment:
+    """Returns the experiment with its codes standardised, if its config asks for it and the run has not recorded by what."""
+    section = experiment.config.codec
+    if section is None or section.standardise == "none" or section.mean or data is None:
+        return experiment
+    n = min(MOST, len(data.train))
+    by = streamed_moments(_codes(experiment, data, n), n).over(section.standardise)
+    assert by is not None
+    if by.constant:
+        raise ConfigError(f"codec.standardise = {section.standardise!r}: channel {by.constant[0] + 1} of the codes is constant")
+    settled = section.model_copy(update={"mean": by.mean, "std": by.std})
+    config = experiment.config.model_copy(update={"codec": settled})
+    return build_run(config, experiment.shape, experiment.names, data.moments, workdir)
+
+
+def _codes(experiment: Experiment, data: Dataset, n: int) -> Iterator[np.ndarray]:
+    """The codes of the first n training examples of the order, in blocks."""
+
+    def one(params: Params, row: tuple[jax.Array, jax.Array]) -> jax.Array:
+        return experiment.code(params, *row)
+
+    encode, params = devices.mapped(one), Params((), {}, experiment.frozen.codec)
+    for k in data.train.blocks(data.train.indices(0, n)):
+        rows = streams(experiment.config.seed, Purpose.CODES, len(k)), jnp.asarray(k)
+        yield devices.in_batches(encode, params, rows, experiment.config.evaluate.batch)
+
+
+def _trained(config: Config, run: Path, shape: tuple[int, ...], names: tuple[str, ...], workdir: Path) -> Trained:
+    """The codec that the run trained, on the same data. Raises ConfigError or StorageError if it did not."""
+    path = Folder(run).config
+    if os.path.realpath(run) == os.path.realpath(workdir):
+        raise ConfigError(f"codec.run = {run} is this run itself: name the run that trained the codec")
+    if not is_file(path):
+        remedy = "train a codec, by objective rate_distortion"
+        raise StorageError(f"codec.run = {in_words(str(run))} holds no run (there is no config.json): {remedy}")
+    theirs, problems = parse(require_trusted_by(config, read_json_tree(path), str(path)))
+    if theirs is None or problems:
+        raise ConfigError([f"{path} is not the config of a run:", *problems[:4]])
+    if not trains_codec(theirs):
+        raise ConfigError(f"codec.run = {run} trained a score, and no codec: name a run of objective rate_distortion")
+    for key in ("range", "levels", "standardise"):
+        there, here = getattr(theirs.data, key), getattr(config.data, key)
+        if there != here:
+            raise ConfigError(f"codec.run = {run} was trained with data.{key} = {there!r}, and this config has {here!r}")
+    facts = data_facts(run)
+    if facts and facts.shape != shape:
+        raise ConfigError(f"codec.run = {run} was trained on examples of shape {facts.shape}, and these have {shape}")
+    experiment = build_run(theirs, shape, names, facts.moments if facts else None, run)
+    assert experiment.codec is not None
+    return Trained(experiment.codec, experiment.network(trained_state(experiment, run).ema).codec)
+
+
+def _recorded(section: CodecConfig, workdir: Path) -> CodecConfig:
+    """The section with the digest and the moments that the run in `workdir` recorded when it began, where it has none."""
+    if not saved_steps(Folder(workdir).checkpoints) and not imported(workdir):
+        return section
+    with suppress(ValidationError):
+        recorded = Config.model_validate(read_json_tree(Folder(workdir).config)).codec
+        if recorded:
+            empty = {key: getattr(recorded, key) for key in ("digest", "mean", "std") if not getattr(section, key)}
+            return section.model_copy(update=empty)
+    return section
