@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key
 from ml_collections import ConfigDict
@@ -28,6 +29,7 @@ import samplers
 import sde_lib
 from experiments.build.checks import sampler_problems, with_exact_score
 from experiments.build.experiment import Experiment
+from experiments.build.held_out import with_held_out
 from experiments.build.sampler import BoundSampler, Rows
 from experiments.commands import train as train_command
 from experiments.commands.arguments import Call
@@ -35,7 +37,7 @@ from experiments.commands.opening import Needs
 from experiments.commands.opening import open_run as open_folder
 from experiments.config.classes import class_number
 from experiments.config.messages import suggestion
-from experiments.config.problems import attempt, parse
+from experiments.config.problems import Problems, attempt, parse
 from experiments.config.schema import Config
 from experiments.data.scaler import Scaler
 from experiments.randomness import Purpose, streams
@@ -49,6 +51,8 @@ from samplers.likelihood import Encoding
 from sde_lib.base import Event, Scalar
 
 Label = int | str | None
+Conditions = Label | Mapping[str, Any]
+"""The name or the number of a class, or conditions by name: "label" so, "tokens" perhaps as a text, others as arrays."""
 ConfigSource = str | Path | ConfigDict
 
 
@@ -141,19 +145,19 @@ class Run:
         """Returns the rows of the log of training; none of imported weights."""
         return rows(Folder(self.folder).metrics)
 
-    def score(self, x: Event, t: Scalar, y: Label = None) -> Event:
+    def score(self, x: Event, t: Scalar, y: Conditions = None) -> Event:
         """Returns grad_x log p_t(x | y) [*event] of an event x at time t in (0, 1].
 
-        `y`: the name or the number of a class, which may be traced; None is no label. Raises ValueError if the network has not
-        learned that score.
+        `y`: the name or the number of a class, which may be traced, or conditions by name, as in {"label": 3, "image": ...};
+        None is none. Raises ValueError if the network has not learned that score.
         """
         return self._score(y)(x, t)
 
-    def denoise(self, x: Event, t: Scalar, y: Label = None) -> Event:
+    def denoise(self, x: Event, t: Scalar, y: Conditions = None) -> Event:
         """Returns E[x_0 | x_t = x, y] = (x + sigma_t^2 score)/alpha_t [*event], Tweedie's formula."""
         return self.sde.denoise(self._score(y), x, t)
 
-    def log_prob(self, x: Event, y: Label = None, *, key: Key[Array, ""] | None = None, **options: Any) -> Scalar:
+    def log_prob(self, x: Event, y: Conditions = None, *, key: Key[Array, ""] | None = None, **options: Any) -> Scalar:
         """Returns log p(x | y) in nats along the probability flow, exact without `key`, by a random probe with it.
 
         `options` are those of `samplers.encode`. In the units of the data it is `scaler.log_prob(log_prob, x.size)`, in bits
@@ -161,34 +165,46 @@ class Run:
         """
         return self.encode(x, y, key=key, **options).log_prob
 
-    def encode(self, x: Event, y: Label = None, **options: Any) -> Encoding:
+    def encode(self, x: Event, y: Conditions = None, **options: Any) -> Encoding:
         """Returns the latent x_1 of x under the probability flow, with log p(x | y); see `samplers.encode` for the options."""
         return samplers.encode(self.sde, self._score(y), x, **self._flow | options)
 
-    def decode(self, latent: Event, y: Label = None, **options: Any) -> Event:
+    def decode(self, latent: Event, y: Conditions = None, **options: Any) -> Event:
         """Returns the x of a latent x_1: the inverse of `encode`; see `samplers.decode` for the options."""
         return samplers.decode(self.sde, self._score(y), latent, **self._flow | options)
 
-    def sample(self, key: Key[Array, ""] | int = 0, n: int = 64, sampler: str = "", **options: Any) -> Samples:
+    def sample(
+        self,
+        key: Key[Array, ""] | int = 0,
+        n: int = 64,
+        sampler: str = "",
+        y: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> Samples:
         """Returns n samples as levels, or as floats in the units of the data, [n, *event]; a notebook shows them.
 
         `key`: the key of their noise; of an integer they are those of `sample.seed`. `sampler`: a label of config.samplers, or
-        that of config.sample. Of the `options`, `label` is as in config.sample: a class for all samples, "each", or None. The
-        others replace keys of the sampler: n (call it `steps`), grid, step, guidance, denoise. Equal options are compiled once.
-        Raises ConfigError if the sampler, an option or the label does not fit.
+        that of config.sample. `y`: conditions by name, each for all samples or [n, ...], in the place of those that `sample`
+        says; "tokens" may be a text. Of the `options`, `label`, `caption` and `like` are as in config.sample: the class of all
+        samples, "each", or None; a text; the held-out examples that conditions come from. The others replace keys of the
+        sampler: n (call it `steps`), grid, step, guidance, denoise. Equal options are compiled once.
+        Raises ConfigError if the sampler, an option or a condition does not fit.
         """
         name = sampler or self.config.sample.sampler
-        label = {"label": options.pop("label")} if "label" in options else {}
+        words = {"label": "label", "tokens": "caption"}
+        of_sample = {words[name]: word for name, word in (y or {}).items() if isinstance(word, int | str)}
+        of_sample |= {option: options.pop(option) for option in ("label", "caption", "like") if option in options}
         steps = {"n": options.pop("steps")} if "steps" in options else {}
-        bound, labels = self._bound(name, {"sampler": name, "n": n} | label, steps | options)
+        bound = self._bound(name, {"sampler": name, "n": n} | of_sample, steps | options)
         keys = streams(key, Purpose.SAMPLE, n) if isinstance(key, int) else jax.random.split(key, n)
-        program = json.dumps([name, bound.config.model_dump(), labels is None])
+        rows = self._rows(bound, keys, y or {})
+        program = json.dumps([name, bound.config.model_dump(), str(jax.tree.structure(rows))])
         if program not in self._compiled:
             exact = bound._replace(experiment=with_exact_score(bound.experiment))
             if problems := sampler_problems(name, exact):
                 raise ConfigError(problems)
             self._compiled[program] = drawing(bound)
-        return self._compiled[program](self.params, Rows(keys, labels), bound.config.n)
+        return self._compiled[program](self.params, rows, bound.config.n)
 
     def code(self, k: Event, key: Key[Array, ""] | int = 0) -> Event:
         """Returns the x of an example k, levels or floats [*event]: its code, drawn by `key`, if the run has a codec."""
@@ -221,13 +237,30 @@ class Run:
         e = self.config.evaluate
         return {"t_min": e.t_min, "rtol": e.tolerance, "atol": e.tolerance}
 
-    def _score(self, y: Label) -> sde_lib.Score:
+    def _score(self, y: Conditions) -> sde_lib.Score:
         experiment = self.experiment
-        number = class_number(y, experiment.classes, experiment.names) if isinstance(y, int | str) else y
-        return experiment.conditional(self.params, number)
+        by_name = y if isinstance(y, Mapping) else {"label": y}
+        label, text = by_name.get("label"), by_name.get("tokens")
+        number = class_number(label, experiment.classes, experiment.names) if isinstance(label, int | str) else label
+        tokens = {"tokens": experiment.tokens(text)} if isinstance(text, str) else {}
+        arrays = self._arrays(by_name, ())
+        return experiment.conditional(self.params, {**experiment.named(number), **arrays, **tokens})
 
-    def _bound(self, name: str, sample: Mapping[str, Any], options: Mapping[str, Any]) -> tuple[BoundSampler, Any]:
-        """The sampler of that name with other options, and the labels of its samples. ConfigError with all problems."""
+    def _arrays(self, y: Mapping[str, Any], rows: tuple[int, ...]) -> dict[str, Any]:
+        """The conditions y that are arrays [*rows, ...], or one for all rows. Raises ValueError for any of another shape."""
+        shapes, arrays = self.experiment.condition_shapes, {}
+        for name, condition in y.items():
+            if name not in (*shapes, "label"):
+                raise ValueError(f"y: the network hears no {name!r}{suggestion(name, [*shapes, 'label'])}")
+            if name != "label" and not isinstance(condition, str):
+                shape = shapes[name].shape
+                if np.shape(condition) not in (shape, (*rows, *shape)):
+                    raise ValueError(f"y: {name} is of shape {np.shape(condition)}, and must be {shape}")
+                arrays[name] = jnp.broadcast_to(jnp.asarray(condition, shapes[name].dtype), (*rows, *shape))
+        return arrays
+
+    def _bound(self, name: str, sample: Mapping[str, Any], options: Mapping[str, Any]) -> BoundSampler:
+        """The sampler of that name with other options. ConfigError with all problems."""
         if name not in self.config.samplers:
             raise ConfigError(f"no sampler {name!r}{suggestion(name, [*self.config.samplers])}")
         tree = self.config.model_dump()
@@ -236,8 +269,18 @@ class Run:
         config, problems = parse(tree)
         if config is None or problems:
             raise ConfigError(problems)
-        bound = BoundSampler(self.experiment._replace(config=config), config.samplers[name])
-        labels = attempt(problems, "sample.label", lambda: bound.labels(config.sample.n))
+        return BoundSampler(self.experiment._replace(config=config), config.samplers[name])
+
+    def _rows(self, bound: BoundSampler, keys: Key[Array, " n"], y: Mapping[str, Any]) -> Rows:
+        """The rows of samples with these keys, and conditions y in the place of their own. ConfigError if one does not fit."""
+        problems: Problems = []
+        arrays = attempt(problems, "sample", lambda: self._arrays(y, (len(keys),))) or {}
+        of_examples = {name for name, each in self.experiment.conditions.items() if "x" in each.needs}
+        experiment = bound.experiment if of_examples <= arrays.keys() else with_held_out(bound.experiment)
+        rows = attempt(problems, "sample", lambda: bound._replace(experiment=experiment).rows_of(keys))
         if problems:
             raise ConfigError(problems)
-        return bound, labels
+        labels = y.get("label")
+        if labels is not None and not isinstance(labels, int | str):  # a label for each sample
+            rows = rows._replace(labels=jnp.broadcast_to(jnp.asarray(labels, jnp.int32), len(keys)))
+        return rows._replace(y=(dict(rows.y or {}) | arrays) or None)

@@ -12,11 +12,15 @@ from flax import linen, nnx
 from jaxtyping import Array, Key
 
 from models.build import abstract, build
+from models.conditions import Conditions
 from models.layers.block import rematerialise
 
 
 class Functional(NamedTuple):
-    """init(key, x) -> params, for one example x;  apply(params, x [B, *event], c_noise [B], y [B] or None, key or None)."""
+    """init(key, x) -> params, for one example x;  apply(params, x [B, *event], c_noise [B], y or None, key or None).
+
+    y: the conditions of the batch, as `models.conditions` has them.
+    """
 
     init: Callable[..., Any]
     apply: Callable[..., Array]
@@ -45,7 +49,7 @@ def functional(
     else:
         init, call = _nnx((lambda shape, rngs: net) if isinstance(net, nnx.Module) else net, remat)
 
-    def apply(params: Any, x: Array, c_noise: Array, y: Array | None, key: Key[Array, ""] | None) -> Array:
+    def apply(params: Any, x: Array, c_noise: Array, y: Conditions, key: Key[Array, ""] | None) -> Array:
         y = call(params, x.astype(compute), c_noise, y, key)
         if y.dtype != compute and compute != "float32":
             raise TypeError(f"the network computes in {y.dtype}, whatever the dtype of its input: take compute = 'float32'")
@@ -78,7 +82,7 @@ def _linen(net: linen.Module) -> Functional:
     def init(key: Key[Array, ""], x: Array) -> Any:
         return net.init(key, x[None], jnp.zeros(1), None, None)
 
-    def apply(params: Any, x: Array, c_noise: Array, y: Array | None, key: Key[Array, ""] | None) -> Any:
+    def apply(params: Any, x: Array, c_noise: Array, y: Conditions, key: Key[Array, ""] | None) -> Any:
         return net.apply(params, x, c_noise, y, key)
 
     return Functional(init, apply)
@@ -87,7 +91,7 @@ def _linen(net: linen.Module) -> Functional:
 def _nnx(net: Callable[..., nnx.Module], remat: bool) -> Functional:
     init, module = pure(net)
 
-    def apply(params: Any, x: Array, c_noise: Array, y: Array | None, key: Key[Array, ""] | None) -> Array:
+    def apply(params: Any, x: Array, c_noise: Array, y: Conditions, key: Key[Array, ""] | None) -> Array:
         whole = module(params, x.shape[1:])
         return (rematerialise(whole) if remat else whole)(x, c_noise, y, key)  # pyright: ignore[reportCallIssue]
 

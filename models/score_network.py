@@ -36,7 +36,8 @@ def score_model(
     `sigma_data`: standard deviation of the data, for c_in and edm.
     `learned_variance`: the network emits twice the channels, [net, raw], and v = (raw + 1)/2 in log std = v log std_transition
     + (1 - v) log std_posterior. As in the source, nothing holds v to [0, 1]. Nichol & Dhariwal (2021), eq. 15.
-    `y` and `key` of `apply` are the network's: a label, and the randomness of dropout (None: none).
+    `y` and `key` of `apply` are the network's: a label or conditions by name (`models.conditions`), of one example, and the
+    randomness of dropout (None: none).
 
     Raises TypeError for an SDE without alpha and sigma, and from `with_variance` if no variance is learned; ValueError if
     the network emits another shape.

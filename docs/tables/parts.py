@@ -68,6 +68,16 @@ def guidance() -> str:
     return _table(parts.GUIDANCE, ("guidance", "what it is"), words.GUIDANCE)
 
 
+def conditions() -> str:
+    """Returns a row for every condition that is made of an example, by what it is to a network."""
+    lines = [("condition", "kind", "what it is", "options"), ("---",) * 4]
+    for kind, registry in parts.CONDITIONS.items():
+        for name in registry.names:
+            part = registry.find(name)
+            lines.append((f"`{name}`", f"`{kind}`", _first_line(part).removeprefix("Returns "), _options(registry, part)))
+    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
+
+
 def edits() -> str:
     """Returns a row for every edit, with the numbers that it measures."""
     return _table(parts.EDIT, ("edit", "what it shows", "its numbers"), words.EDITS)

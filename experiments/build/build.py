@@ -15,6 +15,7 @@ import losses
 import models
 import sde_lib
 from experiments.build.checks import combination_problems, event_problems, experiment_problems
+from experiments.build.conditions import network_options
 from experiments.build.experiment import Experiment, Frozen
 from experiments.config.options import parameters
 from experiments.config.parts import (
@@ -64,14 +65,15 @@ def build(
     Raises ConfigError with every problem, one line each.
     """
     problems = combination_problems(config, names) + event_problems(config, shape, moments)
+    by_conditions = None if problems else attempt(problems, "conditions", lambda: network_options(config, shape, names))
     sde = attempt(problems, "sde", lambda: SDE.build(config.sde.name, **config.sde.options))
     attempt(problems, "sde", lambda: sde and sde_lib.check(sde))
-    if problems:
+    if problems or by_conditions is None:
         raise ConfigError(problems)
 
     codec, of_codec = attempt(problems, "codec", lambda: _codec(config, shape, trained)) or (None, ())
     code_shape = attempt(problems, "codec", lambda: code_shape_of(codec, shape)) or shape
-    model = attempt(problems, "net", lambda: _model(config, sde))
+    model = attempt(problems, "net", lambda: _model(config, sde, by_conditions))
     times = attempt(problems, "times", lambda: TIMES.build(config.times.name, sde, **config.times.options))
     objective = attempt(problems, "objective", lambda: _objective(config))
     weight = attempt(problems, "weight", lambda: _weight(config))
@@ -85,14 +87,14 @@ def build(
 
 
 @lru_cache(maxsize=8)
-def _functional(net: Any, part: Named, learner: str, compute: str, remat: bool) -> Functional:
+def _functional(net: Any, part: Named, learner: str, compute: str, remat: bool, **by_conditions: int) -> Functional:
     """The network as functions. JAX caches traces by function, so arms that share a network have to share these."""
-    return models.functional(_network(net, part, learner), compute, remat)
+    return models.functional(_network(net, part, learner, by_conditions), compute, remat)
 
 
-def _network(net: Any, part: Named, learner: str) -> Any:
+def _network(net: Any, part: Named, learner: str, by_conditions: dict[str, int]) -> Any:
     """The network, or a function that makes it from a shape and rngs. It has a second output, a variance, for a `learner`."""
-    options = part.options | ({"outputs": 2} if learner else {})
+    options = part.options | by_conditions | ({"outputs": 2} if learner else {})
     if learner and "outputs" not in parameters(net):
         raise TypeError(f"objective {learner} learns a variance, and {part.name} takes no `outputs`")
     # A linen class is configured by its options alone; an NNX class waits for the shape and the randomness.
@@ -100,17 +102,17 @@ def _network(net: Any, part: Named, learner: str) -> Any:
     return net(**options) if is_linen else partial(net, **options)
 
 
-def structure(config: Config, shape: tuple[int, ...]) -> nnx.Module | None:
+def structure(config: Config, shape: tuple[int, ...], names: tuple[str, ...] = ()) -> nnx.Module | None:
     """Returns the network with shapes in place of arrays; None for a linen module, which has no shapes before it is called."""
-    net = _network(NET.find(config.net.name), config.net, _learner(config))
+    net = _network(NET.find(config.net.name), config.net, _learner(config), network_options(config, shape, names))
     return None if isinstance(net, linen.Module) else abstract(net, shape)
 
 
-def _model(config: Config, sde: sde_lib.LinearSDE) -> models.ScoreModel | models.ClassModel:
-    """The network as a score or as a classifier, in its dtype."""
+def _model(config: Config, sde: sde_lib.LinearSDE, by_conditions: dict[str, int]) -> models.ScoreModel | models.ClassModel:
+    """The network as a score or as a classifier, in its dtype. `by_conditions`: its options by the conditions that it hears."""
     net, learner = NET.find(config.net.name), _learner(config)
     # `Named` is frozen, hence hashable, though pyright cannot see it.
-    functional = _functional(net, config.net, learner, config.compute, config.remat)  # pyright: ignore[reportArgumentType]
+    functional = _functional(net, config.net, learner, config.compute, config.remat, **by_conditions)  # pyright: ignore[reportArgumentType]
     if classifies(config):
         classes = config.net.options.get("classes", 0)
         return models.class_model(functional, sde, classes, _parameterization(config), config.sigma_data)

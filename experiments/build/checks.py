@@ -15,6 +15,7 @@ import models
 import samplers
 import sde_lib
 from experiments.build.codec_checks import check_codec, codec_problems
+from experiments.build.conditions import classes, condition_problems
 from experiments.build.experiment import Experiment
 from experiments.build.idle import idle_problems
 from experiments.build.optimizer import check_optimizer, check_rate
@@ -59,9 +60,18 @@ def experiment_problems(experiment: Experiment, weight: Callable[..., Any] | Non
 
 def check_net(experiment: Experiment) -> None:
     """Traces the network on a code, without compiling, so that it takes and returns what a score model asks of it."""
-    z = jax.ShapeDtypeStruct(experiment.code_shape, jnp.float32)
+    z, x = (jax.ShapeDtypeStruct(shape, jnp.float32) for shape in (experiment.code_shape, experiment.shape))
     params = jax.eval_shape(experiment.model.init, jax.random.key(0), z)
-    jax.eval_shape(experiment.model.apply, params, z, 0.5)
+    if classifies(experiment.config):
+        jax.eval_shape(experiment.model.apply, params, z, 0.5)
+    else:
+        score = lambda params, z, x: experiment.score(params, y=_conditions(experiment, x))(z, 0.5)
+        jax.eval_shape(score, params, z, x)
+
+
+def _conditions(experiment: Experiment, x: Any) -> Any:
+    """The conditions of an example to trace with."""
+    return experiment.conditions_of(jax.random.key(0), x, jnp.int32(0))
 
 
 def check_loss(experiment: Experiment) -> None:
@@ -70,13 +80,15 @@ def check_loss(experiment: Experiment) -> None:
     Ours have been trained.
     """
     config = experiment.config
-    names = [part.name for part in (config.sde, config.net, config.objective, config.weight, config.conditioning) if part]
+    parts = (config.sde, config.net, config.objective, config.weight, config.conditioning)
+    parts += (config.conditions.vector, config.conditions.image, config.conditions.tokens)
+    names = [part.name for part in parts if part]
     if config.lora is not None or not any(":" in name for name in (*names, config.parameterization)):
         return
     key, x = jax.random.key(0), jax.ShapeDtypeStruct(experiment.shape, jnp.float32)
-    y = jnp.int32(0) if experiment.classes else None
-    y = {"label": y, "augment": jnp.zeros(LABELS)} if config.train.augment else y
-    gradient = jax.grad(lambda params, x: experiment.loss(params, key, y)(key, x, 0.5).score)
+    augment = {"augment": jnp.zeros(LABELS)} if config.train.augment else {}
+    y = lambda x: _conditions(experiment, x) | augment
+    gradient = jax.grad(lambda params, x: experiment.loss(params, key, y(x))(key, x, 0.5).score)
     jax.eval_shape(gradient, jax.eval_shape(experiment.initial, key), x)
 
 
@@ -153,7 +165,7 @@ def sampler_problems(label: str, sampler: BoundSampler) -> Problems:
         attempt(problems, f"{where}.sde", lambda: sde_lib.check(sampler.sde))
         if problems:
             return problems
-    step = attempt(problems, where, lambda: sampler.step(None, sampler.any_label))
+    step = attempt(problems, where, lambda: sampler.step(None, sampler.any_conditions))
     grid = attempt(problems, f"{where}.grid", lambda: _falling_grid(sampler))
     if config.sde is not None and grid is not None:
         least = experiment.config.times.options.get("t_min")
@@ -182,7 +194,7 @@ def _falling_grid(sampler: BoundSampler) -> np.ndarray:
 
 def _check_moves(sampler: BoundSampler) -> None:
     """Checks that the step moves x to s, and that the corrector leaves it at t."""
-    y, corrector = sampler.any_label, sampler.config.corrector
+    y, corrector = sampler.any_conditions, sampler.config.corrector
     alone = sampler._replace(config=sampler.config.model_copy(update={"corrector": None}))
     check_moves(sampler.config.step.name, alone.step(None, y))
     if corrector is None:
@@ -240,24 +252,25 @@ def device_problems(config: Config) -> Problems:
 
 def label_problems(config: Config, names: tuple[str, ...]) -> Problems:
     """Returns the problems of settings that ask for labels that the network does not have; `names`: those of its labels."""
-    classes, label, dropout = config.net.options.get("classes", 0), config.sample.label, config.train.label_dropout
+    labels, label, dropout = config.net.options.get("classes", 0), config.sample.label, config.train.label_dropout
+    number = classes(config, names)
     sampler = config.samplers.get(config.sample.sampler)
     guided = sampler and sampler.guidance and "run" in sampler.guidance.options
     problems: Problems = []
     attempt(problems, "data.only", lambda: class_numbers(config.data.only, names))
-    if classes and (alike := [y for y, name in enumerate(names) if name.lower() in NO_NAMES.get(label, ())]):
+    if number and (alike := [y for y, name in enumerate(names) if name.lower() in NO_NAMES.get(label, ())]):
         warnings.warn(f"sample.label = {label} is not the class of that name, which is number {alike[0]}", stacklevel=1)
-    if not classes and dropout:
+    if not labels and dropout:
         problems.append(f"train.label_dropout = {dropout:g}: the network learns from no labels; set net.classes, or take 0")
-    if not classes and not guided and label not in (None, "each"):
+    if not number and not guided and label not in (None, "each"):
         remedy = "train one with net.classes, or guide by a classifier's run"
         problems.append(f"sample.label = {label}: the network has no classes; {remedy}")
-    if classes and label is not None and label != "each":
-        attempt(problems, "sample.label", lambda: class_number(label, classes, names))
+    if number and label is not None and label != "each":
+        attempt(problems, "sample.label", lambda: class_number(label, number, names))
     if dropout and classifies(config):
         problems.append(f"train.label_dropout = {dropout:g}: a classifier learns from labels alone; take 0")
-    if classes and config.evaluate.dequantizer == "variational":
-        problems.append("evaluate.dequantizer = 'variational' knows of no labels, and the network does; take 'uniform'")
+    if (labels or any(config.conditions.model_dump().values())) and config.evaluate.dequantizer == "variational":
+        problems.append("evaluate.dequantizer = 'variational' knows of no conditions, and the network does; take 'uniform'")
     return problems
 
 
@@ -294,13 +307,8 @@ def _undivided(key: str, batch: int) -> Problems:
 
 def combination_problems(config: Config, names: tuple[str, ...] = ()) -> Problems:
     """Returns the problems of combinations of keys that are right one by one; `names`: those of the labels, if any."""
-    problems = (
-        label_problems(config, names)
-        + augment_problems(config)
-        + codec_problems(config)
-        + idle_problems(config)
-        + average_problems(config)
-    )
+    problems = label_problems(config, names) + condition_problems(config, names) + augment_problems(config)
+    problems += codec_problems(config) + idle_problems(config) + average_problems(config)
     if config.sample.sampler not in config.samplers:
         close = suggestion(config.sample.sampler, list(config.samplers))
         problems.append(f"sample.sampler = {in_words(config.sample.sampler)} is not one of samplers{close}")

@@ -87,6 +87,9 @@ def check_codec(experiment: Experiment) -> None:
         remedy = "take evaluate.likelihood = 0, or a codec with a density, as vae"
         raise ValueError(f"the codec {by or config.codec.run} has no density p(x | z), so that x has no likelihood: {remedy}")
     key, x = jax.random.key(0), jax.ShapeDtypeStruct(experiment.shape, jnp.float32)
+    if config.conditions.image and experiment.code_shape[:-1] != experiment.shape[:-1]:
+        sides = " x ".join(map(str, experiment.code_shape[:-1]))
+        raise ValueError(f"conditions.image has the sides of an example, and enters beside a code of {sides}: take tokens")
     back = jax.eval_shape(lambda x: codec.decode(codec.init(key, x), key, codec.encode(codec.init(key, x), key, x)[0]), x)
     if back.shape != experiment.shape:
         raise ValueError(f"it decodes to the shape {back.shape}, and examples have {experiment.shape}")

@@ -13,10 +13,14 @@ import jax.numpy as jnp
 import losses
 import models
 import sde_lib
+from experiments.build.conditions import Condition, classes, conditions, shapes
+from experiments.conditions.text import characters
 from experiments.config.guidance import Guide, Params
 from experiments.config.parts import classifies, learns_variance, trains_codec
 from experiments.config.schema import Config
+from experiments.data.dataset import Batch
 from experiments.data.scaler import Scaler
+from models.conditions import simplest
 
 
 class Frozen(NamedTuple):
@@ -34,7 +38,7 @@ class Experiment(NamedTuple):
 
     `model`: a ScoreModel, or a ClassModel if the objective trains a classifier. `guides`: the runs that guide samplers, by
     their folders. `names`: those of the labels, if they have names. `codec`: a chain of codecs; without one x is its own code.
-    `weight`: the objective's, weight(sde, t).
+    `weight`: the objective's, weight(sde, t). `held_out`: the examples that conditions of samples come from, if they are read.
     """
 
     config: Config
@@ -50,6 +54,7 @@ class Experiment(NamedTuple):
     names: tuple[str, ...] = ()
     codec: models.Codec | None = None
     weight: Callable[..., Any] = losses.likelihood
+    held_out: Batch | None = None
 
     @property
     def trains(self) -> Literal["net", "codec", "both"]:
@@ -116,28 +121,75 @@ class Experiment(NamedTuple):
         return params.codec if isinstance(params, Params) else self.frozen.codec
 
     @property
-    def classes(self) -> int:
-        """The number of classes that the network learns from; 0 if it learns from no labels."""
+    def _labels(self) -> int:
+        """The number of labels that the network takes; 0 if it takes none."""
         return self.config.net.options.get("classes", 0)
 
     @property
+    def conditions(self) -> dict[str, Condition]:
+        """The conditions beside the label that the network hears, by kind."""
+        return conditions(self.config, self.names)
+
+    @property
+    def classes(self) -> int:
+        """The number of classes that the network learns from, by number or in captions; 0 if it learns from none."""
+        return classes(self.config, self.names)
+
+    @property
+    def dropouts(self) -> dict[str, float]:
+        """The share of training examples that are without each condition that the network hears, by name."""
+        label = {"label": self.config.train.label_dropout} if self._labels else {}
+        return label | {name: condition.dropout for name, condition in self.conditions.items()}
+
+    @property
     def has_unconditional(self) -> bool:
-        """True if the network has learned a score without a label."""
-        return not self.classes or self.config.train.label_dropout > 0
+        """True if the network has learned a score without any condition."""
+        return all(self.dropouts.values())
+
+    def conditions_of(self, key: Any, x: Any = None, label: Any = None) -> dict[str, Any]:
+        """Returns the conditions of an example by name: of its event x [*event] as the network sees it, and of its class.
+
+        A condition that needs one that is None is absent.
+        """
+        there = {name for name, value in (("x", x), ("label", label)) if value is not None} | {"key", "names"}
+        y = {"label": label} if self._labels and label is not None else {}
+        return y | {name: each.of(key, x, label) for name, each in self.conditions.items() if each.needs <= there}
+
+    @property
+    def condition_shapes(self) -> dict[str, Any]:
+        """The shape of each of the `conditions`, with its dtype."""
+        return shapes(self.config, self.shape, self.names)
+
+    def tokens(self, caption: str) -> Any:
+        """Returns the tokens [L] of a text. Raises ValueError if the network hears no texts, or no longer ones."""
+        tokens = self.condition_shapes.get("tokens")
+        if tokens is None or tokens.ndim != 1:
+            raise ValueError("the network hears no captions: give it conditions.tokens = captions")
+        return characters(caption, tokens.shape[0])
+
+    def named(self, y: Any) -> Mapping[str, Any]:
+        """Returns conditions by name: of a number y those of that class, of None none, and others as they are."""
+        return y if isinstance(y, Mapping) else self.conditions_of(jax.random.key(0), label=y)
 
     def score(self, params: Any, key: Any = None, y: Any = None) -> sde_lib.Score:
-        """Returns the network's score at `params`, given the label `y` (None: no label); `key` is for dropout."""
-        return lambda x, t: self.model.apply(_own(params), x, t, y, key)
+        """Returns the network's score at `params`, given the conditions `y` (None: none); `key` is for dropout."""
+        return lambda x, t: self.model.apply(_own(params), x, t, simplest(y), key)
 
     def unconditional(self, params: Any) -> sde_lib.Score:
-        """Returns the score without a label. Raises ValueError if the network has not learned it."""
-        if not self.has_unconditional:
-            raise ValueError("the network has learned no score without a label: train with train.label_dropout = 0.1")
-        return self.score(params)
+        """Returns the score without any condition. Raises ValueError if the network has not learned it."""
+        return self.conditional(params, None)
 
     def conditional(self, params: Any, y: Any) -> sde_lib.Score:
-        """Returns the score given the label `y`, or the `unconditional` one if that is None."""
-        return self.unconditional(params) if y is None else self.score(params, y=y)
+        """Returns the score given the conditions y and no others: by name, or those of the class of the number y.
+
+        Raises ValueError if the network has not learned it without the others.
+        """
+        y = self.named(y)
+        for name, dropout in self.dropouts.items():
+            if not dropout and y.get(name) is None:
+                key, what = ("train.label_dropout", "a label") if name == "label" else (f"conditions.{name}.dropout", _A[name])
+                raise ValueError(f"the network has learned no score without {what}: train with {key} = 0.1")
+        return self.score(params, y=y)
 
     def log_prob(self, params: Any, x: Any, t: Any, key: Any = None) -> jax.Array:
         """Returns a classifier's log p(. | x_t = x) [classes]."""
@@ -148,7 +200,7 @@ class Experiment(NamedTuple):
 
         The objective is the `score` of the result, and the `cost` is of the codec, if it is trained too.
         """
-        of_codec = self.frozen.codec
+        y, of_codec = simplest(y), self.frozen.codec
         if self.trains == "both" and self.codec:
             score = lambda z, t: self.model.apply(params["net"], z, t, y, key)
             encode = partial(self.codec.encode, (*of_codec, params["codec"]))
@@ -173,8 +225,11 @@ class Experiment(NamedTuple):
 
     def variance(self, params: Any, y: Any = None) -> dict[str, Any]:
         """Returns {"v": the learned variance v(x, t) at `params`}, or nothing if none is learned: options of a step."""
-        v = lambda x, t: self.model.with_variance(_own(params), x, t, y)[1]
+        v = lambda x, t: self.model.with_variance(_own(params), x, t, simplest(y))[1]
         return {"v": v} if learns_variance(self.config) else {}
+
+
+_A = {"vector": "a vector", "image": "an image", "tokens": "tokens"}
 
 
 def _own(params: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from experiments.build.conditions import conditions, is_captions
 from experiments.config.messages import in_words
 from experiments.config.options import parameters
 from experiments.config.parts import LEARNING_RATE, STEP
@@ -26,6 +27,7 @@ def idle_problems(config: Config) -> list[str]:
     features, file = config.evaluate.features, config.evaluate.inception
     by_inception = features == "inception" or (file and features not in ("pixels", "classifier"))
     name, levels, fitted = config.data.name, config.data.levels, config.evaluate.dequantizer == "variational"
+    of_examples = any("x" in each.needs for each in conditions(config, ()).values())
     rules = (
         (by_inception, OF_INCEPTION, "features are not 'inception'"),
         (levels, OF_LEVELS, "floats (data.levels = 0) have no grey levels"),
@@ -33,6 +35,8 @@ def idle_problems(config: Config) -> list[str]:
         (config.data.size is not None, OF_SIZE, "images keep their size unless data.size is set"),
         (name not in (*TOYS, *SHIPPED), OF_FILES, f"{name} reads no file of yours"),
         (fitted, OF_FIT, "the dequantizer is not 'variational'"),
+        (is_captions(config), ("sample.caption",), "the network hears no captions"),
+        (of_examples, ("sample.like",), "the network hears no condition that is made of an example"),
         (config.train.optimizer is None, OF_ADAMW, "train.optimizer has options of its own"),
         (config.train.schedule is None, ("train.decay",), "train.schedule is the whole learning rate"),
     )

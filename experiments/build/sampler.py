@@ -1,8 +1,8 @@
-"""A sampler of a config, bound to an experiment: its SDE, its guided score, its step, its grid and its labels."""
+"""A sampler of a config, bound to an experiment: its SDE, its guided score, its step, its grid and its conditions."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -18,14 +18,21 @@ from experiments.config.guidance import Guide, Params, Scores
 from experiments.config.parts import GRID, GUIDANCE, SDE, STEP
 from experiments.config.schema import Sampler
 from experiments.randomness import Purpose, streams
+from models.conditions import without
 from samplers.reverse import Reverse
 
 
 class Rows(NamedTuple):
-    """The `keys` [n] of n samples, and their `labels` [n]; None if they have no label."""
+    """The `keys` [n] of n samples, and what their conditions are made of; each of these may be None.
+
+    `labels` [n]: of their classes; `levels` [n, *event]: examples; `y`: conditions by name, each [n, ...], which take the place
+    of those that are made.
+    """
 
     keys: Any
     labels: Any = None
+    levels: Any = None
+    y: Mapping[str, Any] | None = None
 
 
 class BoundSampler(NamedTuple):
@@ -78,17 +85,50 @@ class BoundSampler(NamedTuple):
         """Returns the label of each of n samples [n]; None if they have no label."""
         if self.label is None:
             return None
+        examples = self.experiment.held_out
+        if self.label == "each" and examples is not None and examples.y is not None:
+            return examples.y[self._places(n)]
         each = class_numbers(self.experiment.config.data.only, self.experiment.names) or range(self.classes)
         return np.resize(np.array(each if self.label == "each" else [self.label], np.int32), n)
 
     def rows(self, seed: int, n: int) -> Rows:
-        """Returns the rows of n samples: key i is its own fold of the seed, and label i is as `sample.label` says."""
-        return Rows(streams(seed, Purpose.SAMPLE, n), self.labels(n))
+        """Returns the rows of n samples: key i is its own fold of the seed, and its conditions are as `sample` says."""
+        return self.rows_of(streams(seed, Purpose.SAMPLE, n))
+
+    def rows_of(self, keys: jax.Array) -> Rows:
+        """Returns the rows of samples with these keys [n]."""
+        n, examples = len(keys), self.experiment.held_out
+        levels = None if examples is None else examples.levels[self._places(n)]
+        caption = {name: np.tile(tokens, (n, 1)) for name, tokens in self.caption.items()}
+        return Rows(keys, self.labels(n), levels, caption or None)
 
     @property
-    def any_label(self) -> int | None:
-        """A label to try the sampler with; None if it samples without."""
-        return 0 if self.classes and self.experiment.config.sample.label is not None else None
+    def caption(self) -> dict[str, Any]:
+        """The tokens [L] of `sample.caption`, by their name; none if each sample has the caption of its class."""
+        caption = self.experiment.config.sample.caption
+        return {"tokens": self.experiment.tokens(caption)} if caption else {}
+
+    def _places(self, n: int) -> np.ndarray:
+        """The places of the held-out examples that the conditions of n samples come from, in turn."""
+        examples = self.experiment.held_out
+        assert examples is not None
+        return np.resize(np.array(self.experiment.config.sample.like or range(len(examples.levels))), n)
+
+    def conditions(self, row: Rows) -> dict[str, Any]:
+        """Returns the conditions of the sample of one row, by name."""
+        experiment = self.experiment
+        label = {} if row.labels is None else {"label": row.labels}  # which a guide may hear, if the network does not
+        x = None if row.levels is None else experiment.scaler.place(row.levels, 0.5)
+        return label | experiment.conditions_of(row.keys, x, row.labels) | dict(row.y or {})
+
+    @property
+    def any_conditions(self) -> dict[str, Any]:
+        """Conditions to try the sampler with, each of those that its samples have as the number 0."""
+        sample = self.experiment.config.sample
+        label = {"label"} if self.classes and sample.label is not None else set()
+        there = label | {"key", "x", "names"}
+        own = {name for name, each in self.experiment.conditions.items() if each.needs <= there}
+        return dict.fromkeys(label | own | self.caption.keys(), 0)
 
     @property
     def networks(self) -> int:
@@ -102,18 +142,20 @@ class BoundSampler(NamedTuple):
             return x
 
         log_prob_y = lambda x, t: jnp.sum(score(x, t))
-        scores = Scores(self.experiment.sde, score, lambda: score, lambda run: score, lambda run: log_prob_y)
+        scores = Scores(self.experiment.sde, score, lambda *names: score, lambda run: score, lambda run: log_prob_y)
         guided = GUIDANCE.build(guidance.name, scores, **guidance.options)
         jax.eval_shape(guided, jax.ShapeDtypeStruct(self.experiment.code_shape, jnp.float32), 0.5)
         return len(evaluated)
 
     def reverse(self, params: Any, y: Any = None, transform: Callable[[Any], Any] | None = None, **swept: Any) -> Reverse:
-        """Returns what the sampler runs at `params` for the label `y`.
+        """Returns what the sampler runs at `params` for the conditions `y`: by name, or those of the class of that number.
 
         `transform`: a further Score -> Score, applied to the guided score on the sampler's SDE. `swept`: replaces options of
         the step, and `w` of the guidance. A step with an option v, the variance, gets the learned one unless the config sets v.
         Raises ValueError if the sampler asks for a score or a variance that the experiment does not have.
         """
+        label = {} if y is None or isinstance(y, Mapping) else {"label": y}
+        y = {**label, **self.experiment.named(y)}
         score = self._guided(params, y, {"w": swept.pop("w")} if "w" in swept else {})
         config, sde = self.config, self.sde
         learned = self.experiment.variance(params, y) if STEP.takes(config.step.name, "v") else {}
@@ -131,20 +173,23 @@ class BoundSampler(NamedTuple):
         """Returns the step of `reverse`."""
         return self.reverse(params, y, **swept).step
 
-    def _guided(self, params: Any, y: Any, swept: dict[str, Any]) -> sde_lib.Score:
-        """The score given the label, as the guidance changes it."""
+    def _guided(self, params: Any, y: Mapping[str, Any], swept: dict[str, Any]) -> sde_lib.Score:
+        """The score given the conditions, as the guidance changes it."""
         experiment, guidance = self.experiment, self.config.guidance
         conditional = experiment.conditional(params, y)
         if guidance is None:
             return conditional
         remedy = "sample.label to one" if self.classes else "net.classes"
         no_label = f"guidance {guidance.name} goes to a class: set {remedy}, or take guidance = None"
+        without_any = f"guidance {guidance.name} goes to what samples are without: take another drop, or guidance = None"
         guide_params = params.guides if isinstance(params, Params) else dict.fromkeys(experiment.guides)
 
-        def unconditional() -> sde_lib.Score:
-            if y is None:  # it would be the conditional one, and change nothing
-                raise ValueError(no_label)
-            return experiment.unconditional(params)
+        def unconditional(*names: str) -> sde_lib.Score:
+            learned = experiment.dropouts
+            names = names or tuple(name for name, dropout in learned.items() if dropout) or tuple(learned)
+            if not {*names} & y.keys():  # it would be the conditional one, and change nothing
+                raise ValueError(no_label if {*names} <= {"label"} else without_any)
+            return experiment.conditional(params, without(y, names))
 
         def weaker(run: str) -> sde_lib.Score:
             score = experiment.guides[run].score
@@ -156,9 +201,9 @@ class BoundSampler(NamedTuple):
             log_prob = experiment.guides[run].log_prob
             if log_prob is None:
                 raise ValueError(f"guidance.run = {run} is no classifier: train one with objective cross_entropy")
-            if y is None:
+            if "label" not in y:
                 raise ValueError(no_label)
-            return lambda x, t: log_prob(guide_params[run], x, t)[y]
+            return lambda x, t: log_prob(guide_params[run], x, t)[y["label"]]
 
         scores = Scores(experiment.sde, conditional, unconditional, weaker, log_prob_y)
         return GUIDANCE.build(guidance.name, scores, **(guidance.options | swept))

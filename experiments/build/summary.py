@@ -36,7 +36,7 @@ def summary(experiment: Experiment) -> list[str]:
     if config.lora:
         adapters = size(jax.eval_shape(experiment.initial, jax.random.key(0)))
         lines += [f"trained: {adapters:,} parameters, of adapters of rank {config.lora.rank} (on {config.lora.on})"]
-    stages = getattr(structure(config, shape), "stages", ())
+    stages = getattr(structure(config, shape, experiment.names), "stages", ())
     rows = [(" x ".join(map(str, s.sides)), s.channels, s.blocks, "yes" if s.attention else "-") for s in stages]
     table = [("resolution", "channels", "blocks", "attention"), *rows] if rows else []
     return lines + ["{:<11} {:<10}{:<8}{}".format(*row) for row in table]

@@ -71,7 +71,7 @@ def _held_out(experiment: Experiment) -> np.ndarray:
     """The first held-out images or fields, to paint on: none if the data are not there any more, or are of another shape."""
     if len(experiment.shape) == 3:
         try:
-            return first_held_out(experiment.config.data, experiment.shape)
+            return first_held_out(experiment.config.data, experiment.shape).levels
         except (ConfigError, DataError) as error:
             say(f"warning: samples alone to paint on, and no held-out image: {str(error).splitlines()[0]}")
     return np.zeros((0, *experiment.shape), np.uint8 if experiment.scaler.levels else np.float32)

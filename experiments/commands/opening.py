@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from experiments.build.checks import device_problems, training_problems
 from experiments.build.experiment import Experiment
+from experiments.build.held_out import with_held_out
 from experiments.commands.arguments import Call
 from experiments.config.arms import arm_problems, resolve_arms
 from experiments.config.parts import classifies
@@ -277,6 +278,8 @@ def _opened(call: Call, plan: Plan, workdir: Path, needs: Needs, facts: DataFact
         for experiment in experiments.values():
             data.check_labels(experiment.classes)
     experiments = {name: with_code_moments(experiment, data, workdir / name) for name, experiment in experiments.items()}
+    if data and needs.data:
+        experiments = {name: with_held_out(experiment, data) for name, experiment in experiments.items()}
     if needs.guides:
         experiments = {name: with_guides(experiment, workdir / name) for name, experiment in experiments.items()}
     space = feature_space(plan.base, data) if needs.space and data and not classifiers else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from experiments.build.held_out import with_held_out
 from experiments.build.sampler import sample_sampler
 from experiments.commands.arguments import Call, compile_cache, distributed, run_or_workdir
 from experiments.commands.opening import Needs, open_run
@@ -21,7 +22,7 @@ ARGUMENTS = (run_or_workdir, distributed, compile_cache)
 def run(call: Call) -> None:
     """Writes samples/SAMPLER_seedN_SETTING.png, .npz and .json; nothing of the run changes."""
     opened = open_run(call, Needs(data=False))
-    experiment, folder = opened.experiment, opened.workdir
+    experiment, folder = with_held_out(opened.experiment), opened.workdir
     opened.refuse_changes(folder, experiment)
     sample, sampler = experiment.config.sample, sample_sampler(experiment)
     state = trained_state(experiment, folder)

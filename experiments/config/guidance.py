@@ -1,15 +1,16 @@
 """Guidance of a sampler, `samplers.<label>.guidance` in a config: each function makes one guided score from several.
 
-`w`: the weight; w = 1 samples the class's own distribution. `interval`: the weight is w for noises sigma_t/alpha_t above the
-first value and up to the second, and 1 elsewhere; None is all noises. `run`: the folder of another trained run. `GUIDANCE` is
-the registry.
+`w`: the weight; w = 1 samples the class's own distribution, or that of all conditions. `interval`: the weight is w for noises
+sigma_t/alpha_t above the first value and up to the second, and 1 elsewhere; None is all noises. `drop`: the conditions that are
+guided to, as the unconditional score is without them: "label", "vector", "image" or "tokens", as in ("tokens",); () is all that
+training drops. `run`: the folder of another trained run. `GUIDANCE` is the registry.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 from annotated_types import Ge, Gt, Le
 from jaxtyping import Array
@@ -21,6 +22,8 @@ __all__ = ["autoguidance", "classifier", "classifier_free"]
 
 Strength = Annotated[Scalar, Ge(0), Le(1000)]
 Interval = tuple[Annotated[float, Ge(0)], Annotated[float, Gt(0)]] | None
+Names = tuple[Literal["label", "vector", "image", "tokens"], ...]
+"""Names of conditions."""
 
 
 class Guide(NamedTuple):
@@ -46,22 +49,26 @@ class Params(NamedTuple):
 
 
 class Scores(NamedTuple):
-    """The scores that guidance can combine, on `sde` and for one label.
+    """The scores that guidance can combine, on `sde` and for one label and other conditions.
 
-    `conditional`: the score given the label. The others are functions that raise ValueError if there is no such score:
-    `unconditional()`; `weaker(run)`, another run's score given the label; and `log_prob_y(run)`, its log p(label | x_t).
+    `conditional`: the score given them. The others are functions that raise ValueError if there is no such score:
+    `unconditional(*names)`, the one without the conditions of these names, or, of no names, without all that training drops;
+    `weaker(run)`, another run's score given them; and `log_prob_y(run)`, its log p(label | x_t).
     """
 
     sde: LinearSDE
     conditional: Score
-    unconditional: Callable[[], Score]
+    unconditional: Callable[..., Score]
     weaker: Callable[[str], Score]
     log_prob_y: Callable[[str], Callable[[Event, Scalar], Scalar]]
 
 
-def classifier_free(scores: Scores, w: Strength = 2.0, interval: Interval = None) -> Score:
-    """Returns s_u + w (s_c - s_u) of one network that was trained with `train.label_dropout` (`samplers.classifier_free`)."""
-    return samplers.classifier_free(scores.conditional, scores.unconditional(), _weight(scores.sde, w, interval))
+def classifier_free(scores: Scores, w: Strength = 2.0, interval: Interval = None, drop: Names = ()) -> Score:
+    """Returns s_u + w (s_c - s_u) of one network that was trained with and without its conditions.
+
+    `train.label_dropout` and `conditions.NAME.dropout` train it so; see `samplers.classifier_free`.
+    """
+    return samplers.classifier_free(scores.conditional, scores.unconditional(*drop), _weight(scores.sde, w, interval))
 
 
 def autoguidance(scores: Scores, run: str, w: Strength = 2.0, interval: Interval = None) -> Score:
@@ -70,8 +77,11 @@ def autoguidance(scores: Scores, run: str, w: Strength = 2.0, interval: Interval
 
 
 def classifier(scores: Scores, run: str, w: Strength = 1.0, interval: Interval = None) -> Score:
-    """Returns s_u + w grad log p(y | x_t) by a classifier of noisy examples, trained on its SDE (`samplers.classifier`)."""
-    return samplers.classifier(scores.unconditional(), scores.log_prob_y(run), _weight(scores.sde, w, interval))
+    """Returns s_u + w grad log p(label | x_t) by a classifier of noisy examples, trained on its SDE (`samplers.classifier`).
+
+    s_u is without the label alone: other conditions are the network's own.
+    """
+    return samplers.classifier(scores.unconditional("label"), scores.log_prob_y(run), _weight(scores.sde, w, interval))
 
 
 def _weight(sde: LinearSDE, w: Scalar, interval: Interval) -> Callable[[Scalar], Scalar]:

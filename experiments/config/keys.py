@@ -10,14 +10,16 @@ from typing import Any, NamedTuple, get_args
 
 from pydantic import BaseModel
 
+from experiments.config.parts import CONDITIONS
 from experiments.config.problems import CODEC_PARTS, EDIT_PARTS, PARTS, SAMPLER_PARTS, TRAIN_PARTS
-from experiments.config.schema import CodecConfig, Config, EditConfig, Named, Sampler, Strict, Train
+from experiments.config.schema import CodecConfig, Condition, Conditions, Config, EditConfig, Named, Sampler, Strict, Train
 
 LABEL = "LABEL"
 """This word stands for a name that users choose, such as a sampler's."""
 
 
 OF_SECTIONS = {Config: PARTS, Train: TRAIN_PARTS, Sampler: SAMPLER_PARTS, CodecConfig: CODEC_PARTS, EditConfig: EDIT_PARTS}
+OF_SECTIONS |= {Conditions: CONDITIONS}
 """For each section the kinds of the parts that it names."""
 
 
@@ -79,7 +81,7 @@ def _type(schema: dict[str, Any]) -> str:
     if "anyOf" in schema:
         return " or ".join(map(_type, schema["anyOf"]))
     if "$ref" in schema:
-        return "name, or {name, options}" if schema["$ref"] == Named.__name__ else "section"
+        return "name, or {name, options}" if schema["$ref"] in (Named.__name__, Condition.__name__) else "section"
     if "enum" in schema:
         return " or ".join(f'"{value}"' for value in schema["enum"])
     words = {"integer": "int", "number": "float", "string": "str", "boolean": "bool", "null": "None", "array": "tuple"}

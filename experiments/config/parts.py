@@ -15,7 +15,7 @@ import losses
 import models
 import samplers
 import sde_lib
-from experiments import edits
+from experiments import conditions, edits
 from experiments.config import guidance, optimizers, schedules
 from experiments.config.messages import in_words, suggestion
 from experiments.config.options import check_options, parameters, unwritable
@@ -117,7 +117,8 @@ NETWORK = {"shape": "data", "rngs": "seed"}
 EMITTED = {"channels": "codec.likelihood", "emitted": "codec.likelihood"}
 
 SDE = Kind(sde_lib, sde_lib.SDES, makes=sde_lib.SDE)
-NET = Kind(models, models.NETWORKS, NETWORK | {"outputs": "objective"})
+OF_CONDITIONS = {"vector": "conditions.vector", "image": "conditions.image"}
+NET = Kind(models, models.NETWORKS, NETWORK | {"outputs": "objective"} | OF_CONDITIONS)
 OF_CODEC = {key: f"codec.{key}" for key in ("encoder", "decoder", "net", "likelihood")}
 OF_CODEC |= {"shape": "data", "distance": "a call in Python"}
 CODEC = Kind(models, models.CODECS, OF_CODEC, models.Codec)
@@ -133,6 +134,13 @@ TIMES = Kind(losses, losses.TIMES, {"sde": "sde"}, losses.TimeSampler)
 STEP = Kind(samplers, samplers.STEPS, {"sde": "sde", "score": "net"}, samplers.Step)
 GRID = Kind(samplers, samplers.GRIDS, {"sde": "sde", "n": "the sampler's n"})
 GUIDANCE = Kind(guidance, guidance.GUIDANCE, {"scores": "net"})
+EXAMPLE = {"key": "seed", "x": "data", "label": "data", "names": "data"}
+CONDITIONS = {
+    "vector": Kind(conditions, conditions.VECTORS, EXAMPLE),
+    "image": Kind(conditions, conditions.IMAGES, EXAMPLE),
+    "tokens": Kind(conditions, conditions.TOKENS, EXAMPLE),
+}
+"""The functions of an example by the condition that they make."""
 EDIT = Kind(edits, edits.EDITS, {"setting": "the run"}, Edit)
 OPTIMIZER = Kind(
     optimizers, optimizers.OPTIMIZERS, {"learning_rate": "train.learning_rate or train.schedule"}, optax.GradientTransformation

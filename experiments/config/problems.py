@@ -13,6 +13,7 @@ from experiments.config.messages import problem_lines
 from experiments.config.parts import (
     CODEC,
     CONDITIONING,
+    CONDITIONS,
     DECODER,
     EDIT,
     ENCODER,
@@ -32,7 +33,7 @@ from experiments.config.parts import (
     Kind,
     schedule_of,
 )
-from experiments.config.schema import Config, Named, Train
+from experiments.config.schema import Condition, Config, Named, Train
 from experiments.runtime.errors import ConfigError, UserError, blamed, users_line
 
 PARTS = {
@@ -90,9 +91,9 @@ def part_problems(tree: dict[str, Any]) -> Problems:
     """Returns the problems of the parts that a tree names: unknown names, and options that do not fit a signature."""
     problems: Problems = []
 
-    def part(kind: Kind, where: str, section: Any) -> None:
+    def part(kind: Kind, where: str, section: Any, of: type[Named] = Named) -> None:
         try:
-            named = Named.model_validate(section)
+            named = of.model_validate(section)
         except ValidationError:  # the schema refuses it
             return
         attempt(problems, where, lambda: kind.check(named))
@@ -100,6 +101,10 @@ def part_problems(tree: dict[str, Any]) -> Problems:
     for key, kind in PARTS.items():
         if tree.get(key) is not None:
             part(kind, key, tree[key])
+    conditions = tree.get("conditions")
+    for key, section in conditions.items() if isinstance(conditions, dict) else ():
+        if key in CONDITIONS and section is not None:
+            part(CONDITIONS[key], f"conditions.{key}", section, Condition)
     train = tree.get("train")
     if isinstance(train, dict) and train.get("optimizer") is not None:
         part(OPTIMIZER, "train.optimizer", train["optimizer"])

@@ -315,6 +315,33 @@ class CodecConfig(Strict):
     digest: str = ""
 
 
+class Condition(Named):
+    """A function of an example that makes a condition, with its options.
+
+    - `dropout`: the share of training examples that the network sees without the condition, so that it also learns the score
+      without it (Ho & Salimans 2022).
+    """
+
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+
+
+class Conditions(Strict):
+    """The section of the conditions that the network hears, beside the label that `net.classes` asks for.
+
+    Each is a function of the example with its options (see `experiments.conditions`) and a `dropout`, the share of training
+    examples that are without it, so that the network also learns the score without it.
+
+    - `vector`: numbers, which are added to the embedding of the noise level.
+    - `image`: an image of the same sides as the example, which enters beside it.
+    - `tokens`: a text, or another sequence of vectors, to which cross-attention attends. The characters of a text become
+      vectors of `net.tokens` channels, 128 if that is left out.
+    """
+
+    vector: Condition | None = None
+    image: Condition | None = None
+    tokens: Condition | None = None
+
+
 MOST_STEPS = 100_000
 """The most steps of a sampler."""
 
@@ -379,8 +406,11 @@ class Sample(Strict):
     """The section of drawing samples.
 
     - `sampler`: the sampler to use, one of the keys of `samplers`.
-    - `label`: if there are classes, the name or the number of that of all samples; "each" takes the classes in turn, None
-      samples unconditionally.
+    - `label`: if there are classes, the name or the number of that of all samples; "each" takes the classes in turn, or each
+      one's of the examples that conditions come from; None samples without a label.
+    - `caption`: the text of all samples, if the network hears captions; "" is the caption of each sample's class.
+    - `like`: the held-out examples that conditions come from, in turn, by their places in the one random order of held-out
+      examples; () takes the first ones.
     - `n`: the number of samples. `seed`: the seed of their noise.
     - `pngs`: whether each sample is also written as an image of its own.
     - `file`: the name of the files, but for step_N and run_SAMPLER, which training and evaluation use; "" is a name of their
@@ -392,6 +422,8 @@ class Sample(Strict):
 
     sampler: str
     label: Annotated[int | str | None, PlainValidator(_label_of_sample)] = "each"
+    caption: str = ""
+    like: tuple[Annotated[int, Field(ge=0, lt=2**31)], ...] = ()
     n: Several = 64
     seed: Seed = 0
     pngs: bool = False
@@ -496,7 +528,7 @@ class Config(Strict):
     - `remat`: whether the backward pass computes the inside of each block again, which saves memory and takes time.
     - `objective`: the training loss. `weight`: the weight w(t) of the loss; None is the objective's own.
     - `times`: the distribution of the training times t.
-    - `data`, `codec`, `lora`, `train`, `sample`, `evaluate`, `interpolate`, `edit`: sections of their own.
+    - `data`, `conditions`, `codec`, `lora`, `train`, `sample`, `evaluate`, `interpolate`, `edit`: sections of their own.
     - `samplers`: any number of samplers, each under a label of its own.
     - `trust`: code that the config.json of a guide or of a base may name, as "my_pkg.my_module:MyNet", several with commas.
     - `arms`: for each arm its label and the keys that it changes.
@@ -517,6 +549,7 @@ class Config(Strict):
     weight: Named | None = None
     times: Named
     data: Data
+    conditions: Conditions = Conditions()
     codec: CodecConfig | None = None
     lora: Lora | None = None
     train: Train

@@ -86,10 +86,16 @@ def _evaluate(section: dict[str, Any]) -> dict[str, Any]:
 
 def _sample(section: dict[str, Any]) -> dict[str, Any]:
     named = isinstance(section.get("label"), str)  # as a class of data that the digits take the place of
-    return section | {"n": 16} | ({"label": "each"} if named else {})
+    return section | {"n": 16, "like": ()} | ({"label": "each"} if named else {})
+
+
+def _conditions(section: dict[str, Any]) -> dict[str, Any]:
+    small = lambda part: part | {"factor": 2} if isinstance(part, dict) and "factor" in part else part
+    return {key: small(part) for key, part in section.items()}
 
 
 SECTIONS = {
+    "conditions": _conditions,
     "data": lambda section: section if section.get("levels") == 0 else section | DATA,
     "net": _network,
     "train": _train,

@@ -7,21 +7,23 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 
-from experiments.config.schema import USERS_NAME, CodecConfig, Config, EditConfig, Named, Sampler, Train
+from experiments.config.schema import USERS_NAME, CodecConfig, Conditions, Config, EditConfig, Named, Sampler, Train
 from experiments.config.tree import flatten
 from experiments.runtime.errors import ConfigError
 
 
 def _parts(section: type[BaseModel]) -> str:
     """Returns a regular expression for the keys of a section that name parts of the library."""
+    names_part = lambda kind: isinstance(kind, type) and issubclass(kind, Named)
     return "|".join(
-        key for key, field in section.model_fields.items() if Named in (field.annotation, *get_args(field.annotation))
+        key
+        for key, field in section.model_fields.items()
+        if any(map(names_part, (field.annotation, *get_args(field.annotation))))
     )
 
 
-_SECTIONS = (
-    rf"train\.({_parts(Train)})|samplers\..+\.({_parts(Sampler)})|edit\.({_parts(EditConfig)})|codec\.({_parts(CodecConfig)})"
-)
+_OF_TRAINING = rf"train\.({_parts(Train)})|conditions\.({_parts(Conditions)})|codec\.({_parts(CodecConfig)})"
+_SECTIONS = rf"{_OF_TRAINING}|samplers\..+\.({_parts(Sampler)})|edit\.({_parts(EditConfig)})"
 _PARTS = rf"trust|parameterization|{_parts(Config)}|{_SECTIONS}"
 CODE = rf"(arms\..+\.)?({_PARTS})(\.name)?"
 """A regular expression for the keys whose values name code that is called."""

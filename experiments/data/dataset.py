@@ -220,10 +220,11 @@ def _digest(train: Iterable[np.ndarray], test: np.ndarray, words: bytes = b"") -
     return digest.hexdigest()[:16]
 
 
-def first_held_out(config: Data, shape: tuple[int, ...], most: int = 256) -> np.ndarray:
-    """Returns the first held-out examples of the order `shuffled`, of this shape. It decodes no others.
+def first_held_out(config: Data, shape: tuple[int, ...], most: int = 256, classes: int = 0) -> Batch:
+    """Returns the first held-out examples of the order `shuffled`, of this shape, with their labels if `classes` > 0.
 
-    Raises DataError if they are not there.
+    It decodes no others. Raises DataError if they are not there.
     """
     decoded = decode(open_sources(config).test, config, config.test, shape)
-    return decoded.read(shuffled(len(decoded))[:most].tolist())[0]
+    levels, labels = decoded.read(shuffled(len(decoded))[:most].tolist())
+    return Batch(levels, class_labels(integers(labels), classes, decoded.origin) if classes else None)

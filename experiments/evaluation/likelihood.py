@@ -88,7 +88,7 @@ def held_out(config: Config, test: np.ndarray) -> int:
 
 
 def measure_bits(experiment: Experiment, params: Any, test: Batch, q: Dequantizer = UNIFORM) -> Bits:
-    """The `bits_of` every example [n, *event], as arrays [n]; each has its own key, and its label if there are labels."""
+    """The `bits_of` every example [n, *event], as arrays [n]; each has its own key, and the conditions that there are."""
     options = experiment.config.evaluate
 
     def one(params: Any, row: tuple[jax.Array, Batch]) -> Bits:
@@ -99,7 +99,8 @@ def measure_bits(experiment: Experiment, params: Any, test: Batch, q: Dequantize
             z, cost = experiment.encode(score_params, jax.random.fold_in(key, 0), experiment.scaler.place(k, u))
             return z, log_q + cost
 
-        score = experiment.score(score_params, y=example.y)
+        x = experiment.scaler.place(example.levels, 0.5)
+        score = experiment.score(score_params, y=experiment.conditions_of(key, x, example.y))
         return bits_of(experiment.sde, score, experiment.scaler, draw, options)(key, example.levels)
 
     n = len(test.levels)

@@ -10,7 +10,6 @@ import numpy as np
 
 from experiments.build.experiment import Experiment
 from experiments.data.dataset import Batch, Dataset
-from experiments.data.scaler import Levels
 from experiments.evaluation.likelihood import held_out, standard_error
 from experiments.randomness import Purpose, stream
 from experiments.runtime import devices
@@ -24,7 +23,7 @@ def accuracy_by_log_snr(experiment: Experiment, params: Any, data: Dataset) -> d
     def one(params: Any, row: tuple[jax.Array, Batch]) -> tuple[jax.Array, jax.Array]:
         key, example = row
         data_key, noise_key = jax.random.split(key)
-        x_0 = encoded(experiment, params, data_key, example.levels)
+        x_0 = encoded(experiment, params, data_key, experiment.scaler.encode(data_key, example.levels))
         z = jax.random.normal(noise_key, experiment.code_shape)
 
         def at(level: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -46,9 +45,9 @@ def accuracy_by_log_snr(experiment: Experiment, params: Any, data: Dataset) -> d
     }
 
 
-def encoded(experiment: Experiment, params: Any, key: jax.Array, k: Levels) -> jax.Array:
-    """A code of the example k as training draws it."""
-    return experiment.encode(params, jax.random.fold_in(key, 0), experiment.scaler.encode(key, k))[0]
+def encoded(experiment: Experiment, params: Any, key: jax.Array, x: jax.Array) -> jax.Array:
+    """A code of the x of an example as training draws it."""
+    return experiment.encode(params, jax.random.fold_in(key, 0), x)[0]
 
 
 def even_log_snr(experiment: Experiment) -> jax.Array:
@@ -61,15 +60,16 @@ def even_log_snr(experiment: Experiment) -> jax.Array:
 def loss_by_log_snr(experiment: Experiment, params: Any, data: Dataset, key: jax.Array) -> dict[str, list[float]]:
     """E|eps - eps_hat|^2 / D of held-out examples at even log-SNRs: dsm with weight sigma^2, whatever the network predicts.
 
-    A network with classes sees their labels.
+    A network with conditions hears those of each example.
     """
     config, sde, log_snr = experiment.config.evaluate, experiment.sde, even_log_snr(experiment)
 
     def one(params: Any, row: tuple[jax.Array, Batch]) -> jax.Array:
         key, example = row
         data_key, noise_key = jax.random.split(key)
-        loss = dsm(sde, experiment.score(params, y=example.y), sigma2)
-        x_0 = encoded(experiment, params, data_key, example.levels)
+        x = experiment.scaler.encode(data_key, example.levels)
+        x_0, y = encoded(experiment, params, data_key, x), experiment.conditions_of(key, x, example.y)
+        loss = dsm(sde, experiment.score(params, y=y), sigma2)
         return jax.lax.map(lambda level: loss(noise_key, x_0, sde.time_at(level)), log_snr)
 
     n = held_out(experiment.config, data.test) or min(config.batch, len(data.test))

@@ -33,6 +33,7 @@ def protocol_lines(config: Config, data: Dataset, reference: Reference) -> list[
         "data": f"{config.data.name}: {examples}",
         **({"labels": numbered(data.classes)} if data.classes else {}),
         **({"images": frame.words} if frame else {}),
+        **_condition_lines(config),
         "data hash": data.digest,
         "config hash": config.digest(),
         **_seed_lines(config),
@@ -73,6 +74,15 @@ def _codec_lines(config: Config) -> dict[str, str]:
 def training_seeds(config: Config) -> list[int]:
     """Returns the seeds of several training runs an arm; none if there is one run an arm."""
     return list(config.train.seeds) if len(config.train.seeds) > 1 else []
+
+
+def _condition_lines(config: Config) -> dict[str, str]:
+    """The conditions that the network hears, and where those of samples come from, if it hears some."""
+    parts = {kind: part for kind, part in config.conditions if part is not None}
+    options = lambda part: "".join(f", {name} = {value}" for name, value in part.options.items())
+    words = [f"{kind}: {part.name}{options(part)}, not in {part.dropout:.0%} of training" for kind, part in parts.items()]
+    of_samples = "samples have those of held-out examples or of each class in turn; images stand at the left of their samples"
+    return {"conditions": f"{'; '.join(words)}; {of_samples}"} if words else {}
 
 
 def _seed_lines(config: Config) -> dict[str, str]:

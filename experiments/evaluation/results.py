@@ -80,7 +80,8 @@ def _quality(experiment: Experiment, label: str, params: Any, reference: Referen
             if samples.finite.all():
                 levels = experiment.config.data.levels
                 by_seed.append(measures.measure_images(reference, samples.levels, levels, labels))
-            first = first_shown(experiment.scaler, samples.levels[samples.finite]).copy()
+            pairs = samples.pairs
+            first = first_shown(experiment.scaler, pairs[samples.finite[: len(pairs)]]).copy()
             sets.append(samples._replace(levels=first))  # of 50,000 samples the next seed's need the room
         setting = {
             "nfe": float(np.mean([s.nfe.mean() for s in sets])),

@@ -101,8 +101,12 @@ class LiveProcess:
             raise ConfigError(f"there is no sampler {request.sampler!r}")
         if request.label is not None and request.label >= self.experiment.classes:
             raise ConfigError(f"label = {request.label}: the network has {self.experiment.classes} classes, from 0")
-        if request.label is None and not self.experiment.has_unconditional:
+        if request.label is None and self.experiment.dropouts.get("label") == 0:
             raise ConfigError("the network has learned no score without a label: choose one")
+        try:
+            self.experiment.conditional(self._params, request.label)
+        except ValueError as error:
+            raise ConfigError(str(error)) from error
         if request.eta is not None:
             step = self.experiment.config.samplers[request.sampler].step
             STEP.check(Named(name=step.name, **(step.options | {"eta": request.eta})))

@@ -41,7 +41,7 @@ def with_guides(experiment: Experiment, own: Path) -> Experiment:
     experiment = experiment._replace(guides=guides)
     for label, sampler in bound_samplers(experiment).items() if not problems else ():
         attempt(problems, f"samplers.{label}.guidance", partial(_check_labels, sampler))
-        attempt(problems, f"samplers.{label}.guidance", partial(sampler.step, None, sampler.any_label))
+        attempt(problems, f"samplers.{label}.guidance", partial(sampler.step, None, sampler.any_conditions))
     if problems:
         raise ConfigError(problems)
     say("guided by " + ", ".join(runs))
@@ -68,7 +68,7 @@ def _guide(run: str, guided: Experiment, own: Path) -> Guide:
     """Returns the run in that folder as a guide for the samplers of `guided`, which is the run in `own`.
 
     Raises StorageError if there is no such run, and ConfigError if it is `own` itself, or was trained on another range of data,
-    on data that were standardised otherwise, or on another SDE.
+    on data that were standardised otherwise, on another SDE, or given a condition of another function.
     """
     folder = home(run)
     if os.path.realpath(folder) == os.path.realpath(own):
@@ -82,6 +82,11 @@ def _guide(run: str, guided: Experiment, own: Path) -> Guide:
     if config.sde != guided.config.sde:
         theirs, ours = (" ".join(map(str, part.model_dump().values())) for part in (config.sde, guided.config.sde))
         raise ConfigError(f"{run} was trained on the SDE {theirs}, and this run on {ours}: train the guide on the same")
+    for kind, part in config.conditions:
+        ours = getattr(guided.config.conditions, kind)
+        if part is not None and (ours is None or (part.name, part.options) != (ours.name, ours.options)):
+            there = "none" if ours is None else ours.name
+            raise ConfigError(f"{run} hears conditions.{kind} = {part.name}, and this run {there}: train the guide on the same")
     facts = data_facts(folder)
     names, moments = (facts.classes, facts.moments) if facts else ((), None)
     guide = with_base(build_run(config, guided.shape, names, moments, folder), folder)
@@ -92,7 +97,7 @@ def _guide(run: str, guided: Experiment, own: Path) -> Guide:
     params = guide.merged(trained_state(guide, folder).ema)
     if classifies(config):
         return Guide(guide.classes, log_prob=guide.log_prob, params=params, names=guide.names)
-    score = lambda params, y: guide.score(params, y=y if guide.classes else None)
+    score = lambda params, y: guide.score(params, y={name: each for name, each in y.items() if name in guide.dropouts})
     return Guide(guide.classes, score, params=params, names=guide.names)
 
 

@@ -19,6 +19,7 @@ from uuid import uuid4
 import jax
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from experiments.build.conditions import classes
 from experiments.config.changes import changed_keys
 from experiments.config.classes import class_name
 from experiments.config.schema import Config
@@ -231,7 +232,7 @@ def differences(run: Path, config: Config, data: DataFacts | None, allowed: list
     if record and not saved_steps(Folder(run).checkpoints) and "saved" not in record.content and not imported(run):
         return []  # nothing depends on its config yet
     if record and data:
-        changed += _data_changes(record, data, bool(config.net.options.get("classes")))
+        changed += _data_changes(record, data, bool(classes(config, data.classes)))
     if imported(run):  # it may be trained further in any way
         changed = [line for line in changed if not line.startswith("train.")]
     under = lambda key, section: key == section or key.startswith(f"{section}.")

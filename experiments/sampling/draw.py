@@ -26,6 +26,7 @@ from experiments.runtime.errors import NumericsError
 from experiments.runtime.files import replacing
 from experiments.runtime.progress import say
 from experiments.runtime.startup import PROGRAM
+from experiments.sampling.beside import Beside, beside
 
 SHOWN, WIDTH = 400, 2048
 """The most events on a sheet, but for points, and its width in pixels up to which they are enlarged."""
@@ -36,7 +37,7 @@ class Samples(NamedTuple):
 
     `finite` [n]: x was finite all the way. If it was not, the levels mean nothing, and `moves` [n] went well before.
     `gave_up` [n]: an adaptive solver ran out of steps. `scaler`: the one that made the levels. `seconds`: wall time without
-    compiling.
+    compiling. `beside`: the conditions of the first of them.
     """
 
     levels: np.ndarray
@@ -46,6 +47,7 @@ class Samples(NamedTuple):
     moves: np.ndarray
     gave_up: np.ndarray
     scaler: Scaler
+    beside: Beside = Beside()
 
     def picture(self) -> Image.Image:
         """Returns the events `on_sheet`, in rows of eight, or of as many as there are rows, enlarged."""
@@ -55,8 +57,14 @@ class Samples(NamedTuple):
     @property
     def on_sheet(self) -> np.ndarray:
         """The events of the picture: all points, or the first `SHOWN` of others."""
-        events = np.asarray(self.scaler.display(self.levels))
+        events = np.asarray(self.scaler.display(self.pairs))
         return events if events.ndim == 2 else events[:SHOWN]
+
+    @property
+    def pairs(self) -> np.ndarray:
+        """The levels, each at the right of its condition if that is an image; then only the first ones."""
+        left = self.beside.levels
+        return self.levels if left is None else np.concatenate([left, self.levels[: len(left)]], axis=-2)
 
     def __repr__(self) -> str:
         return f"Samples({len(self.levels)} of shape {self.levels.shape[1:]}, NFE {self.nfe.mean():.4g})"
@@ -68,22 +76,22 @@ class Samples(NamedTuple):
 
 
 def drawing(sampler: BoundSampler) -> Callable[..., Samples]:
-    """draw(params, rows, steps, **swept) -> Samples: a sample of `steps` steps for each row, a key and a label.
+    """draw(params, rows, steps, **swept) -> Samples: a sample of `steps` steps for each row, a key and its conditions.
 
-    `BoundSampler.rows` makes those of a seed. Rows of other keys, labels or numbers run the same program.
+    `BoundSampler.rows` makes those of a seed. Rows of other keys, conditions or numbers run the same program.
     """
     experiment, config = sampler.experiment, sampler.config
 
     def one(params: Any, row: Rows, grid: jax.Array, swept: dict[str, Any]):
-        key, y = row
-        reverse = sampler.reverse(params, y, **swept)
+        key = row.keys
+        reverse = sampler.reverse(params, sampler.conditions(row), **swept)
         solution = samplers.draw(key, reverse.sde, reverse.step, grid, experiment.code_shape, reverse.final)
         finite = solution.finite == len(solution.path) + config.denoise
         nfe = solution.nfe * sampler.networks
         of_codec = jax.random.fold_in(jax.random.split(key)[1], 0)  # none of the sampler's
         return experiment.levels(params, solution.x, of_codec), finite, nfe, solution.finite, solution.gave_up
 
-    run = devices.mapped(one)
+    run, conditions = devices.mapped(one), beside(sampler)
     longest = max([config.n, *map(int, config.sweep.get("n", ()))])
     batch = experiment.config.evaluate.batch
     compiled: set[int] = set()
@@ -99,7 +107,8 @@ def drawing(sampler: BoundSampler) -> Callable[..., Samples]:
             compiled.add(len(first))
         began = time.monotonic()
         levels, finite, nfe, moves, gave_up = devices.in_batches(run, params, rows, batch, grid, options)
-        return Samples(levels, finite, nfe, time.monotonic() - began, moves, gave_up, experiment.scaler)
+        seconds = time.monotonic() - began
+        return Samples(levels, finite, nfe, seconds, moves, gave_up, experiment.scaler, conditions(rows, SHOWN))
 
     return draw
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from experiments.build.checks import with_exact_score
 from experiments.build.experiment import Experiment
-from experiments.build.sampler import BoundSampler, bound_samplers, sample_sampler
+from experiments.build.sampler import BoundSampler, Rows, bound_samplers, sample_sampler
 from experiments.config.parts import EDIT
 from experiments.config.problems import attempt
 from experiments.data.dataset import Batch, Dataset
@@ -21,6 +21,7 @@ from experiments.randomness import Purpose, streams
 from experiments.runtime import devices
 from experiments.runtime.errors import ConfigError, NumericsError
 from experiments.runtime.startup import PROGRAM
+from models.conditions import without
 
 
 def configured_edit(experiment: Experiment, test: np.ndarray) -> Edit:
@@ -28,7 +29,7 @@ def configured_edit(experiment: Experiment, test: np.ndarray) -> Edit:
     config, problems = experiment.config.edit, []
     edit = attempt(problems, "edit.by", lambda: _edit(experiment))
     if edit and _unlabelled(experiment, edit):
-        attempt(problems, "sample.label", lambda: sample_sampler(experiment).step(None, None))
+        attempt(problems, "sample.label", lambda: _try(experiment, edit))
     needed = config.rows * (1 + bool(edit and edit.pairs))
     if needed > len(test):
         most = len(test) // 2 if edit and edit.pairs else len(test)
@@ -56,7 +57,15 @@ def _edit(experiment: Experiment) -> Edit:
 
 def _is_noisy(sampler: BoundSampler) -> bool:
     """Returns whether a step of the sampler draws noise."""
-    return sampler.step(None, sampler.any_label).stochastic
+    return sampler.step(None, sampler.any_conditions).stochastic
+
+
+def _try(experiment: Experiment, edit: Edit) -> None:
+    """Raises ValueError if the sampler needs a condition that the rows of the edit are without."""
+    sampler = sample_sampler(experiment)
+    of = lambda what: (name for name, each in experiment.conditions.items() if what in each.needs)
+    there = without(sampler.any_conditions, ("label", *of("label"), *(of("x") if edit.pairs else ())))
+    sampler.step(None, there | sampler.caption)
 
 
 def _least_time(sampler: BoundSampler) -> float | None:
@@ -106,9 +115,10 @@ def edit_examples(experiment: Experiment, params: Any, edit: Edit, examples: Bat
     sampler, rows = sample_sampler(experiment), config.edit.rows
 
     def one(params: Any, row: tuple[jax.Array, jax.Array, jax.Array, jax.Array | None]) -> Frames:
-        key, *levels, y = row
-        reverse = lambda transform=None: sampler.reverse(params, y, transform)
-        of = lambda y: sampler.reverse(params, y).score
+        key, *levels, label = row
+        conditions = lambda label: sampler.conditions(Rows(key, label, None if edit.pairs else levels[0], sampler.caption))
+        reverse = lambda transform=None: sampler.reverse(params, conditions(label), transform)
+        of = lambda label: sampler.reverse(params, conditions(label)).score
         codes = (experiment.code(params, key, k) for k in levels)
         frames = edit.one(Trained(reverse().score, of, reverse), Row(key, *codes))
         by_frame = frames.x.reshape(-1, *experiment.code_shape)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.build.experiment import Experiment
-from experiments.build.sampler import sample_sampler
+from experiments.build.sampler import Rows, sample_sampler
 from experiments.runtime import devices
 from samplers import ancestral, solve
 
@@ -24,9 +24,9 @@ def reverse_process(experiment: Experiment, params: Any, key: jax.Array, snapsho
     sampler = sample_sampler(experiment)
     grid = sampler.grid()
 
-    def one(params: Any, row: tuple[jax.Array, jax.Array | None]) -> tuple[jax.Array, jax.Array]:
-        key, y = row
-        prior_key, step_key = jax.random.split(key)
+    def one(params: Any, row: Rows) -> tuple[jax.Array, jax.Array]:
+        prior_key, step_key = jax.random.split(row.keys)
+        y = sampler.conditions(row)
         sde, score, *_ = sampler.reverse(params, y)
         x_1 = sde.prior_sample(prior_key, experiment.code_shape)
         learned = experiment.variance(params, y) if sampler.config.sde is None else {}
@@ -38,7 +38,6 @@ def reverse_process(experiment: Experiment, params: Any, key: jax.Array, snapsho
         return frames, solution.finite == sampler.config.n
 
     n = devices.rounded_up(512 if len(experiment.shape) == 1 else 8)
-    rows = jax.random.split(key, n), sampler.labels(n)
-    frames, finite = devices.in_batches(devices.mapped(one), params, rows, n)
+    frames, finite = devices.in_batches(devices.mapped(one), params, sampler.rows_of(jax.random.split(key, n)), n)
     sound = frames if finite.all() else frames[:0]
     return np.swapaxes(np.asarray(experiment.scaler.display(sound)), 0, 1), int((~finite).sum())

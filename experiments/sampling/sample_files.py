@@ -18,8 +18,8 @@ from experiments.sampling.draw import Samples, save_images
 def write_samples(samples: Samples, sampler: BoundSampler, path: Path) -> None:
     """Writes the sheet `path`, and STEM.npz beside it; if `sample.pngs` says so, also STEM/[CLASS/]NUMBER.png of each sample.
 
-    The arrays are `image` [n, *event], uint8 of 0 to 255 or float32 in the units of the data, and `label` [n] and `classes`, if
-    there are any. Raises NumericsError, and writes nothing, if a sample is not finite.
+    The arrays are `image` [n, *event], uint8 of 0 to 255 or float32 in the units of the data, and `label` [n], `classes` and
+    the `caption` of the first ones, if there are any. Raises NumericsError, and writes nothing, if a sample is not finite.
     """
     save_images(samples, sampler.experiment, path)
     if not processes.first():
@@ -28,6 +28,8 @@ def write_samples(samples: Samples, sampler: BoundSampler, path: Path) -> None:
     arrays = {"image": image} | ({} if label is None else {"label": label})
     if label is not None and sampler.names:
         arrays["classes"] = np.array(sampler.names)
+    if samples.beside.captions:
+        arrays["caption"] = np.array(samples.beside.captions)
     with replacing(path.with_suffix(".npz")) as part:
         np.savez(part, **arrays)  # pyright: ignore[reportArgumentType] as none of them is `allow_pickle`
     if sampler.experiment.config.sample.pngs:

@@ -19,8 +19,8 @@ from experiments.runtime.circumstances import versions
 def sampler_settings(sampler: BoundSampler, step: int) -> dict[str, Any]:
     """Returns what the samples of `sample.sampler` depend on, by a network of `step` steps of training, as JSON values."""
     config, label = sampler.experiment.config, sampler.label
-    average = {key: getattr(config.sample, key) for key in ("ema", "sigma_rel") if getattr(config.sample, key) is not None}
-    return average | {
+    of_sample = ("ema", "sigma_rel", "caption", "like")
+    return {key: value for key in of_sample if (value := getattr(config.sample, key)) not in (None, "", ())} | {
         "sampler": {"label": config.sample.sampler} | sampler.config.model_dump(exclude={"sweep"}),
         "label": label,
         "class": class_name(label, sampler.names) if isinstance(label, int) else None,

@@ -20,6 +20,9 @@ from experiments.runtime import devices
 from losses import Joint
 from sde_lib.base import Scalar
 
+COINS = {"label": 4, "vector": 6, "image": 7, "tokens": 8}
+"""The fold of an example's key that says whether it is without the condition of that name."""
+
 
 class StepNoise(NamedTuple):
     """The random numbers of a step: times t [B] with 1/p(t) [B], and a key for each example [B]."""
@@ -42,23 +45,27 @@ def step_noise(experiment: Experiment, base_key: jax.Array, times: Any, step: ja
 def example_loss(experiment: Experiment) -> Callable[[Any, jax.Array, Batch, jax.Array], Joint]:
     """Returns loss(params, key, example, t) of one example, of which 1/p(t) multiplies the `score`.
 
-    It is flipped, augmented, and without its label, as often as `data.flip`, `train.augment` and `train.label_dropout` say.
+    It is flipped, augmented, and without its label and other conditions, as often as `data.flip`, `train.augment`,
+    `train.label_dropout` and the `dropout` of each condition say.
     """
     config, scaler = experiment.config, experiment.scaler
 
     def loss(params: Any, key: jax.Array, example: Batch, t: jax.Array) -> Joint:
         data_key, noise_key, flip_key, dropout_key = jax.random.split(key, 4)
-        x_0, y = scaler.encode(data_key, example.levels), example.y
+        x_0, augment = scaler.encode(data_key, example.levels), {}
         if config.data.flip:
             x_0 = jnp.where(jax.random.bernoulli(flip_key), x_0[..., ::-1, :], x_0)
         # Folds, not more keys of the split, which would change the random numbers of every run without these.
-        if y is not None and config.train.label_dropout:
-            dropped = jax.random.bernoulli(jax.random.fold_in(key, 4), config.train.label_dropout)
-            y = jnp.where(dropped, experiment.classes, y)  # every network's "no label"
         if config.train.augment:
             x_0, labels = augmented(jax.random.fold_in(key, 5), x_0, config.train.augment)
-            y = {"label": y, "augment": labels}
-        return experiment.loss(params, dropout_key, y)(noise_key, x_0, t)
+            augment = {"augment": labels}
+        y = experiment.conditions_of(key, x_0, example.y)
+        for name, dropout in experiment.dropouts.items():
+            if dropout and name in y:
+                dropped = jax.random.bernoulli(jax.random.fold_in(key, COINS[name]), dropout)
+                null = experiment.classes if name == "label" else 0  # to every network the same as none
+                y[name] = jnp.where(dropped, null, y[name])
+        return experiment.loss(params, dropout_key, y | augment)(noise_key, x_0, t)
 
     return loss
 

@@ -95,7 +95,7 @@ class Labels(nnx.Module):
 
 
 class NoiseConditioned(nnx.Module):
-    """A network whose blocks hear c = silu(W_2 silu(W_1 e + b_1) + b_2 + l), e of the noise level and l of a label.
+    """A network whose blocks hear c = silu(W_2 silu(W_1 e + b_1) + b_2 + l), e of the noise level and l of conditions.
 
     A base, so that `embed`, `dense1` and `dense2` are the network's own. `embed` has `width` channels, c has `channels`.
     """
@@ -107,7 +107,13 @@ class NoiseConditioned(nnx.Module):
             linear(channels, channels, init=init, rngs=rngs),
         )
 
-    def condition(self, e: Float[Array, "B width"], label: Float[Array, "#B D"] | None = None) -> Float[Array, "B D"]:
-        """c, in the dtype of e."""
-        c = self.dense2(nnx.silu(self.dense1(e)))
-        return nnx.silu(c if label is None else c + label.astype(e.dtype))
+    def condition(self, e: Float[Array, "B width"], *conditions: Float[Array, "#B D"] | None) -> Float[Array, "B D"]:
+        """c, in the dtype of e; l is the sum of the embedded conditions that are not None."""
+        return nnx.silu(summed(self.dense2(nnx.silu(self.dense1(e))), *conditions))
+
+
+def summed(c: Float[Array, "B D"], *others: Float[Array, "#B D"] | None) -> Float[Array, "B D"]:
+    """The sum of c and the others that are not None, in the dtype of c."""
+    for other in others:
+        c = c if other is None else c + other.astype(c.dtype)
+    return c

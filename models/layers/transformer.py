@@ -8,9 +8,12 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from models.layers.affine import Fields, Init, linear
+from models.layers.block import Block, rematerialised
+from models.layers.noise import waves
+from models.layers.norm import LayerNorm
 from models.layers.pyramid import IMAGES, Stage, check_space
 
 Tokens = Float[Array, "B T D"]
@@ -20,7 +23,8 @@ class Attention(nnx.Module):
     """W softmax(q k^T / sqrt(D/heads)) v over the tokens, in each of `heads` slices of their D channels.
 
     q is of the tokens x, k and v of x or of a `context`, of that many channels. `causal`: no token reads a later one. `bias`:
-    of q, k and v; W always has one. `start`: how q, k and v start; `last`: how W does. Vaswani et al. (2017), eq. 1.
+    of q, k and v; W always has one. `start`: how q, k and v start; `last`: how W does. Tokens that are not `present` are not
+    attended to. Vaswani et al. (2017), eq. 1.
     """
 
     def __init__(
@@ -40,11 +44,12 @@ class Attention(nnx.Module):
         self.k, self.v = (linear(context or width, width, bias, start, rngs=rngs) for _ in range(2))
         self.out = linear(width, width, init=last, rngs=rngs)
 
-    def __call__(self, x: Tokens, context: Tokens | None = None) -> Tokens:
+    def __call__(self, x: Tokens, context: Tokens | None = None, present: Bool[Array, "B T"] | None = None) -> Tokens:
         source = x if context is None else context
         maps = ((self.q, x), (self.k, source), (self.v, source))
         q, k, v = (project(tokens).reshape(*tokens.shape[:2], self.heads, -1) for project, tokens in maps)
-        return self.out(jax.nn.dot_product_attention(q, k, v, is_causal=self.causal).reshape(x.shape))
+        mask = None if present is None else present[:, None, None, :]
+        return self.out(jax.nn.dot_product_attention(q, k, v, mask=mask, is_causal=self.causal).reshape(x.shape))
 
 
 Gelu = Literal["exact", "tanh", "sigmoid"]
@@ -85,6 +90,44 @@ def head_count(channels: int, heads: int, head_channels: int = 0) -> int:
     if n * d != channels:
         raise ValueError(f"{n} heads of {d} channels are not {channels}; change heads or head_channels")
     return n
+
+
+class PreNormBlock(Block):
+    """h = x + attention(norm(x)), then h + feed(norm(h)); with `skip`, of x = W [x, skipped]. Norms have eps 1e-5.
+
+    `hidden`: channels within the feed-forward layer; `bias`: of q, k and v. Tokens that are not `present` are not attended to.
+    """
+
+    def __init__(
+        self, width: int, heads: int, hidden: int, init: Init, bias: bool = True, skip: bool = False, *, rngs: nnx.Rngs
+    ):
+        self.skip = linear(2 * width, width, init=init, rngs=rngs) if skip else None
+        self.norm1, self.norm2 = LayerNorm(width, eps=1e-5), LayerNorm(width, eps=1e-5)
+        self.attention = Attention(width, heads, bias, start=init, last=init, rngs=rngs)
+        self.feed = FeedForward(width, hidden, gelu="exact", init=init, rngs=rngs)
+
+    @rematerialised
+    def __call__(self, x: Tokens, skipped: Tokens | None = None, present: Bool[Array, "B T"] | None = None) -> Tokens:
+        if self.skip is not None and skipped is not None:
+            x = self.skip(jnp.concatenate([x, skipped], axis=-1))
+        h = x + self.attention(self.norm1(x), present=present)
+        return h + self.feed(self.norm2(h))
+
+
+def positions(*shape: int) -> Float[Array, "T channels"]:
+    """[sin(w_k j), cos(w_k j), sin(w_k i), cos(w_k i)] of the patch in row i and column j, w_k = 10000^(-k/(channels/4)).
+
+    `shape`: [height, width, channels]; in general [*sides, channels], with an n-th of the channels for each of n axes, the last
+    axis first, and w_k = 10000^(-k/(channels/2n)).
+    """
+    *sides, channels = shape
+    n = len(sides)
+    frequencies = jnp.logspace(0, -4, channels // (2 * n), endpoint=False)
+    lines = [waves(jnp.arange(side), frequencies) for side in reversed(sides)]
+    others = [[axis for axis in range(n) if axis != own] for own in reversed(range(n))]
+    grid = (*sides, channels // n)
+    every = [jnp.broadcast_to(jnp.expand_dims(line, axes), grid) for line, axes in zip(lines, others, strict=True)]
+    return jnp.concatenate(every, axis=-1).reshape(-1, channels)
 
 
 def patches(shape: tuple[int, ...], patch: int, width: int, depth: int, heads: int, axes: tuple[int, ...] = IMAGES) -> Stage:

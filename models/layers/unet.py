@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 import jax
@@ -100,12 +101,53 @@ class SelfAttention(Block):
         return self.rescale * (x + self.out(jax.nn.dot_product_attention(q, k, v).reshape(x.shape)))
 
 
+class CrossAttention(Block):
+    """g (x + W softmax(q k^T / sqrt(d)) v + b), q of every pixel, k and v of tokens [B, L, D]; `tokens` is D.
+
+    k and v have no biases, so that tokens of zeros leave b alone, as no tokens do. The other arguments are those of
+    `SelfAttention`. Rombach et al. (2022), sec. 3.3, whose blocks have a feed-forward layer besides.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        head_channels: int | None = None,
+        *,
+        tokens: int,
+        rescale: float = 1.0,
+        qkv: Init | None = None,
+        last: Init | None = None,
+        eps: float = 1e-6,
+        rngs: nnx.Rngs,
+    ):
+        self.head_channels, self.rescale = head_channels or channels, rescale
+        self.norm = GroupNorm(channels, eps=eps)
+        self.q = linear(channels, channels, init=qkv, rngs=rngs)
+        self.k, self.v = (linear(tokens, channels, bias=False, init=qkv, rngs=rngs) for _ in range(2))
+        self.out = linear(channels, channels, init=last or fan_avg(0), rngs=rngs)
+
+    @rematerialised
+    def __call__(self, x: Fields, tokens: Float[Array, "B L D"] | None) -> Fields:
+        if tokens is None:
+            return self.rescale * (x + self.out(jnp.zeros_like(x)))
+        heads = lambda h: h.reshape(len(x), -1, x.shape[-1] // self.head_channels, self.head_channels)
+        q, k, v = heads(self.q(self.norm(x))), heads(self.k(tokens)), heads(self.v(tokens))
+        return self.rescale * (x + self.out(jax.nn.dot_product_attention(q, k, v).reshape(x.shape)))
+
+
 class Level(nnx.Module):
-    """A residual block, with attention or without."""
+    """A residual block, with self-attention or without, and with cross-attention to tokens or without."""
 
-    def __init__(self, block: ResidualBlock, attention: Any = None):
-        self.block, self.attention = block, attention
+    def __init__(self, block: ResidualBlock, attention: Any = None, cross_attention: Any = None):
+        self.block, self.attention, self.cross_attention = block, attention, cross_attention
 
-    def __call__(self, x: Fields, c: Float[Array, "B E"] | None = None, key: Key[Array, ""] | None = None) -> Fields:
-        x = self.block(x, c, key)
-        return x if self.attention is None else self.attention(x)
+    def __call__(
+        self,
+        x: Fields,
+        run: Callable[[Any, Fields], Fields] = lambda block, x: block(x),
+        tokens: Float[Array, "B L D"] | None = None,
+    ) -> Fields:
+        """`run(block, x)` calls the block at the noise level and with a key, if there are any."""
+        x = run(self.block, x)
+        x = x if self.attention is None else self.attention(x)
+        return x if self.cross_attention is None else self.cross_attention(x, tokens)

@@ -70,5 +70,5 @@ class Classifier(NoiseConditioned):
         h = self.first(x)
         for levels in self.down:
             for level in levels:
-                h = level(h, c, draw())
+                h = level(h, run=lambda block, h: block(h, c, draw()))
         return self.last(nnx.silu(self.norm(h)).reshape(len(h), -1))

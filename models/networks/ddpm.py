@@ -9,16 +9,17 @@ import jax
 import jax.numpy as jnp
 from annotated_types import Ge, Le
 from flax import nnx
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float, Key
 
+from models.conditions import Conditions, beside, by_name, embedded
 from models.layers.affine import Conv, Fields, fan_avg
 from models.layers.fir import repeated
 from models.layers.noise import EMBEDDINGS, Labels
 from models.layers.norm import GroupNorm
 from models.layers.pyramid import ANY, pyramid
-from models.layers.unet import ResidualBlock, SelfAttention
+from models.layers.unet import CrossAttention, ResidualBlock, SelfAttention
 from models.layers.walk import UNet
-from models.ranges import Classes, Depth, Dropout, Multipliers, Width
+from models.ranges import Classes, Depth, Dropout, Multipliers, Numbers, Width
 
 
 class DDPM(UNet):
@@ -35,6 +36,9 @@ class DDPM(UNet):
     `centre_input`: the network sees 2 x - 1, for data in [0, 1]. `classes`: of the labels y; 0: none. `outputs`: images
     emitted, side by side along the channels (2: a score and its variance). The last convolution starts at zero, so that
     eps_hat does.
+    `vector`, `image`, `tokens`: the numbers, the channels and the channels of each token of these conditions of y; 0: none.
+    `vocabulary`: of a text whose characters are the tokens, which is read into vectors of as many channels. Cross-attention to
+    tokens follows each self-attention.
     Raises ValueError if the shape cannot be halved, or an attention resolution never occurs.
     """
 
@@ -51,19 +55,22 @@ class DDPM(UNet):
         waves: tuple[Annotated[int, Ge(-20), Le(20)], ...] = (),
         centre_input: bool = False,
         classes: Classes = 0,
+        vector: Numbers = 0,
+        image: Numbers = 0,
+        tokens: Numbers = 0,
+        vocabulary: Numbers = 0,
         outputs: int = 1,
         *,
         rngs: nnx.Rngs,
     ):
-        self.stages, self.waves, self.centre_input = (
-            tuple(pyramid(shape, width, multipliers, blocks, attention, axes=ANY)),
-            waves,
-            centre_input,
-        )
+        self.stages = tuple(pyramid(shape, width, multipliers, blocks, attention, axes=ANY))
+        self.waves, self.centre_input, self.image = waves, centre_input, image
         c, conv = 4 * width, partial(Conv, axes=len(shape) - 1, rngs=rngs)
-        super().__init__(EMBEDDINGS[embedding](width, rngs=rngs), width, c, rngs=rngs)
+        super().__init__(
+            EMBEDDINGS[embedding](width, rngs=rngs), width, c, vector=vector, tokens=tokens, vocabulary=vocabulary, rngs=rngs
+        )
         self.labels = Labels(classes, c, rngs=rngs) if classes else None
-        self.first = conv((1 + 2 * len(waves)) * shape[-1], width)
+        self.first = conv((1 + 2 * len(waves)) * shape[-1] + image, width)
         left = self.lay(
             self.stages,
             width,
@@ -71,6 +78,7 @@ class DDPM(UNet):
             attend_to=partial(SelfAttention, rngs=rngs),
             resize=lambda n, way: conv(n, n, stride=2 if way == "down" else 1),
             attention_up=attention_up,
+            cross_to=lambda n: CrossAttention(n, tokens=tokens, rngs=rngs) if tokens else None,
         )
         self.norm = GroupNorm(left)
         self.last = conv(left, outputs * shape[-1], init=fan_avg(0))
@@ -79,19 +87,24 @@ class DDPM(UNet):
         self,
         x: Fields,
         c_noise: Float[Array, " B"],
-        y: Int[Array, " B"] | None = None,
+        y: Conditions = None,
         key: Key[Array, ""] | None = None,
     ) -> Fields:
         keys = None if key is None else iter(jax.random.split(key, 2 + 2 * sum(len(levels) for levels in self.up)))
         draw = lambda: None if keys is None else next(keys)
 
-        c = self.condition(self.embed(c_noise).astype(x.dtype), None if self.labels is None else self.labels(y))
+        y = by_name(y)
+        label = None if self.labels is None else self.labels(y.get("label"))
+        vector = embedded(self.vector, y.get("vector"), x.dtype)
+        c = self.condition(self.embed(c_noise).astype(x.dtype), label, vector)
         x = 2 * x - 1 if self.centre_input else x
         if self.waves and x.dtype != jnp.float32:
             raise ValueError(f"waves {self.waves} of x in {x.dtype} are noise, {2.0 ** max(self.waves):g} pi x needs float32")
         angles = [2.0**n * jnp.pi * x for n in self.waves]
-        h = self.first(jnp.concatenate([x, *map(jnp.sin, angles), *map(jnp.cos, angles)], axis=-1))
-        _, h = self.walk(h, run=lambda block, h: block(h, c, draw()), resize=_resized)
+        waves = jnp.concatenate([x, *map(jnp.sin, angles), *map(jnp.cos, angles)], axis=-1)
+        h = self.first(beside(waves, y.get("image"), self.image))
+        run, tokens = lambda block, h: block(h, c, draw()), self.read(y, x.dtype)
+        _, h = self.walk(h, run, resize=_resized, tokens=tokens)
         return self.last(nnx.silu(self.norm(h)))
 
 

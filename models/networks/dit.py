@@ -7,15 +7,16 @@ from typing import Annotated
 import jax.numpy as jnp
 from annotated_types import Ge, Gt, Le
 from flax import nnx
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float, Key
 
+from models.conditions import Conditions, beside, by_name, embedded
 from models.layers.affine import Conv, Fields, Init, fan_avg, linear
 from models.layers.block import Block, rematerialised
-from models.layers.noise import Labels, NoiseConditioned, Timestep, waves
+from models.layers.noise import Labels, NoiseConditioned, Timestep
 from models.layers.norm import LayerNorm
 from models.layers.pyramid import ANY
-from models.layers.transformer import Attention, FeedForward, Tokens, patches, unpatchify
-from models.ranges import Classes, Depth, Width
+from models.layers.transformer import Attention, FeedForward, Tokens, patches, positions, unpatchify
+from models.ranges import Classes, Depth, Numbers, Width
 
 
 def _glorot(axes: int) -> Init:
@@ -52,8 +53,9 @@ class DiT(NoiseConditioned):
     the feed-forward layers' hidden width to `width`. The defaults are DiT-S/2; published as well are B (768, 12, 12), L (1024,
     24, 16) and XL (1152, 28, 16), in (width, depth, heads). Fixed waves encode the place of a patch, and c_noise counts t =
     0..999.
-    `classes`: of the labels y; 0: none. `outputs`: images emitted, side by side along the channels (2: eps, and a variance, the
-    published `learn_sigma`). The last layer starts at zero.
+    `classes`: of the labels y; 0: none. `vector`, `image`: numbers and channels of these conditions of y; 0: none. `outputs`:
+    images emitted, side by side along the channels (2: eps, and a variance, the published `learn_sigma`). The last layer starts
+    at zero.
     Raises ValueError if the event is not whole patches, or the width not whole heads or waves.
     """
 
@@ -66,18 +68,21 @@ class DiT(NoiseConditioned):
         heads: Width = 6,
         mlp_ratio: Annotated[float, Gt(0), Le(64)] = 4.0,
         classes: Classes = 0,
+        vector: Numbers = 0,
+        image: Numbers = 0,
         outputs: int = 1,
         *,
         rngs: nnx.Rngs,
     ):
-        self.stages, self.patch = (patches(shape, patch, width, depth, heads, axes=ANY),), patch
+        self.stages, self.patch, self.image = (patches(shape, patch, width, depth, heads, axes=ANY),), patch, image
         axes = len(shape) - 1
         if width % (2 * axes):
             raise ValueError(f"the width must be divisible by {2 * axes}, for sine and cosine along each axis, not {width}")
         noise = Init(nnx.initializers.normal(0.02))
         super().__init__(Timestep(256, rngs=rngs), 256, width, init=noise, rngs=rngs)
         self.labels = Labels(classes, width, rngs=rngs) if classes else None
-        self.first = Conv(shape[-1], width, size=patch, stride=patch, init=_glorot(axes), axes=axes, rngs=rngs)
+        self.vector = linear(vector, width, bias=False, init=noise, rngs=rngs) if vector else None
+        self.first = Conv(shape[-1] + image, width, size=patch, stride=patch, init=_glorot(axes), axes=axes, rngs=rngs)
         self.blocks = nnx.List([DiTBlock(width, heads, mlp_ratio, rngs=rngs) for _ in range(depth)])
         self.norm = LayerNorm(width, affine=False)
         self.modulation = linear(width, 2 * width, init=fan_avg(0), rngs=rngs)
@@ -87,30 +92,17 @@ class DiT(NoiseConditioned):
         self,
         x: Fields,
         c_noise: Float[Array, " B"],
-        y: Int[Array, " B"] | None = None,
+        y: Conditions = None,
         key: Key[Array, ""] | None = None,
     ) -> Fields:
         (grid,) = self.stages
-        c = self.condition(self.embed(c_noise).astype(x.dtype), None if self.labels is None else self.labels(y))
-        h = self.first(x).reshape(len(x), -1, grid.channels)
+        y = by_name(y)
+        label = None if self.labels is None else self.labels(y.get("label"))
+        vector = embedded(self.vector, y.get("vector"), x.dtype)
+        c = self.condition(self.embed(c_noise).astype(x.dtype), label, vector)
+        h = self.first(beside(x, y.get("image"), self.image)).reshape(len(x), -1, grid.channels)
         h = h + positions(*grid.sides, grid.channels).astype(x.dtype)
         for block in self.blocks:
             h = block(h, c)
         b, a = jnp.split(self.modulation(c)[:, None], 2, axis=-1)
         return unpatchify(self.last((1 + a) * self.norm(h) + b), grid, self.patch)
-
-
-def positions(*shape: int) -> Float[Array, "T channels"]:
-    """[sin(w_k j), cos(w_k j), sin(w_k i), cos(w_k i)] of the patch in row i and column j, w_k = 10000^(-k/(channels/4)).
-
-    `shape`: [height, width, channels]; in general [*sides, channels], with an n-th of the channels for each of n axes, the last
-    axis first, and w_k = 10000^(-k/(channels/2n)).
-    """
-    *sides, channels = shape
-    n = len(sides)
-    frequencies = jnp.logspace(0, -4, channels // (2 * n), endpoint=False)
-    lines = [waves(jnp.arange(side), frequencies) for side in reversed(sides)]
-    others = [[axis for axis in range(n) if axis != own] for own in reversed(range(n))]
-    grid = (*sides, channels // n)
-    every = [jnp.broadcast_to(jnp.expand_dims(line, axes), grid) for line, axes in zip(lines, others, strict=True)]
-    return jnp.concatenate(every, axis=-1).reshape(-1, channels)

@@ -12,13 +12,13 @@ from annotated_types import Ge, Le, Len
 from flax import nnx
 from jaxtyping import Array, Float, Key
 
-from models.conditions import Conditions, by_name
+from models.conditions import Conditions, beside, by_name, embedded
 from models.layers.affine import Conv, Images, fan_avg, linear
 from models.layers.fir import WAYS, filtered
-from models.layers.noise import Fourier, Positional
+from models.layers.noise import Fourier, Positional, summed
 from models.layers.norm import GroupNorm
 from models.layers.pyramid import Stage, pyramid
-from models.layers.unet import ResidualBlock, SelfAttention
+from models.layers.unet import CrossAttention, ResidualBlock, SelfAttention
 from models.layers.walk import UNet
 from models.ranges import Classes, Depth, Dropout, Multipliers, Numbers, Width
 
@@ -39,7 +39,8 @@ class EDMUNet(UNet):
     it is halved and doubled.
     `classes`: of the labels y; 0: none. No label is None, or the label `classes`. `augment`: the number of labels of an
     augmentation, 9 as published; 0: none. They are the condition "augment" [B, augment] of y, and zero if that is absent.
-    `outputs`: images emitted, side by side along the channels.
+    `vector`, `image`, `tokens`, `vocabulary`: as of `DDPM`; the condition `image` enters wherever the image does. `outputs`:
+    images emitted, side by side along the channels.
 
     The defaults are EDM's DDPM++ for CIFAR-10; its NCSN++ has embedding "fourier", noise_multiplier 2, encoder "residual" and
     filter (1, 3, 3, 1). For FFHQ at 64 x 64: multipliers (1, 2, 2, 2), dropout 0.05. EDM's ADM is
@@ -62,27 +63,31 @@ class EDMUNet(UNet):
         filter: Annotated[tuple[int, ...], Len(2, 64)] = (1, 1),
         classes: Classes = 0,
         augment: Numbers = 0,
+        vector: Numbers = 0,
+        image: Numbers = 0,
+        tokens: Numbers = 0,
+        vocabulary: Numbers = 0,
         outputs: int = 1,
         *,
         rngs: nnx.Rngs,
     ):
         self.stages, self.classes = tuple(pyramid(shape, width, multipliers, blocks, attention)), classes
-        self.encoder, self.filter = encoder, filter
+        self.encoder, self.filter, self.image = encoder, filter, image
         n_noise, c = noise_multiplier * width, 4 * width
-        summed = partial(partial, rescale=HALF, last=NEAR_ZERO, rngs=rngs)
-        residual = summed(ResidualBlock, embedding=c, dropout=dropout, kernel=filter)
+        rescaled = partial(partial, rescale=HALF, last=NEAR_ZERO, rngs=rngs)
+        residual = rescaled(ResidualBlock, embedding=c, dropout=dropout, kernel=filter)
 
-        entrances, norms, exits, image = [], [], [], shape[-1]
+        entrances, norms, exits, p = [], [], [], shape[-1] + image
 
         def enter(n: int) -> int:
-            nonlocal image
+            nonlocal p
             if encoder == "skip":
-                entrances.append(linear(image, n, rngs=rngs))
+                entrances.append(linear(p, n, rngs=rngs))
             if encoder == "residual":
                 # So wide that the filter meets beyond the border what the convolution makes there, not zeros.
                 margin = 1 + (len(filter) - 1) // 2
-                entrances.append(Conv(image, n, padding=(margin, margin), rngs=rngs))
-                image = n
+                entrances.append(Conv(p, n, padding=(margin, margin), rngs=rngs))
+                p = n
             return n
 
         def leave(stage: Stage) -> None:
@@ -93,10 +98,11 @@ class EDMUNet(UNet):
         embed = Positional(n_noise, rngs=rngs) if embedding == "positional" else Fourier(n_noise, 16.0, rngs=rngs)
         self.labels = linear(classes, n_noise, rngs=rngs) if classes else None
         self.augment = linear(augment, n_noise, bias=False, rngs=rngs) if augment else None
-        super().__init__(embed, n_noise, c, rngs=rngs)
-        self.first = Conv(shape[-1], width, rngs=rngs)
-        attend_to, resize = summed(SelfAttention, qkv=QKV), lambda n, way: residual(n, n, way)
-        self.lay(self.stages, width, residual, attend_to, resize, attention_up="level", enter=enter, leave=leave)
+        super().__init__(embed, n_noise, c, vector=vector, tokens=tokens, vocabulary=vocabulary, rngs=rngs)
+        self.first = Conv(shape[-1] + image, width, rngs=rngs)
+        attend_to, cross = (rescaled(attention, qkv=QKV) for attention in (SelfAttention, CrossAttention))
+        resize, cross_to = lambda n, way: residual(n, n, way), lambda n: cross(n, tokens=tokens) if tokens else None
+        self.lay(self.stages, width, residual, attend_to, resize, "level", cross_to, enter, leave)
         self.enter, self.norms, self.leave = nnx.List(entrances), nnx.List(norms), nnx.List(exits)
 
     def __call__(
@@ -109,14 +115,13 @@ class EDMUNet(UNet):
         blocks = count()
         draw = lambda: None if key is None else jax.random.fold_in(key, next(blocks))
 
-        e, conditions = self.embed(c_noise).astype(x.dtype), by_name(y)
-        label, augment = conditions.get("label"), conditions.get("augment")
+        e, y = self.embed(c_noise).astype(x.dtype), by_name(y)
+        label = y.get("label")
         if self.labels is not None:
             one_hot = jax.nn.one_hot(jnp.array([self.classes]) if label is None else label, self.classes, dtype=x.dtype)
             e = e + self.labels(self.classes**0.5 * one_hot)
-        if self.augment is not None and augment is not None:
-            e = e + self.augment(augment.astype(x.dtype))
-        c = self.condition(e)
+        e = summed(e, embedded(self.augment, y.get("augment"), x.dtype))
+        c = self.condition(e, embedded(self.vector, y.get("vector"), x.dtype))
 
         def enter(i: int, image: Images, h: Images) -> tuple[Images, Images]:
             if self.encoder == "skip":
@@ -135,5 +140,7 @@ class EDMUNet(UNet):
             emitted = self.leave[i - silent](nnx.silu(self.norms[i - silent](h)))
             return emitted if i == silent else WAYS["up"](image, self.filter) + emitted, h
 
-        image, _ = self.walk(self.first(x), lambda block, h: block(h, c, draw()), p=x, enter=enter, leave=leave)
+        x = beside(x, y.get("image"), self.image)
+        run, tokens = lambda block, h: block(h, c, draw()), self.read(y, x.dtype)
+        image, _ = self.walk(self.first(x), run, p=x, enter=enter, leave=leave, tokens=tokens)
         return image

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Key
 
-from models.conditions import Conditions, by_name
+from models.conditions import Conditions, beside, by_name
 from models.layers.affine import Conv, Images, fan_avg, torch_default
 from models.layers.fir import repeated
 from models.layers.noise import EMBEDDINGS, Labels
@@ -20,7 +20,7 @@ from models.layers.norm import GroupNorm
 from models.layers.pyramid import pyramid
 from models.layers.spatial_transformer import SpatialTransformer
 from models.layers.transformer import Tokens
-from models.layers.unet import Level, ResidualBlock
+from models.layers.unet import ResidualBlock
 from models.layers.walk import UNet
 from models.ranges import Classes, Depth, Dropout, Multipliers, Numbers, Width
 
@@ -79,7 +79,8 @@ class LDMUNet(UNet):
             self.stages,
             now,
             residual=partial(ResidualBlock, embedding=c, dropout=dropout, project=False, init=DEFAULT, eps=EPS, rngs=rngs),
-            attend_to=partial(
+            attend_to=lambda n: None,
+            cross_to=partial(
                 SpatialTransformer, heads=heads, head_channels=head_channels, context=context, depth=depth, rngs=rngs
             ),
             resize=lambda n, way: conv(n, n, **(halve if way == "down" else {})),
@@ -99,27 +100,21 @@ class LDMUNet(UNet):
         draw = lambda: None if key is None else jax.random.fold_in(key, next(blocks))
 
         conditions = by_name(y)
-        context = self.read(conditions, len(x))
+        context = self.context_of(conditions, len(x))
         context = None if context is None else context.astype(x.dtype)
         c = self.condition(self.embed(c_noise).astype(x.dtype))
-        if self.image:
-            image = conditions.get("image")
-            image = jnp.zeros((*x.shape[:-1], self.image)) if image is None else image
-            x = jnp.concatenate([x, image.astype(x.dtype)], axis=-1)
+        x = beside(x, conditions.get("image"), self.image)
 
-        def run(module: Any, h: Images) -> Images:
-            if not isinstance(module, Level):
-                return module(h, c, draw())
-            h = module.block(h, c, draw())
-            return h if module.attention is None else module.attention(h, context)
+        def run(block: Any, h: Images) -> Images:
+            return block(h, c, draw())
 
         def resize(conv: Conv, h: Images) -> Images:
             return conv(h if conv.stride == 2 else repeated(h))
 
-        _, h = self.walk(self.first(x), run, resize)
+        _, h = self.walk(self.first(x), run, resize, tokens=context)
         return self.last(nnx.silu(self.norm(h)))
 
-    def read(self, conditions: Mapping[str, Any], n: int) -> Tokens | None:
+    def context_of(self, conditions: Mapping[str, Any], n: int) -> Tokens | None:
         """The context of n examples: the tokens of y and that of its label, or one of zeros; None if the network has none."""
         if not self.context:
             return None

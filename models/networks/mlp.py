@@ -7,18 +7,20 @@ from typing import Literal
 
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float, Key
 
+from models.conditions import Conditions, by_name, embedded
 from models.layers.affine import fan_avg, linear
-from models.layers.noise import EMBEDDINGS, Labels
-from models.ranges import Classes, Depth, Width
+from models.layers.noise import EMBEDDINGS, Labels, summed
+from models.ranges import Classes, Depth, Numbers, Width
 
 
 class MLP(nnx.Module):
     """`depth` residual layers of SiLU on the flattened event, each fed the noise level.
 
-    `embedding`: "sinusoidal", "positional" or "fourier". `classes`: of the labels y; 0: none. `outputs`: events emitted, side
-    by side along the last axis (2: a score and its variance). The last layer starts at zero, so that eps_hat does.
+    `embedding`: "sinusoidal", "positional" or "fourier". `classes`: of the labels y, and `vector`: the numbers of this
+    condition of y; 0: none. `outputs`: events emitted, side by side along the last axis (2: a score and its variance). The last
+    layer starts at zero, so that eps_hat does.
     """
 
     def __init__(
@@ -28,6 +30,7 @@ class MLP(nnx.Module):
         depth: Depth = 3,
         embedding: Literal["sinusoidal", "positional", "fourier"] = "sinusoidal",
         classes: Classes = 0,
+        vector: Numbers = 0,
         outputs: int = 1,
         *,
         rngs: nnx.Rngs,
@@ -37,6 +40,7 @@ class MLP(nnx.Module):
             raise ValueError("a scalar event has no last axis along which to emit a variance; take another objective")
         self.embed = EMBEDDINGS[embedding](width, rngs=rngs)
         self.labels = Labels(classes, width, rngs=rngs) if classes else None
+        self.vector = linear(vector, width, bias=False, rngs=rngs) if vector else None
         self.first = linear(size, width, rngs=rngs)
         self.layers = nnx.List([linear(width, width, rngs=rngs) for _ in range(depth)])
         self.noise = nnx.List([linear(width, width, rngs=rngs) for _ in range(depth)])
@@ -47,12 +51,13 @@ class MLP(nnx.Module):
         self,
         x: Float[Array, "B *event"],
         c_noise: Float[Array, " B"],
-        y: Int[Array, " B"] | None = None,
+        y: Conditions = None,
         key: Key[Array, ""] | None = None,
     ) -> Float[Array, "B *emitted"]:
-        c = self.embed(c_noise).astype(x.dtype)
-        if self.labels is not None:
-            c = c + self.labels(y).astype(x.dtype)
+        y = by_name(y)
+        label = None if self.labels is None else self.labels(y.get("label"))
+        vector = embedded(self.vector, y.get("vector"), x.dtype)
+        c = summed(self.embed(c_noise).astype(x.dtype), label, vector)
         h = self.first(x.reshape(len(x), -1))
         for layer, noise in zip(self.layers, self.noise, strict=True):
             h = h + layer(nnx.silu(h + noise(c)))

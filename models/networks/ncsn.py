@@ -7,11 +7,12 @@ from typing import Annotated
 import jax.numpy as jnp
 from annotated_types import Ge, Le
 from flax import nnx
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float, Key
 
+from models.conditions import Conditions
 from models.layers.affine import Images
 from models.networks.refinenet import Pool, RefineNet
-from models.ranges import Classes, Multipliers, Width
+from models.ranges import Classes, Multipliers, Numbers, Width
 
 
 class NCSN(nnx.Module):
@@ -31,19 +32,22 @@ class NCSN(nnx.Module):
         pool: Pool = "mean",
         centre_input: bool = True,
         classes: Classes = 0,
+        vector: Numbers = 0,
+        image: Numbers = 0,
         outputs: int = 1,
         *,
         rngs: nnx.Rngs,
     ):
         self.rungs = rungs
-        self.net = RefineNet(shape, width, multipliers, dilations, pool, centre_input, rungs, classes, outputs, rngs=rngs)
+        conditions = classes, vector, image
+        self.net = RefineNet(shape, width, multipliers, dilations, pool, centre_input, rungs, *conditions, outputs, rngs=rngs)
         self.stages = self.net.stages
 
     def __call__(
         self,
         x: Images,
         c_noise: Float[Array, " B"],
-        y: Int[Array, " B"] | None = None,
+        y: Conditions = None,
         key: Key[Array, ""] | None = None,
     ) -> Images:
         return self.net(x, jnp.clip(jnp.round(c_noise), 0, self.rungs - 1).astype(int), y)

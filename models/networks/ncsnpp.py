@@ -10,16 +10,17 @@ import jax
 import jax.numpy as jnp
 from annotated_types import Ge, Gt, Le
 from flax import nnx
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float, Key
 
+from models.conditions import Conditions, beside, by_name, embedded
 from models.layers.affine import Conv, Images, fan_avg, linear
 from models.layers.fir import Resample
 from models.layers.noise import EMBEDDINGS, Fourier, Labels
 from models.layers.norm import GroupNorm
 from models.layers.pyramid import Stage, pyramid
-from models.layers.unet import ResidualBlock, SelfAttention
+from models.layers.unet import CrossAttention, ResidualBlock, SelfAttention
 from models.layers.walk import UNet
-from models.ranges import Classes, Depth, Dropout, Multipliers, Taps, Width
+from models.ranges import Classes, Depth, Dropout, Multipliers, Numbers, Taps, Width
 
 
 class InputSkip(nnx.Module):
@@ -81,8 +82,9 @@ class OutputResidual(nnx.Module):
 class NCSNpp(UNet):
     """DDPM's U-Net with BigGAN's blocks, smoothed resampling, rescaled skips and progressive growing.
 
-    `width`, `multipliers`, `blocks`, `attention`, `dropout`, `classes`, `outputs`: as of `DDPM`; going up, attention follows
-    the last block of a resolution alone.
+    `width`, `multipliers`, `blocks`, `attention`, `dropout`, `classes`, `vector`, `image`, `tokens`, `vocabulary`, `outputs`:
+    as of `DDPM`; going up, attention follows the last block of a resolution alone, and the condition `image` enters wherever
+    the image does.
     `block`: "biggan" resamples inside a residual block, "ddpm" between them, by `Resample` with or without its convolution
     (`resample_with_conv`). `fir`: filter by `fir_kernel`, or else repeat and average. `skip_rescale`: divide sums by sqrt(2).
     `progressive`: "output_skip" sums images read at each resolution, "residual" their features. `progressive_input`: the image
@@ -117,16 +119,17 @@ class NCSNpp(UNet):
         resample_with_conv: bool = True,
         centre_input: bool = False,
         classes: Classes = 0,
+        vector: Numbers = 0,
+        image: Numbers = 0,
+        tokens: Numbers = 0,
+        vocabulary: Numbers = 0,
         outputs: int = 1,
         *,
         rngs: nnx.Rngs,
     ):
-        self.stages, self.block, self.centre_input = (
-            tuple(pyramid(shape, width, multipliers, blocks, attention)),
-            block,
-            centre_input,
-        )
-        c, image, rescale = 4 * width, shape[-1], 0.5**0.5 if skip_rescale else 1.0
+        self.stages = tuple(pyramid(shape, width, multipliers, blocks, attention))
+        self.block, self.centre_input, self.image = block, centre_input, image
+        c, emitted, rescale = 4 * width, outputs * shape[-1], 0.5**0.5 if skip_rescale else 1.0
         kernel, last, shortcut = fir_kernel if fir else None, fan_avg(init_scale), fan_avg(1.0 if block == "biggan" else 0.1)
         resample = partial(Resample, kernel=kernel, rngs=rngs)
         summed = partial(partial, rescale=rescale, last=last, rngs=rngs)
@@ -135,7 +138,7 @@ class NCSNpp(UNet):
         def resize(n: int, way: Literal["up", "down"]) -> ResidualBlock | Resample:
             return residual(n, n, way) if block == "biggan" else resample(n, n, way, conv=resample_with_conv)
 
-        inputs, reads, p = [], [], image
+        inputs, reads, p = [], [], shape[-1] + image
 
         def enter(n: int) -> int:
             nonlocal p
@@ -151,8 +154,8 @@ class NCSNpp(UNet):
             nonlocal p
             n, lowest = stage.channels, stage is self.stages[-1]
             if progressive == "output_skip":
-                larger = None if lowest else resample(outputs * image, outputs * image, "up", conv=False)
-                reads.append(OutputSkip(larger, Read(n, outputs * image, init_scale, rngs=rngs)))
+                larger = None if lowest else resample(emitted, emitted, "up", conv=False)
+                reads.append(OutputSkip(larger, Read(n, emitted, init_scale, rngs=rngs)))
             elif progressive == "residual" and lowest:
                 reads.append(OutputSkip(None, Read(n, n, 1.0, rngs=rngs)))
             elif progressive == "residual":
@@ -161,31 +164,36 @@ class NCSNpp(UNet):
 
         fourier = embedding == "fourier"
         embed = Fourier(2 * width, fourier_scale, rngs=rngs) if fourier else EMBEDDINGS[embedding](width, rngs=rngs)
-        super().__init__(embed, (1 + fourier) * width, c, rngs=rngs)
+        super().__init__(embed, (1 + fourier) * width, c, vector=vector, tokens=tokens, vocabulary=vocabulary, rngs=rngs)
         self.labels = Labels(classes, c, rngs=rngs) if classes else None
-        self.first = Conv(image, width, rngs=rngs)
-        attend_to = summed(SelfAttention, qkv=fan_avg(0.1))
-        left = self.lay(self.stages, width, residual, attend_to, resize, attention_up="level", enter=enter, leave=leave)
+        self.first = Conv(shape[-1] + image, width, rngs=rngs)
+        attend_to, cross = (summed(attention, qkv=fan_avg(0.1)) for attention in (SelfAttention, CrossAttention))
+        cross_to = lambda n: cross(n, tokens=tokens) if tokens else None
+        left = self.lay(self.stages, width, residual, attend_to, resize, "level", cross_to, enter, leave)
         self.inputs, self.reads = nnx.List(inputs), nnx.List(reads)
-        self.last = None if progressive == "output_skip" else Read(left, outputs * image, init_scale, rngs=rngs)
+        self.last = None if progressive == "output_skip" else Read(left, emitted, init_scale, rngs=rngs)
 
     def __call__(
         self,
         x: Images,
         c_noise: Float[Array, " B"],
-        y: Int[Array, " B"] | None = None,
+        y: Conditions = None,
         key: Key[Array, ""] | None = None,
     ) -> Images:
         draws = count()
         draw = lambda: None if key is None else jax.random.fold_in(key, next(draws))
 
-        c = self.condition(self.embed(c_noise).astype(x.dtype), None if self.labels is None else self.labels(y))
-        image = 2 * x - 1 if self.centre_input else x
+        y = by_name(y)
+        label = None if self.labels is None else self.labels(y.get("label"))
+        vector = embedded(self.vector, y.get("vector"), x.dtype)
+        c = self.condition(self.embed(c_noise).astype(x.dtype), label, vector)
+        image = beside(2 * x - 1 if self.centre_input else x, y.get("image"), self.image)
         p, h = self.walk(
             self.first(image),
             run=lambda block, h: block(h, c, draw()),
             p=image,
             enter=lambda i, p, h: self.inputs[i](p, h) if self.inputs else (p, h),
             leave=lambda i, p, h: self.reads[i](p, h) if self.reads else (p, h),
+            tokens=self.read(y, x.dtype),
         )
         return p if self.last is None else self.last(h)

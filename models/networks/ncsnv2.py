@@ -6,11 +6,12 @@ from typing import Annotated
 
 from annotated_types import Ge, Le
 from flax import nnx
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float, Key
 
+from models.conditions import Conditions
 from models.layers.affine import Images
 from models.networks.refinenet import Pool, RefineNet
-from models.ranges import Classes, Multipliers, Width
+from models.ranges import Classes, Multipliers, Numbers, Width
 
 
 class NCSNv2(nnx.Module):
@@ -29,18 +30,21 @@ class NCSNv2(nnx.Module):
         pool: Pool = "max",
         centre_input: bool = True,
         classes: Classes = 0,
+        vector: Numbers = 0,
+        image: Numbers = 0,
         outputs: int = 1,
         *,
         rngs: nnx.Rngs,
     ):
-        self.net = RefineNet(shape, width, multipliers, dilations, pool, centre_input, 0, classes, outputs, rngs=rngs)
+        conditions = classes, vector, image
+        self.net = RefineNet(shape, width, multipliers, dilations, pool, centre_input, 0, *conditions, outputs, rngs=rngs)
         self.stages = self.net.stages
 
     def __call__(
         self,
         x: Images,
         c_noise: Float[Array, " B"],
-        y: Int[Array, " B"] | None = None,
+        y: Conditions = None,
         key: Key[Array, ""] | None = None,
     ) -> Images:
         return self.net(x, None, y)

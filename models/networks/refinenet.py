@@ -10,9 +10,10 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
+from models.conditions import Conditions, beside, by_name, embedded
 from models.layers.affine import Conv, Images, linear, torch_default
 from models.layers.block import Block, rematerialised
-from models.layers.noise import Labels
+from models.layers.noise import Labels, summed
 from models.layers.norm import InstanceNormPlus
 from models.layers.pyramid import pyramid
 
@@ -125,7 +126,8 @@ class RefineNet(nnx.Module):
     many as `dilations`, spread their taps by these and keep the resolution; of the others, each halves that of the one before.
     `pool`: how the chained pooling pools. `centre_input`: 2x - 1 is taken of x, for data in [0, 1]; otherwise x itself.
     `rungs`: labels of the noise that every InstanceNorm++ hears; 0: none, and then the refinements have no normalisation.
-    `classes`: of the labels y, each a bias after the first convolution, which is ours; 0: none. `outputs`: images emitted.
+    `classes`: of the labels y, each a bias after the first convolution, which is ours; 0: none. `vector`: the numbers of this
+    condition of y, from which comes another such bias; `image`: the channels of this one; 0: none. `outputs`: images emitted.
     Raises ValueError if the shape cannot be halved, or if all the stages are dilated.
     """
 
@@ -139,6 +141,8 @@ class RefineNet(nnx.Module):
         centre_input: bool,
         rungs: int,
         classes: int,
+        vector: int,
+        image: int,
         outputs: int,
         *,
         rngs: nnx.Rngs,
@@ -148,9 +152,10 @@ class RefineNet(nnx.Module):
             raise ValueError(f"dilations {dilations} leave no stage of the multipliers {multipliers} at full resolution")
         stages = pyramid(shape, width, multipliers[:halved], 2, ())
         stages += [stages[-1]._replace(channels=width * m) for m in multipliers[halved:]]
-        self.stages, self.centre_input = tuple(stages), centre_input
-        self.first = Conv(shape[-1], width, init=torch_default(), rngs=rngs)
+        self.stages, self.centre_input, self.image = tuple(stages), centre_input, image
+        self.first = Conv(shape[-1] + image, width, init=torch_default(), rngs=rngs)
         self.labels = Labels(classes, width, rngs=rngs) if classes else None
+        self.vector = linear(vector, width, bias=False, init=torch_default(), rngs=rngs) if vector else None
 
         now, down = width, []
         for i, stage in enumerate(stages):
@@ -171,10 +176,12 @@ class RefineNet(nnx.Module):
         self.norm = InstanceNormPlus(now, rungs, rngs=rngs)
         self.last = Conv(now, outputs * shape[-1], init=torch_default(), rngs=rngs)
 
-    def __call__(self, x: Images, label: Label, y: Int[Array, " B"] | None) -> Images:
-        h = self.first(2 * x - 1 if self.centre_input else x)
-        if self.labels is not None:
-            h = h + self.labels(y).astype(x.dtype)[:, None, None, :]
+    def __call__(self, x: Images, label: Label, y: Conditions) -> Images:
+        y = by_name(y)
+        h = self.first(beside(2 * x - 1 if self.centre_input else x, y.get("image"), self.image))
+        biases = None if self.labels is None else self.labels(y.get("label"))
+        vector = embedded(self.vector, y.get("vector"), x.dtype)
+        h = summed(h, *(None if bias is None else bias[:, None, None, :] for bias in (biases, vector)))
         fine = []
         for blocks in self.down:
             for block in blocks:

@@ -8,34 +8,17 @@ import jax
 import jax.numpy as jnp
 from annotated_types import Ge, Gt, Le
 from flax import nnx
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float, Key
 
+from models.conditions import Conditions, beside, by_name, embedded
 from models.layers.affine import Conv, Images, Init, linear, torch_default
-from models.layers.block import Block, rematerialised
-from models.layers.noise import Labels, Timestep
+from models.layers.noise import Labels, Timestep, summed
 from models.layers.norm import LayerNorm
-from models.layers.transformer import Attention, FeedForward, Tokens, patches, unpatchify
-from models.ranges import Classes, Depth, Width
+from models.layers.transformer import PreNormBlock, patches, unpatchify
+from models.ranges import Classes, Depth, Numbers, Width
 
 # Published as truncated at +-2, a hundred standard deviations.
 _NORMAL = Init(nnx.initializers.normal(0.02))
-
-
-class UViTBlock(Block):
-    """h = x + attention(norm(x)), then h + feed(norm(h)); with `skip`, of x = W [x, skipped]."""
-
-    def __init__(self, width: int, heads: int, mlp_ratio: float, qkv_bias: bool, skip: bool, *, rngs: nnx.Rngs):
-        self.skip = linear(2 * width, width, init=_NORMAL, rngs=rngs) if skip else None
-        self.norm1, self.norm2 = LayerNorm(width, eps=1e-5), LayerNorm(width, eps=1e-5)
-        self.attention = Attention(width, heads, qkv_bias, start=_NORMAL, last=_NORMAL, rngs=rngs)
-        self.feed = FeedForward(width, int(mlp_ratio * width), gelu="exact", init=_NORMAL, rngs=rngs)
-
-    @rematerialised
-    def __call__(self, x: Tokens, skipped: Tokens | None = None) -> Tokens:
-        if self.skip is not None and skipped is not None:
-            x = self.skip(jnp.concatenate([x, skipped], axis=-1))
-        h = x + self.attention(self.norm1(x))
-        return h + self.feed(self.norm2(h))
 
 
 class UViT(nnx.Module):
@@ -47,7 +30,8 @@ class UViT(nnx.Module):
     image at the end. Positions are learned, and c_noise counts t = 0..999. The defaults are U-ViT-S/2 of CIFAR-10, whose
     published depth of 12 leaves the middle block out; published as well are M (768, 17, 12), L (1024, 21, 16) and H (1152, 29,
     16), in (width, depth, heads). `classes`: of the labels y; 0: none (published counts take no label for one more).
-    `outputs`: images emitted, side by side along the channels (2: a score and its variance).
+    `vector`, `image`: numbers and channels of these conditions of y, of which the token of the noise level hears the vector; 0:
+    none. `outputs`: images emitted, side by side along the channels (2: a score and its variance).
     Raises ValueError if the image is not whole patches, the width not whole heads or odd, or the depth even.
     """
 
@@ -63,25 +47,28 @@ class UViT(nnx.Module):
         final_conv: bool = True,
         skip: bool = True,
         classes: Classes = 0,
+        vector: Numbers = 0,
+        image: Numbers = 0,
         outputs: int = 1,
         *,
         rngs: nnx.Rngs,
     ):
-        self.stages, self.patch = (patches(shape, patch, width, depth, heads),), patch
+        self.stages, self.patch, self.image = (patches(shape, patch, width, depth, heads),), patch, image
         if not depth % 2:
             raise ValueError(f"the depth counts a block in the middle and the pairs around it: odd, not {depth}")
         if width % 2:
             raise ValueError(f"the width must be even, for sine and cosine of the noise level, not {width}")
 
-        def block(skip: bool) -> UViTBlock:
-            return UViTBlock(width, heads, mlp_ratio, qkv_bias, skip, rngs=rngs)
+        def block(skip: bool) -> PreNormBlock:
+            return PreNormBlock(width, heads, int(mlp_ratio * width), _NORMAL, qkv_bias, skip, rngs=rngs)
 
         (grid,) = self.stages
-        self.first = Conv(shape[-1], width, size=patch, stride=patch, init=torch_default(), rngs=rngs)
+        self.first = Conv(shape[-1] + image, width, size=patch, stride=patch, init=torch_default(), rngs=rngs)
         self.embed = Timestep(width, rngs=rngs)
         self.labels = Labels(classes, width, rngs=rngs) if classes else None
         if self.labels is not None:
             self.labels.table[...] = jax.random.normal(rngs.params(), (classes + 1, width))  # torch's default, as published
+        self.vector = linear(vector, width, bias=False, init=_NORMAL, rngs=rngs) if vector else None
         tokens = (1 if self.labels is None else 2) + grid.height * grid.width
         self.positions = nnx.Param(_NORMAL.kernel(rngs.params(), (tokens, width), jnp.float32))
         self.down = nnx.List([block(skip=False) for _ in range(depth // 2)])
@@ -96,14 +83,16 @@ class UViT(nnx.Module):
         self,
         x: Images,
         c_noise: Float[Array, " B"],
-        y: Int[Array, " B"] | None = None,
+        y: Conditions = None,
         key: Key[Array, ""] | None = None,
     ) -> Images:
         (grid,) = self.stages
-        pixels = self.first(x).reshape(len(x), -1, grid.channels)
-        tokens = [self.embed(c_noise)[:, None].astype(x.dtype), pixels]
+        y = by_name(y)
+        pixels = self.first(beside(x, y.get("image"), self.image)).reshape(len(x), -1, grid.channels)
+        vector = embedded(self.vector, y.get("vector"), x.dtype)
+        tokens = [summed(self.embed(c_noise).astype(x.dtype), vector)[:, None], pixels]
         if self.labels is not None:
-            labels = self.labels(y)[:, None].astype(x.dtype)
+            labels = self.labels(y.get("label"))[:, None].astype(x.dtype)
             tokens.insert(0, jnp.broadcast_to(labels, tokens[0].shape))
         h = jnp.concatenate(tokens, axis=1) + self.positions[...].astype(x.dtype)
 

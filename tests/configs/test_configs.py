@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from shapes import SHAPES
+from shapes import CLASSES, SHAPES
 from small_experiments import frozen_shapes, identity_codec
 
 from experiments.build.build import build
@@ -37,7 +37,7 @@ FILES = sorted(
     path.relative_to(ROOT) for path in (ROOT / "configs").rglob("*.py") if path.name not in ("__init__.py", "base.py")
 )
 RECIPES = [path for path in FILES if path.parent.name == "cifar10"]
-LONG = ("conditional", "classifier", "families")
+LONG = ("conditional", "classifier", "families", "lsgm")
 QUICK = [path for path in FILES if path.stem == "ncsnpp_continuous_ve"]
 QUICK += [path for path in FILES if path.parent.name in ("digits", "toy2d") and path.stem not in LONG]
 """Configs that differ most; the others are traced among the slow tests."""
@@ -84,8 +84,8 @@ def test_a_config_names_its_command(path):
 def test_a_config_is_accepted_as_it_is_shipped(path):
     """With every arm, by all that is checked before a compile. For the recipes, which are wide, their shrunk ones stand."""
     tree = read_config(str(path), [])
-    shape = SHAPES[tree["data"]["name"]]
-    assert build_arms(make_plan(tree, opening=False).arms, shape, training=True, moments=moments_of(shape))
+    shape, names = SHAPES[tree["data"]["name"]], CLASSES.get(tree["data"]["name"], ())
+    assert build_arms(make_plan(tree, opening=False).arms, shape, True, names, moments_of(shape))
 
 
 @recipe
@@ -136,7 +136,7 @@ def test_a_shrunk_config_trains_by_trace(path, tmp_path):
         assert not schema_problems(tree) + part_problems(tree)
         config = Config.model_validate(tree)
         shape = SHAPES[config.data.name]
-        experiment = build_run(config, shape, (), moments_of(shape), tmp_path)
+        experiment = build_run(config, shape, CLASSES.get(config.data.name, ()), moments_of(shape), tmp_path)
         optimizer = make_optimizer(config.train)
         advance = make_call(experiment, optimizer, stream(0, Purpose.STEP))
         state = jax.eval_shape(partial(init_state, experiment, optimizer), jax.random.key(0))

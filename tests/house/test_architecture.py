@@ -21,7 +21,7 @@ FLOORS = {
     4: ("build",),
     3: ("data", "weights"),
     2: ("config",),
-    1: ("edits", "runtime", "randomness"),
+    1: ("conditions", "edits", "runtime", "randomness"),
 }
 """The rooms and files of experiments/. A room imports itself and lower floors."""
 BELOW = {

@@ -104,6 +104,7 @@ def algorithm(number, sde):
 THREE = {"VP": VPSDE(), "geometric VP": GeometricVPSDE(), "VE": VESDE()}
 
 
+@pytest.mark.slow
 @slow_for("geometric VP", "VE")
 @pytest.mark.parametrize("sde", THREE.values(), ids=THREE)
 def test_the_three_algorithms_train_the_encoder_by_the_bound(sde):

@@ -33,6 +33,7 @@ def test_it_has_the_published_sizes(name, options, published):
     assert sum(leaf.size for leaf in jax.tree.leaves(params)) == published
 
 
+@pytest.mark.slow
 def test_a_token_reads_those_before_it():
     net, ids = jax.jit(SMALL((7,), rngs=nnx.Rngs(0))), jnp.arange(7)[None]
     changed = np.abs(net(ids.at[0, 4].set(19)) - net(ids)).max(-1)[0]

@@ -60,6 +60,7 @@ def test_without_attention_it_is_the_published_variant():
     assert sum(map(count, nets)) + codes * z == 53_219_486
 
 
+@pytest.mark.slow
 def test_a_halving_sees_right_and_below():
     """Output (i, j) of pixels 2i to 2i + 2: with zeros before it would be from 2i - 1."""
     (shrink,) = LDMEncoder((4, 4, 1), width=4, multipliers=(1, 1), blocks=1, rngs=nnx.Rngs(0)).shrink

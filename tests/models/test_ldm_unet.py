@@ -55,6 +55,7 @@ def small():
     return params, jax.jit(lambda y: functional(build).apply(params, X, C, y, None))
 
 
+@pytest.mark.slow
 def test_it_reads_each_condition(small):
     """Tokens, the label and the image, each of its own example alone."""
     _, net = small
@@ -103,6 +104,7 @@ def transformer(context):
     return jax.jit(lambda state, *args: nnx.merge(graph, state)(*args)), state, drawn(state)
 
 
+@pytest.mark.slow
 def test_a_transformer_starts_as_nothing_and_has_no_pixel_before_another():
     net, start, params = transformer(6)
     x, context = jax.random.normal(KEYS[1], (2, 2, 3, 8)), jax.random.normal(KEYS[2], (2, 5, 6))

@@ -86,6 +86,7 @@ def test_a_gaussian_is_scipy_s_and_learns_the_mean_squared_error():
     assert gaussian(0.3).init() == ()
 
 
+@pytest.mark.slow
 def test_many_levels_of_a_gaussian_are_the_gaussian():
     mean, x = 0.3 * jax.random.normal(KEY, (2, 4, 3))
     ours, exact = (law.log_prob((), mean, x) for law in (discretized_gaussian(65_536, std=0.2), gaussian(0.2)))
@@ -147,6 +148,7 @@ def test_scales_have_a_floor():
     assert at(-7.0) == at(-20.0) != at(-6.0)
 
 
+@pytest.mark.slow
 def test_the_mean_of_a_mixture_is_that_of_its_draws():
     """Of narrow laws inside [-1, 1], with channels that depend on those before them."""
     law, n = logistic_mixture(65_536, 2), 20_000

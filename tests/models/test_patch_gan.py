@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from flax import nnx
 
 from models import PatchGAN
@@ -16,6 +17,7 @@ def test_it_has_the_published_size():
     assert sum(leaf.size for leaf in jax.tree.leaves(net)) == 2_765_633
 
 
+@pytest.mark.slow
 def test_a_logit_sees_a_patch_of_70_pixels(monkeypatch):
     """Without the normalisation, by which each sees the whole batch."""
     monkeypatch.setattr(BatchNorm, "__call__", lambda self, x: x)

@@ -110,6 +110,7 @@ def trained(usage, start):
     return np.bincount(k, minlength=16) / len(z), float(jnp.sum((z - codebook[k]) ** 2, axis=-1).mean())
 
 
+@pytest.mark.slow
 def test_all_codes_come_into_use():
     """From among the clusters each cluster gets codes of its own; without the term most codes are the nearest to nothing."""
     used, error = trained(0.01, jnp.zeros(2))

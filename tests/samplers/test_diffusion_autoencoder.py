@@ -6,6 +6,7 @@ x = A f + noise, f ~ N(0, I); the semantic code is the posterior mean y = E[f | 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from oracle import Normal
 
 from samplers import decode, encode, slerp
@@ -36,6 +37,7 @@ def autoencoded(x):
 decoded = jax.jit(lambda y, x_1: decode(SDE, score_given(y), x_1, **SOLVER))
 
 
+@pytest.mark.slow
 def test_code_and_latent_give_x_back():
     for x in (X_A, X_B):
         np.testing.assert_allclose(decoded(*autoencoded(x)), x, atol=2e-3)

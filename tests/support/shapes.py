@@ -1,4 +1,4 @@
-"""The shapes of examples of the data that our configs name."""
+"""The shapes of examples of the data that our configs name, and the names of their classes."""
 
 SHAPES = {
     "digits": (8, 8, 1),
@@ -10,3 +10,5 @@ SHAPES = {
     "brain": (16, 16, 16, 1),
 }
 """By data.name."""
+CLASSES = {"digits": tuple(map(str, range(10)))}
+"""By data.name; of others no condition is made."""

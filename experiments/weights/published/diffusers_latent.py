@@ -25,8 +25,8 @@ def unet(net: LDMUNet) -> Layout:
     """Returns the layout of UNet2DConditionModel; its projections of an image are 1x1 convolutions, or with SD 2 products."""
     rules = RULES | ENDS
     for ours, theirs, block in (
-        (r"(down|up)\.(\d+)\.(\d+)\.attention", r"\1_blocks.\2.attentions.\3", r"\4"),
-        (r"middle1\.attention", r"mid_block.attentions.0", r"\1"),
+        (r"(down|up)\.(\d+)\.(\d+)\.cross_attention", r"\1_blocks.\2.attentions.\3", r"\4"),
+        (r"middle1\.cross_attention", r"mid_block.attentions.0", r"\1"),
     ):
         ours_block, theirs_block = rf"{ours}\.blocks\.(\d+)", f"{theirs}.transformer_blocks.{block}"
         rules |= {

@@ -75,7 +75,7 @@ def my_parts(tmp_path, monkeypatch):
         ("--config.net=my_parts:Linen", r"net: AssignSubModuleError: .* \(my_parts\.py:22\)"),
         ("--config.net=my_parts:Misfit", r"net: TypeError: .* \(my_parts\.py:26\)"),
         ("--config.net=my_parts:InTraining", r"train: \w+: .* \(my_parts\.py:31\)"),
-        ("--config.net={'name': 'my_parts:ByLabel', 'classes': 2}", r"train: \w+: .* \(my_parts\.py:35\)"),
+        ("--config.net={'name': 'my_parts:ByLabel', 'classes': 2}", r"net: \w+: .* \(my_parts\.py:35\)"),
         ("--config.weight=my_parts:raises", r"weight: Odd: of mine \(my_parts\.py:37\)"),
     ],
 )

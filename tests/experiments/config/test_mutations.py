@@ -150,7 +150,7 @@ def trace_sampling(experiment):
         score = experiment.score(params)
         final = partial(sde.denoise, score) if sampler.denoise else None
         x = sde.prior_sample(key, experiment.code_shape)
-        return solve(key, bound.step(params, bound.any_label), x, bound.grid(), final).x
+        return solve(key, bound.step(params, bound.any_conditions), x, bound.grid(), final).x
 
     draw = lambda params, key, frozen: jax.vmap(lambda key: one(params, key, frozen), axis_name="batch")(
         jax.random.split(key, 2)

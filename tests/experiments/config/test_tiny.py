@@ -34,6 +34,8 @@ PARTIAL = (
         ("configs/cifar10/ddpmpp_scoreflow_vp.py", ("--config.evaluate.dequantizer=variational",)),
         (DIGITS, ("--config.evaluate.neighbours=20", "--config.data.name=folder", "--config.data.only=('cat','dog')")),
         (DIGITS, ("--config.data.name=folder", "--config.data.size=(64,48)", "--config.data.crop=random")),
+        (DIGITS, ("--config.conditions.image={'name': 'low_resolution', 'factor': 16}", "--config.sample.like=(600,)")),
+        (DIGITS, ("--config.conditions.tokens=captions", "--config.sample.caption=a three")),
         (DIGITS, ("--config.net.classes=10", "--config.sample.label=cat")),
         (DIGITS, ("--config.net.classes=10", "--config.sample.label=7")),
     ],

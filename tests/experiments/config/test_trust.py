@@ -1,4 +1,4 @@
-"""A config that is data runs no code of others: an optimiser and a schedule are refused, and callbacks are not called."""
+"""A config that is data runs no code of others: such parts are refused, and callbacks are not called."""
 
 import pytest
 
@@ -15,6 +15,15 @@ def test_code_that_trains_is_named_by_the_user_or_refused(section, place):
     with pytest.raises(ConfigError, match="code that is not OneSDE's"):
         require_trusted(tree, [], "x")
     assert require_trusted(tree, ["--config.train.optimizer.name=os:system"], "x") is tree
+
+
+@pytest.mark.parametrize("kind", ["vector", "image", "tokens"])
+@pytest.mark.parametrize("part", ["os:system", {"name": "os:system"}])
+def test_code_that_makes_conditions_is_named_by_the_user_or_refused(kind, part):
+    tree = {"conditions": {kind: part}}
+    with pytest.raises(ConfigError, match="code that is not OneSDE's"):
+        require_trusted(tree, [], "x")
+    assert require_trusted(tree, [f"--config.conditions.{kind}=os:system"], "x") is tree
 
 
 def test_callbacks_are_those_that_the_user_names():

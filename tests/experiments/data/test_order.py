@@ -100,7 +100,7 @@ def test_a_few_of_sorted_examples_are_of_all_classes(resident_mib):
 def test_the_page_shows_the_same_held_out_examples(monkeypatch):
     """It decodes no others than these."""
     monkeypatch.setattr(dataset, "open_sources", lambda config: Sources(*SPLITS))
-    few = first_held_out(Data(name="sorted"), (2, 2, 1), 30)
+    few = first_held_out(Data(name="sorted"), (2, 2, 1), 30).levels
     np.testing.assert_array_equal(few, sorted_data().held_out(30).levels)
 
 

@@ -26,6 +26,7 @@ def smaller(content):
     return np.einsum("ih,jw,hwc->ijc", weights, weights, face)
 
 
+@pytest.mark.slow
 def test_faces_are_the_middle_made_smaller(tmp_path):
     """They agree to a level of 255: Pillow rounds after each axis. The splits are those of list_eval_partition.txt."""
     files = faces()

@@ -1,0 +1,45 @@
+"""The conditions that stand beside samples: images in one picture with them, and texts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments.build.sampler import BoundSampler, Rows
+from experiments.conditions.text import text_of
+
+
+class Beside(NamedTuple):
+    """The conditions of the first k samples, if there are any: images as `levels` [k, H, W, C], and `captions` [k]."""
+
+    levels: np.ndarray | None = None
+    captions: tuple[str, ...] = ()
+
+
+def beside(sampler: BoundSampler) -> Callable[[Rows, int], Beside]:
+    """Returns the function (rows, most) -> Beside of at most so many of the first rows.
+
+    Of an image condition it shows the last channels, as many as the example has, or the only one in each of them.
+    """
+    experiment = sampler.experiment
+    channels, is_image = experiment.shape[-1], len(experiment.shape) == 3
+    conditions = jax.jit(jax.vmap(sampler.conditions))
+
+    def of(rows: Rows, most: int) -> Beside:
+        if not experiment.conditions:
+            return Beside()
+        y = conditions(jax.tree.map(lambda a: a[:most], rows))
+        image, tokens = y.get("image"), y.get("tokens")
+        levels, captions = None, ()
+        if image is not None and is_image:
+            visible = jnp.broadcast_to(image[..., -channels:], (*image.shape[:-1], channels))
+            levels = np.asarray(experiment.scaler.decode(visible))
+        if tokens is not None and jnp.issubdtype(tokens.dtype, jnp.integer):
+            captions = tuple(map(text_of, np.asarray(tokens)))
+        return Beside(levels, captions)
+
+    return of
