@@ -117,6 +117,7 @@ def test_they_are_vq_model():
     layout = diffusers_latent.first_stage(abstract(nets[0], (8, 8, 3)), abstract(nets[1], (4, 4, 3)))
     codec = vq_autoencoder(*nets, codes=16)
     params = from_published(jax.eval_shape(codec.init, jax.random.key(0), X[0]), layout, tensors, "diffusers")
+    params = jax.tree.map(jnp.asarray, params)
     z = jax.vmap(lambda x: codec.encode(params, jax.random.key(1), x)[0])(X)
     assert relative_error(z, through(lambda x: theirs.encode(x).latents, X)) < 1e-5
     x_hat = jax.vmap(lambda z: codec.decode(params, None, z))(z)
