@@ -131,7 +131,7 @@ def test_kernels_are_of_one_kind(name):
 
     attention, convolution, every = (chosen(on) for on in ("attention", "convolution", "all"))
     assert every == kernels
-    assert attention == {path for path in kernels if ".attention." in path}
+    assert attention == {path for path in kernels if "attention." in path}
     assert bool(attention) == (name in ATTENDS)
     assert convolution == {path for path in kernels if len(flatten(shapes)[path].shape) == 4}
     assert bool(convolution) == (name not in ("MLP", "linen"))
