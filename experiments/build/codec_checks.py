@@ -9,7 +9,9 @@ import models
 from experiments.build.experiment import Experiment
 from experiments.config.parts import CODEC, LIKELIHOOD, trains_codec
 from experiments.config.problems import OF_CODECS, Problems
-from experiments.config.schema import CodecConfig, Config
+from experiments.config.schema import CodecConfig, Config, Named
+
+APART = "train it by objective rate_distortion with net Zero, and name that run as codec.run"
 
 
 def codec_problems(config: Config) -> Problems:
@@ -83,9 +85,8 @@ def check_codec(experiment: Experiment) -> None:
         )
     if experiment.trains == "both":
         _check_together(config, codec, by)
-    if not codec.density and config.evaluate.likelihood:
-        remedy = "take evaluate.likelihood = 0, or a codec with a density, as vae"
-        raise ValueError(f"the codec {by or config.codec.run} has no density p(x | z), so that x has no likelihood: {remedy}")
+    if config.evaluate.likelihood and (why := without_likelihood(codec, by or config.codec.run)):
+        raise ValueError(f"{why}, or evaluate.likelihood = 0")
     key, x = jax.random.key(0), jax.ShapeDtypeStruct(experiment.shape, jnp.float32)
     if config.conditions.image and experiment.code_shape[:-1] != experiment.shape[:-1]:
         sides = " x ".join(map(str, experiment.code_shape[:-1]))
@@ -95,19 +96,30 @@ def check_codec(experiment: Experiment) -> None:
         raise ValueError(f"it decodes to the shape {back.shape}, and examples have {experiment.shape}")
 
 
+def without_likelihood(codec: models.Codec, name: str) -> str | None:
+    """Returns why examples have no likelihood through the codec of that name, and the remedy; None if they have one."""
+    if codec.density:
+        return None
+    return f"the codec {name} has no density p(x | z), so that x has no likelihood; take one with a density, as vae"
+
+
+def not_together(codec: models.Codec, by: str, objective: Named) -> str | None:
+    """Returns why the codec cannot be trained together with the score of its codes by that objective; None if it can."""
+    if objective.name != "dsm" or objective.options.get("half_sum"):
+        return f"codec.by = {by} is trained with its score by objective dsm alone; take that, without half_sum, or {APART}"
+    if not codec.density:
+        return f"codec.by = {by} has no density p(x | z), so that codes trained with their score would shrink; {APART}"
+    return None
+
+
 def _check_together(config: Config, codec: models.Codec, by: str) -> None:
     """Checks that the codec can be trained together with the score of its codes."""
-    apart = "or train it by objective rate_distortion with net Zero, and name that run as codec.run"
-    if config.objective.name != "dsm" or config.objective.options.get("half_sum"):
-        raise ValueError(f"codec.by = {by} is trained with its score by objective dsm, without half_sum: take that, {apart}")
-    if not codec.density:
-        raise ValueError(
-            f"codec.by = {by} has no density p(x | z), so that codes trained with their score would shrink: {apart}"
-        )
+    if why := not_together(codec, by, config.objective):
+        raise ValueError(why)
     if config.lora:
-        raise ValueError(f"codec.by = {by} would be trained, and lora adapts what is trained: take lora = None, {apart}")
+        raise ValueError(f"codec.by = {by} would be trained, and lora adapts what is trained: take lora = None, or {APART}")
     if config.codec and config.codec.standardise != "none":
-        raise ValueError(f"codec.standardise: codes change while {by} is trained with their score; take 'none', {apart}")
+        raise ValueError(f"codec.standardise: codes change while {by} is trained with their score; take 'none', or {APART}")
 
 
 def _has_parameters(experiment: Experiment) -> bool:

@@ -1,4 +1,4 @@
-"""matrix: print which SDE, objective, draw of t, sampler and likelihood work together, and why the others do not."""
+"""matrix: print which SDE, objective, draw of t, sampler, likelihood and codec work together, and why the others do not."""
 
 from __future__ import annotations
 
@@ -9,19 +9,23 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 import losses
+import models
 import samplers
 from experiments.build.checks import check_moves
+from experiments.build.codec_checks import not_together, without_likelihood
 from experiments.commands.arguments import Call
 from experiments.config.options import parameters
-from experiments.config.parts import OBJECTIVE, SDE, STEP, TIMES, clash
+from experiments.config.parts import CODEC, OBJECTIVE, SDE, STEP, TIMES, clash
+from experiments.config.schema import Named
 from experiments.runtime.progress import say
 from experiments.runtime.signals import stop
 from sde_lib import SDE as AnySDE
 from sde_lib.nonlinear import Nonlinear
 
-HELP = "print which SDE, objective, draw of t, sampler and likelihood work together"
+HELP = "print which SDE, objective, draw of t, sampler, likelihood and codec work together"
 ARGUMENTS = ()
 OVERRIDES = False
 
@@ -39,6 +43,7 @@ class Cell(NamedTuple):
     times: str
     sampler: str
     likelihood: str
+    codec: str
 
 
 LIKELIHOODS = {
@@ -49,14 +54,33 @@ LIKELIHOODS = {
 SDES = {name: SDE.find(name) for name in SDE.names} | {"f and g alone": Nonlinear}
 SCORES = [name for name in OBJECTIVE.names if not OBJECTIVE.takes(name, "codec_loss")]
 """The objectives that see the SDE."""
-AXES = Cell(list(SDES), SCORES, TIMES.names, STEP.names, list(LIKELIHOODS))  # pyright: ignore[reportArgumentType]
 N = 10
 """The number of times of a discrete objective or draw."""
 
 
+@cache
+def codecs() -> dict[str, models.Codec]:
+    """Returns a codec of each name. Which networks it is made of changes no rule here."""
+    of = {"encoder": models.Perceptron, "decoder": models.Perceptron, "net": models.Ladder, "likelihood": models.gaussian()}
+    return {name: CODEC.build(name, **{key: of[key] for key in of if CODEC.takes(name, key)}) for name in CODEC.names}
+
+
+@cache
+def together() -> dict[str, str]:
+    """Returns the codecs that have parameters, by their name on the axis if these are trained together with the score."""
+    return {f"{name} and score": name for name, codec in codecs().items() if codec.loss}
+
+
+@cache
+def axes() -> Cell:
+    """Returns the choices on each axis. A codec of a name alone is fixed."""
+    codec = ["none", *codecs(), *together()]
+    return Cell(list(SDES), SCORES, TIMES.names, STEP.names, list(LIKELIHOODS), codec)  # pyright: ignore[reportArgumentType]
+
+
 def cells() -> Iterator[Cell]:
     """Returns every combination."""
-    return map(Cell._make, product(*AXES))
+    return map(Cell._make, product(*axes()))
 
 
 def make(axis: str, name: str, sde: AnySDE, score: Callable[..., Any]) -> Any:
@@ -90,14 +114,42 @@ def refusal(axis: str, name: str, sde: str) -> str | None:
     return None
 
 
+@cache
+def not_with(axis: str, codec: str, name: str) -> str | None:
+    """Returns why the codec cannot have the objective, or the likelihood, of that name; None if it can."""
+    by = together().get(codec, codec)
+    if by == "none" or (axis == "objective" and codec not in together()):
+        return None
+    return not_together(codecs()[by], by, Named(name=name)) if axis == "objective" else without_likelihood(codecs()[by], by)
+
+
+RULES: dict[tuple[str, str], Callable[[str, str], str | None]] = {
+    **{(axis, "sde"): partial(refusal, axis) for axis in ("objective", "times", "sampler", "likelihood")},
+    ("objective", "times"): clash,
+    **{("codec", axis): partial(not_with, axis) for axis in ("objective", "likelihood")},
+}
+"""rule(a, b), for a pair of axes: why a and b do not go together, or None. A cell works if no rule speaks against it."""
+
+
 def reasons(cell: Cell) -> list[str]:
     """Returns why the cell does not work; no line if it works."""
-    refusals = [refusal(axis, name, cell.sde) for axis, name in cell._asdict().items() if axis != "sde"]
-    return [reason for reason in (*refusals, clash(cell.objective, cell.times)) if reason]
+    refusals = [rule(getattr(cell, a), getattr(cell, b)) for (a, b), rule in RULES.items()]
+    return [reason for reason in refusals if reason]
+
+
+def works() -> np.ndarray:
+    """Returns whether each cell works, as an array with the axes of a cell."""
+    sizes = axes()._replace(**{axis: len(names) for axis, names in axes()._asdict().items()})
+    all_work = np.ones(sizes, bool)
+    for (a, b), rule in RULES.items():
+        fits = np.array([[rule(x, y) is None for y in getattr(axes(), b)] for x in getattr(axes(), a)])
+        first, second = Cell._fields.index(a), Cell._fields.index(b)
+        all_work &= np.expand_dims(fits if first < second else fits.T, tuple(set(range(len(sizes))) - {first, second}))
+    return all_work
 
 
 def table() -> str:
-    """Returns the matrix as text: what each SDE can have, which objective takes which draw of t, and why others do not."""
+    """Returns the matrix as text: what of each pair of axes goes together, and why the rest does not."""
     notes: list[str] = []
 
     def mark(reason: str | None) -> str:
@@ -106,21 +158,14 @@ def table() -> str:
         notes.extend([reason] * (reason not in notes))
         return f"[{notes.index(reason) + 1}]"
 
-    def block(title: str, columns: list[str], rows: dict[str, list[str | None]]) -> list[str]:
-        wide = max(map(len, [title, *rows])) + 2
-        lines = [title.ljust(wide) + "  ".join(columns)]
-        return lines + [
-            row.ljust(wide) + "  ".join(mark(reason).ljust(len(c)) for c, reason in zip(columns, refusals, strict=True))
-            for row, refusals in rows.items()
-        ]
-
     lines = []
-    for axis in ("objective", "times", "sampler", "likelihood"):
-        rows = {name: [refusal(axis, name, sde) for sde in SDES] for name in getattr(AXES, axis)}
-        lines += [*block(axis, list(SDES), rows), ""]
-    rows = {objective: [clash(objective, times) for times in AXES.times] for objective in AXES.objective}
-    lines += [*block("objective, times", list(AXES.times), rows), ""]
+    for (a, b), rule in RULES.items():
+        rows, columns = getattr(axes(), a), getattr(axes(), b)
+        wide = max(map(len, [f"{a}, {b}", *rows])) + 2
+        lines += [f"{a}, {b}".ljust(wide) + "  ".join(columns)]
+        lines += [row.ljust(wide) + "  ".join(mark(rule(row, column)).ljust(len(column)) for column in columns) for row in rows]
+        lines += [""]
     lines += [f"[{i}] {note}" for i, note in enumerate(notes, 1)]
-    total = [not reasons(cell) for cell in cells()]
     lines += ["", "An SDE that is known by f and g alone is for Python: no config has a network for its score."]
-    return "\n".join([*lines, f"{sum(total)} of {len(total)} cells run; each other is refused with a reason above"])
+    lines += ["A codec is fixed, or trained together with the score."]
+    return "\n".join([*lines, f"{works().sum()} of {works().size} cells run; each other is refused with a reason above"])

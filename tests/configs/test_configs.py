@@ -2,19 +2,15 @@
 
 import re
 import runpy
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from shapes import CLASSES, SHAPES
-from small_experiments import frozen_shapes, identity_codec
+from small_experiments import identity_codec, trains_by_trace
 
 from experiments.build.build import build
-from experiments.build.optimizer import make_optimizer
-from experiments.build.state import init_state
 from experiments.commands.opening import build_arms, make_plan
 from experiments.config.arms import resolve_arms
 from experiments.config.messages import schema_problems
@@ -24,13 +20,10 @@ from experiments.config.problems import part_problems
 from experiments.config.reading import read_config
 from experiments.config.schema import Config
 from experiments.config.tiny import tiny
-from experiments.data.dataset import Batch
 from experiments.data.moments import Moments
 from experiments.main import main
-from experiments.randomness import Purpose, stream
 from experiments.runs.codecs import build_run
 from experiments.runs.metrics import rows
-from experiments.training.step import make_call
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted(
@@ -136,15 +129,7 @@ def test_a_shrunk_config_trains_by_trace(path, tmp_path):
         assert not schema_problems(tree) + part_problems(tree)
         config = Config.model_validate(tree)
         shape = SHAPES[config.data.name]
-        experiment = build_run(config, shape, CLASSES.get(config.data.name, ()), moments_of(shape), tmp_path)
-        optimizer = make_optimizer(config.train)
-        advance = make_call(experiment, optimizer, stream(0, Purpose.STEP))
-        state = jax.eval_shape(partial(init_state, experiment, optimizer), jax.random.key(0))
-        levels = jnp.zeros((2, config.train.batch, *shape), jnp.uint8 if config.data.levels else jnp.float32)
-        y = jnp.zeros((2, config.train.batch), jnp.int32) if experiment.classes else None
-        batches = Batch(levels, y)
-        after = jax.eval_shape(advance, state, batches, frozen_shapes(experiment))
-        assert jax.tree.map(lambda a: (a.shape, a.dtype), after) == jax.tree.map(lambda a: (a.shape, a.dtype), state)
+        trains_by_trace(build_run(config, shape, CLASSES.get(config.data.name, ()), moments_of(shape), tmp_path))
 
 
 @pytest.mark.slow

@@ -1,44 +1,65 @@
-"""Every cell of SDE x objective x draw of t x sampler x likelihood: it runs, or says why not and what does."""
+"""Every cell of SDE x objective x draw of t x sampler x likelihood x codec: it runs, or says why not and what does."""
 
 import re
 from collections.abc import Callable, Set
+from contextlib import AbstractContextManager, nullcontext
+from itertools import product
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from runs import DIGITS
 from sdes import KIN
-from slow import slow_for
+from slow import one_in, slow_for
+from small_experiments import ONE_SAMPLER, trains_by_trace
+from source_files import ROOT
 
 import samplers
+from experiments.build.build import Trained, build
+from experiments.build.codec_checks import check_codec
+from experiments.build.experiment import Experiment
 from experiments.commands import matrix
-from experiments.commands.matrix import AXES, SDES, Cell
+from experiments.commands.matrix import RULES, SDES, Cell
+from experiments.config.parts import CODEC
+from experiments.config.reading import read_config
+from experiments.config.schema import Config
 from experiments.main import main
 from sde_lib import SDE, LinearSDE
 from sde_lib.base import Score
 
+WITHOUT_DENSITY = {"autoencoder", "vq_autoencoder"}
+
 
 def test_every_cell_runs_or_is_refused_with_what_works():
     """A refusal names an alternative that the matrix has, and the only cells refused are those that could not be right."""
-    works = {name for axis in AXES for name in axis} | {"log_prob"}
-    refused = [(cell, reasons) for cell in matrix.cells() if (reasons := matrix.reasons(cell))]
-    for cell, reasons in refused:
-        unfit = cell.objective in ("vlb", "hybrid") or cell.sampler in ("langevin", "ddim_inversion")
-        assert cell.sde == "f and g alone" or unfit
-        for reason in reasons:
-            because, _, instead = reason.rpartition("; ")
-            assert because
-            assert works & set(re.findall(r"\w+", instead)), reason
-    assert len(refused) < len(list(matrix.cells())) / 2
+    works = {name for axis in matrix.axes() for name in axis} | {"log_prob", "rate_distortion"}
+    unfit = {"f and g alone", "vlb", "hybrid", "langevin", "ddim_inversion", *WITHOUT_DENSITY, *matrix.together()}
+    for (a, b), rule in RULES.items():
+        for row, column in product(getattr(matrix.axes(), a), getattr(matrix.axes(), b)):
+            if reason := rule(row, column):
+                assert {row, column} & unfit
+                because, _, instead = reason.rpartition("; ")
+                assert because
+                assert works & set(re.findall(r"\w+", instead)), reason
+    assert matrix.works().mean() > 0.4
+
+
+def test_a_cell_works_if_it_has_no_reasons():
+    """Some of many cells, at their place in the array."""
+    works = matrix.works()
+    for place in np.random.default_rng(0).integers(works.shape, size=(300, works.ndim)):
+        cell = Cell(*(names[i] for names, i in zip(matrix.axes(), place, strict=True)))
+        assert works[tuple(place)] == (not matrix.reasons(cell))
 
 
 def walk(sde: str) -> list[Cell]:
     """Cells of one SDE that run, and that have every part of it which runs at least once."""
     chosen, seen = [], set()
-    for cell in matrix.cells():
+    for cell in map(Cell._make, product(*matrix.axes()._replace(sde=[sde], codec=["none"]))):
         parts = {(cell.objective, cell.times), cell.sampler, cell.likelihood}
-        if cell.sde == sde and not parts <= seen and not matrix.reasons(cell):
+        if not parts <= seen and not matrix.reasons(cell):
             chosen.append(cell)
             seen |= parts
     return chosen
@@ -112,11 +133,54 @@ def test_a_cell_runs(sde):
     run(walk(sde)[-1 - list(SDES).index(sde)])
 
 
+SMALL = {
+    "encoder": {"name": "ConvEncoder", "channels": 4, "width": 8, "multipliers": (1, 2)},
+    "decoder": {"name": "ConvDecoder", "width": 8, "multipliers": (1, 2)},
+    "net": {"name": "Ladder", "width": 8},
+    "likelihood": {"name": "discretized_gaussian"},
+}
+NET = "--config.net={'name': 'DDPM', 'width': 8, 'multipliers': (1,), 'blocks': 1, 'attention': (), 'dropout': 0.0}"
+
+
+def with_codec(codec: str, objective: str, likelihood: int) -> Experiment:
+    """The digits' experiment with a codec that is trained with the score, or with that one fixed, as another run's."""
+    by = matrix.together().get(codec, codec)
+    words = f"--config.objective={objective}", "--config.weight=None", f"--config.evaluate.likelihood={likelihood}"
+    tree = read_config(DIGITS, [NET, ONE_SAMPLER, "--config.sample.sampler=ancestral", *words])
+    tree["codec"] = {"by": by} | {key: section for key, section in SMALL.items() if CODEC.takes(by, key)}
+    own = build(Config.model_validate(tree), (8, 8, 1))
+    if codec in matrix.together() or own.trains != "both":
+        return own
+    assert own.codec
+    trained = Trained(own.codec, jax.jit(own.codec.init)(jax.random.key(0), jnp.zeros((8, 8, 1))))
+    return build(Config.model_validate(tree | {"codec": {"run": "runs/another"}}), (8, 8, 1), trained=trained)
+
+
+def refused(because: str | None) -> AbstractContextManager[Any]:
+    """A context that expects the refusal, if there is one."""
+    return pytest.raises(ValueError, match=re.escape(because)) if because else nullcontext()
+
+
+@one_in(6)
+@pytest.mark.parametrize("codec", matrix.axes().codec[1:])
+def test_a_codec_is_trained_through_or_refused(codec, monkeypatch):
+    """By trace, and as the matrix says."""
+    monkeypatch.chdir(ROOT)
+    for objective in ("dsm", "ssm"):
+        experiment, why = with_codec(codec, objective, 0), matrix.not_with("objective", codec, objective)
+        with refused(why):
+            check_codec(experiment)
+            trains_by_trace(experiment)
+    why = matrix.not_with("likelihood", codec, "flow, exact")
+    with refused(why and "has no density p(x | z)"):
+        check_codec(with_codec(codec, "dsm", 8))
+
+
 def test_the_command_prints_it(capsys):
     assert main(["matrix"]) == 0
     out = capsys.readouterr().out
-    assert all(name in out for axis in AXES for name in axis)
-    assert f"of {len(list(matrix.cells()))} cells run" in out
+    assert all(name in out for axis in matrix.axes() for name in axis)
+    assert f"of {matrix.works().size} cells run" in out
     with pytest.raises(SystemExit) as error:
         main(["matrix", "--config.seed=1"])
     assert error.value.code == 2

@@ -9,10 +9,15 @@ from runs import MOONS, TINY
 import models
 from experiments.build.build import Trained, build
 from experiments.build.experiment import Experiment
+from experiments.build.optimizer import make_optimizer
+from experiments.build.state import init_state
 from experiments.config.messages import schema_problems
 from experiments.config.problems import part_problems
 from experiments.config.reading import read_config
 from experiments.config.schema import Config
+from experiments.data.dataset import Batch
+from experiments.randomness import Purpose, stream
+from experiments.training.step import make_call
 
 ONE_SAMPLER = "--config.samplers={'ancestral': {'step': 'ancestral', 'grid': 'uniform_grid', 'n': 2}}"
 DISCRETE = "--config.times={'name': 'discrete', 'n': 10, 't_min': 0.1}"
@@ -34,6 +39,18 @@ def identity_codec(*_) -> Trained:
 def clusters(n: int) -> jax.Array:
     """Returns n points of two clusters, [n, 2]."""
     return 0.7 * jnp.sign(jax.random.normal(jax.random.key(3), (n, 1))) + 0.1 * jax.random.normal(jax.random.key(4), (n, 2))
+
+
+def trains_by_trace(experiment: Experiment) -> None:
+    """Asserts that two steps of training, traced, return a state of the same shapes."""
+    config = experiment.config
+    optimizer = make_optimizer(config.train)
+    advance = make_call(experiment, optimizer, stream(0, Purpose.STEP))
+    state = jax.eval_shape(partial(init_state, experiment, optimizer), jax.random.key(0))
+    levels = jnp.zeros((2, config.train.batch, *experiment.shape), jnp.uint8 if config.data.levels else jnp.float32)
+    y = jnp.zeros((2, config.train.batch), jnp.int32) if experiment.classes else None
+    after = jax.eval_shape(advance, state, Batch(levels, y), frozen_shapes(experiment))
+    assert jax.tree.map(lambda a: (a.shape, a.dtype), after) == jax.tree.map(lambda a: (a.shape, a.dtype), state)
 
 
 def frozen_shapes(experiment):
