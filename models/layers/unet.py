@@ -58,7 +58,10 @@ class ResidualBlock(Block):
     def __call__(self, x: Fields, c: Float[Array, "B E"] | None = None, key: Key[Array, ""] | None = None) -> Fields:
         resample = WAYS[self.way]
         h = self.conv1(resample(nnx.silu(self.norm1(x)), self.kernel))
-        noise = 0.0 if self.noise is None or c is None else jnp.expand_dims(self.noise(c), range(1, x.ndim - 1))
+        noise: Any = 0.0
+        if self.noise is not None:
+            assert c is not None, "a block with an embedding hears c"
+            noise = jnp.expand_dims(self.noise(c), range(1, x.ndim - 1))
         if self.scale_shift:
             scale, shift = jnp.split(noise, 2, axis=-1)
             h = (1 + scale) * self.norm2(h) + shift
