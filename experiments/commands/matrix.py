@@ -61,7 +61,8 @@ N = 10
 @cache
 def codecs() -> dict[str, models.Codec]:
     """Returns a codec of each name. Which networks it is made of changes no rule here."""
-    of = {"encoder": models.Perceptron, "decoder": models.Perceptron, "net": models.Ladder, "likelihood": models.gaussian()}
+    of = {"encoder": models.Perceptron, "decoder": models.Perceptron, "net": models.Ladder}
+    of |= {"likelihood": models.gaussian(), "shape": (2,)}
     return {name: CODEC.build(name, **{key: of[key] for key in of if CODEC.takes(name, key)}) for name in CODEC.names}
 
 
@@ -139,7 +140,7 @@ def reasons(cell: Cell) -> list[str]:
 
 def works() -> np.ndarray:
     """Returns whether each cell works, as an array with the axes of a cell."""
-    sizes = axes()._replace(**{axis: len(names) for axis, names in axes()._asdict().items()})
+    sizes = tuple(map(len, axes()))
     all_work = np.ones(sizes, bool)
     for (a, b), rule in RULES.items():
         fits = np.array([[rule(x, y) is None for y in getattr(axes(), b)] for x in getattr(axes(), a)])
