@@ -37,8 +37,9 @@ class LDMUNet(UNet):
     `context`: the channels of the tokens that each reads beside the pixels, which are the condition "tokens" [B, L, context] of
     y, and with `classes` one more, a vector of the label; without a label (None, or the label `classes`) that is a vector, too.
     If y has no tokens, the context is one of zeros. `context` 0: there is none, and a second self-attention in its place.
-    `vocabulary`: 0, or tokens may be ids [B, length] below it, whose context are the states of a `CLIPText` of `text_depth`
-    blocks and heads of 64 channels; ids that are all 0, and no tokens, are its empty text.
+    `tokens`: the channels of the condition, in the place of `context`, if they are not 0. `vocabulary`: 0, or tokens may be ids
+    [B, length] below it, whose context are the states of a `CLIPText` of `text_depth` blocks and heads of 64 channels; ids that
+    are all 0, and no tokens, are its empty text.
     `image`: the channels of the condition "image" [B, H, W, image] of y, which enters beside x; it is zero if it is absent.
 
     The defaults are Stable Diffusion 1's on latents [64, 64, 4], without its text encoder, of vocabulary 49408; the one for
@@ -59,6 +60,7 @@ class LDMUNet(UNet):
         head_channels: Numbers = 0,
         depth: Depth = 1,
         context: Numbers = 768,
+        tokens: Numbers = 0,
         vocabulary: Vocabulary = 0,
         length: Width = 77,
         text_depth: Depth = 12,
@@ -70,6 +72,7 @@ class LDMUNet(UNet):
         *,
         rngs: nnx.Rngs,
     ):
+        context = tokens or context
         if classes and not context:
             raise ValueError(f"the {classes} classes are tokens of the context: its channels are not 0; take context = 512")
         if vocabulary and (context % HEAD or not context):
@@ -83,7 +86,7 @@ class LDMUNet(UNet):
         if self.labels is not None:
             self.labels.table[...] = jax.random.normal(rngs.params(), (classes + 1, context))  # torch's default, as published
         text = partial(CLIPText, vocabulary=vocabulary, width=context, depth=text_depth, heads=context // HEAD)
-        self.text = text((length,), rngs=rngs) if vocabulary else None
+        self.clip = text((length,), rngs=rngs) if vocabulary else None
         now = self.stages[0].channels
         self.first = conv(shape[-1] + image, now)
         left = self.lay(
@@ -130,9 +133,9 @@ class LDMUNet(UNet):
         if not self.context:
             return None
         tokens = conditions.get("tokens")
-        if self.text is not None and (tokens is None or tokens.ndim == 2):
-            ids = jnp.zeros((n, 1), int) if tokens is None else tokens
-            tokens = self.text(jnp.where(ids.any(-1, keepdims=True), ids, self.text.empty))
+        if self.clip is not None and (tokens is None or tokens.ndim == 2):
+            ids = jnp.zeros((n, len(self.clip.empty)), int) if tokens is None else tokens
+            tokens = self.clip(jnp.where(ids.any(-1, keepdims=True), ids, self.clip.empty))
         tokens = [] if tokens is None else [tokens]
         if self.labels is not None:
             label = self.labels(conditions.get("label"))[:, None]

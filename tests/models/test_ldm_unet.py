@@ -100,7 +100,7 @@ def test_it_reads_texts_by_their_ids_or_states():
     np.testing.assert_allclose(one[1], nothing[1], rtol=1e-5, atol=1e-5)
     assert relative_error(one[0], nothing[0]) > 1e-3
     _, read = pure(lambda shape, rngs: CLIPText(shape, 20, 64, 1, 1, rngs=rngs))
-    states = read(params["text"], (7,))(jnp.stack([text, empty]))
+    states = read(params["clip"], (7,))(jnp.stack([text, empty]))
     np.testing.assert_allclose(net(states), one, rtol=1e-4, atol=1e-4)
 
 

@@ -112,7 +112,7 @@ def read(folder: Path, root: Path, vae: KL | None = None, text: Text | None = No
     scheduler = diffusers.read_fields(schedule, Scheduler)
     unet: UNet = diffusers.read_fields(path, UNet)
     checks = unet.even(unet.in_channels) | {
-        "in_channels": unet.in_channels >= unet.out_channels,
+        "in_channels": unet.in_channels == unet.out_channels,
         "time_embedding_dim": unet.time_embedding_dim in (None, 4 * unet.block_out_channels[0]),
         "attention_head_dim": bool(unet.heads),
         "cross_attention_dim": text is None or text.hidden_size == unet.cross_attention_dim,
@@ -121,17 +121,18 @@ def read(folder: Path, root: Path, vae: KL | None = None, text: Text | None = No
     shape = (*unet.sides, unet.out_channels)
     options = unet.options | unet.heads | {
         "depth": unet.transformer_layers_per_block,
-        "context": unet.cross_attention_dim,
-        "image": unet.in_channels - unet.out_channels,
+        "tokens": unet.cross_attention_dim,
         "dropout": unet.dropout,
     }  # fmt: skip
+    tokens = {"name": "token_states", "width": unet.cross_attention_dim, "dropout": 0.1}
     if text:
-        of_text = {"vocabulary": text.vocab_size, "length": text.max_position_embeddings, "text_depth": text.num_hidden_layers}
-        options |= of_text
+        length, of_text = text.max_position_embeddings, {"vocabulary": text.vocab_size, "text_depth": text.num_hidden_layers}
+        options |= of_text | {"length": length}
+        tokens = {"name": "token_ids", "length": length, "dropout": 0.1}
     net: Any = diffusers.network(path, LDMUNet, options, shape)
     diffusers.require(path, unet, {"norm_num_groups": diffusers_pyramid.groups(net) == {unet.norm_num_groups}})
     sections = {"net": {"name": "LDMUNet", **options}, "scale_input": False} | diffusers_schedule.sections(scheduler)
-    sections |= {f"codec.{key}": value for key, value in (vae or KL()).moments.items()}
+    sections |= {"conditions.tokens": tokens} | {f"codec.{key}": value for key, value in (vae or KL()).moments.items()}
     return Source(sections, shape, diffusers.weights_of(root), layout(net), of_codes=True)
 
 
@@ -154,20 +155,21 @@ def layout(net: LDMUNet) -> Layout:
             rf"{ours_block}\.feed\.dense2": f"{theirs_block}.ff.net.2",
         }
     of_unet = diffusers_names.places(net, rules)
-    if net.text is None:
+    if net.clip is None:
         return Layout(of_unet)
-    of_text = clip.layout(net.text, f"{TEXT}{clip.PREFIX}")
-    return Layout(of_unet | {f"text.{ours}": theirs for ours, theirs in of_text.places.items()}, of_text.ignored)
+    of_text = clip.layout(net.clip, f"{TEXT}{clip.PREFIX}")
+    return Layout(of_unet | {f"clip.{ours}": theirs for ours, theirs in of_text.places.items()}, of_text.ignored)
 
 
 def needs(config: Config, net: LDMUNet) -> dict[str, bool]:
     """Returns by words what a run of the network must have to be theirs, and whether it does."""
-    z = net.first.kernel.shape[-2] - net.image
+    z = net.first.kernel.shape[-2]
     option = {name: p.default for name, p in parameters(LDMUNet).items()} | config.net.options
     return diffusers_schedule.needs(config) | {
         "net.embedding = timestep": option["embedding"] == "timestep",
         "net.context above 0": net.context > 0,
         "no labels": net.labels is None,
+        "conditions.image = None": not net.image,
         "an objective that learns no variance": net.last.kernel.shape[-1] == z,
         diffusers_pyramid.EVEN_GROUPS: len(diffusers_pyramid.groups(net)) == 1,
     }
@@ -179,7 +181,7 @@ def write(folder: Path, config: Config, net: LDMUNet, params: Any) -> None:
     channels, z = [stage.channels for stage in net.stages], net.last.kernel.shape[-1]
     unet = UNet(
         **diffusers_pyramid.resolutions(net.stages, "DownBlock2D", "UpBlock2D", "CrossAttn"),
-        in_channels=z + net.image,
+        in_channels=z,
         out_channels=z,
         layers_per_block=option["blocks"],
         cross_attention_dim=net.context,
@@ -193,8 +195,8 @@ def write(folder: Path, config: Config, net: LDMUNet, params: Any) -> None:
     of_text = {name.removeprefix(TEXT): tensor for name, tensor in tensors.items() if name.startswith(TEXT)}
     of_unet = {name: tensor for name, tensor in tensors.items() if not name.startswith(TEXT)}
     diffusers.write_model(folder / "unet", "UNet2DConditionModel", unet.model_dump(exclude_none=True), of_unet)
-    if net.text is not None:
-        clip.write_text(folder / "text_encoder", net.text, of_text)
+    if net.clip is not None:
+        clip.write_text(folder / "text_encoder", net.clip, of_text)
     sampling = {"clip_sample": False, "set_alpha_to_one": False, "steps_offset": 1}
     scheduler = {"_class_name": "DDIMScheduler", **diffusers_schedule.fields(config), **sampling}
     diffusers.write_json(folder / "scheduler" / "scheduler_config.json", scheduler)

@@ -78,7 +78,7 @@ def write(
         "vae": ["diffusers", "AutoencoderKL"],
         "unet": ["diffusers", "UNet2DConditionModel"],
         "scheduler": ["diffusers", "DDIMScheduler"],
-        "text_encoder": ["transformers", "CLIPTextModel"] if net.text else [None, None],
+        "text_encoder": ["transformers", "CLIPTextModel"] if net.clip else [None, None],
         **{part: [None, None] for part in ("tokenizer", "safety_checker", "feature_extractor")},
         "requires_safety_checker": False,
     }

@@ -146,6 +146,7 @@ REFUSED = {
     ],
     "UNet2DConditionModel": [
         ({"in_channels": 3}, "in_channels = 3"),
+        ({"in_channels": 9}, "in_channels = 9"),
         ({"norm_num_groups": 16}, "norm_num_groups = 16"),
         ({"attention_head_dim": 3}, "3 heads of 42 channels"),
         ({"attention_head_dim": [2, 4]}, "attention_head_dim = (2, 4)"),
