@@ -134,8 +134,11 @@ class LDMUNet(UNet):
             return None
         tokens = conditions.get("tokens")
         if self.clip is not None and (tokens is None or tokens.ndim == 2):
-            ids = jnp.zeros((n, len(self.clip.empty)), int) if tokens is None else tokens
-            tokens = self.clip(jnp.where(ids.any(-1, keepdims=True), ids, self.clip.empty))
+            empty = self.clip.empty
+            ids = jnp.zeros((n, len(empty)), int) if tokens is None else tokens
+            if ids.shape[1] != len(empty):
+                raise ValueError(f"a text has {ids.shape[1]} tokens, and the network reads length = {len(empty)} of them")
+            tokens = self.clip(jnp.where(ids.any(-1, keepdims=True), ids, empty))
         tokens = [] if tokens is None else [tokens]
         if self.labels is not None:
             label = self.labels(conditions.get("label"))[:, None]
