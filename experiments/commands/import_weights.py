@@ -118,7 +118,7 @@ def _import_pipeline(source: Path, out: Path, file: str | None, overrides: list[
             out.rmdir()
         raise
     if "vocabulary" in theirs.unet.sections["net"]:
-        say(f"{out / 'unet'} hears a text by the ids of its tokens, from Python alone as yet: see docs/weights.md")
+        say(f"{out / 'unet'} hears a text by the ids of its tokens, from Python: see docs/weights.md")
 
 
 def _import_model(source: Path, theirs: diffusers.Source, out: Path, tree: dict[str, Any]) -> None:

@@ -104,6 +104,13 @@ def test_it_reads_texts_by_their_ids_or_states():
     np.testing.assert_allclose(net(states), one, rtol=1e-4, atol=1e-4)
 
 
+def test_a_text_has_the_length_that_it_reads():
+    net = functional(partial(SMALL, tokens=64, vocabulary=20, length=7, text_depth=1))
+    call = lambda ids: net.apply(net.init(KEYS[0], X[0]), X, C, {"tokens": ids}, None)
+    with pytest.raises(ValueError, match="a text has 5 tokens, and the network reads length = 7"):
+        jax.eval_shape(call, jnp.ones((2, 5), int))
+
+
 def test_a_text_needs_whole_heads():
     with pytest.raises(ValueError, match="context = 6: heads of 64 channels read a text"):
         abstract(partial(SMALL, vocabulary=20), (4, 4, 3))

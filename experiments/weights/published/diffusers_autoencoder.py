@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
+import numpy as np
 from pydantic import Field
 
 from experiments.config.options import parameters
@@ -147,6 +149,22 @@ def _codec(fields: KL | VQ) -> CodecConfig:
         emitted, into, out = z, True, True
     encoder = {"name": "LDMEncoder", "channels": emitted, **shared, "quant": into}
     return CodecConfig.model_validate({"by": by, "encoder": encoder, "decoder": {"name": "LDMDecoder", **shared, "quant": out}})
+
+
+def standardised(params: Any, mean: Sequence[float], std: Sequence[float]) -> Any:
+    """Returns the parameters of a codec whose codes are (z - mean)/std, by the two maps of their channels:
+
+    mu' = (mu - mean)/std,   log s'^2 = log s^2 - 2 log std,   z = mean + std z'
+    """
+    into, back = (params[side]["quant"] for side in ("encoder", "decoder"))
+    m, s = (np.broadcast_to(np.asarray(each, np.float32), len(back["bias"])) for each in (mean, std))
+    scale, shift = np.concatenate([1 / s, np.ones_like(s)]), np.concatenate([m / s, 2 * np.log(s)])
+    of_encoder = {"kernel": into["kernel"] * scale, "bias": into["bias"] * scale - shift}
+    of_decoder = {"kernel": s[:, None] * back["kernel"], "bias": back["bias"] + m @ back["kernel"]}
+    return params | {
+        "encoder": params["encoder"] | {"quant": of_encoder},
+        "decoder": params["decoder"] | {"quant": of_decoder},
+    }
 
 
 def write_folder(folder: Path, config: Config, params: Any, shape: tuple[int, ...], scaling_factor: float = 1.0) -> None:

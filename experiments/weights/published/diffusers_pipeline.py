@@ -60,18 +60,25 @@ def write(
 ) -> None:
     """Writes a score of codes as a folder that StableDiffusionPipeline loads, with a tokenizer of the caller's.
 
-    `shape`: of an image. `codec`: the config and the parameters of codec.run. StorageError says what diffusers has no equal of.
+    `shape`: of an image. `codec`: the config and the parameters of codec.run. Its codes are standardised by its own weights, if
+    a factor does not do it. StorageError says what diffusers has no equal of.
     """
     section, theirs = config.codec or CodecConfig(), codec[0].codec if codec else None
     is_kl = bool(theirs and theirs.by and theirs.by.name == "kl_autoencoder")
+    by_factor = not any(section.mean) and len(section.std) <= 1
+    sides = (theirs.encoder, theirs.decoder) if theirs else ()
+    has_maps = all(side and side.options.get("quant", True) for side in sides)
     needs = diffusers_latent.needs(config, net) | {
         "codec.run of a kl_autoencoder, without codec.by": is_kl and not section.by,
-        "codes of mean 0, and of one standard deviation": not any(section.mean) and len(section.std) <= 1,
+        "quant = True in both networks of its codec, or codes of mean 0 and of one standard deviation": by_factor or has_maps,
     }
     diffusers.require_met("diffusers' StableDiffusionPipeline is", needs)
     assert codec
-    scaling_factor = 1 / section.std[0] if section.std else 1.0
-    diffusers_autoencoder.write_folder(folder / "vae", *codec, shape, scaling_factor)
+    of_run, params_of_run = codec
+    if not by_factor:
+        params_of_run = diffusers_autoencoder.standardised(params_of_run, section.mean, section.std)
+    scaling_factor = 1 / section.std[0] if by_factor and section.std else 1.0
+    diffusers_autoencoder.write_folder(folder / "vae", of_run, params_of_run, shape, scaling_factor)
     diffusers_latent.write(folder, config, net, params)
     index = {
         "_class_name": "StableDiffusionPipeline",

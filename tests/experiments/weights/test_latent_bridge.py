@@ -27,6 +27,7 @@ from experiments.weights.published import clip, diffusers, diffusers_autoencoder
 from experiments.weights.tensors import read_tensors
 from models import LDMUNet
 from models.build import abstract
+from models.codecs.kl import kl_autoencoder
 from models.layers.spatial_transformer import SpatialTransformer, TransformerBlock
 from models.layers.unet import ResidualBlock, SelfAttention
 from models.networks.clip_text import CLIPTextBlock
@@ -126,6 +127,29 @@ def test_a_tensor_of_a_first_stage_without_a_place_is_named(tmp_path):
         from_published(like, theirs.layout, {"quant_conv.bias": np.ones(4), "loss.logvar": np.ones(1)}, "theirs")
     said = ("quant_conv.bias (4,) does not fit our encoder.quant.bias (8,)", "tensor loss.logvar (1,) has no place")
     assert all(line in str(error.value) for line in said)
+
+
+class Map(nnx.Module):
+    """The map of channels of a first stage, and nothing else."""
+
+    def __init__(self, shape, channels, *, rngs):
+        self.quant = nnx.Linear(shape[-1], channels, rngs=rngs)
+
+    def __call__(self, x, *_):
+        return self.quant(x)
+
+
+def test_codes_are_standardised_by_the_weights_of_their_codec():
+    """As by an affine codec after it, there and back; the mean and the standard deviation are of each channel, or of all."""
+    codec = kl_autoencoder(partial(Map, channels=4), partial(Map, channels=3), scale=1.0)
+    key, x = jax.random.key(0), jax.random.normal(jax.random.key(1), (4, 4, 3))
+    params = codec.init(key, x)
+    params["decoder"]["quant"]["bias"] += 0.3
+    for mean, std in (((0.7, -2.0), (0.5, 3.0)), ((0.7,), (3.0,))):
+        other = diffusers_autoencoder.standardised(params, mean, std)
+        z, again = (codec.encode(each, key, x)[0] for each in (params, other))
+        np.testing.assert_allclose(again, (z - jnp.array(mean)) / jnp.array(std), rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(codec.decode(other, None, again), codec.decode(params, None, z), rtol=1e-5, atol=1e-6)
 
 
 REFUSED = {
