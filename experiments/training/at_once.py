@@ -19,8 +19,8 @@ def train_at_once(trainings: Sequence[Training]) -> int:
     """Trains runs that stand at one step, and differ by their seeds alone, to train.steps: the first ones, as many as fit.
 
     It goes ahead of `train`, which takes each from where this leaves it: from its end, if all is well. So what keeps runs from
-    being trained at once is no error: a line says it, and they are left to be trained one after the other. An error that a user
-    can cause ends its own run here, and that run meets it again by itself.
+    being trained at once is no error, be it memory that lacks after all: a line says it, and they are left to be trained one
+    after the other. An error that a user can cause ends its own run here, and that run meets it again by itself.
 
     Returns the number of runs that were trained at once; 1 if none were.
     """
@@ -28,8 +28,8 @@ def train_at_once(trainings: Sequence[Training]) -> int:
     try:
         if not why:
             return _train(trainings)
-    except UserError as error:
-        why = str(error).splitlines()[0]
+    except (UserError, jax.errors.JaxRuntimeError) as error:
+        why = str(error).splitlines()[0][:200]
     say(f"not at once, but one seed after the other: {why}")
     return 1
 

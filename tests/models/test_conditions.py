@@ -56,7 +56,7 @@ def emitted(net, *ys):
     return jax.jit(lambda params: [functional(net).apply(params, X, NOISE, y, None) for y in ys])(params)
 
 
-@slow_for(*(name for name in KINDS if name not in ("DDPM", "DiT", "MLP")))
+@slow_for(*(name for name in KINDS if name not in ("DiT", "MLP")))
 @pytest.mark.parametrize("name", KINDS)
 def test_each_condition_is_heard_and_zeros_are_none(name):
     kinds = KINDS[name]
@@ -120,6 +120,7 @@ def reader():
     return text
 
 
+@pytest.mark.slow
 def test_what_is_no_character_changes_nothing(reader):
     """A text is read alike with less room after it, in order and with every character; the empty text is zero."""
     vectors = reader(TEXT)
@@ -130,6 +131,7 @@ def test_what_is_no_character_changes_nothing(reader):
         assert np.abs(reader(other[None])[0, 0] - vectors[0, 0]).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_a_text_inside_a_network_is_read_and_trained():
     """The empty text is no tokens; the gradient reaches the table at the characters that occur."""
     net = small("DDPM", tokens=TOKENS, vocabulary=CHARACTERS)

@@ -125,9 +125,10 @@ def test_a_codec_that_trained_further_is_refused(runs, tmp_path, capsys):
 
 
 def on_one_device(name, config, folder, *overrides):
-    """The command in a process of its own, without a cache: on eight devices XLA:CPU hangs in this program if it reads it."""
-    options = [f"--config={config}", f"--workdir={folder}", "--no-compile-cache", "--no-restart", *SMALL, *overrides]
+    """The command in a process of its own: on eight devices XLA:CPU hangs in this program if it reads it from a cache."""
+    options = [f"--config={config}", f"--workdir={folder}", "--no-restart", *SMALL, *overrides]
     alone = {key: value for key, value in os.environ.items() if not key.startswith(("JAX_", "XLA_"))}
+    alone["XDG_CACHE_HOME"] = str(folder.parent / "cache")
     argv = [sys.executable, "-m", "experiments", name, *options]
     return subprocess.run(argv, cwd=ROOT, env=alone, capture_output=True, timeout=600).returncode
 

@@ -88,6 +88,7 @@ def test_captions_are_of_each_class_or_of_one_text():
     assert "tokens" not in conditions(bound(NET, TEXT, "sample.label=None"), 2)
 
 
+@pytest.mark.slow
 def test_what_is_drawn_at_random_depends_on_the_seed_and_the_number_alone():
     """As masks are: of n samples and of fewer, and another for another seed."""
     sampler = bound(NET, "conditions.image={'name': 'mask', 'dropout': 0.1}")

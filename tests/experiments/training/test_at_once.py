@@ -335,6 +335,18 @@ def test_several_processes_and_wandb_train_one_run_at_a_time(monkeypatch, capsys
     )
 
 
+def test_memory_that_lacks_after_all_ends_no_run(monkeypatch, capsys):
+    """The estimate is XLA's own, and others may take memory meanwhile."""
+
+    def too_much(trainings):
+        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory while trying to allocate 9 bytes.\nAnd so on.")
+
+    monkeypatch.setattr(at_once, "_train", too_much)
+    assert train_at_once([Training(small_experiment(), None, None, None)] * 2) == 1  # pyright: ignore[reportArgumentType]
+    said = "not at once, but one seed after the other: RESOURCE_EXHAUSTED: Out of memory while trying to allocate 9 bytes.\n"
+    assert capsys.readouterr().out == said
+
+
 def test_a_network_that_cannot_be_mapped_is_trained_for_one_seed_at_a_time(tmp_path, capsys):
     """It calls the host with its parameters; nothing is compiled or written."""
     with runs(tmp_path, "--config.net={'name': 'user_parts:Unmapped'}", seeds=(0, 1)) as trainings:
