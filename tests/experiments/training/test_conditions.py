@@ -151,7 +151,11 @@ WAYS = {
     "shares": (MASK, "train.shard=True", "net.width=32"),
     "bfloat16": (TEXT, MASK, MEANS, "compute=bfloat16"),
     "remat": (TEXT, "remat=True"),
-    "edm": (MASK, "net={'name': 'EDMUNet', 'width': 8, 'multipliers': (1,), 'blocks': 1, 'attention': (), 'augment': 9}", "train.augment=0.2"),
+    "edm": (
+        MASK,
+        "net={'name': 'EDMUNet', 'width': 8, 'multipliers': (1,), 'blocks': 1, 'attention': (), 'augment': 9}",
+        "train.augment=0.2",
+    ),
 }
 
 

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from pages import python_blocks
 from published import draw, outputs_of, relative_error
 from safetensors.numpy import save_file
 from source_files import ROOT
@@ -567,6 +568,19 @@ def test_a_run_of_a_pipeline_is_sampled(runs, tmp_path):
     run = shutil.copytree(runs / "unet", tmp_path / "unet")
     few = ("--config.samplers={'few': {'step': 'ddim', 'grid': 'uniform_grid', 'n': 2}}", "--config.sample.sampler=few")
     assert main(["sample", f"--config={run}/config.json", f"--workdir={run}", *few, "--config.sample.n=4"]) == 0
+
+
+@pytest.mark.slow
+def test_the_page_draws_and_edits_as_a_text_says(runs):
+    """Its functions, for the text and for the empty one."""
+    page, run = {}, experiments.open_run(runs / "unet")
+    (code,) = python_blocks(ROOT / "docs" / "weights.md")
+    exec(code, page)
+    draws = [page["txt2img"](run, 0, ids, steps=2).levels[0] for ids in (IDS, EMPTY)]
+    edits = [page["img2img"](run, jax.random.key(0), draws[0], ids, steps=2) for ids in (IDS, EMPTY)]
+    for one, other in (draws, edits):
+        assert one.shape == (8, 8, 1)
+        assert (one != other).any()
 
 
 @pytest.mark.slow
