@@ -56,12 +56,12 @@ def sections(scheduler: Scheduler) -> dict[str, Any]:
 def needs(config: Config) -> dict[str, bool]:
     """Returns by words what a config must have to be one of `sections`, and whether it does."""
     table = _table(config)
-    heard = config.conditioning.model_dump() if config.conditioning else {}
+    noise = config.conditioning.model_dump() if config.conditioning else {}
     return {
         "sde.name = ddpm_table": config.sde.name == "ddpm_table",
         "sde.power = 1 or 2": table.get("power") in POWERS.values(),
         "parameterization = eps, v or x0": config.parameterization in PREDICTIONS.values(),
-        "conditioning = index with sde's n": {"n": 1000} | heard == {"name": "index", "n": table.get("n")},
+        "conditioning = index with sde's n": {"n": 1000} | noise == {"name": "index", "n": table.get("n")},
         "scale_input = False, or sigma_data = 1": not config.scale_input or config.sigma_data == 1,
         "data.range = symmetric": config.data.range == "symmetric",
     }
