@@ -157,7 +157,7 @@ def standardised(params: Any, mean: Sequence[float], std: Sequence[float]) -> An
     mu' = (mu - mean)/std,   log s'^2 = log s^2 - 2 log std,   z = mean + std z'
     """
     into, back = (params[side]["quant"] for side in ("encoder", "decoder"))
-    m, s = (np.broadcast_to(np.asarray(each, np.float32), len(back["bias"])) for each in (mean, std))
+    m, s = (np.broadcast_to(np.asarray(each, np.float32), len(back["kernel"])) for each in (mean, std))
     scale, shift = np.concatenate([1 / s, np.ones_like(s)]), np.concatenate([m / s, 2 * np.log(s)])
     of_encoder = {"kernel": into["kernel"] * scale, "bias": into["bias"] * scale - shift}
     of_decoder = {"kernel": s[:, None] * back["kernel"], "bias": back["bias"] + m @ back["kernel"]}
