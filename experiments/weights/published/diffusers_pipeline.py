@@ -42,6 +42,8 @@ def read(folder: Path) -> Pipeline:
     problems += [f"{name}: it is absent, and must be {PARTS[name]}" for name in ("vae", "unet") if name not in there]
     if problems:
         raise diffusers.refusal(index, problems)
+    for part in ("vae", "unet"):
+        diffusers.require_class(folder / part / "config.json", [PARTS[part]])
     text = clip.read_text(of_text) if "text_encoder" in there else None
     vae: KL = diffusers.read_fields(of_vae, KL)
     unet = diffusers_latent.read(folder, folder / "unet", vae, text)

@@ -368,6 +368,8 @@ def test_stable_diffusion_1_is_two_sound_runs(tmp_path):
         ({"vae": ["diffusers", "AutoencoderTiny"]}, "", {}, "vae = 'AutoencoderTiny'"),
         ({"unet": [None, None]}, "", {}, "unet: it is absent"),
         ({}, "vae", {"latent_channels": 3}, "latent_channels = 3"),
+        ({}, "vae", {"_class_name": "VQModel"}, "_class_name = 'VQModel': it must be AutoencoderKL"),
+        ({}, "unet", {"_class_name": "UNet3DConditionModel"}, "_class_name = 'UNet3DConditionModel'"),
         (
             {},
             "text_encoder",
