@@ -13,7 +13,7 @@ test: .venv/installed lint  ## all tests but the slow ones
 test-all: .venv/installed lint
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
-bridge-test: .venv/installed  ## torch, diffusers and torch-fidelity, for the tests that skip without them
+bridge-test: .venv/installed  ## torch, diffusers, transformers, torch-fidelity, for the tests that skip without them
 	$(PIP) -c requirements.lock -e .[bridge-test]
 	$(PIP) --no-deps torch-fidelity==0.4.0
 

@@ -53,7 +53,7 @@ setup(
         "cuda": ["jax[cuda12]>=0.10,<0.12"],
         "tpu": ["jax[tpu]>=0.10,<0.12"],
         "torch": ["torch>=2.8"],
-        "bridge-test": ["diffusers==0.42.1", "torch==2.13.0"],
+        "bridge-test": ["diffusers==0.42.1", "torch==2.13.0", "transformers==5.24.0"],
         # k-diffusion itself is no part of it: through clean-fid and dctorch it asks for numpy < 2. The Makefile adds it without
         # what it depends on; the last three are what its samplers import.
         "bench": ["diffusers>=0.35", "torch>=2.8", "torchdiffeq>=0.2.5", "torchsde>=0.2.6", "torchvision>=0.23"],

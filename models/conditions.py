@@ -21,7 +21,7 @@ from jaxtyping import Array, Float, Int
 from models.layers.affine import Fields
 
 Conditions = Int[Array, " B"] | Mapping[str, Int[Array, "B ..."] | Float[Array, "B ..."] | None] | None
-"""The label of each example, or conditions by name, vectors [D], tokens [L, D] or images, of which any may be absent."""
+"""The label of each example, or conditions by name, of which any may be absent: vectors [D], tokens [L, D] or [L], images."""
 
 
 def by_name(y: Any) -> Mapping[str, Any]:

@@ -18,4 +18,6 @@ Dropout = Annotated[float, Ge(0), Lt(1)]
 Classes = Annotated[int, Ge(0), Le(1_000_000)]
 Numbers = Annotated[int, Ge(0), Le(16384)]
 """Those of a condition that is a vector; 0: no such condition."""
+Vocabulary = Annotated[int, Ge(0), Le(1_000_000)]
+"""Kinds of tokens; 0: no text."""
 Taps = Annotated[tuple[float, ...], Len(2, 64)]

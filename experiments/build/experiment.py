@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import losses
 import models
 import sde_lib
-from experiments.build.conditions import Condition, classes, conditions, shapes
+from experiments.build.conditions import Condition, classes, conditions, is_captions, shapes
 from experiments.conditions.text import characters
 from experiments.config.guidance import Guide, Params
 from experiments.config.parts import classifies, learns_variance, trains_codec
@@ -161,11 +161,10 @@ class Experiment(NamedTuple):
         return shapes(self.config, self.shape, self.names)
 
     def tokens(self, caption: str) -> Any:
-        """Returns the tokens [L] of a text. Raises ValueError if the network hears no texts, or no longer ones."""
-        tokens = self.condition_shapes.get("tokens")
-        if tokens is None or tokens.ndim != 1:
+        """Returns the tokens [L] of a text. Raises ValueError if the network hears no captions, or no longer ones."""
+        if not is_captions(self.config):
             raise ValueError("the network hears no captions: give it conditions.tokens = captions")
-        return characters(caption, tokens.shape[0])
+        return characters(caption, *self.condition_shapes["tokens"].shape)
 
     def named(self, y: Any) -> Mapping[str, Any]:
         """Returns conditions by name: of a number y those of that class, of None none, and others as they are."""

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
 
+from experiments.build.experiment import Experiment
 from experiments.commands.arguments import Call, folder
 from experiments.commands.exchange import brief_errors, experiment_of, network, refuse_existing
 from experiments.config.changes import override_free_keys
 from experiments.config.messages import suggestion
 from experiments.config.problems import parse
+from experiments.config.schema import Config
 from experiments.config.tree import read_json_tree
 from experiments.data.dataset import load
 from experiments.data.sources import open_sources
@@ -21,10 +24,11 @@ from experiments.runs.lora_base import with_base
 from experiments.runs.record import data_facts, imported
 from experiments.runs.resume import trained_state
 from experiments.runtime.errors import ConfigError, StorageError
+from experiments.runtime.paths import home
 from experiments.runtime.progress import say
 from experiments.runtime.signals import stop
 from experiments.weights import native
-from experiments.weights.published.layouts import EXPORTS, OURS
+from experiments.weights.published.layouts import EXPORTS, OURS, Export
 
 
 def add_folders(parser: argparse.ArgumentParser) -> None:
@@ -76,11 +80,19 @@ def export_run(run: Path, out: Path, layout: str, overrides: list[str]) -> None:
         params = experiment.merged(params)
         experiment = experiment._replace(config=experiment.config.model_copy(update={"lora": None}))
     params = jax.tree.map(np.asarray, params)
-    if layout not in OURS and (config.codec or config.mixed):
-        which = "a mixed score" if config.mixed else "a codec"
-        raise ConfigError(f"--layout={layout} has no place for {which}, as {run} has one: take native")
+    if layout not in OURS and config.mixed:
+        raise ConfigError(f"--layout={layout} has no place for a mixed score, as {run} has one: take native")
     if layout in OURS:
         native.write_weights(out, experiment.config, params, data.shape, step, digest, data.classes, data.moments)
     else:
-        EXPORTS[layout](out, experiment.config, network(experiment), params, data.shape)
+        EXPORTS[layout](out, Export(experiment.config, network(experiment), params, data.shape, _codec(experiment)))
     say(f"{out}: the averaged parameters of {run} at step {step}, as {layout}")
+
+
+def _codec(experiment: Experiment) -> tuple[Config, Any] | None:
+    """The config and the parameters of codec.run; None if the experiment has none."""
+    section = experiment.config.codec
+    if section is None or not section.run:
+        return None
+    theirs = Config.model_validate(read_json_tree(Folder(home(section.run)).config))
+    return theirs, jax.tree.map(np.asarray, experiment.frozen.codec[0][-1])

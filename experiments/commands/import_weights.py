@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import shlex
+import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +17,22 @@ from experiments.commands.arguments import Call, folder
 from experiments.commands.exchange import brief_errors, experiment_of, network, refuse_existing
 from experiments.config.changes import override_free_keys
 from experiments.config.messages import suggestion
+from experiments.config.problems import parse
 from experiments.config.reading import override, read_config
 from experiments.config.tiny import tiny
 from experiments.data.moments import Moments
 from experiments.runs.checkpoint import saved_steps
 from experiments.runs.folder import Folder
 from experiments.runs.lora_base import with_base
+from experiments.runs.record import data_facts
 from experiments.runtime.errors import ConfigError, StorageError
+from experiments.runtime.paths import home
 from experiments.runtime.progress import say
 from experiments.runtime.startup import PROGRAM
 from experiments.weights import layout as layouts
 from experiments.weights import native
 from experiments.weights.layout import Layout
-from experiments.weights.published import diffusers
+from experiments.weights.published import diffusers, diffusers_pipeline
 from experiments.weights.published.checkpoint import select_params
 from experiments.weights.published.layouts import KINDS, LAYOUTS
 from experiments.weights.tensors import read_safetensors, read_tensors
@@ -78,11 +83,11 @@ def import_run(
         experiment = with_base(experiment_of(tree, ours.shape, ours.classes, by, out), out)
         params = native.fit(_like(experiment), ours.tensors, str(source))
         _finish(out, experiment, params, source, ours)
+    elif layout == "diffusers" and diffusers_pipeline.holds_pipeline(source):
+        _import_pipeline(source, out, file, overrides)
     elif layout == "diffusers":
         theirs = diffusers.read_folder(source, KINDS)
-        experiment = experiment_of(_tree(file, overrides, theirs.sections, source), theirs.shape)
-        places = _places((theirs.net,), theirs.layout, layout, experiment)
-        _finish(out, experiment, layouts.from_published(_like(experiment), places, theirs.tensors, str(source)), source)
+        _import_model(source, theirs, out, _tree(file, overrides, theirs.sections, source))
     elif source.is_dir():
         raise StorageError(f"{source} holds neither {native.FILE} nor a model of diffusers: name a file of tensors in it")
     elif layout is None or file is None:
@@ -99,6 +104,48 @@ def import_run(
         _finish(out, experiment, layouts.from_published(_like(experiment), places, tensors, str(source)), source)
 
 
+def _import_pipeline(source: Path, out: Path, file: str | None, overrides: list[str]) -> None:
+    """Makes two runs below `out`: `vae`, a codec, and `unet`, a score of its codes. They are both there, or neither is."""
+    theirs = diffusers_pipeline.read(source)
+    try:
+        _import_model(source, theirs.vae, out / "vae", _tree(file, overrides, theirs.vae.sections, source))
+        sections = theirs.unet.sections | {"codec.run": str(out / "vae")}
+        _import_model(source, theirs.unet, out / "unet", _tree(file, overrides, sections, source))
+    except BaseException:
+        for part in theirs._fields:
+            shutil.rmtree(out / part, ignore_errors=True)
+        with suppress(OSError):
+            out.rmdir()
+        raise
+    if "vocabulary" in theirs.unet.sections["net"]:
+        say(f"{out / 'unet'} hears a text by the ids of its tokens, from Python: see docs/weights.md")
+
+
+def _import_model(source: Path, theirs: diffusers.Source, out: Path, tree: dict[str, Any]) -> None:
+    """Makes `out` a run of a model of diffusers, by the tree of its config."""
+    shape = _shape_of_examples(tree, source) if theirs.of_codes else theirs.shape
+    experiment = experiment_of(tree, shape, run=out)
+    _refuse_adapters(experiment)
+    _finish(out, experiment, layouts.from_published(_like(experiment), theirs.layout, theirs.tensors, str(source)), source)
+
+
+def _shape_of_examples(tree: dict[str, Any], source: Path) -> tuple[int, ...]:
+    """The shape of the examples of the run that the config names as codec.run. Raises ConfigError if there is none."""
+    config, problems = parse(tree)
+    run = config.codec.run if config and config.codec else ""
+    if not run:
+        remedy = "import its codec too, and name that run: --config.codec.run=RUN"
+        raise ConfigError(problems or f"{source} scores codes, and does not say whose: {remedy}")
+    if (facts := data_facts(home(run))) is None:
+        raise StorageError(f"codec.run = {run} holds no run that knows the shape of its examples: import a codec, or train one")
+    return facts.shape
+
+
+def _refuse_adapters(experiment: Experiment) -> None:
+    if experiment.config.lora is not None:
+        raise ConfigError("published weights are a base, and no adapters: import them without lora, then name that as lora.run")
+
+
 def _agree(source: Path, own: str | None, layout: str | None, weights: str | None, file: str | None) -> None:
     """Raises ConfigError if the command line repeats what the source says itself."""
     repeated = {
@@ -112,8 +159,7 @@ def _agree(source: Path, own: str | None, layout: str | None, weights: str | Non
 
 def _places(nets: tuple[type[Any], ...], layout: Callable[[Any], Layout], name: str, experiment: Experiment) -> Layout:
     """The layout of the experiment's network. Raises ConfigError if that is none of `nets`."""
-    if experiment.config.lora is not None:
-        raise ConfigError("published weights are a base, and no adapters: import them without lora, then name that as lora.run")
+    _refuse_adapters(experiment)
     net = network(experiment)
     if not isinstance(net, nets):
         names = " or ".join(each.__name__ for each in nets)

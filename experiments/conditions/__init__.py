@@ -9,11 +9,11 @@ to a network as none where it is zero.
 """
 
 from experiments.conditions.image import grey, low_resolution, mask
-from experiments.conditions.text import captions
+from experiments.conditions.text import captions, token_ids, token_states
 from experiments.conditions.vector import channel_means
 
-__all__ = ["captions", "channel_means", "grey", "low_resolution", "mask"]
+__all__ = ["captions", "channel_means", "grey", "low_resolution", "mask", "token_ids", "token_states"]
 
 VECTORS = (channel_means,)
 IMAGES = (grey, low_resolution, mask)
-TOKENS = (captions,)
+TOKENS = (captions, token_ids, token_states)

@@ -8,7 +8,7 @@ from typing import Annotated
 import jax.numpy as jnp
 import numpy as np
 from annotated_types import Ge, Le
-from jaxtyping import Array, Int
+from jaxtyping import Array, Float, Int
 
 CHARACTERS = 256
 """The number of characters: the bytes of UTF-8, so that no vocabulary is kept beside a network. 0 is no character."""
@@ -29,6 +29,18 @@ def captions(
     if not names:
         raise ValueError("captions are made of the names of classes, and the labels of the data have none")
     return jnp.asarray(np.stack([characters(caption(name, template), length) for name in names]))[label]
+
+
+def token_ids(length: Annotated[int, Ge(1), Le(4096)] = 77) -> Int[Array, " length"]:
+    """Returns no text, `length` zeros: a text comes from Python, by the ids of its tokens in the network's vocabulary."""
+    return jnp.zeros(length, int)
+
+
+def token_states(
+    length: Annotated[int, Ge(1), Le(4096)] = 77, width: Annotated[int, Ge(1), Le(2**16)] = 768
+) -> Float[Array, "length width"]:
+    """Returns no text, zeros [length, width]: one comes from Python, as the states of a text encoder outside of the network."""
+    return jnp.zeros((length, width))
 
 
 def caption(name: str, template: str) -> str:

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments.build.conditions import is_captions
 from experiments.build.sampler import BoundSampler, Rows
 from experiments.conditions.text import text_of
 
@@ -38,7 +39,7 @@ def beside(sampler: BoundSampler) -> Callable[[Rows, int], Beside]:
         if image is not None and is_image:
             visible = jnp.broadcast_to(image[..., -channels:], (*image.shape[:-1], channels))
             levels = np.asarray(experiment.scaler.decode(visible))
-        if tokens is not None and jnp.issubdtype(tokens.dtype, jnp.integer):
+        if tokens is not None and is_captions(experiment.config):
             captions = tuple(map(text_of, np.asarray(tokens)))
         return Beside(levels, captions)
 

@@ -6,10 +6,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
-from flax.traverse_util import unflatten_dict
 
-from experiments.config.tree import flatten
 from experiments.runtime.errors import StorageError
 
 Tensors = Mapping[str, np.ndarray]
@@ -22,6 +21,11 @@ LEAVES = {
     "frequencies": ("weight", "W"),
 }
 """The names that others have for our leaves. Any other leaf has one name."""
+
+
+def flatten(params: Any) -> dict[str, Any]:
+    """Returns the leaves of a tree of parameters by their dotted paths; a part of it without any, as (), has none."""
+    return {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in jax.tree.leaves_with_path(params)}
 
 
 class Part(NamedTuple):
@@ -74,7 +78,7 @@ def from_published(like: Any, layout: Layout, tensors: Tensors, origin: str) -> 
             problems.append(f"tensor {name} {tensors[name].shape} has no place")
     if problems:
         raise StorageError([f"{origin} does not fit the network: {len(problems)} of its tensors or ours", *problems])
-    return _unflat(leaves)
+    return jax.tree.unflatten(jax.tree.structure(like), [leaves[path] for path in flatten(like)])
 
 
 def to_published(params: Any, layout: Layout, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
@@ -95,11 +99,6 @@ def to_published(params: Any, layout: Layout, shapes: Mapping[str, tuple[int, ..
     if unwritten := [name for name, value in written.items() if np.isnan(value).any()]:
         raise StorageError([f"{len(unwritten)} tensors of the layout have no parameter of ours:", *unwritten])
     return written
-
-
-def _unflat(leaves: Mapping[str, Any]) -> dict[Any, Any]:
-    path = lambda name: tuple(int(part) if part.isdigit() else part for part in name.split("."))
-    return unflatten_dict({path(name): leaf for name, leaf in leaves.items()})
 
 
 def _slots(like: Any, layout: Layout, theirs: Tensors) -> list[_Slot]:

@@ -19,6 +19,7 @@ from safetensors.numpy import save
 
 from experiments.config.messages import schema_problems
 from experiments.config.schema import Config
+from experiments.config.tree import flatten as by_key
 from experiments.config.tree import tree_from_json
 from experiments.runtime.errors import StorageError
 from experiments.runtime.files import replacing, write_text
@@ -112,7 +113,7 @@ def _without(tree: Any, keys: tuple[str, ...], prefix: str = "") -> Any:
 
 def _problems(config: dict[str, Any], shape: Any, step: Any, data: Any, classes: Any, tensors: int) -> list[str]:
     """Returns what is wrong with the rest of the metadata, and the counts in the config that would take all memory or time."""
-    counts = {key: n for key, n in flatten(config).items() if key.startswith(("sde.", "net.", "times.", "conditioning."))}
+    counts = {key: n for key, n in by_key(config).items() if key.startswith(("sde.", "net.", "times.", "conditioning."))}
     right = {
         f"shape = {shape!r}": all(type(side) is int and side > 0 for side in shape) and math.prod(shape) <= LARGEST,
         f"step = {step!r}": type(step) is int and step >= 0,

@@ -12,6 +12,9 @@ from models.layers.norm import LayerNorm
 from models.layers.transformer import Attention, FeedForward, Gelu, Tokens, head_count
 from models.ranges import Depth, Width
 
+HEAD = 64
+"""The channels of a head of every published one."""
+
 
 class CLIPTextBlock(Block):
     """h = x + attention(norm(x)) with a causal mask, then h + feed(norm(h))."""
@@ -59,6 +62,12 @@ class CLIPText(nnx.Module):
         for block in self.blocks:
             h = block(h)
         return self.norm(h)
+
+    @property
+    def empty(self) -> Int[Array, " L"]:
+        """The ids of a text without words: the last but one of the vocabulary, which begins it, and the last, which ends it."""
+        (length, _), (vocabulary, _) = self.positions.shape, self.table.shape
+        return jnp.full(length, vocabulary - 1).at[0].set(vocabulary - 2)
 
 
 def _normal(std: float) -> Init:

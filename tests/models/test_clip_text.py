@@ -11,7 +11,7 @@ from published import draw, relative_error
 from slow import slow_for
 
 from experiments.weights.layout import from_published
-from experiments.weights.published import diffusers_latent
+from experiments.weights.published import clip
 from models import CLIPText
 from models.build import abstract
 
@@ -56,7 +56,7 @@ def test_it_is_transformers(gelu, theirs):
     net = abstract(partial(SMALL, gelu=gelu), (7,))
     graph, like = nnx.split(net)
     prefix = "text_model." if any(name.startswith("text_model.") for name in tensors) else ""
-    params = from_published(nnx.to_pure_dict(like), diffusers_latent.clip_text(net, prefix), tensors, "transformers")
+    params = from_published(nnx.to_pure_dict(like), clip.layout(net, prefix), tensors, "transformers")
     nnx.replace_by_pure_dict(like, jax.tree.map(jnp.asarray, params))
     ids = np.arange(14).reshape(2, 7)
     with torch.no_grad():

@@ -11,7 +11,7 @@ from published import draw, relative_error
 from slow import one_in
 
 from experiments.weights.layout import from_published, to_published
-from experiments.weights.published import diffusers_latent
+from experiments.weights.published.diffusers_autoencoder import Networks
 from models import LDMDecoder, LDMEncoder, functional
 from models.build import abstract
 from models.codecs.vq import vq_autoencoder
@@ -97,7 +97,7 @@ def test_they_are_autoencoder_kl():
     theirs, tensors = diffusers_model("AutoencoderKL", latent_channels=4)
     encoder, decoder = partial(LDMEncoder, attention=(4,), **SMALL), partial(LDMDecoder, attention=(4,), **SMALL)
     nets = abstract(encoder, (8, 8, 3)), abstract(decoder, (4, 4, 4))
-    layout = diffusers_latent.first_stage(*nets)
+    layout = Networks(*nets).layout
     like = {side: nnx.to_pure_dict(nnx.state(net, nnx.Param)) for side, net in zip(("encoder", "decoder"), nets, strict=True)}
     params = from_published(like, layout, tensors, "diffusers")
     written = to_published(params, layout, {name: tensor.shape for name, tensor in tensors.items()})
@@ -114,7 +114,7 @@ def test_they_are_vq_model():
     """Its codes are those before the codebook, and its images those of the nearest."""
     theirs, tensors = diffusers_model("VQModel", latent_channels=3, num_vq_embeddings=16)
     nets = partial(LDMEncoder, channels=3, attention=(4,), **SMALL), partial(LDMDecoder, attention=(4,), **SMALL)
-    layout = diffusers_latent.first_stage(abstract(nets[0], (8, 8, 3)), abstract(nets[1], (4, 4, 3)))
+    layout = Networks(abstract(nets[0], (8, 8, 3)), abstract(nets[1], (4, 4, 3))).layout
     codec = vq_autoencoder(*nets, codes=16)
     params = from_published(jax.eval_shape(codec.init, jax.random.key(0), X[0]), layout, tensors, "diffusers")
     params = jax.tree.map(jnp.asarray, params)

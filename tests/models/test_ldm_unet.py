@@ -12,8 +12,9 @@ from slow import slow_for
 
 from experiments.weights.layout import from_published, to_published
 from experiments.weights.published import diffusers_latent
-from models import LDMUNet, functional
+from models import CLIPText, LDMUNet, functional
 from models.build import abstract
+from models.functional import pure
 from models.layers.spatial_transformer import SpatialTransformer, TransformerBlock
 
 KEYS = jax.random.split(jax.random.key(0), 4)
@@ -31,11 +32,12 @@ def drawn(shapes):
     return jax.tree.map(lambda a: jnp.array(0.3 * rng.standard_normal(a.shape), jnp.float32), shapes)
 
 
-@slow_for("SD 2", "inpainting", "text-to-image")
+@slow_for("SD 1 and its text", "SD 2", "inpainting", "text-to-image")
 @pytest.mark.parametrize(
     ("name", "options", "published"),
     [
         ("SD 1", {}, 859_520_964),
+        ("SD 1 and its text", {"vocabulary": 49408}, 859_520_964 + 123_060_480),
         ("SD 2", {"context": 1024, "head_channels": 64}, 865_910_724),
         ("inpainting", {"image": 5}, 859_535_364),
         ("text-to-image", {"context": 1280}, 872_300_484),
@@ -83,6 +85,35 @@ def test_a_label_is_a_token(small):
     one, other = net({"label": jnp.full(2, 2), "tokens": first}), net({"label": jnp.full(2, 0), "tokens": third})
     np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
     assert relative_error(net({"tokens": none}), net(None)) < 1e-5  # twice one key is one
+
+
+def test_it_reads_texts_by_their_ids_or_states():
+    """None, zeros and the empty text are one, example by example."""
+    build = partial(SMALL, context=64, vocabulary=20, length=7, text_depth=1)
+    params = drawn(shapes(build, X.shape[1:]))
+    net = jax.jit(lambda tokens: functional(build).apply(params, X, C, {"tokens": tokens}, None))
+    text, empty = jnp.array([18, 3, 7, 19, 19, 19, 19]), jnp.array([18, *(19,) * 6])
+    nothing = net(None)
+    for ids in (jnp.zeros((2, 7), int), jnp.stack([empty, empty]), jnp.stack([jnp.zeros(7, int), empty])):
+        np.testing.assert_allclose(net(ids), nothing, rtol=1e-4, atol=1e-5)
+    one = net(jnp.stack([text, jnp.zeros(7, int)]))
+    np.testing.assert_allclose(one[1], nothing[1], rtol=1e-5, atol=1e-5)
+    assert relative_error(one[0], nothing[0]) > 1e-3
+    _, read = pure(lambda shape, rngs: CLIPText(shape, 20, 64, 1, 1, rngs=rngs))
+    states = read(params["clip"], (7,))(jnp.stack([text, empty]))
+    np.testing.assert_allclose(net(states), one, rtol=1e-4, atol=1e-4)
+
+
+def test_a_text_has_the_length_that_it_reads():
+    net = functional(partial(SMALL, tokens=64, vocabulary=20, length=7, text_depth=1))
+    call = lambda ids: net.apply(net.init(KEYS[0], X[0]), X, C, {"tokens": ids}, None)
+    with pytest.raises(ValueError, match="a text has 5 tokens, and the network reads length = 7"):
+        jax.eval_shape(call, jnp.ones((2, 5), int))
+
+
+def test_a_text_needs_whole_heads():
+    with pytest.raises(ValueError, match="context = 6: heads of 64 channels read a text"):
+        abstract(partial(SMALL, vocabulary=20), (4, 4, 3))
 
 
 @pytest.mark.slow
@@ -138,7 +169,7 @@ def test_it_is_diffusers(linear):
     tensors = draw({name: tuple(tensor.shape) for name, tensor in theirs.state_dict().items()})
     theirs.load_state_dict({name: torch.from_numpy(tensor) for name, tensor in tensors.items()})
     net = partial(LDMUNet, width=32, multipliers=(1, 2), blocks=1, attention=(8,), heads=4, context=16)
-    layout = diffusers_latent.unet(abstract(net, (8, 8, 4)))
+    layout = diffusers_latent.layout(abstract(net, (8, 8, 4)))
     params = from_published(shapes(net, (8, 8, 4)), layout, tensors, "diffusers")
     written = to_published(params, layout, {name: tensor.shape for name, tensor in tensors.items()})
     assert all(np.array_equal(written[name], tensor) for name, tensor in tensors.items())

@@ -13,15 +13,17 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from experiments.config.schema import Count, Positive
 from experiments.weights.layout import Layout
-from experiments.weights.published import diffusers
-from experiments.weights.published.diffusers import RULES, Fields, FolderKind
+from experiments.weights.published import diffusers_names, diffusers_unet
+from experiments.weights.published.diffusers import Fields
+from experiments.weights.published.diffusers_names import RULES
+from experiments.weights.published.diffusers_unet import FolderKind
 from experiments.weights.tensors import MOST
 from models.networks.ncsnpp import NCSNpp
 
 Three = Annotated[int, Field(ge=3, le=3)]
 
 
-class UNet(diffusers.UNet):
+class UNet(diffusers_unet.UNet):
     """The fields of a UNet2DModel that is our NCSN++."""
 
     in_channels: Three  # which the Skip blocks say
@@ -111,7 +113,7 @@ def layout(net: NCSNpp) -> Layout:
         rf"reads\.{last}\.read\.norm": r"conv_norm_out",
         rf"reads\.{last}\.read\.conv": r"conv_out",
     }
-    return Layout(diffusers.places(net, rules), copies=(r"^time_proj\.W$", "time_proj.weight"))  # both are in older files
+    return Layout(diffusers_names.places(net, rules), copies=(r"^time_proj\.W$", "time_proj.weight"))  # both are in older files
 
 
 KIND = FolderKind(("ScoreSdeVeScheduler",), UNet, Scheduler, NCSNpp, options, alike, sections, layout)

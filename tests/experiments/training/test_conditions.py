@@ -27,9 +27,11 @@ from experiments.training.step import example_loss, make_call, make_step
 pytestmark = pytest.mark.usefixtures("in_root")
 
 NET = "net={'name': 'DDPM', 'width': 8, 'multipliers': (1,), 'blocks': 1, 'attention': (8,), 'dropout': 0.0}"
+LDM = "net={'name': 'LDMUNet', 'width': 8, 'multipliers': (1,), 'blocks': 1, 'attention': (), 'heads': 2, 'text_depth': 1}"
 MASK = "conditions.image={'name': 'mask', 'dropout': 0.25}"
 COARSE = "conditions.image=low_resolution"
 TEXT = "conditions.tokens={'name': 'captions', 'dropout': 0.1}"
+IDS, STATES = "conditions.tokens=token_ids", "conditions.tokens={'name': 'token_states', 'width': 6}"
 MEANS = "conditions.vector={'name': 'channel_means', 'dropout': 0.5}"
 LABEL = "net.classes=10", "train.label_dropout=0.2"
 NAMES = tuple(map(str, range(10)))
@@ -125,7 +127,15 @@ KERNELS = {
     "vector": ((MEANS,), lambda params: params["vector"]["kernel"].shape == (1, 32)),
     "text": ((TEXT,), lambda params: params["text"]["table"].shape == (256, 128)),
     "text of its own": ((TEXT, "net.tokens=16"), lambda params: params["text"]["table"].shape == (256, 16)),
+    "text for CLIP": ((TEXT, LDM, "net.length=32"), lambda params: params["clip"]["table"].shape == (256, 128)),
+    "ids for CLIP": ((IDS, LDM, "net.vocabulary=9"), lambda params: params["clip"]["positions"].shape == (77, 128)),
+    "states": ((STATES, LDM), lambda params: "clip" not in params and context_of(params) == 6),
 }
+
+
+def context_of(params):
+    """The channels of the vectors that the middle of an LDMUNet reads."""
+    return params["middle1"]["cross_attention"]["blocks"][0]["cross_attention"]["k"]["kernel"].shape[0]
 
 
 @pytest.mark.parametrize("case", KERNELS)

@@ -35,7 +35,7 @@ from experiments.runtime.errors import ConfigError, DataError, StorageError, Use
 from experiments.runtime.failures import lines
 from experiments.runtime.progress import say
 from experiments.weights import native, torch_reader
-from experiments.weights.published import diffusers
+from experiments.weights.published import diffusers, diffusers_unet
 from experiments.weights.tensors import read_safetensors, read_tensors
 
 ROOT = Path(__file__).parents[3]
@@ -229,7 +229,7 @@ def test_what_torch_let_through_would_end_there(tmp_path, mark, does, event):
 def test_no_folder_of_diffusers_harms(name, where, tmp_path, mark, capfd):
     theirs = tmp_path / "theirs"
     theirs.mkdir()
-    unet = diffusers.UNET_DEFAULTS | {"_class_name": "UNet2DModel", "sample_size": 8}
+    unet = diffusers_unet.UNET_DEFAULTS | {"_class_name": "UNet2DModel", "sample_size": 8}
     for file, tree in (("config.json", unet), ("scheduler_config.json", {"_class_name": "DDPMScheduler"})):
         (theirs / file).write_text(json.dumps(tree))
     (theirs / diffusers.WEIGHTS[0]).write_bytes(WEIGHTS["safetensors_empty"](mark))

@@ -35,7 +35,7 @@ from experiments.sampling.draw import drawing
 from experiments.weights import layout as naming
 from experiments.weights import native, tensors
 from experiments.weights.layout import Layout, Part, flatten
-from experiments.weights.published import diffusers, diffusers_ddpm, layouts, transformers
+from experiments.weights.published import diffusers, diffusers_ddpm, diffusers_names, diffusers_unet, layouts, transformers
 from experiments.weights.published.checkpoint import select_params
 from experiments.weights.tensors import read_safetensors, read_tensors
 from models.build import abstract
@@ -45,14 +45,14 @@ from models.networks.dit import DiT
 from models.networks.mlp import MLP
 
 ROOT = Path(__file__).parents[3]
-UNET = diffusers.UNET_DEFAULTS | {
+UNET = diffusers_unet.UNET_DEFAULTS | {
     **{"_class_name": "UNet2DModel", "sample_size": 8, "in_channels": 1, "out_channels": 1, "block_out_channels": [128, 128]},
     **{"layers_per_block": 1, "down_block_types": ["DownBlock2D", "AttnDownBlock2D"], "attention_head_dim": None},
     **{"up_block_types": ["AttnUpBlock2D", "UpBlock2D"], "norm_eps": 1e-6, "downsample_padding": 0},
     **{"flip_sin_to_cos": False, "freq_shift": 1},
 }
 SCHEDULER = {"_class_name": "DDPMScheduler", "beta_schedule": "linear", "clip_sample": True}
-SKIP_UNET = diffusers.UNET_DEFAULTS | {
+SKIP_UNET = diffusers_unet.UNET_DEFAULTS | {
     **{"_class_name": "UNet2DModel", "sample_size": 8, "block_out_channels": [32, 128], "layers_per_block": 1},
     **{"down_block_types": ["SkipDownBlock2D", "AttnSkipDownBlock2D"], "attention_head_dim": None},
     **{"up_block_types": ["AttnSkipUpBlock2D", "SkipUpBlock2D"], "norm_num_groups": None, "norm_eps": 1e-6},
@@ -294,6 +294,14 @@ def test_native_is_what_was_written(ours, written, tmp_path):
         for path, value in flatten(ours[1]).items():
             np.testing.assert_array_equal(found.tensors[path], value)
         assert json.loads((folder / "config.json").read_text())["net"]["width"] == 8
+
+
+def test_parameters_may_stand_in_tuples_and_be_none():
+    """As those of a chain of codecs, or of a likelihood of a fixed scale."""
+    like = {"flow": ({"scale": jax.ShapeDtypeStruct((2,), jnp.float32)}, ()), "likelihood": ()}
+    assert [*naming.flatten(like)] == ["flow.0.scale"]
+    found = native.fit(like, {"flow.0.scale": np.ones(2)}, "x")
+    assert jax.tree.structure(found) == jax.tree.structure(like)
 
 
 def test_a_run_from_weights_samples_without_its_data(ours, written, tmp_path, monkeypatch):
@@ -577,8 +585,9 @@ def unet():
     net = abstract(partial(DDPM, **OPTIONS), SHAPE)
     graph, state = nnx.split(net)
     like = nnx.to_pure_dict(state)
-    tensors = draw(diffusers_ddpm._shapes(like, net))
-    params = naming.from_published(like, diffusers_ddpm.layout(net), tensors, "drawn")
+    layout = diffusers_ddpm.layout(net)
+    tensors = draw(diffusers_names.shapes(like, layout))
+    params = naming.from_published(like, layout, tensors, "drawn")
     nnx.replace_by_pure_dict(state, jax.tree.map(jnp.asarray, params))
     return nnx.merge(graph, state), params, tensors
 
@@ -683,7 +692,7 @@ def test_a_folder_of_theirs_there_and_back(unet, tmp_path):
         ({"dropout": float("inf")}, {}, "dropout"),
         ({"new_option": 3}, {}, "new_option = 3"),
         ({"center_input_sample": True}, {}, "center_input_sample = True"),
-        ({"_class_name": "UNet2DConditionModel"}, {}, "_class_name = 'UNet2DConditionModel'"),
+        ({"_class_name": "UNet3DConditionModel"}, {}, "_class_name = 'UNet3DConditionModel'"),
         ({}, {"_class_name": "PNDMScheduler"}, "_class_name = 'PNDMScheduler'"),
         ({}, {"beta_schedule": "squaredcos_cap_v2"}, "beta_schedule = 'squaredcos_cap_v2'"),
         ({}, {"trained_betas": [0.1]}, "trained_betas"),
@@ -772,12 +781,12 @@ def test_a_folder_of_ncsnpp_is_scored_as_by_diffusers_and_sampled(tmp_path):
 
 
 def test_their_tensors_that_do_not_fit_are_named(unet, tmp_path):
-    net, params, tensors = unet
+    _, params, tensors = unet
     wrong = tensors | {"conv_in.weight": np.ones((1, 1), np.float32), "extra.weight": np.ones(3, np.float32)}
     del wrong["conv_out.bias"]
     theirs = diffusers.read_folder(folder(tmp_path / "theirs", wrong), layouts.KINDS)
     with pytest.raises(StorageError) as error:
-        naming.from_published(params, theirs.layout(net), theirs.tensors, "theirs")
+        naming.from_published(params, theirs.layout, theirs.tensors, "theirs")
     said = ("conv_in.weight (1, 1)", "no tensor conv_out.bias", "tensor extra.weight (3,)")
     assert all(name in str(error.value) for name in said)
 
