@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 from sde_lib.base import NonNegative, Scalar
 
 Logits = Float[Array, "..."]
+Examples = Float[Array, "n *event"]
 
 
 def hinge_discriminator(real: Logits, fake: Logits) -> Scalar:
@@ -22,6 +23,22 @@ def hinge_discriminator(real: Logits, fake: Logits) -> Scalar:
 def hinge_generator(fake: Logits) -> Scalar:
     """-mean fake, which trains the autoencoder. Lim & Ye (2017)."""
     return -jnp.mean(fake)
+
+
+def adversarial(
+    discriminator: Callable[[Any, Examples], Logits], params: Any, x: Examples, x_hat: Examples, weight: Scalar
+) -> Scalar:
+    """w g(x_hat) + h(x, x_hat), the loss of an autoencoder that reconstructs x as x_hat, and of a discriminator D:
+
+        g = -mean D(x_hat) with D constant,    h = (mean max(0, 1 - D(x)) + mean max(0, 1 + D(x_hat)))/2 with x_hat constant
+
+    So the gradient of the sum is that of each player's own loss, and one step of both is simultaneous. x and x_hat are batches
+    [n, *event], and `discriminator(params, batch)` -> logits, for a norm over the batch sees all of it; `weight` is w. Esser et
+    al. (2021), eqs. 5-7, with the hinge of Lim & Ye (2017).
+    """
+    constant = jax.lax.stop_gradient
+    generator = hinge_generator(discriminator(constant(params), x_hat))
+    return weight * generator + hinge_discriminator(discriminator(params, x), discriminator(params, constant(x_hat)))
 
 
 def adaptive_weight(

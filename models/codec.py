@@ -23,9 +23,11 @@ class Codec(NamedTuple):
     encode(params, key, x) -> (z, cost)      log p(x) >= E[log p(z) - cost], in nats; an equality if z determines x
     decode(params, key, z) -> x              a draw from p(x | z); its mean if the key is None
     loss(params, key, x, beta) -> nats       what the codec alone is trained by: the distortion and beta times the rate
+    reconstruct(params, key, x, beta) -> (nats, x_hat)      that loss, and the mean of p(x | z) at the z that it drew
 
-    `loss` is None if there is nothing to train. `density`: whether p(x | z) is a density, so that the cost is the one of the
-    bound above; without it a likelihood has no meaning, and the cost is 0.
+    `loss` is None if there is nothing to train, and `reconstruct` if no x_hat is compared with x, as z determines x. `density`:
+    whether p(x | z) is a density, so that the cost is the one of the bound above; without it a likelihood has no meaning, and
+    the cost is 0.
     """
 
     init: Callable[..., Any]
@@ -33,6 +35,30 @@ class Codec(NamedTuple):
     decode: Callable[..., Event]
     loss: Callable[..., Scalar] | None = None
     density: bool = True
+    reconstruct: Callable[..., tuple[Scalar, Event]] | None = None
+
+
+def reconstructing(
+    init: Callable[..., Any],
+    encode: Callable[..., tuple[Code, Scalar]],
+    decode: Callable[..., Event],
+    reconstruct: Callable[..., tuple[Scalar, Event]],
+    density: bool = True,
+) -> Codec:
+    """The codec that is trained by how it reconstructs examples: its loss is that of `reconstruct`."""
+    return Codec(init, encode, decode, lambda *arguments, **by: reconstruct(*arguments, **by)[0], density, reconstruct)
+
+
+def without_density(codec: Codec) -> Codec:
+    """The codec as one that has no density p(x | z): the cost is 0, and `decode` draws nothing."""
+
+    def encode(params: Any, key: Key[Array, ""], x: Data) -> tuple[Code, Scalar]:
+        return codec.encode(params, key, x)[0], 0.0
+
+    def decode(params: Any, key: Key[Array, ""] | None, z: Code) -> Event:
+        return codec.decode(params, None, z)
+
+    return codec._replace(encode=encode, decode=decode, density=False)
 
 
 def chain(*codecs: Codec) -> Codec:
@@ -60,15 +86,31 @@ def chain(*codecs: Codec) -> Codec:
             z = codec.decode(own, each, z)
         return z
 
-    def loss(params: tuple[Any, ...], key: Key[Array, ""], x: Data, beta: Scalar) -> Scalar:
-        (i,) = trained
-        before, own = jax.random.split(key)
-        z, cost = _through(codecs[:i], params[:i], before, x)
-        one = codecs[i].loss
-        assert one is not None
-        return cost + one(params[i], own, z, beta)
+    density = all(codec.density for codec in codecs)
+    if len(trained) != 1:
+        return Codec(init, encode, decode, density=density)
+    (i,) = trained
+    one = codecs[i]
 
-    return Codec(init, encode, decode, loss if len(trained) == 1 else None, all(codec.density for codec in codecs))
+    def before(params: tuple[Any, ...], key: Key[Array, ""], x: Data) -> tuple[Code, Scalar, Key[Array, ""]]:
+        """The code that the one is trained on, its cost, and the key of the one."""
+        first, own = jax.random.split(key)
+        return *_through(codecs[:i], params[:i], first, x), own
+
+    def loss(params: tuple[Any, ...], key: Key[Array, ""], x: Data, beta: Scalar) -> Scalar:
+        z, cost, own = before(params, key, x)
+        assert one.loss is not None
+        return cost + one.loss(params[i], own, z, beta)
+
+    def reconstruct(params: tuple[Any, ...], key: Key[Array, ""], x: Data, beta: Scalar) -> tuple[Scalar, Event]:
+        z, cost, own = before(params, key, x)
+        assert one.reconstruct is not None
+        nats, z_hat = one.reconstruct(params[i], own, z, beta)
+        for codec, each in reversed(list(zip(codecs[:i], params[:i], strict=True))):
+            z_hat = codec.decode(each, None, z_hat)
+        return cost + nats, z_hat
+
+    return Codec(init, encode, decode, loss, density, one.reconstruct and reconstruct)
 
 
 def _through(codecs: tuple[Codec, ...], params: tuple[Any, ...], key: Key[Array, ""], x: Data) -> tuple[Code, Scalar]:

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 import models
+from experiments.build.discriminator import check_discriminator
 from experiments.build.experiment import Experiment
 from experiments.config.parts import CODEC, LIKELIHOOD, trains_codec
 from experiments.config.problems import OF_CODECS, Problems
@@ -55,6 +56,7 @@ def _of_section(section: CodecConfig, config: Config) -> Problems:
         )
     if len(section.mean) != len(section.std) or (section.mean and section.standardise == "none"):
         problems.append("codec.mean and codec.std are found by codec.standardise = 'channel' or 'scalar': leave them out")
+    problems += _of_terms(section, config)
     if config.train.augment:
         problems.append(f"train.augment = {config.train.augment:g} is of images, and the network sees codes; take 0")
     if config.evaluate.dequantizer == "variational":
@@ -62,6 +64,31 @@ def _of_section(section: CodecConfig, config: Config) -> Problems:
             "evaluate.dequantizer = 'variational' is fitted to a density of x, and this is one of codes; take 'uniform'"
         )
     return problems
+
+
+def _of_terms(section: CodecConfig, config: Config) -> Problems:
+    """Problems of the perceptual and of the adversarial term."""
+    problems: Problems = []
+    if (terms := _terms(section)) and not trains_codec(config):
+        of = f"{terms} is of the loss of a codec alone, and objective {config.objective.name} trains none alone"
+        problems.append(f"{of}; take None, or objective rate_distortion")
+    perceptual, adversarial, train = section.perceptual, section.adversarial, config.train
+    if perceptual and bool(perceptual.run) == bool(perceptual.file):
+        both = "are two networks" if perceptual.run else "name none"
+        remedy = "set one of them, --config.codec.perceptual.run=RUN of a classifier, or file=FILE of LPIPS"
+        problems.append(f"codec.perceptual.run and file {both}, and the features of one are compared: {remedy}")
+    if adversarial and adversarial.start >= train.steps:
+        ends = f"training ends at train.steps = {train.steps} before it"
+        problems.append(f"codec.adversarial.start = {adversarial.start}: {ends}; take less, or codec.adversarial = None")
+    if adversarial and train.accumulate > 1:
+        whole = "the discriminator and its weight are of a whole batch"
+        problems.append(f"train.accumulate = {train.accumulate}: {whole}; take 1, and a smaller train.batch")
+    return problems
+
+
+def _terms(section: CodecConfig) -> str:
+    """The names of the further terms of the loss; "" if there are none."""
+    return " and ".join(f"codec.{name}" for name in ("perceptual", "adversarial") if getattr(section, name))
 
 
 def check_codec(experiment: Experiment) -> None:
@@ -83,9 +110,14 @@ def check_codec(experiment: Experiment) -> None:
         )
     if experiment.trains == "both":
         _check_together(config, codec, by)
+    terms = _terms(config.codec)
+    if terms and codec.reconstruct is None:
+        raise ValueError(f"{terms} compares x with x_hat, and {by} has none but x itself: take vae, or None")
     if not codec.density and config.evaluate.likelihood:
-        remedy = "take evaluate.likelihood = 0, or a codec with a density, as vae"
-        raise ValueError(f"the codec {by or config.codec.run} has no density p(x | z), so that x has no likelihood: {remedy}")
+        remedy = "take evaluate.likelihood = 0, or a codec with a density, as vae" + (f" without {terms}" if terms else "")
+        name = f"{by or config.codec.run}{f' with {terms}' if terms else ''}"
+        raise ValueError(f"the codec {name} has no density p(x | z), so that x has no likelihood: {remedy}")
+    check_discriminator(experiment)
     key, x = jax.random.key(0), jax.ShapeDtypeStruct(experiment.shape, jnp.float32)
     if config.conditions.image and experiment.code_shape[:-1] != experiment.shape[:-1]:
         sides = " x ".join(map(str, experiment.code_shape[:-1]))

@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 
 from experiments.build.experiment import Experiment
-from experiments.build.optimizer import make_optimizer
+from experiments.build.optimizer import optimizer_of
 from experiments.build.state import init_state, placement
 from experiments.commands.arguments import Call, compile_cache
 from experiments.commands.arguments import run as run_folder
@@ -60,7 +60,7 @@ def replay(experiment: Experiment, data: Dataset, run: Path, record: RunRecord, 
         say(f"warning: step {step} was trained by another config, and is repeated by the present one: {'; '.join(changed[:3])}")
     with Checkpoints(Folder(run).checkpoints, record.id, writing=False) as checkpoints:
         state = checkpoints.restore(state_shapes(experiment), newest=step)
-    optimizer = make_optimizer(config.train)
+    optimizer = optimizer_of(config)
     if state is None:
         if parent := record.content.get("parent"):
             raise StorageError(f"{run} has no checkpoint at or before step {step}: it begins at step {parent.get('step')}")

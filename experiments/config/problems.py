@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import reduce
 from typing import Any
 
 import jax
@@ -15,6 +16,7 @@ from experiments.config.parts import (
     CONDITIONING,
     CONDITIONS,
     DECODER,
+    DISCRIMINATOR,
     EDIT,
     ENCODER,
     GRID,
@@ -51,6 +53,7 @@ EDIT_PARTS = {"by": EDIT}
 OF_CODECS = {"encoder": ENCODER, "decoder": DECODER, "net": LADDER, "likelihood": LIKELIHOOD}
 """The parts that a codec may be made of, by their keys."""
 CODEC_PARTS = {"by": CODEC} | OF_CODECS
+ADVERSARIAL_PARTS = {"net": DISCRIMINATOR}
 Problems = list[str]
 
 
@@ -115,10 +118,9 @@ def part_problems(tree: dict[str, Any]) -> Problems:
         for key, kind in SAMPLER_PARTS.items() if isinstance(sampler, dict) else ():
             if sampler.get(key) is not None:
                 part(kind, f"samplers.{label}.{key}", sampler[key])
-    for key, kinds in {"edit": EDIT_PARTS, "codec": CODEC_PARTS}.items():
-        section = tree.get(key)
-        named = section if isinstance(section, dict) else {}
-        for leaf, kind in kinds.items():
+    for key, kinds in {"edit": EDIT_PARTS, "codec": CODEC_PARTS, "codec.adversarial": ADVERSARIAL_PARTS}.items():
+        named = reduce(lambda node, name: node.get(name) if isinstance(node, dict) else None, key.split("."), tree)
+        for leaf, kind in kinds.items() if isinstance(named, dict) else ():
             if named.get(leaf) is not None:
                 part(kind, f"{key}.{leaf}", named[leaf])
     return problems

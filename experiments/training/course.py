@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from experiments.build import averages
 from experiments.build.experiment import Experiment
-from experiments.build.optimizer import make_optimizer
+from experiments.build.optimizer import optimizer_of
 from experiments.build.sampler import sample_sampler
 from experiments.build.state import State, init_state
 from experiments.config.parts import classifies, schedule_of
@@ -139,7 +139,7 @@ def _first_state(training: Training, checkpoints: Checkpoints) -> State:
     """The newest sound state, or else the initial one, with imported weights if there are any."""
     experiment, _, workdir, record = training
     config = experiment.config.train
-    state = init_state(experiment, make_optimizer(config), stream(experiment.config.seed, Purpose.INIT))
+    state = init_state(experiment, optimizer_of(experiment.config), stream(experiment.config.seed, Purpose.INIT))
     resumed = checkpoints.restore(state)
     if resumed is None:
         record.refuse_if_saved()

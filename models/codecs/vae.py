@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax.scipy.stats import norm
 from jaxtyping import Array, Key
 
-from models.codec import Code, Codec
+from models.codec import Code, Codec, reconstructing
 from models.codecs.likelihoods import Likelihood
 from models.codecs.pair import pair
 from sde_lib.base import Event, Scalar
@@ -45,20 +45,19 @@ def vae(encoder: Any, decoder: Any, likelihood: Likelihood) -> Codec:
         n = jax.random.normal(key, mu.shape)
         return mu + jnp.exp(log_var / 2) * n, n, mu, log_var
 
-    def log_prob(params: dict[str, Any], x: Event, z: Code) -> Scalar:
-        return likelihood.log_prob(params["likelihood"], networks.decode(params, z), x)
-
     def encode(params: dict[str, Any], key: Key[Array, ""], x: Event) -> tuple[Code, Scalar]:
         z, n, _, log_var = draw(params, key, x)
-        return z, jnp.sum(norm.logpdf(n) - log_var / 2) - log_prob(params, x, z)
+        log_prob = likelihood.log_prob(params["likelihood"], networks.decode(params, z), x)
+        return z, jnp.sum(norm.logpdf(n) - log_var / 2) - log_prob
 
     def decode(params: dict[str, Any], key: Key[Array, ""] | None, z: Code) -> Event:
         own, emitted = params["likelihood"], networks.decode(params, z)
         return likelihood.mean(own, emitted) if key is None else likelihood.draw(own, key, emitted)
 
-    def loss(params: dict[str, Any], key: Key[Array, ""], x: Event, beta: Scalar) -> Scalar:
+    def reconstruct(params: dict[str, Any], key: Key[Array, ""], x: Event, beta: Scalar) -> tuple[Scalar, Event]:
         z, _, mu, log_var = draw(params, key, x)
+        own, emitted = params["likelihood"], networks.decode(params, z)
         kl = jnp.sum(mu**2 + jnp.exp(log_var) - 1 - log_var) / 2
-        return beta * kl - log_prob(params, x, z)
+        return beta * kl - likelihood.log_prob(own, emitted, x), likelihood.mean(own, emitted)
 
-    return Codec(init, encode, decode, loss)
+    return reconstructing(init, encode, decode, reconstruct)

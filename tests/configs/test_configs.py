@@ -13,7 +13,7 @@ from shapes import CLASSES, SHAPES
 from small_experiments import frozen_shapes, identity_codec
 
 from experiments.build.build import build
-from experiments.build.optimizer import make_optimizer
+from experiments.build.optimizer import optimizer_of
 from experiments.build.state import init_state
 from experiments.commands.opening import build_arms, make_plan
 from experiments.config.arms import resolve_arms
@@ -137,7 +137,7 @@ def test_a_shrunk_config_trains_by_trace(path, tmp_path):
         config = Config.model_validate(tree)
         shape = SHAPES[config.data.name]
         experiment = build_run(config, shape, CLASSES.get(config.data.name, ()), moments_of(shape), tmp_path)
-        optimizer = make_optimizer(config.train)
+        optimizer = optimizer_of(config)
         advance = make_call(experiment, optimizer, stream(0, Purpose.STEP))
         state = jax.eval_shape(partial(init_state, experiment, optimizer), jax.random.key(0))
         levels = jnp.zeros((2, config.train.batch, *shape), jnp.uint8 if config.data.levels else jnp.float32)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from shapes import SHAPES
 from small_experiments import frozen_shapes, identity_codec
 
-from experiments.build.optimizer import make_optimizer
+from experiments.build.optimizer import optimizer_of
 from experiments.build.sampler import BoundSampler
 from experiments.build.state import init_state
 from experiments.commands.opening import build_arms, make_plan
@@ -128,7 +128,7 @@ def outcome(tree, traced=True):
 def trace_training(experiment):
     """Two steps of training."""
     config = experiment.config
-    optimizer = make_optimizer(config.train)
+    optimizer = optimizer_of(config)
     state = jax.eval_shape(partial(init_state, experiment, optimizer), jax.random.key(0))
     levels = jnp.uint8 if config.data.levels else jnp.float32
     y = jax.ShapeDtypeStruct((2, config.train.batch), jnp.int32) if experiment.classes else None
