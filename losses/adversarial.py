@@ -12,7 +12,6 @@ from jaxtyping import Array, Float
 from sde_lib.base import NonNegative, Scalar
 
 Logits = Float[Array, "..."]
-Examples = Float[Array, "n *event"]
 
 
 def hinge_discriminator(real: Logits, fake: Logits) -> Scalar:
@@ -25,22 +24,6 @@ def hinge_generator(fake: Logits) -> Scalar:
     return -jnp.mean(fake)
 
 
-def adversarial(
-    discriminator: Callable[[Any, Examples], Logits], params: Any, x: Examples, x_hat: Examples, weight: Scalar
-) -> Scalar:
-    """w g(x_hat) + h(x, x_hat), the loss of an autoencoder that reconstructs x as x_hat, and of a discriminator D:
-
-        g = -mean D(x_hat) with D constant,    h = (mean max(0, 1 - D(x)) + mean max(0, 1 + D(x_hat)))/2 with x_hat constant
-
-    So the gradient of the sum is that of each player's own loss, and one step of both is simultaneous. x and x_hat are batches
-    [n, *event], and `discriminator(params, batch)` -> logits, for a norm over the batch sees all of it; `weight` is w. Esser et
-    al. (2021), eqs. 5-7, with the hinge of Lim & Ye (2017).
-    """
-    constant = jax.lax.stop_gradient
-    generator = hinge_generator(discriminator(constant(params), x_hat))
-    return weight * generator + hinge_discriminator(discriminator(params, x), discriminator(params, constant(x_hat)))
-
-
 def adaptive_weight(
     nll: Callable[[Any], Scalar], generator: Callable[[Any], Scalar], last: Any, scale: NonNegative = 0.5
 ) -> Scalar:
@@ -49,9 +32,10 @@ def adaptive_weight(
     Both are functions of the parameters `last` of the decoder's last layer, at which the gradients are; w itself has none.
     Esser et al. (2021), eq. 7.
     """
-    of_nll, of_generator = (_norm(jax.grad(loss)(last)) for loss in (nll, generator))
-    return scale * jax.lax.stop_gradient(jnp.minimum(of_nll / (of_generator + 1e-4), 1e4))
+    return adaptive_weight_of(jax.grad(nll)(last), jax.grad(generator)(last), scale)
 
 
-def _norm(tree: Any) -> Scalar:
-    return jnp.sqrt(sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(tree)))
+def adaptive_weight_of(grad_nll: Any, grad_generator: Any, scale: NonNegative = 0.5) -> Scalar:
+    """`adaptive_weight` of the two gradients themselves."""
+    norm = lambda tree: jnp.sqrt(sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(tree)))
+    return scale * jax.lax.stop_gradient(jnp.minimum(norm(grad_nll) / (norm(grad_generator) + 1e-4), 1e4))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -31,24 +32,11 @@ def last_kernel(params: Any) -> Any:
 
     Raises ValueError if there is none.
     """
-    return params[_decoder(params)]["last"]["kernel"]
-
-
-def with_last_kernel(params: Any, kernel: Any) -> Any:
-    """Returns a codec's own parameters with that kernel in the place of `last_kernel`."""
-    name = _decoder(params)
-    decoder = params[name]
-    return params | {name: decoder | {"last": decoder["last"] | {"kernel": kernel}}}
-
-
-def _decoder(params: Any) -> str:
-    """The name of the part of the parameters that has a last kernel."""
-    for name in DECODERS if isinstance(params, dict) else ():
-        decoder = params.get(name)
-        if isinstance(decoder, dict) and isinstance(last := decoder.get("last"), dict) and "kernel" in last:
-            return name
+    for name in DECODERS:
+        with suppress(TypeError, KeyError):  # of other codecs
+            return params[name]["last"]["kernel"]
     raise ValueError(
-        "the adversarial term is weighed at the kernel of the decoder's layer `last`, and there is none: take ConvDecoder"
+        "codec.adversarial is weighed at the kernel of the decoder's layer `last`; there is none: take ConvDecoder"
     )
 
 

@@ -17,7 +17,7 @@ from experiments.build.state import State, Tally
 from experiments.data.augmentation import augmented
 from experiments.data.dataset import Batch
 from experiments.runtime import devices
-from experiments.training.adversarial import adversarial_loss
+from experiments.training.adversarial import adversarial_gradient
 from losses import Joint
 from sde_lib.base import Scalar
 
@@ -84,14 +84,16 @@ def make_step(
         noise = step_noise(experiment, base_key, state.times, state.step, len(batch.levels))
 
         def mean_loss(params: Any, noise: StepNoise, batch: Batch) -> tuple[Scalar, tuple[Scalar, jax.Array]]:
-            if experiment.discriminator:
-                return adversarial_loss(experiment, whole(params), state.step, noise.keys, batch)
             cost, loss = jax.vmap(one_loss, (None, 0, 0, 0))(whole(params), noise.keys, batch, noise.t)
             mean = jnp.mean(noise.inverse_density * loss + cost)
             return mean, (mean, loss)
 
-        differentiate = jax.grad(mean_loss, has_aux=True)
-        gradient, (loss, by_example) = in_parts(partial(differentiate, state.params), config.accumulate, noise, batch)
+        if experiment.discriminator:
+            of_both = adversarial_gradient(experiment, whole(state.params), state.step, noise.keys, batch)
+            gradient, (loss, by_example) = of_both
+        else:
+            differentiate = partial(jax.grad(mean_loss, has_aux=True), state.params)
+            gradient, (loss, by_example) = in_parts(differentiate, config.accumulate, noise, batch)
         norm = optax.global_norm(gradient)
         update, opt = optimizer.update(gradient, state.opt, state.params)
         params = optax.apply_updates(state.params, update)
