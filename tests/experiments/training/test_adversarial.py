@@ -93,7 +93,7 @@ def test_the_slope_at_the_last_kernel_is_a_share_of_the_other(played):
 
 def test_before_the_start_a_codec_is_alone(played):
     """Its gradient is that of the same config without the term, and the discriminator has none."""
-    experiment, params, gradients = played
+    _, params, gradients = played
     alone = small(adversarial=None)
     of_adversarial, _ = gradients[START - 1]
     assert not any(leaf.any() for leaf in jax.tree.leaves(of_adversarial["discriminator"]))
@@ -139,32 +139,27 @@ def test_it_learns_to_tell_examples_from_reconstructions():
     assert not moved(second.params["discriminator"], state.params["discriminator"])
     fourth = advance(second, batch)
     assert moved(fourth.params["discriminator"], state.params["discriminator"])
-    broken = fourth._replace(
-        params=fourth.params | {"discriminator": jax.tree.map(lambda a: a * jnp.nan, fourth.params["discriminator"])}
-    )
+    nan = jax.tree.map(lambda a: a * jnp.nan, fourth.params["discriminator"])
+    broken = fourth._replace(params=fourth.params | {"discriminator": nan})
     after = advance(broken, batch)
     assert int(after.tally.skipped) == 2
     assert not moved(after.params["codec"], fourth.params["codec"])
 
 
 COMMAND = [*PERCEPTRONS, *SMALL, f"--config.codec.adversarial={ADVERSARIAL}", "--config.train.decay=constant"]
-COMMAND += ["--config.train.log_every=2", "--config.train.steps_per_call=2"]
-COMMAND += [
-    "--config.samplers={'ancestral': {'step': 'ancestral', 'grid': 'uniform_grid', 'n': 2}}",
-    "--config.sample.sampler=ancestral",
-]
+COMMAND += ["--config.train.log_every=2", "--config.train.steps_per_call=2", "--config.sample.sampler=ancestral"]
+COMMAND += ["--config.samplers={'ancestral': {'step': 'ancestral', 'grid': 'uniform_grid', 'n': 2}}"]
+KINDS = {"whole": (), "shares": ("--config.train.shard=True",), "half": ("--config.compute=bfloat16",)}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "more", [(), ("--config.train.shard=True",), ("--config.compute=bfloat16",)], ids=["whole", "shares", "half"]
-)
-def test_a_run_that_resumes_is_the_run_that_did_not(more, tmp_path):
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_run_that_resumes_is_the_run_that_did_not(kind, tmp_path):
     """To the last bit of both players, of their averages and of both optimisers."""
     for folder, steps in (("whole", (8,)), ("parts", (4, 8))):
         for n in steps:
-            line = ["train", f"--config={VAE}", f"--workdir={tmp_path / folder}", *COMMAND, *more, f"--config.train.steps={n}"]
-            assert main(line) == 0
+            options = (*COMMAND, *KINDS[kind], f"--config.train.steps={n}")
+            assert main(["train", f"--config={VAE}", f"--workdir={tmp_path / folder}", *options]) == 0
     assert seal(tmp_path / "whole", 8) == seal(tmp_path / "parts", 8)
     assert any("discriminator" in name for name in seal(tmp_path / "whole", 8))
 
@@ -173,7 +168,7 @@ REFUSED = {
     "--config.train.accumulate=2": "the discriminator and its weight are of a whole batch; take 1",
     f"--config.train.steps={START}": "codec.adversarial.start = 3: training ends at train.steps = 3 before it",
     "--config.codec.adversarial.net=PatchGan": "codec.adversarial.net: unknown models name 'PatchGan' (did you mean PatchGAN?",
-    "--config.codec.adversarial.net.layers=3": "codec.adversarial.net PatchGAN sees no patch of 8 x 8 pixels: take fewer layers",
+    "--config.codec.adversarial.net.layers=3": "codec.adversarial.net PatchGAN sees no patch of 8 x 8 pixels: take fewer",
     "--config.codec.adversarial.weight=0.0": "codec.adversarial.weight = 0.0",
     "--config.objective=dsm": "codec.adversarial is of the loss of a codec alone, and objective dsm trains none alone",
     "--config.evaluate.likelihood=8": "the codec vae with codec.adversarial has no density p(x | z)",
