@@ -1,7 +1,7 @@
 """Networks as scores. The tuples at the end are the registries that configs name from."""
 
 from models.class_model import ClassModel, class_model
-from models.codec import Codec, chain, frozen, reconstructing, without_density
+from models.codec import Codec, chain, frozen, halves, reconstructing, without_density
 from models.codecs.affine import affine
 from models.codecs.autoencoder import autoencoder
 from models.codecs.cosine import cosine
@@ -86,6 +86,7 @@ __all__ = [
     "functional",
     "gaussian",
     "glow",
+    "halves",
     "hierarchical_vae",
     "index",
     "kl_autoencoder",

@@ -93,6 +93,16 @@ def hierarchical_vae(
             groups.append(Group(z, q, p))
         return groups, ladder.emit(s)[0]
 
+    def posterior(params: dict[str, Any], x: Event) -> Float[Array, "..."]:
+        """mu and log sigma of q(z_1 | x), side by side along the last axis."""
+        ladder: Any = module(params["net"], shape)
+        q = STANDARD.shifted(*ladder.groups[0].residual(ladder.start(), ladder.features(x[None])[0]))
+        return jnp.concatenate([q.mu, q.log_sigma], axis=-1)[0]
+
+    def draw(params: dict[str, Any], key: Key[Array, ""], q: Float[Array, "..."]) -> Code:
+        ladder: Any = module(params["net"], shape)
+        return Normal(*jnp.split(q[None], 2, axis=-1)).draw(jax.random.split(key, len(ladder.groups))[0])[0]
+
     def encode(params: dict[str, Any], key: Key[Array, ""], x: Event) -> tuple[Code, Scalar]:
         (top, *others), emitted = infer(params, key, x)
         cost = top.q.log_prob(top.z) - likelihood.log_prob(params["likelihood"], emitted, x)
@@ -113,4 +123,4 @@ def hierarchical_vae(
         rate = sum(jnp.maximum(group.q.kl(group.p), free_nats) for group in groups)
         return beta * rate - likelihood.log_prob(own, emitted, x), likelihood.mean(own, emitted)
 
-    return reconstructing(init, encode, decode, reconstruct)
+    return reconstructing(init, encode, decode, reconstruct, posterior=posterior, draw=draw)
