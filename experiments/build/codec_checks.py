@@ -56,7 +56,7 @@ def _of_section(section: CodecConfig, config: Config) -> Problems:
         )
     if len(section.mean) != len(section.std) or (section.mean and section.standardise == "none"):
         problems.append("codec.mean and codec.std are found by codec.standardise = 'channel' or 'scalar': leave them out")
-    problems += _of_terms(section, config)
+    problems += _of_terms(section, config) + _of_cache(section, config)
     if config.train.augment:
         problems.append(f"train.augment = {config.train.augment:g} is of images, and the network sees codes; take 0")
     if config.evaluate.dequantizer == "variational":
@@ -86,6 +86,21 @@ def _of_terms(section: CodecConfig, config: Config) -> Problems:
     return problems
 
 
+def _of_cache(section: CodecConfig, config: Config) -> Problems:
+    """Problems of codes that are to be on disk: they must be the same whenever an example is read."""
+    if section.cache == "none":
+        return []
+    problems: Problems = []
+    cache, data = f"codec.cache = {section.cache!r}", config.data
+    if not section.run:
+        problems.append(f"{cache} is of the codes of a fixed codec, and codec.run names none; take 'none', or name its run")
+    if data.levels and data.dequantize:
+        problems.append(f"{cache}: data.dequantize = True makes another x of an example in each step; take False, or 'none'")
+    if data.size is not None and data.crop == "random":
+        problems.append(f"{cache}: data.crop = 'random' cuts images anew in each epoch; take 'centre', or 'none'")
+    return problems
+
+
 def _terms(section: CodecConfig) -> str:
     """The names of the further terms of the loss; "" if there are none."""
     return " and ".join(f"codec.{name}" for name in ("perceptual", "adversarial") if getattr(section, name))
@@ -109,7 +124,11 @@ def check_codec(experiment: Experiment) -> None:
             f"{config.objective.name} trains the codec alone, and net {config.net.name} has parameters; take net Zero"
         )
     if experiment.trains == "both":
-        _check_together(config, codec, by)
+        _check_together(experiment, codec, by)
+    of_example = [kind for kind, each in experiment.conditions.items() if "x" in each.needs]
+    if experiment.reads_codes and of_example:
+        made = f"conditions.{of_example[0]} is made of the example, which no step reads then"
+        raise ValueError(f"codec.cache = {config.codec.cache!r}: {made}; take cache = 'none'")
     terms = _terms(config.codec)
     if terms and codec.reconstruct is None:
         raise ValueError(f"{terms} compares x with x_hat, and {by} has none but x itself: take vae, or None")
@@ -127,8 +146,9 @@ def check_codec(experiment: Experiment) -> None:
         raise ValueError(f"it decodes to the shape {back.shape}, and examples have {experiment.shape}")
 
 
-def _check_together(config: Config, codec: models.Codec, by: str) -> None:
+def _check_together(experiment: Experiment, codec: models.Codec, by: str) -> None:
     """Checks that the codec can be trained together with the score of its codes."""
+    config = experiment.config
     apart = "or train it by objective rate_distortion with net Zero, and name that run as codec.run"
     if config.objective.name != "dsm" or config.objective.options.get("half_sum"):
         raise ValueError(f"codec.by = {by} is trained with its score by objective dsm, without half_sum: take that, {apart}")
@@ -138,6 +158,8 @@ def _check_together(config: Config, codec: models.Codec, by: str) -> None:
         )
     if config.lora:
         raise ValueError(f"codec.by = {by} would be trained, and lora adapts what is trained: take lora = None, {apart}")
+    if experiment.reads_codes:
+        raise ValueError(f"codec.cache: codes change while {by} is trained with their score; take 'none', {apart}")
     if config.codec and config.codec.standardise != "none":
         raise ValueError(f"codec.standardise: codes change while {by} is trained with their score; take 'none', {apart}")
 

@@ -114,6 +114,27 @@ class Experiment(NamedTuple):
         """Returns the parameters of each part of the codec, fixed and trained, from the trained ones."""
         return (*self.frozen.codec, params["codec"] if self.trains == "both" or self.discriminator else params)
 
+    @property
+    def reads_codes(self) -> bool:
+        """True if training reads posteriors of codes, which are on disk, in the place of examples."""
+        return self.config.codec is not None and self.config.codec.cache != "none"
+
+    def posteriors(self, params: Any, k: Any) -> Any:
+        """Returns the posteriors [n, *q] of the codes of an example k as training may see it: as it is, and mirrored."""
+        (posterior, _), x = self._halves, self.scaler.place(k, 0.5)
+        views = (x, mirrored(x)) if self.config.data.flip else (x,)
+        return jnp.stack([posterior(self._of_codec(params), view) for view in views])
+
+    def draw(self, params: Any, key: Any, q: Any) -> Any:
+        """Returns a code z [*code_shape] of a posterior: that of `encode`, by the same key."""
+        _, draw = self._halves
+        return draw(self._of_codec(params), key, q)
+
+    @property
+    def _halves(self) -> tuple[Callable[..., Any], Callable[..., Any]]:
+        """The two halves of `encode` (see `models.codec`)."""
+        return models.halves(self.codec or models.chain())
+
     def encode(self, params: Any, key: Any, x: Any) -> tuple[Any, Any]:
         """Returns a code z [*code_shape] of an example x as a network sees it, and its cost in nats (see `models.codec`)."""
         return (x, 0.0) if self.codec is None else self.codec.encode(self._of_codec(params), key, x)
@@ -123,13 +144,20 @@ class Experiment(NamedTuple):
         return z if self.codec is None else self.codec.decode(self._of_codec(params), key, z)
 
     def event(self, key: Any, flip_key: Any, k: Any) -> Any:
-        """Returns the x of an example k as a network sees it in training: dequantised and flipped, as the config says."""
+        """Returns the x of an example k as a network sees it in training: dequantised and flipped, as the config says.
+
+        Of the posteriors of a code, which are read in its place, that is one of them.
+        """
+        flips = self.config.data.flip and jax.random.bernoulli(flip_key)
+        if self.reads_codes:
+            return jnp.where(flips, k[-1], k[0])
         x = self.scaler.encode(key, k)
-        return jnp.where(jax.random.bernoulli(flip_key), x[..., ::-1, :], x) if self.config.data.flip else x
+        return jnp.where(flips, mirrored(x), x) if self.config.data.flip else x
 
     def code(self, params: Any, key: Any, k: Any) -> Any:
         """Returns a code z of an example k, levels in the middle of their cells, or floats in the units of the data."""
-        return self.encode(params, key, self.scaler.place(k, 0.5))[0]
+        posterior, _ = self._halves
+        return self.draw(params, key, posterior(self._of_codec(params), self.scaler.place(k, 0.5)))
 
     def levels(self, params: Any, z: Any, key: Any = None) -> Any:
         """Returns the example of a code z as levels, or as floats in the units of the data."""
@@ -217,6 +245,7 @@ class Experiment(NamedTuple):
     def loss(self, params: Any, key: Any, y: Any = None) -> Callable[..., losses.Joint]:
         """Returns loss(key, x, t) of an example x at `params`; `y`: its label, or its conditions by name; `key` is for dropout.
 
+        With codes on disk x is the posterior of one.
         The objective is the `score` of the result, and the `cost` is of the codec, if it is trained too. An adversarial term is
         of a whole batch, and no part of it (see `experiments.training.adversarial`).
         """
@@ -228,8 +257,9 @@ class Experiment(NamedTuple):
         objective = self._objective(params, key, y)
 
         def loss(key: Any, x: Any, t: Any) -> losses.Joint:
-            if self.trains == "net":
-                x, _ = self.encode(params, jax.random.fold_in(key, 0), x)
+            if self.trains == "net" and self.codec:
+                q = x if self.reads_codes else self._halves[0](self.frozen.codec, x)
+                x = self.draw(params, jax.random.fold_in(key, 0), q)
             return losses.Joint(jnp.zeros(()), objective(key, x, t))
 
         return loss
@@ -268,6 +298,11 @@ class Experiment(NamedTuple):
         """Returns {"v": the learned variance v(x, t) at `params`}, or nothing if none is learned: options of a step."""
         v = lambda x, t: self.model.with_variance(_own(params), x, t, simplest(y))[1]
         return {"v": v} if learns_variance(self.config) else {}
+
+
+def mirrored(x: Any) -> Any:
+    """Returns an image along the other direction of its width."""
+    return x[..., ::-1, :]
 
 
 _A = {"vector": "a vector", "image": "an image", "tokens": "tokens"}

@@ -17,6 +17,7 @@ from experiments.data.dataset import Dataset
 from experiments.data.feed import stacked
 from experiments.randomness import Purpose, stream
 from experiments.runs.checkpoint import Checkpoints
+from experiments.runs.code_cache import with_codes
 from experiments.runs.folder import Folder
 from experiments.runs.record import RunRecord, read_record
 from experiments.runs.resume import from_weights, state_shapes
@@ -44,7 +45,8 @@ def run(call: Call) -> None:
     record = read_record(opened.workdir)
     if record is None:
         raise StorageError(f"{opened.workdir} holds no run that was trained here")
-    replay(opened.experiment, opened.dataset, opened.workdir, record, call.options.step)
+    data = with_codes(opened.experiment, opened.dataset, opened.workdir)
+    replay(opened.experiment, data, opened.workdir, record, call.options.step)
 
 
 def replay(experiment: Experiment, data: Dataset, run: Path, record: RunRecord, step: int) -> None:
@@ -71,7 +73,7 @@ def replay(experiment: Experiment, data: Dataset, run: Path, record: RunRecord, 
     with progress("replay", step, at) as show:
         while at < step:
             rows = range(at, min(at + calls, step))
-            batch = lambda i: data.train.batch(i, config.train.batch, classes=experiment.classes)
+            batch = lambda i: data.batches.batch(i, config.train.batch, classes=experiment.classes)
             state = advance(state, devices.split(stacked(map(batch, rows)), axis=1), experiment.frozen)
             at = rows.stop
             show(at, "")

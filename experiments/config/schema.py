@@ -328,6 +328,9 @@ class CodecConfig(Strict):
       each "channel", the last axis, or of all numbers alike ("scalar"), which is 1/0.18215 in Stable Diffusion.
     - `mean`, `std`: these moments. A run computes them when it begins, from at most 10,000 training examples, and keeps them.
     - `digest`: the digest of the parameters of `run`. A run records it when it begins, and refuses to go on with others.
+    - `cache`: where the codes of the training examples are kept on disk, so that a step reads them and evaluates no encoder: in
+      the folder of `run` ("codec"), for all runs that score them, in that of the run itself ("run"), or nowhere ("none"). Of
+      codes that are drawn it is their posteriors, and each step draws anew.
     - `perceptual`, `adversarial`: further terms of the loss of a codec that is trained alone, which then has no density.
     """
 
@@ -342,6 +345,7 @@ class CodecConfig(Strict):
     mean: tuple[float, ...] = ()
     std: tuple[Positive, ...] = ()
     digest: str = ""
+    cache: Literal["none", "codec", "run"] = "none"
     perceptual: Perceptual | None = None
     adversarial: Adversarial | None = None
 

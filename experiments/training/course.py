@@ -21,6 +21,7 @@ from experiments.config.schema import Train
 from experiments.data.dataset import Dataset
 from experiments.randomness import Purpose, stream
 from experiments.runs.checkpoint import Checkpoints
+from experiments.runs.code_cache import with_codes
 from experiments.runs.folder import Folder
 from experiments.runs.log_forms import Write, further_forms
 from experiments.runs.metrics import Log
@@ -116,7 +117,8 @@ def begin(training: Training, callbacks: Sequence[Callback] = (), at_once: int =
 
     `callbacks`: those beside `train.callbacks`. `at_once`: the number of runs that are trained together.
     """
-    experiment, _, workdir, record = training
+    experiment, data, workdir, record = training
+    training = training._replace(data=with_codes(experiment, data, workdir))
     config, folder = experiment.config.train, Folder(workdir)
     picture, watch = _picture(experiment, folder), watching(experiment, callbacks)
     with Checkpoints(folder.checkpoints, record.id, config.keep) as checkpoints:
