@@ -125,6 +125,11 @@ class Experiment(NamedTuple):
         views = (x, mirrored(x)) if self.config.data.flip else (x,)
         return jnp.stack([posterior(self._of_codec(params), view) for view in views])
 
+    def row(self, dtype: Any) -> jax.ShapeDtypeStruct:
+        """Returns the shape of what a batch has of an example of that dtype: of the event itself, or of its posteriors."""
+        k = jax.ShapeDtypeStruct(self.shape, dtype)
+        return jax.eval_shape(lambda k: self.posteriors(None, k), k) if self.reads_codes else k
+
     def draw(self, params: Any, key: Any, q: Any) -> Any:
         """Returns a code z [*code_shape] of a posterior: that of `encode`, by the same key."""
         _, draw = self._halves

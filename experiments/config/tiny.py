@@ -74,6 +74,8 @@ def _codec(section: dict[str, Any] | None) -> dict[str, Any] | None:
         if small.get(key):
             net, values, fewer = _narrow(kind, small[key])
             small[key] = net | fewer | ({"attention": ()} if values.get("attention") else {})
+    if small.get("cache") == "codec":
+        small["cache"] = "run"  # a miniature writes to no other folder
     if isinstance(small.get("adversarial"), dict):
         net, _, fewer = _narrow(DISCRIMINATOR, small["adversarial"].get("net", "PatchGAN"))
         fewer |= {"layers": 1} if "layers" in parameters(DISCRIMINATOR.find(net["name"])) else {}

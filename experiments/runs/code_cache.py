@@ -71,14 +71,8 @@ def _facts(experiment: Experiment, data: Dataset) -> dict[str, Any]:
     assert codec
     of_codec = codec.model_dump(include={"digest", "by", "encoder", "decoder", "net", "likelihood", "mean", "std"})
     of_data = {"digest": data.digest, "examples": data.train.places, "flip": config.data.flip}
-    shape = [data.train.places, *_row(experiment, data).shape]
+    shape = [data.train.places, *experiment.row(data.test.dtype).shape]
     return json.loads(json.dumps({"codec": of_codec, "data": of_data, "scaler": experiment.scaler._asdict(), "shape": shape}))
-
-
-def _row(experiment: Experiment, data: Dataset) -> jax.ShapeDtypeStruct:
-    """The shape of the posteriors of an example."""
-    k = jax.ShapeDtypeStruct(data.shape, data.test.dtype)
-    return jax.eval_shape(lambda k: experiment.posteriors(None, k), k)
 
 
 def _require_halves(experiment: Experiment, data: Dataset) -> None:
@@ -103,7 +97,7 @@ def _require_halves(experiment: Experiment, data: Dataset) -> None:
 
 def _write(experiment: Experiment, data: Dataset, folder: Path, facts: dict[str, Any]) -> None:
     """Writes the codes into a folder beside, which gets its own name when it is whole."""
-    part, n, row = folder.with_name(f"{folder.name}.part"), data.train.places, _row(experiment, data)
+    part, n, row = folder.with_name(f"{folder.name}.part"), data.train.places, experiment.row(data.test.dtype)
     nbytes = row.size * row.dtype.itemsize
     block = max(1, BLOCK // max(nbytes, data.train.nbytes // n))
     encode, params = devices.mapped(experiment.posteriors), Params((), {}, experiment.frozen.codec)

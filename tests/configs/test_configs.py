@@ -12,7 +12,6 @@ import pytest
 from shapes import CLASSES, SHAPES
 from small_experiments import frozen_shapes, identity_codec
 
-from experiments.build.build import build
 from experiments.build.optimizer import optimizer_of
 from experiments.build.state import init_state
 from experiments.commands.opening import build_arms, make_plan
@@ -97,7 +96,7 @@ def test_a_recipe_says_what_it_costs_and_what_to_expect(path):
 
 def test_the_table_of_recipes_names_each_of_them():
     table = (ROOT / "configs/cifar10/base.py").read_text().partition("Any of them")[0]
-    assert sorted(re.findall(r"\b(?:ddpm|ncsn|vdm)\w*", table)) == [path.stem for path in RECIPES]
+    assert sorted(re.findall(r"\b(?:ddpm|ncsn|vdm|kl_f|latent)\w*", table)) == [path.stem for path in RECIPES]
 
 
 @recipe
@@ -140,7 +139,8 @@ def test_a_shrunk_config_trains_by_trace(path, tmp_path):
         optimizer = optimizer_of(config)
         advance = make_call(experiment, optimizer, stream(0, Purpose.STEP))
         state = jax.eval_shape(partial(init_state, experiment, optimizer), jax.random.key(0))
-        levels = jnp.zeros((2, config.train.batch, *shape), jnp.uint8 if config.data.levels else jnp.float32)
+        row = experiment.row(jnp.uint8 if config.data.levels else jnp.float32)
+        levels = jnp.zeros((2, config.train.batch, *row.shape), row.dtype)
         y = jnp.zeros((2, config.train.batch), jnp.int32) if experiment.classes else None
         batches = Batch(levels, y)
         after = jax.eval_shape(advance, state, batches, frozen_shapes(experiment))
@@ -159,11 +159,11 @@ def test_a_shrunk_recipe_trains(path, tmp_path):
 
 @pytest.mark.slow
 @recipe
-def test_a_recipe_is_built_at_its_own_size(path):
+def test_a_recipe_is_built_at_its_own_size(path, tmp_path):
     """On 32 x 32 x 3, with its own grids and samplers: nothing is refused."""
     tree = read_config(str(path), [])
     assert not schema_problems(tree) + part_problems(tree)
-    build(Config.model_validate(tree), (32, 32, 3))
+    build_run(Config.model_validate(tree), (32, 32, 3), (), None, tmp_path)
 
 
 def test_there_is_no_other_variant(capsys, tmp_path):

@@ -130,9 +130,9 @@ def trace_training(experiment):
     config = experiment.config
     optimizer = optimizer_of(config)
     state = jax.eval_shape(partial(init_state, experiment, optimizer), jax.random.key(0))
-    levels = jnp.uint8 if config.data.levels else jnp.float32
+    row = experiment.row(jnp.uint8 if config.data.levels else jnp.float32)
     y = jax.ShapeDtypeStruct((2, config.train.batch), jnp.int32) if experiment.classes else None
-    batches = Batch(jax.ShapeDtypeStruct((2, config.train.batch, *experiment.shape), levels), y)
+    batches = Batch(jax.ShapeDtypeStruct((2, config.train.batch, *row.shape), row.dtype), y)
     frozen, advance = frozen_shapes(experiment), make_call(experiment, optimizer, stream(config.seed, Purpose.STEP))
     after = jax.eval_shape(advance, state, batches, frozen)
     assert jax.tree.map(lambda a: (a.shape, a.dtype), after) == jax.tree.map(lambda a: (a.shape, a.dtype), state)

@@ -34,26 +34,14 @@ DECODER = partial(models.Perceptron, emitted=(8, 8, 1), width=8, depth=1)
 AUTOENCODER = models.autoencoder(partial(ENCODER, emitted=(2, 2, 2)), DECODER)
 CODECS = {"vae": models.vae(ENCODER, DECODER, models.gaussian()), "autoencoder": AUTOENCODER}
 NET = "--config.net={'name': 'MLP', 'width': 8, 'depth': 1}"
-SMALL = (
-    NET,
-    "--config.train.batch=32",
-    "--config.train.warm_up=0",
-    "--config.evaluate.likelihood=0",
-    "--config.evaluate.batch=256",
-)
+SMALL = (NET, "--config.train.batch=32", "--config.train.warm_up=0", "--config.data.dequantize=False")
+SMALL += ("--config.evaluate.likelihood=0", "--config.evaluate.batch=256")
 
 
 def scored(codec, workdir, *overrides, cache="run", seed=0):
     """An experiment that scores the codes of that codec, which is fixed, and its data, without codes."""
     section = {"run": str(workdir), "cache": cache, "digest": f"of {codec}"}
-    options = [
-        *SMALL,
-        "--config.evaluate.batch=256",
-        f"--config.codec={section}",
-        "--config.data.dequantize=False",
-        f"--config.seed={seed}",
-        *overrides,
-    ]
+    options = [*SMALL, f"--config.codec={section}", f"--config.seed={seed}", *overrides]
     config = Config.model_validate(read_config(LATENT, options))
     params = CODECS[codec].init(jax.random.key(5), jnp.zeros((8, 8, 1)))
     data = load(open_sources(config.data), config.data, config.seed)
