@@ -110,9 +110,13 @@ class Experiment(NamedTuple):
         own = self.merged(params)
         return Params(own, guides, self.frozen.codec) if guides or self.codec else own
 
+    def without_discriminator(self, params: Any) -> Any:
+        """Returns the trained parameters without those of a discriminator, which is of no use to a run."""
+        return params["codec"] if self.discriminator else params
+
     def whole_codec(self, params: Any) -> tuple[Any, ...]:
         """Returns the parameters of each part of the codec, fixed and trained, from the trained ones."""
-        return (*self.frozen.codec, params["codec"] if self.trains == "both" or self.discriminator else params)
+        return (*self.frozen.codec, params["codec"] if self.trains == "both" else self.without_discriminator(params))
 
     @property
     def reads_codes(self) -> bool:

@@ -26,7 +26,7 @@ def autopsy(experiment: Experiment, data: Dataset, state: State, step: int) -> d
     """Returns the report on step `step`, from the `state` before it, as JSON values.
 
     It names the examples that were not finite, with their times and their places in the training data, and gives the norm of
-    each module's gradient.
+    each module's gradient. An adversarial term is of no example, and so of no part of this.
     """
     config = experiment.config
     state = jax.tree.map(devices.gather, state)  # each process examines the whole batch by itself
