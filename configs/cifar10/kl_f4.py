@@ -2,8 +2,8 @@
 
 python -m experiments train --config=configs/cifar10/kl_f4.py --workdir=runs/kl_f4
 
-With LPIPS, as published: --config.codec.perceptual.file=FILE, of VGG16 and the heads. The published one has width 128, blocks 2,
-a PatchGAN of width 64 and 3 layers from step 50,001 on, and 177,000 steps.
+With LPIPS, as published: --config.codec.perceptual.file=FILE, of VGG16 and the heads. The published one has width 128, 2 blocks
+a resolution, a PatchGAN of width 64 and 3 layers from step 50,001 on, and 177,000 steps.
 
 Cost: minutes on two cores. 0.03 TFLOP a step.
 Published: nothing of this size. KL-f4 on ImageNet reconstructs at an FID of 0.27 and a PSNR of 27.5 dB (the repository's).

@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import time
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
@@ -31,13 +32,15 @@ from experiments.data.dataset import BLOCK, Dataset, ExampleStream
 from experiments.data.decoded import Decoded
 from experiments.runs.folder import Folder
 from experiments.runtime import devices, processes
-from experiments.runtime.errors import ConfigError, StorageError
+from experiments.runtime.errors import BusyError, ConfigError, StorageError
 from experiments.runtime.files import write_json
 from experiments.runtime.lock import exclusive
 from experiments.runtime.paths import home
 from experiments.runtime.progress import progress, say
 
 CODES, LABELS, WORDS = "train.npy", "train.label.npy", "codes.json"
+WAIT = 10.0
+"""Seconds between two looks at a folder that another run is writing to."""
 SAMPLE = 4
 """The number of examples by which the halves of an encoder are held to the whole."""
 
@@ -45,9 +48,9 @@ SAMPLE = 4
 def with_codes(experiment: Experiment, data: Dataset, workdir: Path) -> Dataset:
     """Returns the data with the codes of the training examples, if `codec.cache` asks for them; else as they are.
 
-    What is not on disk yet is computed and written: a process that was stopped goes on from its last block. Raises ConfigError
-    if codes are random and their codec has no posterior; StorageError if the disk has no room, or if the folder holds the codes
-    of something else.
+    What is not on disk yet is computed and written, by one run at a time: one that was stopped goes on from its last block.
+    Raises ConfigError if codes are random and their codec has no posterior; StorageError if the disk has no room, or if the
+    folder holds the codes of something else.
     """
     section = experiment.config.codec
     if section is None or not experiment.reads_codes:
@@ -57,9 +60,15 @@ def with_codes(experiment: Experiment, data: Dataset, workdir: Path) -> Dataset:
     folder = above / sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
     if not processes.everywhere(folder.is_dir()):
         _require_halves(experiment, data)
-        with exclusive(above):
-            if not processes.everywhere(folder.is_dir()):  # the process that held it may have written them
-                _write(experiment, data, folder, facts)
+    while not processes.everywhere(folder.is_dir()):
+        try:
+            with exclusive(above):
+                if not processes.everywhere(folder.is_dir()):  # the process that held it may have written them
+                    _write(experiment, data, folder, facts)
+        except BusyError as error:
+            say(f"waiting for codes: {str(error).partition(':')[0]}")
+            time.sleep(WAIT)
+            processes.stop_if_asked()
     _require_whole(folder, facts)
     codes = _stream(folder / CODES, experiment.config.data.resident_mib)
     return data._replace(codes=codes.by(experiment.config.seed))

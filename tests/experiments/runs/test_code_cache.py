@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from filelock import FileLock
 from runs import metrics
 
 import models
@@ -119,6 +120,16 @@ def test_another_run_reads_the_same_codes(tmp_path, monkeypatch):
     for codec, overrides in (("autoencoder", ()), ("vae", ("--config.data.flip=True",))):
         with pytest.raises(TypeError):  # it would write them
             with_codes(*scored(codec, tmp_path, *overrides, cache="codec"), tmp_path / "other")
+
+
+def test_one_run_writes_and_another_waits(tmp_path, monkeypatch, capsys):
+    experiment, data = scored("vae", tmp_path)
+    (tmp_path / "codes").mkdir()
+    lock = FileLock(tmp_path / "codes" / ".lock")
+    lock.acquire()
+    monkeypatch.setattr(code_cache.time, "sleep", lambda seconds: lock.release())
+    assert with_codes(experiment, data, tmp_path).codes is not None
+    assert "waiting for codes" in capsys.readouterr().out
 
 
 def test_codes_of_another_codec_are_refused(tmp_path):
