@@ -289,7 +289,7 @@ class Experiment(NamedTuple):
         """
         assert self.codec
         codec, of_codec, section = self.codec, self.whole_codec(params), self.config.codec and self.config.codec.perceptual
-        x_hats = [x]
+        x_hats = [x]  # an objective returns a number alone
 
         def codec_loss(key: Any, x: Any, beta: Any) -> Any:
             if codec.reconstruct is None:
