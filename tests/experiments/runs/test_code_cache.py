@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from filelock import FileLock
-from runs import metrics
+from runs import metrics, seal
+from small_experiments import identity_codec
 
 import models
 from experiments.build.build import Trained, build
@@ -176,7 +177,8 @@ def test_a_step_evaluates_the_encoder_once_and_with_the_cache_never(tmp_path):
     def operations(cache):
         """Those of a step, and of the encoder on its batch."""
         experiment, data = scored("vae", tmp_path, cache=cache)
-        experiment = experiment._replace(codec=models.chain(wide), frozen=experiment.frozen._replace(codec=(params,)))
+        codec, frozen = models.chain(wide._replace(loss=None)), experiment.frozen._replace(codec=(params,))
+        experiment = experiment._replace(codec=codec, frozen=frozen)
         k = data.train.batch(0, 32)
         batch = k._replace(levels=posterior(experiment)(k.levels)) if experiment.reads_codes else k
         optimizer = optimizer_of(experiment.config)
@@ -200,7 +202,8 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("override", REFUSED)
-def test_what_changes_codes_is_refused(override, tmp_path, capsys):
+def test_what_changes_codes_is_refused(override, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("experiments.runs.codecs._trained", identity_codec)
     line = ["train", f"--config={LATENT}", f"--workdir={tmp_path / 'run'}", "--config.codec.cache=run"]
     assert main([*line, "--config.data.dequantize=False", override]) == 2
     error = capsys.readouterr().err
@@ -211,8 +214,6 @@ def test_what_changes_codes_is_refused(override, tmp_path, capsys):
 @pytest.mark.slow
 def test_a_run_by_codes_on_disk(tmp_path, capsys):
     """It is trained, resumed to the last bit, seeds at once too, evaluated; and what would change its codes is refused."""
-    from runs import seal
-
     short = ["--config.train.steps=4", "--config.train.batch=16", "--config.train.log_every=2", "--config.train.decay=constant"]
     short += ["--config.evaluate.likelihood=8", "--config.sample.sampler=ancestral"]
     short += ["--config.samplers={'ancestral': {'step': 'ancestral', 'grid': 'uniform_grid', 'n': 4}}"]

@@ -68,6 +68,7 @@ def file(tmp_path):
 
 def distance(file):
     net, params = read_lpips(file)
+    params = jax.tree.map(jnp.asarray, params)
     features = models.features(net)
     return losses.perceptual(lambda x: features(params["net"], x), params["heads"])
 
