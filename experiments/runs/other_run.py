@@ -34,7 +34,8 @@ def config_of_other(key: str, run: Path, own: Config, workdir: Path, remedy: str
     theirs, problems = parse(require_trusted_by(own, read_json_tree(path), str(path)))
     if theirs is None or problems:
         raise ConfigError([f"{path} is not the config of a run:", *problems[:4]])
-    return theirs
+    # It is not evaluated here: a codec without a density is a codec.
+    return theirs.model_copy(update={"evaluate": theirs.evaluate.model_copy(update={"likelihood": 0})})
 
 
 def facts_of_other(key: str, run: Path, theirs: Config, own: Config, shape: tuple[int, ...]) -> DataFacts:

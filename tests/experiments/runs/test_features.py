@@ -13,6 +13,7 @@ import models
 from experiments.build.build import build
 from experiments.config.reading import read_config
 from experiments.config.schema import Config
+from experiments.config.tree import read_json_tree
 from experiments.main import main
 from experiments.runs.features import with_features
 from experiments.runs.resume import trained_state
@@ -64,12 +65,10 @@ def test_the_term_is_the_distance_by_the_features_of_the_classifier(runs):
     (l, x_hat), (without, same) = (each.reconstruct(params, key, x) for each in (experiment, plain))
     np.testing.assert_array_equal(x_hat, same)
 
-    import experiments
-
-    classifier = experiments.open_run(runs / "classifier")
-    options, sde = classifier.config.net.options, classifier.sde
-    trained = trained_state(classifier.experiment, classifier.folder).ema
-    c = models.v(sde, sde.t_min, classifier.config.sigma_data)
+    config = Config.model_validate(read_json_tree(runs / "classifier" / "config.json"))
+    classifier = build(config, (8, 8, 1), tuple(map(str, range(10))))
+    options, sde, trained = config.net.options, classifier.sde, trained_state(classifier, runs / "classifier").ema
+    c = models.v(sde, sde.t_min, config.sigma_data)
     features = models.features(lambda shape, rngs: models.Classifier(shape, **options, rngs=rngs), c.c_in, c.c_noise)
     d = losses.perceptual(lambda x: features(trained, x))(x, x_hat)
     assert float(l - without) == pytest.approx(2.0 * float(d), rel=1e-3)
