@@ -127,8 +127,8 @@ def check_codec(experiment: Experiment) -> None:
         _check_together(experiment, codec, by)
     of_example = [kind for kind, each in experiment.conditions.items() if "x" in each.needs]
     if experiment.reads_codes and of_example:
-        made = f"conditions.{of_example[0]} is made of the example, which no step reads then"
-        raise ValueError(f"codec.cache = {config.codec.cache!r}: {made}; take cache = 'none'")
+        why = f"conditions.{of_example[0]} is made of the example, which no step reads then"
+        raise ValueError(f"codec.cache = {config.codec.cache!r}: {why}; take cache = 'none'")
     terms = _terms(config.codec)
     if terms and codec.reconstruct is None:
         raise ValueError(f"{terms} compares x with x_hat, and {by} has none but x itself: take vae, or None")

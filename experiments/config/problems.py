@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import reduce
 from typing import Any
 
 import jax
@@ -118,9 +117,12 @@ def part_problems(tree: dict[str, Any]) -> Problems:
         for key, kind in SAMPLER_PARTS.items() if isinstance(sampler, dict) else ():
             if sampler.get(key) is not None:
                 part(kind, f"samplers.{label}.{key}", sampler[key])
-    for key, kinds in {"edit": EDIT_PARTS, "codec": CODEC_PARTS, "codec.adversarial": ADVERSARIAL_PARTS}.items():
-        named = reduce(lambda node, name: node.get(name) if isinstance(node, dict) else None, key.split("."), tree)
-        for leaf, kind in kinds.items() if isinstance(named, dict) else ():
+    sections = {"edit": (tree.get("edit"), EDIT_PARTS), "codec": (codec := tree.get("codec"), CODEC_PARTS)}
+    if isinstance(codec, dict):
+        sections["codec.adversarial"] = codec.get("adversarial"), ADVERSARIAL_PARTS
+    for key, (section, kinds) in sections.items():
+        named = section if isinstance(section, dict) else {}
+        for leaf, kind in kinds.items():
             if named.get(leaf) is not None:
                 part(kind, f"{key}.{leaf}", named[leaf])
     return problems

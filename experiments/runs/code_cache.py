@@ -127,7 +127,7 @@ def _write(experiment: Experiment, data: Dataset, folder: Path, facts: dict[str,
             labelled = labelled and examples.y is not None
             if processes.first():
                 _put(part / CODES, first, codes)
-                if labelled:
+                if examples.y is not None:
                     _put(part / LABELS, first, examples.y)
                 write_json(part / WORDS, facts | {"rows": first + len(codes), "labelled": labelled})
             show(first + len(codes), "")

@@ -11,6 +11,7 @@ import losses
 from experiments.build.discriminator import last_kernel
 from experiments.build.experiment import Experiment
 from experiments.data.dataset import Batch
+from sde_lib.base import Scalar
 
 
 def adversarial_gradient(
@@ -45,14 +46,15 @@ def adversarial_gradient(
     def D(discriminator: Any, x: jax.Array) -> jax.Array:
         return net.apply(discriminator, x, jnp.zeros(len(x)), None, None)
 
-    def h(discriminator: Any) -> jax.Array:
+    def h(discriminator: Any) -> Scalar:
         return losses.hinge_discriminator(D(discriminator, x), D(discriminator, x_hat))
 
     (mean, x_hat), backward, (loss, x) = jax.vjp(reconstructions, params["codec"], has_aux=True)
     grad_g = jax.grad(lambda x_hat: losses.hinge_generator(D(params["discriminator"], x_hat)))(x_hat)
     # Of these two passes back only the way to the last kernel is computed.
-    at_last = (last_kernel(*backward(of)) for of in ((jnp.ones(()), jnp.zeros_like(x_hat)), (jnp.zeros(()), grad_g)))
-    w = losses.adaptive_weight_of(*at_last, section.weight)
+    (grad_l_at_last,) = backward((jnp.ones(()), jnp.zeros_like(x_hat)))
+    (grad_g_at_last,) = backward((jnp.zeros(()), grad_g))
+    w = losses.adaptive_weight_of(last_kernel(grad_l_at_last), last_kernel(grad_g_at_last), section.weight)
     play = step >= section.start
     (of_codec,) = backward((jnp.ones(()), jnp.where(play, w * grad_g, 0.0)))
     of_discriminator = jax.tree.map(lambda g: jnp.where(play, g, 0.0), jax.grad(h)(params["discriminator"]))

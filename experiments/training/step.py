@@ -83,17 +83,16 @@ def make_step(
     def one_step(state: State, batch: Batch) -> State:
         noise = step_noise(experiment, base_key, state.times, state.step, len(batch.levels))
 
-        def mean_loss(params: Any, noise: StepNoise, batch: Batch) -> tuple[Scalar, tuple[Scalar, jax.Array]]:
+        def mean_loss(params: Any, noise: StepNoise, batch: Batch) -> tuple[Scalar, tuple[Scalar, Scalar]]:
             cost, loss = jax.vmap(one_loss, (None, 0, 0, 0))(whole(params), noise.keys, batch, noise.t)
             mean = jnp.mean(noise.inverse_density * loss + cost)
             return mean, (mean, loss)
 
         if experiment.discriminator:
-            of_both = adversarial_gradient(experiment, whole(state.params), state.step, noise.keys, batch)
-            gradient, (loss, by_example) = of_both
+            descent = adversarial_gradient(experiment, whole(state.params), state.step, noise.keys, batch)
         else:
-            differentiate = partial(jax.grad(mean_loss, has_aux=True), state.params)
-            gradient, (loss, by_example) = in_parts(differentiate, config.accumulate, noise, batch)
+            descent = in_parts(partial(jax.grad(mean_loss, has_aux=True), state.params), config.accumulate, noise, batch)
+        gradient, (loss, by_example) = descent
         norm = optax.global_norm(gradient)
         update, opt = optimizer.update(gradient, state.opt, state.params)
         params = optax.apply_updates(state.params, update)

@@ -34,7 +34,7 @@ def read_lpips(path: Path) -> tuple[partial[VGG], dict[str, Any]]:
     if not any(name.startswith("features.") for name in tensors):
         names = [[f"net.slice{i}.{n}" for n in numbers] for i, numbers in enumerate(NUMBERS, start=1)]
     widths = tuple(_outputs(tensors, level[0], path) for level in names)
-    net = partial(VGG, widths=widths)
+    net = partial(VGG, widths=widths)  # pyright: ignore[reportArgumentType]
     like: dict[str, Any] = {"net": nnx.to_pure_dict(nnx.state(abstract(net, (16, 16, 3)), nnx.Param))}
     if "lin0.model.1.weight" in tensors:
         like["heads"] = {i: jax.ShapeDtypeStruct((width,), np.float32) for i, width in enumerate(widths)}
