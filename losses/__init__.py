@@ -1,7 +1,7 @@
 """Objectives for scores. The tuples at the end are the registries that configs name from."""
 
 from losses.adaptive import loss_aware
-from losses.adversarial import adaptive_weight, hinge_discriminator, hinge_generator
+from losses.adversarial import adaptive_weight, adaptive_weight_of, hinge_discriminator, hinge_generator
 from losses.batch import batch_mean
 from losses.bound import Bound, continuous_bound, elbo, hybrid, vlb
 from losses.classification import cross_entropy
@@ -22,6 +22,7 @@ __all__ = [
     "Loss",
     "TimeSampler",
     "adaptive_weight",
+    "adaptive_weight_of",
     "batch_mean",
     "continuous_bound",
     "cross_entropy",

@@ -32,9 +32,10 @@ def adaptive_weight(
     Both are functions of the parameters `last` of the decoder's last layer, at which the gradients are; w itself has none.
     Esser et al. (2021), eq. 7.
     """
-    of_nll, of_generator = (_norm(jax.grad(loss)(last)) for loss in (nll, generator))
-    return scale * jax.lax.stop_gradient(jnp.minimum(of_nll / (of_generator + 1e-4), 1e4))
+    return adaptive_weight_of(jax.grad(nll)(last), jax.grad(generator)(last), scale)
 
 
-def _norm(tree: Any) -> Scalar:
-    return jnp.sqrt(sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(tree)))
+def adaptive_weight_of(grad_nll: Any, grad_generator: Any, scale: NonNegative = 0.5) -> Scalar:
+    """`adaptive_weight` of the two gradients themselves."""
+    norm = lambda tree: jnp.sqrt(sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(tree)))
+    return scale * jax.lax.stop_gradient(jnp.minimum(norm(grad_nll) / (norm(grad_generator) + 1e-4), 1e4))

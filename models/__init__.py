@@ -1,7 +1,7 @@
 """Networks as scores. The tuples at the end are the registries that configs name from."""
 
 from models.class_model import ClassModel, class_model
-from models.codec import Codec, chain, frozen
+from models.codec import Codec, chain, frozen, halves, reconstructing, without_density
 from models.codecs.affine import affine
 from models.codecs.autoencoder import autoencoder
 from models.codecs.cosine import cosine
@@ -17,6 +17,7 @@ from models.codecs.residual_flow import residual_flow
 from models.codecs.vae import vae
 from models.codecs.vq import vq_autoencoder
 from models.conditioning import conditioned, index, log_noise, rung, time
+from models.features import features
 from models.functional import functional
 from models.lora import adapters, lora, merged
 from models.mixed import mixed
@@ -36,6 +37,7 @@ from models.networks.ncsnpp import NCSNpp
 from models.networks.ncsnv2 import NCSNv2
 from models.networks.patch_gan import PatchGAN
 from models.networks.uvit import UViT
+from models.networks.vgg import VGG
 from models.networks.zero import Zero
 from models.parameterization import Coefs, edm, eps, residual_eps, score, sigma_score, v, x0
 from models.score_network import ScoreModel, score_model
@@ -57,6 +59,7 @@ __all__ = [
     "NCSNv2",
     "PatchGAN",
     "UViT",
+    "VGG",
     "Zero",
     "ClassModel",
     "Codec",
@@ -78,10 +81,12 @@ __all__ = [
     "discretized_gaussian",
     "edm",
     "eps",
+    "features",
     "frozen",
     "functional",
     "gaussian",
     "glow",
+    "halves",
     "hierarchical_vae",
     "index",
     "kl_autoencoder",
@@ -92,6 +97,7 @@ __all__ = [
     "merged",
     "mixed",
     "real_nvp",
+    "reconstructing",
     "residual_eps",
     "residual_flow",
     "rung",
@@ -102,6 +108,7 @@ __all__ = [
     "v",
     "vae",
     "vq_autoencoder",
+    "without_density",
     "x0",
 ]
 
@@ -129,3 +136,5 @@ ENCODERS = (ConvEncoder, LDMEncoder, Perceptron)
 DECODERS = (ConvDecoder, LDMDecoder, Perceptron)
 LADDERS = (Ladder,)
 """The networks of a hierarchical VAE."""
+DISCRIMINATORS = (PatchGAN,)
+"""The networks that tell examples from reconstructions."""

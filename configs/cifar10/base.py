@@ -14,7 +14,8 @@
 | DDPM++, EDM | | | | | ddpmpp_edm |
 | NCSN++, EDM | | | | | ncsnpp_edm, ncsnpp_edm_jax |
 
-Two are on an SDE of their own: ddpm_improved (cosine) and vdm (log-linear).
+Two are on an SDE of their own: ddpm_improved (cosine) and vdm (log-linear). Two are small: kl_f4, a first stage, and latent, a
+score of its codes.
 
 Any of them runs small: --config=configs/cifar10/ddpm.py:tiny. CIFAR-10 itself is read from data_dir, to which this writes it,
 without TensorFlow, from the binary version at https://www.cs.toronto.edu/~kriz/cifar.html (or TFDS does):

@@ -16,6 +16,7 @@ import models
 import sde_lib
 from experiments.build.checks import combination_problems, event_problems, experiment_problems
 from experiments.build.conditions import network_options
+from experiments.build.discriminator import discriminator_of
 from experiments.build.experiment import Experiment, Frozen
 from experiments.config.options import parameters
 from experiments.config.parts import (
@@ -43,6 +44,7 @@ from experiments.runtime.errors import ConfigError
 from models.build import abstract
 from models.functional import Functional
 from models.parameterization import Parameterization
+from sde_lib.base import Event
 
 
 class Trained(NamedTuple):
@@ -78,7 +80,8 @@ def build(
     objective = attempt(problems, "objective", lambda: _objective(config))
     weight = attempt(problems, "weight", lambda: _weight(config))
     experiment = Experiment(config, shape, code_shape, sde, model, times, objective, scale(config, moments), names=names)
-    experiment = experiment._replace(codec=codec, frozen=Frozen(codec=of_codec), weight=weight)
+    discriminator = attempt(problems, "codec.adversarial", lambda: discriminator_of(config))
+    experiment = experiment._replace(codec=codec, frozen=Frozen(codec=of_codec), weight=weight, discriminator=discriminator)
 
     problems += experiment_problems(experiment, weight)
     if problems:
@@ -104,8 +107,25 @@ def _network(net: Any, part: Named, learner: str, by_conditions: dict[str, int])
 
 def structure(config: Config, shape: tuple[int, ...], names: tuple[str, ...] = ()) -> nnx.Module | None:
     """Returns the network with shapes in place of arrays; None for a linen module, which has no shapes before it is called."""
-    net = _network(NET.find(config.net.name), config.net, _learner(config), network_options(config, shape, names))
+    net = _builder(config, shape, names)
     return None if isinstance(net, linen.Module) else abstract(net, shape)
+
+
+def features_of(experiment: Experiment) -> Callable[[Any, Event], tuple[jax.Array, ...]]:
+    """Returns features(params, x) of the network of an experiment, at the least noise that it knows, that of the SDE's t_min.
+
+    Raises ValueError for a linen module.
+    """
+    config, sde, net = experiment.config, experiment.sde, _builder(experiment.config, experiment.shape, experiment.names)
+    if isinstance(net, linen.Module):
+        raise ValueError(f"{config.net.name} is a linen module, which has no method `features`: take Classifier")
+    c = _parameterization(config)(sde, sde.t_min, config.sigma_data)
+    return models.features(net, c.c_in, c.c_noise)
+
+
+def _builder(config: Config, shape: tuple[int, ...], names: tuple[str, ...]) -> Any:
+    """The network of a config, or a function that makes it, with its options and those that others give it."""
+    return _network(NET.find(config.net.name), config.net, _learner(config), network_options(config, shape, names))
 
 
 def _model(config: Config, sde: sde_lib.LinearSDE, by_conditions: dict[str, int]) -> models.ScoreModel | models.ClassModel:
@@ -152,13 +172,17 @@ def _own_codec(config: Config, section: CodecConfig, by: Named, event: tuple[int
         context["likelihood"] = law if section.noise else of_mean
         emitted = (*event[:-1], law.channels(event[-1]))
     if section.encoder:
-        context["encoder"] = partial(ENCODER.find(section.encoder.name), **section.encoder.options)
+        encoder = partial(ENCODER.find(section.encoder.name), **section.encoder.options)
+        context["encoder"] = models.functional(encoder, config.compute)
     if section.decoder:
         decoder = DECODER.find(section.decoder.name)
-        context["decoder"] = _bound(decoder, {"channels": emitted[-1], "emitted": emitted}, section.decoder.options)
+        decoder = _bound(decoder, {"channels": emitted[-1], "emitted": emitted}, section.decoder.options)
+        context["decoder"] = models.functional(decoder, config.compute)
     if section.net:
         context["net"] = partial(LADDER.find(section.net.name), **section.net.options)
     codec = CODEC.build(by.name, **(_taken(CODEC.find(by.name), context) | by.options))
+    if section.perceptual or section.adversarial:  # trained by them, it does not make a density of the data
+        return models.without_density(codec)
     if section.noise or section.likelihood:
         return codec
     return codec._replace(decode=lambda params, key, z: codec.decode(params, None, z))

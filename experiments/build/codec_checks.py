@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 import models
+from experiments.build.discriminator import check_discriminator
 from experiments.build.experiment import Experiment
 from experiments.config.parts import CODEC, LIKELIHOOD, trains_codec
 from experiments.config.problems import OF_CODECS, Problems
@@ -57,6 +58,7 @@ def _of_section(section: CodecConfig, config: Config) -> Problems:
         )
     if len(section.mean) != len(section.std) or (section.mean and section.standardise == "none"):
         problems.append("codec.mean and codec.std are found by codec.standardise = 'channel' or 'scalar': leave them out")
+    problems += _of_terms(section, config) + _of_cache(section, config)
     if config.train.augment:
         problems.append(f"train.augment = {config.train.augment:g} is of images, and the network sees codes; take 0")
     if config.evaluate.dequantizer == "variational":
@@ -64,6 +66,46 @@ def _of_section(section: CodecConfig, config: Config) -> Problems:
             "evaluate.dequantizer = 'variational' is fitted to a density of x, and this is one of codes; take 'uniform'"
         )
     return problems
+
+
+def _of_terms(section: CodecConfig, config: Config) -> Problems:
+    """Problems of the perceptual and of the adversarial term."""
+    problems: Problems = []
+    if (terms := _terms(section)) and not trains_codec(config):
+        of = f"{terms} is of the loss of a codec alone, and objective {config.objective.name} trains none alone"
+        problems.append(f"{of}; take None, or objective rate_distortion")
+    perceptual, adversarial, train = section.perceptual, section.adversarial, config.train
+    if perceptual and bool(perceptual.run) == bool(perceptual.file):
+        both = "are two networks" if perceptual.run else "name none"
+        remedy = "set one of them, --config.codec.perceptual.run=RUN of a classifier, or file=FILE of LPIPS"
+        problems.append(f"codec.perceptual.run and file {both}, and the features of one are compared: {remedy}")
+    if adversarial and adversarial.start >= train.steps:
+        ends = f"training ends at train.steps = {train.steps} before it"
+        problems.append(f"codec.adversarial.start = {adversarial.start}: {ends}; take less, or codec.adversarial = None")
+    if adversarial and train.accumulate > 1:
+        whole = "the discriminator and its weight are of a whole batch"
+        problems.append(f"train.accumulate = {train.accumulate}: {whole}; take 1, and a smaller train.batch")
+    return problems
+
+
+def _of_cache(section: CodecConfig, config: Config) -> Problems:
+    """Problems of codes that are to be on disk: they must be the same whenever an example is read."""
+    if section.cache == "none":
+        return []
+    problems: Problems = []
+    cache, data = f"codec.cache = {section.cache!r}", config.data
+    if not section.run:
+        problems.append(f"{cache} is of the codes of a fixed codec, and codec.run names none; take 'none', or name its run")
+    if data.levels and data.dequantize:
+        problems.append(f"{cache}: data.dequantize = True makes another x of an example in each step; take False, or 'none'")
+    if data.size is not None and data.crop == "random":
+        problems.append(f"{cache}: data.crop = 'random' cuts images anew in each epoch; take 'centre', or 'none'")
+    return problems
+
+
+def _terms(section: CodecConfig) -> str:
+    """The names of the further terms of the loss; "" if there are none."""
+    return " and ".join(f"codec.{name}" for name in ("perceptual", "adversarial") if getattr(section, name))
 
 
 def check_codec(experiment: Experiment) -> None:
@@ -84,9 +126,18 @@ def check_codec(experiment: Experiment) -> None:
             f"{config.objective.name} trains the codec alone, and net {config.net.name} has parameters; take net Zero"
         )
     if experiment.trains == "both":
-        _check_together(config, codec, by)
-    if config.evaluate.likelihood and (why := without_likelihood(codec, by or config.codec.run)):
-        raise ValueError(f"{why}, or evaluate.likelihood = 0")
+        _check_together(experiment, codec, by)
+    of_example = [kind for kind, each in experiment.conditions.items() if "x" in each.needs]
+    if experiment.reads_codes and of_example:
+        why = f"conditions.{of_example[0]} is made of the example, which no step reads then"
+        raise ValueError(f"codec.cache = {config.codec.cache!r}: {why}; take cache = 'none'")
+    terms = _terms(config.codec)
+    if terms and codec.reconstruct is None:
+        raise ValueError(f"{terms} compares x with x_hat, and {by} has none but x itself: take vae, or None")
+    name = f"{by or config.codec.run}{f' with {terms}' if terms else ''}"
+    if config.evaluate.likelihood and (why := without_likelihood(codec, name)):
+        raise ValueError(f"{why}{f' without {terms}' if terms else ''}, or evaluate.likelihood = 0")
+    check_discriminator(experiment)
     key, x = jax.random.key(0), jax.ShapeDtypeStruct(experiment.shape, jnp.float32)
     if config.conditions.image and experiment.code_shape[:-1] != experiment.shape[:-1]:
         sides = " x ".join(map(str, experiment.code_shape[:-1]))
@@ -112,12 +163,15 @@ def not_together(codec: models.Codec, by: str, objective: Named) -> str | None:
     return None
 
 
-def _check_together(config: Config, codec: models.Codec, by: str) -> None:
+def _check_together(experiment: Experiment, codec: models.Codec, by: str) -> None:
     """Checks that the codec can be trained together with the score of its codes."""
+    config = experiment.config
     if why := not_together(codec, by, config.objective):
         raise ValueError(why)
     if config.lora:
         raise ValueError(f"codec.by = {by} would be trained, and lora adapts what is trained: take lora = None, or {APART}")
+    if experiment.reads_codes:
+        raise ValueError(f"codec.cache: codes change while {by} is trained with their score; take 'none', or {APART}")
     if config.codec and config.codec.standardise != "none":
         raise ValueError(f"codec.standardise: codes change while {by} is trained with their score; take 'none', or {APART}")
 

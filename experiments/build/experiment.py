@@ -21,16 +21,18 @@ from experiments.config.schema import Config
 from experiments.data.dataset import Batch
 from experiments.data.scaler import Scaler
 from models.conditions import simplest
+from models.functional import Functional
 
 
 class Frozen(NamedTuple):
     """The parameters that training leaves as they are: of the `base` of adapters, and of each fixed part of a `codec`.
 
-    They are () if there are none.
+    `features`: those that a perceptual term compares. All are () if there are none.
     """
 
     base: Any = ()
     codec: tuple[Any, ...] = ()
+    features: Any = ()
 
 
 class Experiment(NamedTuple):
@@ -39,6 +41,8 @@ class Experiment(NamedTuple):
     `model`: a ScoreModel, or a ClassModel if the objective trains a classifier. `guides`: the runs that guide samplers, by
     their folders. `names`: those of the labels, if they have names. `codec`: a chain of codecs; without one x is its own code.
     `weight`: the objective's, weight(sde, t). `held_out`: the examples that conditions of samples come from, if they are read.
+    `discriminator`: that of `codec.adversarial`. `distance`: that of `codec.perceptual`, distance(features)(x, x_hat) of the
+    frozen parameters of its features; both only if the config asks for them, and the distance only to train by.
     """
 
     config: Config
@@ -55,6 +59,8 @@ class Experiment(NamedTuple):
     codec: models.Codec | None = None
     weight: Callable[..., Any] = losses.likelihood
     held_out: Batch | None = None
+    discriminator: Functional | None = None
+    distance: Callable[[Any], Callable[[Any, Any], Any]] | None = None
 
     @property
     def trains(self) -> Literal["net", "codec", "both"]:
@@ -64,10 +70,16 @@ class Experiment(NamedTuple):
         return "both" if self.codec and self.codec.loss else "net"
 
     def initial(self, key: Any) -> Any:
-        """Returns the parameters that training begins with: the network's, adapters to it, or the codec's; {"net", "codec"}."""
+        """Returns the parameters that training begins with: the network's, adapters to it, or the codec's.
+
+        Those of several are a dictionary: {"net", "codec"}, or {"codec", "discriminator"}.
+        """
         z, of_codec = jnp.zeros(self.code_shape), None
         if self.codec and self.trains != "net":
             of_codec = self.codec.init(jax.random.fold_in(key, 0), jnp.zeros(self.shape))[-1]
+        if self.discriminator:
+            of_discriminator = self.discriminator.init(jax.random.fold_in(key, 1), jnp.zeros(self.shape))
+            return {"codec": of_codec, "discriminator": of_discriminator}
         if self.trains == "codec":
             return of_codec
         shapes = Frozen(jax.eval_shape(self.model.init, key, z)) if self.config.lora else Frozen()
@@ -93,12 +105,44 @@ class Experiment(NamedTuple):
     def network(self, params: Any) -> Any:
         """Returns the parameters to sample and evaluate with, from the trained ones: `merged`, beside those of other parts."""
         guides = {run: guide.params for run, guide in self.guides.items()}
-        if self.trains == "codec":
-            return Params({}, guides, (*self.frozen.codec, params))
-        if self.trains == "both":
-            return Params(params["net"], guides, (*self.frozen.codec, params["codec"]))
+        if self.trains != "net":
+            return Params(params["net"] if self.trains == "both" else {}, guides, self.whole_codec(params))
         own = self.merged(params)
         return Params(own, guides, self.frozen.codec) if guides or self.codec else own
+
+    def without_discriminator(self, params: Any) -> Any:
+        """Returns the trained parameters without those of a discriminator, which is of no use to a run."""
+        return params["codec"] if self.discriminator else params
+
+    def whole_codec(self, params: Any) -> tuple[Any, ...]:
+        """Returns the parameters of each part of the codec, fixed and trained, from the trained ones."""
+        return (*self.frozen.codec, params["codec"] if self.trains == "both" else self.without_discriminator(params))
+
+    @property
+    def reads_codes(self) -> bool:
+        """True if training reads posteriors of codes, which are on disk, in the place of examples."""
+        return self.config.codec is not None and self.config.codec.cache != "none"
+
+    def posteriors(self, params: Any, k: Any) -> Any:
+        """Returns the posteriors [n, *q] of the codes of an example k as training may see it: as it is, and mirrored."""
+        (posterior, _), x = self._halves, self.scaler.place(k, 0.5)
+        views = (x, mirrored(x)) if self.config.data.flip else (x,)
+        return jnp.stack([posterior(self._of_codec(params), view) for view in views])
+
+    def row(self, dtype: Any) -> jax.ShapeDtypeStruct:
+        """Returns the shape of what a batch has of an example of that dtype: of the event itself, or of its posteriors."""
+        k = jax.ShapeDtypeStruct(self.shape, dtype)
+        return jax.eval_shape(lambda k: self.posteriors(None, k), k) if self.reads_codes else k
+
+    def draw(self, params: Any, key: Any, q: Any) -> Any:
+        """Returns a code z [*code_shape] of a posterior: that of `encode`, by the same key."""
+        _, draw = self._halves
+        return draw(self._of_codec(params), key, q)
+
+    @property
+    def _halves(self) -> tuple[Callable[..., Any], Callable[..., Any]]:
+        """The two halves of `encode` (see `models.codec`)."""
+        return models.halves(self.codec or models.chain())
 
     def encode(self, params: Any, key: Any, x: Any) -> tuple[Any, Any]:
         """Returns a code z [*code_shape] of an example x as a network sees it, and its cost in nats (see `models.codec`)."""
@@ -108,9 +152,21 @@ class Experiment(NamedTuple):
         """Returns the x [*shape] of a code z: a draw from p(x | z), or its mean if the key is None."""
         return z if self.codec is None else self.codec.decode(self._of_codec(params), key, z)
 
+    def event(self, key: Any, flip_key: Any, k: Any) -> Any:
+        """Returns the x of an example k as a network sees it in training: dequantised and flipped, as the config says.
+
+        Of the posteriors of a code, which are read in its place, that is one of them.
+        """
+        flips = self.config.data.flip and jax.random.bernoulli(flip_key)
+        if self.reads_codes:
+            return jnp.where(flips, k[-1], k[0])
+        x = self.scaler.encode(key, k)
+        return jnp.where(flips, mirrored(x), x) if self.config.data.flip else x
+
     def code(self, params: Any, key: Any, k: Any) -> Any:
         """Returns a code z of an example k, levels in the middle of their cells, or floats in the units of the data."""
-        return self.encode(params, key, self.scaler.place(k, 0.5))[0]
+        posterior, _ = self._halves
+        return self.draw(params, key, posterior(self._of_codec(params), self.scaler.place(k, 0.5)))
 
     def levels(self, params: Any, z: Any, key: Any = None) -> Any:
         """Returns the example of a code z as levels, or as floats in the units of the data."""
@@ -197,35 +253,64 @@ class Experiment(NamedTuple):
     def loss(self, params: Any, key: Any, y: Any = None) -> Callable[..., losses.Joint]:
         """Returns loss(key, x, t) of an example x at `params`; `y`: its label, or its conditions by name; `key` is for dropout.
 
-        The objective is the `score` of the result, and the `cost` is of the codec, if it is trained too.
+        With codes on disk x is the posterior of one.
+        The objective is the `score` of the result, and the `cost` is of the codec, if it is trained too. An adversarial term is
+        of a whole batch, and no part of it (see `experiments.training.adversarial`).
         """
-        y, of_codec = simplest(y), self.frozen.codec
+        y = simplest(y)
         if self.trains == "both" and self.codec:
             score = lambda z, t: self.model.apply(params["net"], z, t, y, key)
-            encode = partial(self.codec.encode, (*of_codec, params["codec"]))
+            encode = partial(self.codec.encode, self.whole_codec(params))
             return losses.latent(self.sde, encode, self.objective(self.sde, score), self.weight)
         objective = self._objective(params, key, y)
 
         def loss(key: Any, x: Any, t: Any) -> losses.Joint:
-            if self.trains == "net":
-                x, _ = self.encode(params, jax.random.fold_in(key, 0), x)
+            if self.trains == "net" and self.codec:
+                q = x if self.reads_codes else self._halves[0](self.frozen.codec, x)
+                x = self.draw(params, jax.random.fold_in(key, 0), q)
             return losses.Joint(jnp.zeros(()), objective(key, x, t))
 
         return loss
 
     def _objective(self, params: Any, key: Any, y: Any) -> losses.Loss:
         """The objective of the network alone, on codes, or of the codec alone."""
-        if self.trains == "codec" and self.codec:
-            return self.objective(self.sde, partial(self.codec.loss, (*self.frozen.codec, params)))  # pyright: ignore
+        if self.trains == "codec":
+            return lambda key, x, t: self.reconstruct(params, key, x, t)[0]
         if classifies(self.config):
             return self.objective(self.sde, lambda x, t: self.log_prob(params, x, t, key)[y])
         evaluate = self.model.with_variance if learns_variance(self.config) else self.model.apply
         return self.objective(self.sde, lambda x, t: evaluate(params, x, t, y, key))
 
+    def reconstruct(self, params: Any, key: Any, x: Any, t: Any = 0.0) -> tuple[Any, Any]:
+        """Returns the objective of an example x by which its codec is trained, and x_hat; that is x if z determines x.
+
+        The codec's loss gains D weight d(x, x_hat) nats by a perceptual distance d, if the config asks for it.
+        """
+        assert self.codec
+        codec, of_codec, section = self.codec, self.whole_codec(params), self.config.codec and self.config.codec.perceptual
+        x_hats = [x]  # an objective returns a number alone
+
+        def codec_loss(key: Any, x: Any, beta: Any) -> Any:
+            if codec.reconstruct is None:
+                assert codec.loss
+                return codec.loss(of_codec, key, x, beta)
+            nats, x_hats[0] = codec.reconstruct(of_codec, key, x, beta)
+            if section is None:
+                return nats
+            assert self.distance, "the features were not opened"
+            return nats + x.size * section.weight * self.distance(self.frozen.features)(x, x_hats[0])
+
+        return self.objective(self.sde, codec_loss)(key, x, t), x_hats[0]
+
     def variance(self, params: Any, y: Any = None) -> dict[str, Any]:
         """Returns {"v": the learned variance v(x, t) at `params`}, or nothing if none is learned: options of a step."""
         v = lambda x, t: self.model.with_variance(_own(params), x, t, simplest(y))[1]
         return {"v": v} if learns_variance(self.config) else {}
+
+
+def mirrored(x: Any) -> Any:
+    """Returns an image along the other direction of its width."""
+    return x[..., ::-1, :]
 
 
 _A = {"vector": "a vector", "image": "an image", "tokens": "tokens"}

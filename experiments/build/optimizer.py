@@ -11,7 +11,7 @@ import optax
 
 from experiments.config.optimizers import STEADIER, takes_schedule
 from experiments.config.parts import LEARNING_RATE, OPTIMIZER, schedule_of
-from experiments.config.schema import Named, Train
+from experiments.config.schema import Config, Named, Train
 from experiments.runtime.errors import users_line
 
 
@@ -23,6 +23,25 @@ def make_optimizer(config: Train) -> optax.GradientTransformation:
     adam = optax.scale_by_adam(config.beta1, config.beta2, config.epsilon)
     rate = optax.scale_by_learning_rate(optimizer_rate(config))
     return optax.chain(clip, optax.chain(adam, decay(config.weight_decay), rate))
+
+
+def optimizer_of(config: Config) -> optax.GradientTransformation:
+    """Returns the optimiser of a run: that of its section, and with `codec.adversarial` one for each of the two players."""
+    optimizer = make_optimizer(config.train)
+    return for_each(optimizer) if config.codec and config.codec.adversarial else optimizer
+
+
+def for_each(optimizer: optax.GradientTransformation) -> optax.GradientTransformation:
+    """Returns the optimiser of a dictionary of parameters: each entry has a state, and so a global norm, of its own."""
+
+    def init(params: Any) -> dict[str, Any]:
+        return {name: optimizer.init(part) for name, part in params.items()}
+
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[dict[str, Any], dict[str, Any]]:
+        each = {name: optimizer.update(updates[name], state[name], params and params[name]) for name in updates}
+        return {name: after[0] for name, after in each.items()}, {name: after[1] for name, after in each.items()}
+
+    return optax.GradientTransformation(init, update)
 
 
 def _named(part: Named, config: Train) -> optax.GradientTransformation:

@@ -33,6 +33,10 @@ def summary(experiment: Experiment) -> list[str]:
         params = jax.eval_shape(experiment.codec.init, jax.random.key(0), jnp.zeros(experiment.shape))
         arrow = " -> ".join(" x ".join(map(str, sides)) for sides in (experiment.shape, shape))
         lines += [f"codec: {size(params):,} parameters, {arrow}, {'fixed' if experiment.trains == 'net' else 'trained'}"]
+    if experiment.discriminator and config.codec and config.codec.adversarial:
+        params = jax.eval_shape(experiment.discriminator.init, jax.random.key(0), jnp.zeros(experiment.shape))
+        which = config.codec.adversarial
+        lines += [f"discriminator {which.net.name}: {size(params):,} parameters, from step {which.start:,} on"]
     if config.lora:
         adapters = size(jax.eval_shape(experiment.initial, jax.random.key(0)))
         lines += [f"trained: {adapters:,} parameters, of adapters of rank {config.lora.rank} (on {config.lora.on})"]

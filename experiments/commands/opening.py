@@ -27,6 +27,7 @@ from experiments.data.sources import Sources, open_sources
 from experiments.data.validation import open_validation
 from experiments.evaluation.features import FeatureSpace, feature_space
 from experiments.runs.codecs import build_run, with_code_moments
+from experiments.runs.features import with_features
 from experiments.runs.folder import Folder
 from experiments.runs.guides import with_guides
 from experiments.runs.lora_base import with_base
@@ -284,6 +285,8 @@ def _opened(call: Call, plan: Plan, workdir: Path, needs: Needs, facts: DataFact
         experiments = {name: with_guides(experiment, workdir / name) for name, experiment in experiments.items()}
     space = feature_space(plan.base, data) if needs.space and data and not classifiers else None
     processes.stop_if_asked()
+    if needs.training:
+        experiments = {name: with_features(experiment, workdir / name) for name, experiment in experiments.items()}
     experiments = {name: with_base(experiment, workdir / name) for name, experiment in experiments.items()}
     return Opened(call, plan, data, facts, experiments, workdir, space)
 

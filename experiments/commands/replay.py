@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 
 from experiments.build.experiment import Experiment
-from experiments.build.optimizer import make_optimizer
+from experiments.build.optimizer import optimizer_of
 from experiments.build.state import init_state, placement
 from experiments.commands.arguments import Call, compile_cache
 from experiments.commands.arguments import run as run_folder
@@ -17,6 +17,7 @@ from experiments.data.dataset import Dataset
 from experiments.data.feed import stacked
 from experiments.randomness import Purpose, stream
 from experiments.runs.checkpoint import Checkpoints
+from experiments.runs.code_cache import with_codes
 from experiments.runs.folder import Folder
 from experiments.runs.record import RunRecord, read_record
 from experiments.runs.resume import from_weights, state_shapes
@@ -44,7 +45,8 @@ def run(call: Call) -> None:
     record = read_record(opened.workdir)
     if record is None:
         raise StorageError(f"{opened.workdir} holds no run that was trained here")
-    replay(opened.experiment, opened.dataset, opened.workdir, record, call.options.step)
+    data = with_codes(opened.experiment, opened.dataset, opened.workdir)
+    replay(opened.experiment, data, opened.workdir, record, call.options.step)
 
 
 def replay(experiment: Experiment, data: Dataset, run: Path, record: RunRecord, step: int) -> None:
@@ -60,7 +62,7 @@ def replay(experiment: Experiment, data: Dataset, run: Path, record: RunRecord, 
         say(f"warning: step {step} was trained by another config, and is repeated by the present one: {'; '.join(changed[:3])}")
     with Checkpoints(Folder(run).checkpoints, record.id, writing=False) as checkpoints:
         state = checkpoints.restore(state_shapes(experiment), newest=step)
-    optimizer = make_optimizer(config.train)
+    optimizer = optimizer_of(config)
     if state is None:
         if parent := record.content.get("parent"):
             raise StorageError(f"{run} has no checkpoint at or before step {step}: it begins at step {parent.get('step')}")
@@ -71,7 +73,7 @@ def replay(experiment: Experiment, data: Dataset, run: Path, record: RunRecord, 
     with progress("replay", step, at) as show:
         while at < step:
             rows = range(at, min(at + calls, step))
-            batch = lambda i: data.train.batch(i, config.train.batch, classes=experiment.classes)
+            batch = lambda i: data.batches.batch(i, config.train.batch, classes=experiment.classes)
             state = advance(state, devices.split(stacked(map(batch, rows)), axis=1), experiment.frozen)
             at = rows.stop
             show(at, "")

@@ -11,15 +11,26 @@ from typing import Any, NamedTuple, get_args
 from pydantic import BaseModel
 
 from experiments.config.parts import CONDITIONS
-from experiments.config.problems import CODEC_PARTS, EDIT_PARTS, PARTS, SAMPLER_PARTS, TRAIN_PARTS
-from experiments.config.schema import CodecConfig, Condition, Conditions, Config, EditConfig, Named, Sampler, Strict, Train
+from experiments.config.problems import ADVERSARIAL_PARTS, CODEC_PARTS, EDIT_PARTS, PARTS, SAMPLER_PARTS, TRAIN_PARTS
+from experiments.config.schema import (
+    Adversarial,
+    CodecConfig,
+    Condition,
+    Conditions,
+    Config,
+    EditConfig,
+    Named,
+    Sampler,
+    Strict,
+    Train,
+)
 
 LABEL = "LABEL"
 """This word stands for a name that users choose, such as a sampler's."""
 
 
 OF_SECTIONS = {Config: PARTS, Train: TRAIN_PARTS, Sampler: SAMPLER_PARTS, CodecConfig: CODEC_PARTS, EditConfig: EDIT_PARTS}
-OF_SECTIONS |= {Conditions: CONDITIONS}
+OF_SECTIONS |= {Conditions: CONDITIONS, Adversarial: ADVERSARIAL_PARTS}
 """For each section the kinds of the parts that it names."""
 
 

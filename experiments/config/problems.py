@@ -15,6 +15,7 @@ from experiments.config.parts import (
     CONDITIONING,
     CONDITIONS,
     DECODER,
+    DISCRIMINATOR,
     EDIT,
     ENCODER,
     GRID,
@@ -51,6 +52,7 @@ EDIT_PARTS = {"by": EDIT}
 OF_CODECS = {"encoder": ENCODER, "decoder": DECODER, "net": LADDER, "likelihood": LIKELIHOOD}
 """The parts that a codec may be made of, by their keys."""
 CODEC_PARTS = {"by": CODEC} | OF_CODECS
+ADVERSARIAL_PARTS = {"net": DISCRIMINATOR}
 Problems = list[str]
 
 
@@ -115,8 +117,10 @@ def part_problems(tree: dict[str, Any]) -> Problems:
         for key, kind in SAMPLER_PARTS.items() if isinstance(sampler, dict) else ():
             if sampler.get(key) is not None:
                 part(kind, f"samplers.{label}.{key}", sampler[key])
-    for key, kinds in {"edit": EDIT_PARTS, "codec": CODEC_PARTS}.items():
-        section = tree.get(key)
+    sections = {"edit": (tree.get("edit"), EDIT_PARTS), "codec": (codec := tree.get("codec"), CODEC_PARTS)}
+    if isinstance(codec, dict):
+        sections["codec.adversarial"] = codec.get("adversarial"), ADVERSARIAL_PARTS
+    for key, (section, kinds) in sections.items():
         named = section if isinstance(section, dict) else {}
         for leaf, kind in kinds.items():
             if named.get(leaf) is not None:

@@ -289,6 +289,34 @@ class Lora(Strict):
     digest: str = ""
 
 
+class Perceptual(Strict):
+    """The section of a perceptual term of a codec's loss, D weight d(x, x_hat) for x of D numbers (see `losses.perceptual`).
+
+    - `run`: the folder of a run that trained a classifier on data of this kind, whose features are compared.
+    - `file`: else, for images, a file of LPIPS: VGG16 as of torchvision or of lpips, and the heads, if they are in it.
+    - `weight`: the weight of the term; 1 in the first stages of latent diffusion.
+    - `digest`: the digest of the features' parameters. A run records it when it begins, and refuses to go on with others.
+    """
+
+    run: str = ""
+    file: str = ""
+    weight: Annotated[float, Field(gt=0, le=1e6)] = 1.0
+    digest: str = ""
+
+
+class Adversarial(Strict):
+    """The section of an adversarial term of a codec's loss, by a discriminator trained beside it (see `losses.adversarial`).
+
+    - `net`: the discriminator, with its options.
+    - `start`: the step from which on both play; before it the codec is trained as if it were alone.
+    - `weight`: the slope of the term at the decoder's last layer, as a share of that of the rest of the loss.
+    """
+
+    net: Named = Named(name="PatchGAN")
+    start: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    weight: Annotated[float, Field(gt=0, le=1e6)] = 0.5
+
+
 class CodecConfig(Strict):
     """The section of a codec: the SDE, the network and the samplers see codes z in place of x (see `models.codec`).
 
@@ -300,6 +328,10 @@ class CodecConfig(Strict):
       each "channel", the last axis, or of all numbers alike ("scalar"), which is 1/0.18215 in Stable Diffusion.
     - `mean`, `std`: these moments. A run computes them when it begins, from at most 10,000 training examples, and keeps them.
     - `digest`: the digest of the parameters of `run`. A run records it when it begins, and refuses to go on with others.
+    - `cache`: where the codes of the training examples are kept on disk, so that a step reads them and evaluates no encoder: in
+      the folder of `run` ("codec"), for all runs that score them, in that of the run itself ("run"), or nowhere ("none"). Of
+      codes that are drawn it is their posteriors, and each step draws anew.
+    - `perceptual`, `adversarial`: further terms of the loss of a codec that is trained alone, which then has no density.
     """
 
     run: str = ""
@@ -313,6 +345,9 @@ class CodecConfig(Strict):
     mean: tuple[float, ...] = ()
     std: tuple[Positive, ...] = ()
     digest: str = ""
+    cache: Literal["none", "codec", "run"] = "none"
+    perceptual: Perceptual | None = None
+    adversarial: Adversarial | None = None
 
 
 class Condition(Named):

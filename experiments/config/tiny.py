@@ -6,7 +6,7 @@ from typing import Any
 
 from experiments.config.arms import names_part, resolve_arms
 from experiments.config.options import parameters
-from experiments.config.parts import NET
+from experiments.config.parts import DECODER, DISCRIMINATOR, ENCODER, LADDER, NET, Kind
 from experiments.config.schema import resolve_samplers
 
 DATA = {"name": "digits", "data_dir": "", "train": "train", "test": "test", "validation": "", "levels": 17, "only": ()}
@@ -51,15 +51,36 @@ def _changes(changes: Any, shrunk: Any) -> Any:
 
 def _network(section: dict[str, Any] | str, digits: bool = True) -> dict[str, Any]:
     """A narrow network, of the `digits` or of data that stay as they are."""
-    net = {"name": section} if isinstance(section, str) else section
-    options = parameters(NET.find(net["name"]))
-    values = {name: option.default for name, option in options.items() if option.default is not option.empty} | net
-    small = {name: make(values[name]) for name, make in NETWORK.items() if name in options and name in values}
-    if values.get("attention") and "attention" in options:
+    net, values, small = _narrow(NET, section)
+    if values.get("attention"):
         # The heights of the digits are 8 and 4; those of other data are twice as high for each resolution that is left out.
         fewer = len(values["multipliers"]) - len(small["multipliers"]) if "multipliers" in small else 0
         small["attention"] = (4,) if digits else tuple(2**fewer * height for height in values["attention"])
     return net | small
+
+
+def _narrow(kind: Kind, section: dict[str, Any] | str) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """A network as a section with a name, the values of its options, and those that a narrow one has instead."""
+    net = {"name": section} if isinstance(section, str) else section
+    options = parameters(kind.find(net["name"]))
+    values = {name: option.default for name, option in options.items() if option.default is not option.empty} | net
+    return net, values, {name: make(values[name]) for name, make in NETWORK.items() if name in options and name in values}
+
+
+def _codec(section: dict[str, Any] | None) -> dict[str, Any] | None:
+    """A codec with narrow networks, and a discriminator that plays in half of the steps and sees patches of the digits."""
+    small = dict(section or {})
+    for key, kind in {"encoder": ENCODER, "decoder": DECODER, "net": LADDER}.items():
+        if small.get(key):
+            net, values, fewer = _narrow(kind, small[key])
+            small[key] = net | fewer | ({"attention": ()} if values.get("attention") else {})
+    if small.get("cache") == "codec":
+        small["cache"] = "run"  # a miniature writes to no other folder
+    if isinstance(small.get("adversarial"), dict):
+        net, _, fewer = _narrow(DISCRIMINATOR, small["adversarial"].get("net", "PatchGAN"))
+        fewer |= {"layers": 1} if "layers" in parameters(DISCRIMINATOR.find(net["name"])) else {}
+        small["adversarial"] = small["adversarial"] | {"net": net | fewer, "start": TRAIN["steps"] // 2}
+    return section and small
 
 
 def _train(section: dict[str, Any]) -> dict[str, Any]:
@@ -95,6 +116,7 @@ def _conditions(section: dict[str, Any]) -> dict[str, Any]:
 
 
 SECTIONS = {
+    "codec": _codec,
     "conditions": _conditions,
     "data": lambda section: section if section.get("levels") == 0 else section | DATA,
     "net": _network,

@@ -7,7 +7,17 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 
-from experiments.config.schema import USERS_NAME, CodecConfig, Conditions, Config, EditConfig, Named, Sampler, Train
+from experiments.config.schema import (
+    USERS_NAME,
+    Adversarial,
+    CodecConfig,
+    Conditions,
+    Config,
+    EditConfig,
+    Named,
+    Sampler,
+    Train,
+)
 from experiments.config.tree import flatten
 from experiments.runtime.errors import ConfigError
 
@@ -23,6 +33,7 @@ def _parts(section: type[BaseModel]) -> str:
 
 
 _OF_TRAINING = rf"train\.({_parts(Train)})|conditions\.({_parts(Conditions)})|codec\.({_parts(CodecConfig)})"
+_OF_TRAINING += rf"|codec\.adversarial\.({_parts(Adversarial)})"
 _SECTIONS = rf"{_OF_TRAINING}|samplers\..+\.({_parts(Sampler)})|edit\.({_parts(EditConfig)})"
 _PARTS = rf"trust|parameterization|{_parts(Config)}|{_SECTIONS}"
 CODE = rf"(arms\..+\.)?({_PARTS})(\.name)?"

@@ -39,7 +39,7 @@ def npy(config: Data) -> tuple[Any, Any, tuple[str, ...]]:
     They are mapped: a row is read when it is decoded. Beside each may be its labels, `train`.label.npy and `test`.label.npy,
     [N] or [N, 1], and their names, classes.npy.
     """
-    return _splits(config, ".npy", lambda path: _npy(path, config.levels))
+    return _splits(config, ".npy", lambda path: npy_split(path, config.levels))
 
 
 def _splits(config: Data, suffix: str, read: Callable[[Path], Split]) -> tuple[Any, Any, tuple[str, ...]]:
@@ -92,7 +92,8 @@ def _member(file: ZipFile, key: str, name: str) -> np.ndarray:
         return np.lib.format.read_array(content, allow_pickle=False)
 
 
-def _npy(path: Path, levels: int) -> Split:
+def npy_split(path: Path, levels: int) -> Split:
+    """Returns the examples of an .npy file, with the labels beside it, and their names; `levels` are 0 of floats."""
     name, rows = printable(path), _mapped(path)
     _require_events(rows, levels, name)
     if len(rows) > 1 and not rows.flags.c_contiguous:

@@ -63,6 +63,15 @@ class ExampleStream:
     def __len__(self) -> int:
         return len(self._decoded if self.resident is None else self.resident)
 
+    @property
+    def places(self) -> int:
+        """The number of examples that the order is over, with a stand-in for each that is left out."""
+        return len(self._decoded)
+
+    def at_places(self, places: np.ndarray) -> Batch:
+        """Returns the examples at these places of that number, with their labels if all have some."""
+        return self.read(self._places[places])
+
     def by(self, seed: int) -> ExampleStream:
         """Returns the same examples in the order of another seed; none is decoded again."""
         stream = copy(self)
@@ -137,7 +146,8 @@ class Dataset(NamedTuple):
     `shape` is one event's. `train` has the batches, `test` [M, *shape] all held-out examples. The labels are integers; they are
     None if some are missing or the examples are not resident. `part` is a hash of the held-out examples and of as many training
     ones; `digest` is one of all if they are resident, else it is `part`. `classes`: the names of the labels, if there are any.
-    `moments`: those of each channel over the training examples, if floats are standardised.
+    `moments`: those of each channel over the training examples, if floats are standardised. `codes`: a stream of the codes of
+    the training examples, in their order, which training reads in their place.
     """
 
     shape: tuple[int, ...]
@@ -149,6 +159,12 @@ class Dataset(NamedTuple):
     classes: tuple[str, ...] = ()
     part: str = ""
     moments: Moments | None = None
+    codes: ExampleStream | None = None
+
+    @property
+    def batches(self) -> ExampleStream:
+        """The stream of the batches of training."""
+        return self.train if self.codes is None else self.codes
 
     @property
     def facts(self) -> DataFacts:
@@ -159,7 +175,8 @@ class Dataset(NamedTuple):
         """Returns the same data, with the training examples in the order of another seed."""
         train = self.train.by(seed)
         part = train.part(self.test, len(self.test))
-        return self._replace(train=train, digest=part if train.resident is None else self.digest, part=part)
+        codes = self.codes and self.codes.by(seed)
+        return self._replace(train=train, codes=codes, digest=part if train.resident is None else self.digest, part=part)
 
     def check_labels(self, classes: int) -> None:
         """Raises DataError if `classes` > 0 and a label that was read is not below it."""

@@ -72,7 +72,7 @@ def describe_arm(name: str, experiment: Experiment, state: State, run: Path) -> 
         "name": name,
         "label": experiment.config.title,
         "changes": {},
-        "parameters": sum(a.size for a in jax.tree.leaves(state.params)),
+        "parameters": sum(a.size for a in jax.tree.leaves(experiment.without_discriminator(state.params))),
         "train_seconds": seconds,
         "steps_per_second": last["step"] / seconds if seconds else math.nan,
         "final_loss": last["loss"],

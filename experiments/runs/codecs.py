@@ -2,37 +2,28 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from pydantic import ValidationError
 
 from experiments.build.build import Trained, build
 from experiments.build.experiment import Experiment
 from experiments.build.state import params_digest
 from experiments.config.guidance import Params
-from experiments.config.messages import in_words
 from experiments.config.parts import trains_codec
-from experiments.config.problems import parse
 from experiments.config.schema import CodecConfig, Config
-from experiments.config.tree import read_json_tree
-from experiments.config.trust import require_trusted_by
 from experiments.data.dataset import Dataset
 from experiments.data.moments import Moments, streamed_moments
 from experiments.randomness import Purpose, streams
-from experiments.runs.checkpoint import saved_steps
-from experiments.runs.folder import Folder
-from experiments.runs.record import data_facts, imported
+from experiments.runs.other_run import config_of_other, facts_of_other, recorded_config
 from experiments.runs.resume import trained_state
 from experiments.runtime import devices
 from experiments.runtime.errors import ConfigError, StorageError
-from experiments.runtime.paths import home, is_file
+from experiments.runtime.paths import home
 from experiments.runtime.startup import PROGRAM
 
 MOST = 10_000
@@ -95,36 +86,19 @@ def _codes(experiment: Experiment, data: Dataset, n: int) -> Iterator[np.ndarray
 
 def _trained(config: Config, run: Path, shape: tuple[int, ...], names: tuple[str, ...], workdir: Path) -> Trained:
     """The codec that the run trained, on the same data. Raises ConfigError or StorageError if it did not."""
-    path = Folder(run).config
-    if os.path.realpath(run) == os.path.realpath(workdir):
-        raise ConfigError(f"codec.run = {run} is this run itself: name the run that trained the codec")
-    if not is_file(path):
-        remedy = "train a codec, by objective rate_distortion"
-        raise StorageError(f"codec.run = {in_words(str(run))} holds no run (there is no config.json): {remedy}")
-    theirs, problems = parse(require_trusted_by(config, read_json_tree(path), str(path)))
-    if theirs is None or problems:
-        raise ConfigError([f"{path} is not the config of a run:", *problems[:4]])
+    theirs = config_of_other("codec.run", run, config, workdir, "name a run that trained a codec, by objective rate_distortion")
     if not trains_codec(theirs):
         raise ConfigError(f"codec.run = {run} trained a score, and no codec: name a run of objective rate_distortion")
-    for key in ("range", "levels", "standardise"):
-        there, here = getattr(theirs.data, key), getattr(config.data, key)
-        if there != here:
-            raise ConfigError(f"codec.run = {run} was trained with data.{key} = {there!r}, and this config has {here!r}")
-    facts = data_facts(run)
-    if facts and facts.shape != shape:
-        raise ConfigError(f"codec.run = {run} was trained on examples of shape {facts.shape}, and these have {shape}")
-    experiment = build_run(theirs, shape, names, facts.moments if facts else None, run)
+    facts = facts_of_other("codec.run", run, theirs, config, shape)
+    experiment = build_run(theirs, shape, names, facts.moments, run)
     assert experiment.codec is not None
     return Trained(experiment.codec, experiment.network(trained_state(experiment, run).ema).codec)
 
 
 def _recorded(section: CodecConfig, workdir: Path) -> CodecConfig:
     """The section with the digest and the moments that the run in `workdir` recorded when it began, where it has none."""
-    if not saved_steps(Folder(workdir).checkpoints) and not imported(workdir):
+    before = recorded_config(workdir)
+    if before is None or before.codec is None:
         return section
-    with suppress(ValidationError):
-        recorded = Config.model_validate(read_json_tree(Folder(workdir).config)).codec
-        if recorded:
-            empty = {key: getattr(recorded, key) for key in ("digest", "mean", "std") if not getattr(section, key)}
-            return section.model_copy(update=empty)
-    return section
+    empty = {key: getattr(before.codec, key) for key in ("digest", "mean", "std") if not getattr(section, key)}
+    return section.model_copy(update=empty)

@@ -34,6 +34,11 @@ class Folder(NamedTuple):
         return self.path / "checkpoints"
 
     @property
+    def codes(self) -> Path:
+        """The folder of codes of training examples: one for each codec and each form of the data."""
+        return self.path / "codes"
+
+    @property
     def metrics(self) -> Path:
         """metrics.jsonl: the log of training, one line of JSON for each interval."""
         return self.path / "metrics.jsonl"

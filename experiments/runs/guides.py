@@ -104,4 +104,4 @@ def _guide(run: str, guided: Experiment, own: Path) -> Guide:
 def _codes(experiment: Experiment) -> dict[str, Any] | None:
     """What codes depend on, wherever the run of the codec is now; None without a codec."""
     codec = experiment.config.codec
-    return codec and codec.model_dump(exclude={"run"})
+    return codec and codec.model_dump(exclude={"run", "cache"})

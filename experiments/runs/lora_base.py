@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from contextlib import suppress
 from pathlib import Path
-
-from pydantic import ValidationError
 
 from experiments.build.experiment import Experiment
 from experiments.build.state import params_digest
@@ -16,9 +13,8 @@ from experiments.config.problems import attempt, parse
 from experiments.config.schema import Config
 from experiments.config.tree import flatten, read_json_tree
 from experiments.config.trust import require_trusted_by
-from experiments.runs.checkpoint import saved_steps
 from experiments.runs.folder import Folder
-from experiments.runs.record import imported
+from experiments.runs.other_run import recorded_config
 from experiments.runs.resume import trained_state
 from experiments.runtime.errors import ConfigError, StorageError
 from experiments.runtime.paths import home, is_file
@@ -92,8 +88,5 @@ def _differences(base: Config, own: Config) -> list[str]:
 
 def _recorded_digest(workdir: Path) -> str:
     """Returns the digest of the base that the run in `workdir` recorded when it began; "" if there is none."""
-    if saved_steps(Folder(workdir).checkpoints) or imported(workdir):
-        with suppress(ValidationError):
-            lora = Config.model_validate(read_json_tree(Folder(workdir).config)).lora
-            return lora.digest if lora else ""
-    return ""
+    before = recorded_config(workdir)
+    return before.lora.digest if before and before.lora else ""

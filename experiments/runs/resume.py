@@ -11,7 +11,7 @@ import numpy as np
 
 from experiments.build import averages
 from experiments.build.experiment import Experiment
-from experiments.build.optimizer import make_optimizer
+from experiments.build.optimizer import optimizer_of
 from experiments.build.state import State, init_state, placement
 from experiments.runs.checkpoint import Checkpoints, saved_steps
 from experiments.runs.fitted_average import fitted_average
@@ -54,7 +54,7 @@ def trained_state(experiment: Experiment, workdir: Path) -> State:
 
 def state_shapes(experiment: Experiment) -> State:
     """Returns the state with shapes and placements instead of arrays."""
-    shapes = jax.eval_shape(lambda: init_state(experiment, make_optimizer(experiment.config.train), jax.random.key(0)))
+    shapes = jax.eval_shape(lambda: init_state(experiment, optimizer_of(experiment.config), jax.random.key(0)))
     place = lambda leaf, where: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=where)
     return jax.tree.map(place, shapes, placement(experiment.config, shapes))
 

@@ -26,12 +26,12 @@ def autopsy(experiment: Experiment, data: Dataset, state: State, step: int) -> d
     """Returns the report on step `step`, from the `state` before it, as JSON values.
 
     It names the examples that were not finite, with their times and their places in the training data, and gives the norm of
-    each module's gradient.
+    each module's gradient. An adversarial term is of no example, and so of no part of this.
     """
     config = experiment.config
     state = jax.tree.map(devices.gather, state)  # each process examines the whole batch by itself
-    rows = data.train.indices(step, config.train.batch)
-    batch = data.train.batch(step, config.train.batch, classes=experiment.classes)
+    rows = data.batches.indices(step, config.train.batch)
+    batch = data.batches.batch(step, config.train.batch, classes=experiment.classes)
 
     @jax.jit
     def examine(state: State, batch: Batch, frozen: Frozen) -> tuple[Any, ...]:
@@ -98,7 +98,7 @@ def sentence(report: dict[str, Any]) -> str:
 def first_nan(experiment: Experiment, data: Dataset, state: State, step: int) -> str | None:
     """Returns where the first nan or infinity of the step arises, as "file:line in function: operation"; None if none does."""
     config, one_loss = experiment.config, example_loss(experiment.adapted(experiment.frozen))
-    batch = jax.tree.map(jnp.asarray, data.train.batch(step, config.train.batch, classes=experiment.classes))
+    batch = jax.tree.map(jnp.asarray, data.batches.batch(step, config.train.batch, classes=experiment.classes))
     noise = step_noise(experiment, stream(config.seed, Purpose.STEP), state.times, jnp.asarray(step), config.train.batch)
     gradient = jax.vmap(jax.value_and_grad(lambda *arguments: total_loss(one_loss(*arguments))), (None, 0, 0, 0))
     try:

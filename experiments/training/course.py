@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from experiments.build import averages
 from experiments.build.experiment import Experiment
-from experiments.build.optimizer import make_optimizer
+from experiments.build.optimizer import optimizer_of
 from experiments.build.sampler import sample_sampler
 from experiments.build.state import State, init_state
 from experiments.config.parts import classifies, schedule_of
@@ -21,6 +21,7 @@ from experiments.config.schema import Train
 from experiments.data.dataset import Dataset
 from experiments.randomness import Purpose, stream
 from experiments.runs.checkpoint import Checkpoints
+from experiments.runs.code_cache import with_codes
 from experiments.runs.folder import Folder
 from experiments.runs.log_forms import Write, further_forms
 from experiments.runs.metrics import Log
@@ -116,7 +117,8 @@ def begin(training: Training, callbacks: Sequence[Callback] = (), at_once: int =
 
     `callbacks`: those beside `train.callbacks`. `at_once`: the number of runs that are trained together.
     """
-    experiment, _, workdir, record = training
+    experiment, data, workdir, record = training
+    training = training._replace(data=with_codes(experiment, data, workdir))
     config, folder = experiment.config.train, Folder(workdir)
     picture, watch = _picture(experiment, folder), watching(experiment, callbacks)
     with Checkpoints(folder.checkpoints, record.id, config.keep) as checkpoints:
@@ -139,7 +141,7 @@ def _first_state(training: Training, checkpoints: Checkpoints) -> State:
     """The newest sound state, or else the initial one, with imported weights if there are any."""
     experiment, _, workdir, record = training
     config = experiment.config.train
-    state = init_state(experiment, make_optimizer(config), stream(experiment.config.seed, Purpose.INIT))
+    state = init_state(experiment, optimizer_of(experiment.config), stream(experiment.config.seed, Purpose.INIT))
     resumed = checkpoints.restore(state)
     if resumed is None:
         record.refuse_if_saved()

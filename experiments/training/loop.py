@@ -75,7 +75,7 @@ def go_on(courses: Sequence[Course], states: tuple[State, ...], advance: Program
 
     if step and due(config.sample_every):  # a run that died while it drew this has not drawn it
         each(Course.draw, states, step=step)
-    streams = [course.training.data.train for course in courses]
+    streams = [course.training.data.batches for course in courses]
     batches = feed(streams, config.batch, calls(step, config.steps, config.steps_per_call), experiment.classes)
     stop_asked = processes.asking()
     in_flight: deque[tuple[int, bool, tuple[Outcome, ...]]] = deque()

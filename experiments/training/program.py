@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from experiments.build.experiment import Experiment, Frozen
-from experiments.build.optimizer import make_optimizer, optimizer_rate
+from experiments.build.optimizer import optimizer_of, optimizer_rate
 from experiments.build.state import State, Tally, placement
 from experiments.data.dataset import Batch
 from experiments.randomness import Purpose, stream
@@ -29,7 +29,7 @@ def program(experiments: Sequence[Experiment], like: State) -> Program:
     for and to read later. Every run has its own state, key and batch: what it becomes depends on no other.
     """
     config = experiments[0].config
-    optimizer, rate = make_optimizer(config.train), optimizer_rate(config.train)
+    optimizer, rate = optimizer_of(config), optimizer_rate(config.train)
     keys = [stream(each.config.seed, Purpose.STEP) for each in experiments]
 
     def advance(

@@ -54,5 +54,6 @@ def _batch_shapes(training: Training) -> Batch:
     """The shapes of the batches of a call, and where they lie: a call of such arrays is of the same program."""
     experiment, config = training.experiment, training.experiment.config.train
     leading, split = (config.steps_per_call, config.batch), devices.over_data(1)
-    levels = jax.ShapeDtypeStruct((*leading, *experiment.shape), training.data.test.dtype, sharding=split)
+    one = experiment.row(training.data.test.dtype)
+    levels = jax.ShapeDtypeStruct((*leading, *one.shape), one.dtype, sharding=split)
     return Batch(levels, jax.ShapeDtypeStruct(leading, np.dtype(np.int32), sharding=split) if experiment.classes else None)

@@ -17,6 +17,7 @@ from experiments.build.state import State, Tally
 from experiments.data.augmentation import augmented
 from experiments.data.dataset import Batch
 from experiments.runtime import devices
+from experiments.training.adversarial import adversarial_gradient
 from losses import Joint
 from sde_lib.base import Scalar
 
@@ -48,18 +49,16 @@ def example_loss(experiment: Experiment) -> Callable[[Any, jax.Array, Batch, jax
     It is flipped, augmented, and without its label and other conditions, as often as `data.flip`, `train.augment`,
     `train.label_dropout` and the `dropout` of each condition say.
     """
-    config, scaler = experiment.config, experiment.scaler
+    config = experiment.config
 
     def loss(params: Any, key: jax.Array, example: Batch, t: jax.Array) -> Joint:
         data_key, noise_key, flip_key, dropout_key = jax.random.split(key, 4)
-        x_0, augment = scaler.encode(data_key, example.levels), {}
-        if config.data.flip:
-            x_0 = jnp.where(jax.random.bernoulli(flip_key), x_0[..., ::-1, :], x_0)
+        x_0, augment = experiment.event(data_key, flip_key, example.levels), {}
         # Folds, not more keys of the split, which would change the random numbers of every run without these.
         if config.train.augment:
             x_0, labels = augmented(jax.random.fold_in(key, 5), x_0, config.train.augment)
             augment = {"augment": labels}
-        y = experiment.conditions_of(key, x_0, example.y)
+        y = experiment.conditions_of(key, None if experiment.reads_codes else x_0, example.y)
         for name, dropout in experiment.dropouts.items():
             if dropout and name in y:
                 dropped = jax.random.bernoulli(jax.random.fold_in(key, COINS[name]), dropout)
@@ -84,12 +83,16 @@ def make_step(
     def one_step(state: State, batch: Batch) -> State:
         noise = step_noise(experiment, base_key, state.times, state.step, len(batch.levels))
 
-        def mean_loss(params: Any, noise: StepNoise, batch: Batch) -> tuple[jax.Array, Scalar]:
+        def mean_loss(params: Any, noise: StepNoise, batch: Batch) -> tuple[Scalar, tuple[Scalar, Scalar]]:
             cost, loss = jax.vmap(one_loss, (None, 0, 0, 0))(whole(params), noise.keys, batch, noise.t)
-            return jnp.mean(noise.inverse_density * loss + cost), loss
+            mean = jnp.mean(noise.inverse_density * loss + cost)
+            return mean, (mean, loss)
 
-        differentiate = jax.value_and_grad(mean_loss, has_aux=True)
-        (loss, by_example), gradient = in_parts(partial(differentiate, state.params), config.accumulate, noise, batch)
+        if experiment.discriminator:
+            descent = adversarial_gradient(experiment, whole(state.params), state.step, noise.keys, batch)
+        else:
+            descent = in_parts(partial(jax.grad(mean_loss, has_aux=True), state.params), config.accumulate, noise, batch)
+        gradient, (loss, by_example) = descent
         norm = optax.global_norm(gradient)
         update, opt = optimizer.update(gradient, state.opt, state.params)
         params = optax.apply_updates(state.params, update)
@@ -129,7 +132,7 @@ def make_call(experiment: Experiment, optimizer: optax.GradientTransformation, b
 
 
 def in_parts(function: Callable[..., Any], k: int, *batch: Any) -> Any:
-    """Returns ((mean, by_example [B]), gradient) of a batch [B, ...] (any tree): the mean over k parts, one after the other.
+    """Returns (gradient, (mean, by_example [B])) of a batch [B, ...] (any tree): the mean over k parts, one after the other.
 
     Part j is the examples j, j + k, ...: as many on every device, so that no example moves to another.
     """
@@ -138,13 +141,13 @@ def in_parts(function: Callable[..., Any], k: int, *batch: Any) -> Any:
     parts = jax.tree.map(lambda a: a.reshape(len(a) // k, k, *a.shape[1:]).swapaxes(0, 1), batch)
 
     def add(total: Any, part: Any) -> tuple[Any, jax.Array]:
-        (mean, by_example), gradient = function(*part)
+        gradient, (mean, by_example) = function(*part)
         return jax.tree.map(lambda a, b: a + b / k, total, (mean, gradient)), by_example
 
-    (mean, _), gradient = jax.eval_shape(function, *jax.tree.map(lambda a: a[0], parts))
+    gradient, (mean, _) = jax.eval_shape(function, *jax.tree.map(lambda a: a[0], parts))
     zero = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), (mean, gradient))
     (mean, gradient), by_example = jax.lax.scan(add, zero, parts)
-    return (mean, by_example.T.reshape(-1)), gradient
+    return gradient, (mean, by_example.T.reshape(-1))
 
 
 def _counted(tally: Tally, finite: jax.Array, loss: jax.Array, norm: jax.Array) -> Tally:

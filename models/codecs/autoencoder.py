@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Key
 
-from models.codec import Code, Codec
+from models.codec import Code, Codec, reconstructing
 from models.codecs.pair import pair
 from sde_lib.base import Event, NonNegative, Scalar
 
@@ -27,8 +27,9 @@ def autoencoder(encoder: Any, decoder: Any, sigma: NonNegative = 0.0) -> Codec:
     def decode(params: dict[str, Any], key: Key[Array, ""] | None, z: Code) -> Event:
         return networks.decode(params, z)
 
-    def loss(params: dict[str, Any], key: Key[Array, ""], x: Event, beta: Scalar) -> Scalar:
+    def reconstruct(params: dict[str, Any], key: Key[Array, ""], x: Event, beta: Scalar) -> tuple[Scalar, Event]:
         noisy = x + sigma * jax.random.normal(key, x.shape)
-        return jnp.sum((networks.decode(params, networks.encode(params, noisy)) - x) ** 2) / 2
+        x_hat = networks.decode(params, networks.encode(params, noisy))
+        return jnp.sum((x_hat - x) ** 2) / 2, x_hat
 
-    return Codec(networks.init, encode, decode, loss, density=False)
+    return reconstructing(networks.init, encode, decode, reconstruct, density=False)

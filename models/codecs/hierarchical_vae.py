@@ -11,8 +11,8 @@ from flax import nnx
 from jax.scipy.stats import norm
 from jaxtyping import Array, Float, Key
 
-from models.codec import Code, Codec
-from models.codecs.likelihoods import Likelihood
+from models.codec import Code, Codec, reconstructing
+from models.codecs.likelihoods import Emitted, Likelihood
 from models.functional import pure
 from sde_lib.base import Event, NonNegative, Scalar
 
@@ -80,8 +80,8 @@ def hierarchical_vae(
             raise ValueError(f"the hierarchical VAE is for x of shape {shape}, not {x.shape}: build it with that")
         return {"net": init_net(key, shape), "likelihood": likelihood.init()}
 
-    def infer(params: dict[str, Any], key: Key[Array, ""], x: Event) -> tuple[list[Group], Scalar]:
-        """Draws each group from its q; returns them, and log p(x | z)."""
+    def infer(params: dict[str, Any], key: Key[Array, ""], x: Event) -> tuple[list[Group], Emitted]:
+        """Draws each group from its q; returns them, and what the ladder emits at them."""
         ladder: Any = module(params["net"], shape)
         keys = jax.random.split(key, len(ladder.groups))
         s, groups = ladder.start(), []
@@ -91,11 +91,21 @@ def hierarchical_vae(
             z = q.draw(each)
             s = group.merge(s, z)
             groups.append(Group(z, q, p))
-        return groups, likelihood.log_prob(params["likelihood"], ladder.emit(s)[0], x)
+        return groups, ladder.emit(s)[0]
+
+    def posterior(params: dict[str, Any], x: Event) -> Float[Array, "..."]:
+        """mu and log sigma of q(z_1 | x), side by side along the last axis."""
+        ladder: Any = module(params["net"], shape)
+        q = STANDARD.shifted(*ladder.groups[0].residual(ladder.start(), ladder.features(x[None])[0]))
+        return jnp.concatenate([q.mu, q.log_sigma], axis=-1)[0]
+
+    def draw(params: dict[str, Any], key: Key[Array, ""], q: Float[Array, "..."]) -> Code:
+        ladder: Any = module(params["net"], shape)
+        return Normal(*jnp.split(q[None], 2, axis=-1)).draw(jax.random.split(key, len(ladder.groups))[0])[0]
 
     def encode(params: dict[str, Any], key: Key[Array, ""], x: Event) -> tuple[Code, Scalar]:
-        (top, *others), log_likelihood = infer(params, key, x)
-        cost = top.q.log_prob(top.z) - log_likelihood
+        (top, *others), emitted = infer(params, key, x)
+        cost = top.q.log_prob(top.z) - likelihood.log_prob(params["likelihood"], emitted, x)
         return top.z[0], cost + sum(group.q.log_prob(group.z) - group.p.log_prob(group.z) for group in others)
 
     def decode(params: dict[str, Any], key: Key[Array, ""] | None, z: Code) -> Event:
@@ -108,8 +118,9 @@ def hierarchical_vae(
         own, emitted = params["likelihood"], ladder.emit(s)[0]
         return likelihood.mean(own, emitted) if keys[0] is None else likelihood.draw(own, keys[0], emitted)
 
-    def loss(params: dict[str, Any], key: Key[Array, ""], x: Event, beta: Scalar) -> Scalar:
-        groups, log_likelihood = infer(params, key, x)
-        return beta * sum(jnp.maximum(group.q.kl(group.p), free_nats) for group in groups) - log_likelihood
+    def reconstruct(params: dict[str, Any], key: Key[Array, ""], x: Event, beta: Scalar) -> tuple[Scalar, Event]:
+        own, (groups, emitted) = params["likelihood"], infer(params, key, x)
+        rate = sum(jnp.maximum(group.q.kl(group.p), free_nats) for group in groups)
+        return beta * rate - likelihood.log_prob(own, emitted, x), likelihood.mean(own, emitted)
 
-    return Codec(init, encode, decode, loss)
+    return reconstructing(init, encode, decode, reconstruct, posterior=posterior, draw=draw)

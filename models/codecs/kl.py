@@ -6,9 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import jax.numpy as jnp
-from jaxtyping import Array, Key
 
-from models.codec import Code, Codec
+from models.codec import Codec, without_density
 from models.codecs.laplace import laplace
 from models.codecs.likelihoods import Emitted
 from models.codecs.vae import vae
@@ -34,12 +33,4 @@ def kl_autoencoder(encoder: Any, decoder: Any, scale: Positive | None = None, di
         b = jnp.exp(own) if scale is None else scale
         return law.log_prob(own, emitted, x) - x.size * distance(x, emitted) / b
 
-    codec = vae(encoder, decoder, law._replace(log_prob=log_prob))
-
-    def encode(params: dict[str, Any], key: Key[Array, ""], x: Event) -> tuple[Code, Scalar]:
-        return codec.encode(params, key, x)[0], 0.0
-
-    def decode(params: dict[str, Any], key: Key[Array, ""] | None, z: Code) -> Event:
-        return codec.decode(params, None, z)
-
-    return codec._replace(encode=encode, decode=decode, density=False)
+    return without_density(vae(encoder, decoder, law._replace(log_prob=log_prob)))

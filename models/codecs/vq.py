@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from annotated_types import Ge, Le
 from jaxtyping import Array, Float, Int, Key
 
-from models.codec import Code, Codec
+from models.codec import Code, Codec, reconstructing
 from models.codecs.kl import Distance
 from models.codecs.pair import pair
 from sde_lib.base import Event, NonNegative, Scalar
@@ -54,15 +54,15 @@ def vq_autoencoder(
     def decode(params: dict[str, Any], key: Key[Array, ""] | None, z: Code) -> Event:
         return networks.decode(params, params["codebook"][nearest(params["codebook"], z)])
 
-    def loss(params: dict[str, Any], key: Key[Array, ""], x: Event, beta: Scalar) -> Scalar:
+    def reconstruct(params: dict[str, Any], key: Key[Array, ""], x: Event, beta: Scalar) -> tuple[Scalar, Event]:
         codebook, z = params["codebook"], networks.encode(params, x)
         e = codebook[nearest(codebook, z)]
         x_hat = networks.decode(params, z + sg(e - z))
         apart = jnp.abs(x - x_hat) + (0.0 if distance is None else distance(x, x_hat))
         squares = to_codebook * jnp.mean((sg(z) - e) ** 2) + to_encoder * jnp.mean((z - sg(e)) ** 2)
-        return jnp.sum(apart) + beta * x.size * (squares + usage * unused(codebook, sg(z)) / z.shape[-1])
+        return jnp.sum(apart) + beta * x.size * (squares + usage * unused(codebook, sg(z)) / z.shape[-1]), x_hat
 
-    return Codec(init, encode, decode, loss, density=False)
+    return reconstructing(init, encode, decode, reconstruct, density=False)
 
 
 def nearest(

@@ -64,11 +64,19 @@ class Classifier(NoiseConditioned):
         y: Int[Array, " B"] | None = None,
         key: Key[Array, ""] | None = None,
     ) -> Float[Array, "B classes"]:
+        h = self.features(x, c_noise, key)[-1]
+        return self.last(nnx.silu(self.norm(h)).reshape(len(h), -1))
+
+    def features(
+        self, x: Images, c_noise: Float[Array, " B"], key: Key[Array, ""] | None = None
+    ) -> tuple[Float[Array, "B h w C"], ...]:
+        """The features at the end of each resolution, by which images that look alike are near (`losses.perceptual`)."""
         keys = None if key is None else iter(jax.random.split(key, sum(len(levels) for levels in self.down)))
         draw = lambda: None if keys is None else next(keys)
         c = self.condition(self.embed(c_noise).astype(x.dtype))
-        h = self.first(x)
+        h, ends = self.first(x), []
         for levels in self.down:
             for level in levels:
                 h = level(h, run=lambda block, h: block(h, c, draw()))
-        return self.last(nnx.silu(self.norm(h)).reshape(len(h), -1))
+            ends.append(h)
+        return tuple(ends)

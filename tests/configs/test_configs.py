@@ -10,7 +10,6 @@ import pytest
 from shapes import CLASSES, SHAPES
 from small_experiments import identity_codec, trains_by_trace
 
-from experiments.build.build import build
 from experiments.commands.opening import build_arms, make_plan
 from experiments.config.arms import resolve_arms
 from experiments.config.messages import schema_problems
@@ -90,7 +89,7 @@ def test_a_recipe_says_what_it_costs_and_what_to_expect(path):
 
 def test_the_table_of_recipes_names_each_of_them():
     table = (ROOT / "configs/cifar10/base.py").read_text().partition("Any of them")[0]
-    assert sorted(re.findall(r"\b(?:ddpm|ncsn|vdm)\w*", table)) == [path.stem for path in RECIPES]
+    assert sorted(re.findall(r"\b(?:ddpm|ncsn|vdm|kl_f|latent)\w*", table)) == [path.stem for path in RECIPES]
 
 
 @recipe
@@ -144,11 +143,11 @@ def test_a_shrunk_recipe_trains(path, tmp_path):
 
 @pytest.mark.slow
 @recipe
-def test_a_recipe_is_built_at_its_own_size(path):
+def test_a_recipe_is_built_at_its_own_size(path, tmp_path):
     """On 32 x 32 x 3, with its own grids and samplers: nothing is refused."""
     tree = read_config(str(path), [])
     assert not schema_problems(tree) + part_problems(tree)
-    build(Config.model_validate(tree), (32, 32, 3))
+    build_run(Config.model_validate(tree), (32, 32, 3), (), None, tmp_path)
 
 
 def test_there_is_no_other_variant(capsys, tmp_path):

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from every import traced
+from flax import nnx
 from labelled import LABELLED, log_prob_y
 from oracle import MIXTURE
 from runs import DIGITS
@@ -111,6 +112,20 @@ def test_it_learns_a_law_it_can():
     assert at(1.0, 0.3) > 0.9
     assert at(-1.0, 0.3) < 0.1
     assert 0.2 < at(1.0, 1.0) < 0.8
+
+
+def test_its_features_are_those_that_it_classifies_by():
+    """The last ones give its logits, and there are some at each resolution."""
+    net = models.Classifier((8, 8, 1), 3, width=8, multipliers=(1, 2), rngs=nnx.Rngs(0))
+    net.last.kernel[...] = jax.random.normal(jax.random.key(2), net.last.kernel.shape)
+    x, c = jax.random.normal(jax.random.key(1), (2, 8, 8, 1)), jnp.array([0.1, 0.7])
+    features = net.features(x, c)
+    assert [f.shape for f in features] == [(2, 8, 8, 8), (2, 4, 4, 16)]
+    logits = net.last(nnx.silu(net.norm(features[-1])).reshape(2, -1))
+    np.testing.assert_allclose(net(x, c), logits, rtol=1e-5)
+    of_one = models.features(lambda shape, rngs: net, c_in=1.0, c_noise=c[1])
+    for one, both in zip(of_one(nnx.to_pure_dict(nnx.state(net, nnx.Param)), x[1]), features, strict=True):
+        np.testing.assert_allclose(one, both[1], rtol=1e-4, atol=1e-5)
 
 
 def test_what_is_no_classifier_is_refused():

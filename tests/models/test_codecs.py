@@ -27,8 +27,10 @@ from models import (
     dequantize,
     frozen,
     gaussian,
+    halves,
     vae,
 )
+from models.flows.normalizing import normalizing
 from sde_lib import VESDE, VPSDE
 
 KEY = jax.random.key(0)
@@ -201,6 +203,40 @@ def test_convolutions_go_down_and_back(shape):
 def test_networks_that_do_not_fit_are_refused(codec, shape, says):
     with pytest.raises(ValueError, match=says):
         jax.eval_shape(codec.init, KEY, jnp.zeros(shape))
+
+
+HALVES = {
+    "vae": CORRELATED.codec,
+    "chain": chain(affine(0.3, 1.7), CORRELATED.codec, affine(0.1, 3.0)),
+    "autoencoder": autoencoder(linear(2), linear(3)),
+    "cosine": chain(affine(), cosine()),
+}
+
+
+@pytest.mark.parametrize("name", HALVES)
+def test_a_code_is_a_draw_of_its_posterior_by_the_same_key(name):
+    """To the bit, of fixed parameters too; and the posterior needs no key."""
+    codec, x = HALVES[name], jax.random.normal(KEY, (3, 1) if name == "cosine" else (3,))
+    params = codec.init(KEY, x)
+    fixed = frozen(codec, params)
+    for each, own in ((codec, params), (fixed, ())):
+        posterior, draw = halves(each)
+        for key in jax.random.split(KEY):
+            np.testing.assert_array_equal(draw(own, key, posterior(own, x)), codec.encode(params, key, x)[0])
+
+
+def test_what_reconstructs_says_so():
+    """Its loss is that of the reconstruction, which is the mean of p(x | z) at the z of the same key."""
+    x = jax.random.normal(KEY, (3,))
+    both = chain(affine(0.3, 1.7), CORRELATED.codec)
+    params = both.init(KEY, x)
+    nats, x_hat = both.reconstruct(params, KEY, x, 0.7)
+    assert float(nats) == float(both.loss(params, KEY, x, 0.7))
+    (before, own), z = params, (x - 0.3) / 1.7
+    z_hat = CORRELATED.codec.reconstruct(own, jax.random.split(KEY)[1], z, 0.7)[1]
+    np.testing.assert_allclose(x_hat, 0.3 + 1.7 * z_hat, rtol=1e-6)
+    assert before == ()
+    assert chain(affine(), normalizing(affine())).reconstruct is None
 
 
 @pytest.mark.slow

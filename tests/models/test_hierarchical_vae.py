@@ -11,7 +11,7 @@ from jax.scipy.special import logsumexp
 from jax.scipy.stats import multivariate_normal, norm
 from training import trained
 
-from models import Ladder, gaussian, hierarchical_vae
+from models import Ladder, gaussian, halves, hierarchical_vae
 
 B, SIGMA_2, PSI = 0.6, 0.5, 0.3
 W = np.array([[1.0, 0.4], [-0.3, 0.9], [0.5, -0.8]])
@@ -138,6 +138,14 @@ def test_decoding_draws_what_is_below_the_code():
     x = jax.jit(jax.vmap(partial(codec.decode, params)))(draws(n, 4), z)
     np.testing.assert_allclose(np.cov(x.T), LAW, atol=4.5 * np.sqrt(2 / n) * LAW.max())
     np.testing.assert_allclose(codec.decode(params, None, jnp.array([0.8])), 0.8 * W_1, rtol=1e-5)
+
+
+def test_a_code_is_a_draw_of_its_posterior_by_the_same_key():
+    """Whatever the groups below it draw."""
+    codec, params = linear(wrong=0.3)
+    of_x, draw = halves(codec)
+    for key in draws(2):
+        np.testing.assert_allclose(draw(params, key, of_x(params, X)), codec.encode(params, key, X)[0], rtol=1e-6)
 
 
 NETS = {

@@ -9,7 +9,7 @@ from runs import MOONS, TINY
 import models
 from experiments.build.build import Trained, build
 from experiments.build.experiment import Experiment
-from experiments.build.optimizer import make_optimizer
+from experiments.build.optimizer import optimizer_of
 from experiments.build.state import init_state
 from experiments.config.messages import schema_problems
 from experiments.config.problems import part_problems
@@ -44,10 +44,11 @@ def clusters(n: int) -> jax.Array:
 def trains_by_trace(experiment: Experiment) -> None:
     """Asserts that two steps of training, traced, return a state of the same shapes."""
     config = experiment.config
-    optimizer = make_optimizer(config.train)
+    optimizer = optimizer_of(config)
     advance = make_call(experiment, optimizer, stream(0, Purpose.STEP))
     state = jax.eval_shape(partial(init_state, experiment, optimizer), jax.random.key(0))
-    levels = jnp.zeros((2, config.train.batch, *experiment.shape), jnp.uint8 if config.data.levels else jnp.float32)
+    row = experiment.row(jnp.uint8 if config.data.levels else jnp.float32)
+    levels = jnp.zeros((2, config.train.batch, *row.shape), row.dtype)
     y = jnp.zeros((2, config.train.batch), jnp.int32) if experiment.classes else None
     after = jax.eval_shape(advance, state, Batch(levels, y), frozen_shapes(experiment))
     assert jax.tree.map(lambda a: (a.shape, a.dtype), after) == jax.tree.map(lambda a: (a.shape, a.dtype), state)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from shapes import SHAPES
 from small_experiments import frozen_shapes, identity_codec
 
-from experiments.build.optimizer import make_optimizer
+from experiments.build.optimizer import optimizer_of
 from experiments.build.sampler import BoundSampler
 from experiments.build.state import init_state
 from experiments.commands.opening import build_arms, make_plan
@@ -128,11 +128,11 @@ def outcome(tree, traced=True):
 def trace_training(experiment):
     """Two steps of training."""
     config = experiment.config
-    optimizer = make_optimizer(config.train)
+    optimizer = optimizer_of(config)
     state = jax.eval_shape(partial(init_state, experiment, optimizer), jax.random.key(0))
-    levels = jnp.uint8 if config.data.levels else jnp.float32
+    row = experiment.row(jnp.uint8 if config.data.levels else jnp.float32)
     y = jax.ShapeDtypeStruct((2, config.train.batch), jnp.int32) if experiment.classes else None
-    batches = Batch(jax.ShapeDtypeStruct((2, config.train.batch, *experiment.shape), levels), y)
+    batches = Batch(jax.ShapeDtypeStruct((2, config.train.batch, *row.shape), row.dtype), y)
     frozen, advance = frozen_shapes(experiment), make_call(experiment, optimizer, stream(config.seed, Purpose.STEP))
     after = jax.eval_shape(advance, state, batches, frozen)
     assert jax.tree.map(lambda a: (a.shape, a.dtype), after) == jax.tree.map(lambda a: (a.shape, a.dtype), state)

@@ -26,6 +26,13 @@ def test_code_that_makes_conditions_is_named_by_the_user_or_refused(kind, part):
     assert require_trusted(tree, [f"--config.conditions.{kind}=os:system"], "x") is tree
 
 
+def test_a_discriminator_is_named_by_the_user_or_refused():
+    tree = {"codec": {"adversarial": {"net": {"name": "os:system"}}}}
+    with pytest.raises(ConfigError, match="code that is not OneSDE's"):
+        require_trusted(tree, [], "x")
+    assert require_trusted(tree, ["--config.codec.adversarial.net=os:system"], "x") is tree
+
+
 def test_callbacks_are_those_that_the_user_names():
     tree = lambda: {
         "train": {"steps": 1, "callbacks": ("os:system",)},

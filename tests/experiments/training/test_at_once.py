@@ -15,7 +15,7 @@ from source_files import ROOT
 
 from experiments.build.build import build
 from experiments.build.experiment import Frozen
-from experiments.build.optimizer import make_optimizer
+from experiments.build.optimizer import optimizer_of
 from experiments.build.state import Tally, init_state, named
 from experiments.config.reading import read_config
 from experiments.config.schema import Config
@@ -54,9 +54,20 @@ def digits(step, seed):
     return Batch(draw.integers(0, 17, (64, 8, 8, 1), np.uint8), draw.integers(0, 10, 64).astype(np.int32))
 
 
-def on_digits(*overrides, file="configs/digits/vp.py"):
-    small = ("--config.net.width=8", "--config.net.multipliers=(1,)", "--config.train.warm_up=0")
-    return build(Config.model_validate(read_config(file, [*small, *overrides])), (8, 8, 1), tuple(map(str, range(10))))
+NARROW = ("--config.net.width=8", "--config.net.multipliers=(1,)")
+
+
+def on_digits(*overrides, file="configs/digits/vp.py", small=NARROW):
+    options = [*small, "--config.train.warm_up=0", *overrides]
+    return build(Config.model_validate(read_config(file, options)), (8, 8, 1), tuple(map(str, range(10))))
+
+
+def played():
+    """A VAE that is trained against a discriminator."""
+    perceptron, play = "{'name': 'Perceptron', 'width': 8}", "{'net': {'name': 'PatchGAN', 'width': 4, 'layers': 1}}"
+    encoder = "--config.codec.encoder={'name': 'Perceptron', 'emitted': (8,), 'width': 8}"
+    small = (encoder, f"--config.codec.decoder={perceptron}", "--config.evaluate.likelihood=0")
+    return on_digits(f"--config.codec.adversarial={play}", file="configs/digits/vae.py", small=small)
 
 
 def adapted():
@@ -76,6 +87,7 @@ KINDS = {
     "images": lambda: on_digits("--config.net.dropout=0.2", "--config.data.flip=True"),
     "classes": lambda: on_digits("--config.net.classes=10", "--config.train.label_dropout=0.1"),
     "classifier": lambda: on_digits(file="configs/digits/classifier.py"),
+    "adversarial": played,
 }
 
 
@@ -83,7 +95,7 @@ def of_seeds(experiment):
     """The experiment from each seed, and its first state."""
     configs = [experiment.config.model_copy(update={"seed": seed}) for seed in SEEDS]
     experiments = [experiment._replace(config=config) for config in configs]
-    optimizer = make_optimizer(experiment.config.train)
+    optimizer = optimizer_of(experiment.config)
     return experiments, tuple(init_state(one, optimizer, stream(one.config.seed, Purpose.INIT)) for one in experiments)
 
 
@@ -308,7 +320,7 @@ def test_the_program_that_fits_is_the_one_that_runs(tmp_path, caplog):
         _, advance = room.as_many_as_fit(trainings)
         assert len(of_program()) == 1
         experiments = [training.experiment for training in trainings]
-        optimizer = make_optimizer(experiments[0].config.train)
+        optimizer = optimizer_of(experiments[0].config)
         states = tuple(init_state(one, optimizer, stream(one.config.seed, Purpose.INIT)) for one in experiments)
         assert advance
         advance(
