@@ -68,7 +68,7 @@ def _narrow(kind: Kind, section: dict[str, Any] | str) -> tuple[dict[str, Any], 
 
 
 def _codec(section: dict[str, Any] | None) -> dict[str, Any] | None:
-    """A codec with narrow networks, and a discriminator that plays in half of the steps and sees patches of the digits."""
+    """A codec with narrow networks, and a discriminator that plays from the second step on and sees patches of the digits."""
     small = dict(section or {})
     for key, kind in {"encoder": ENCODER, "decoder": DECODER, "net": LADDER}.items():
         if small.get(key):
@@ -79,7 +79,7 @@ def _codec(section: dict[str, Any] | None) -> dict[str, Any] | None:
     if isinstance(small.get("adversarial"), dict):
         net, _, fewer = _narrow(DISCRIMINATOR, small["adversarial"].get("net", "PatchGAN"))
         fewer |= {"layers": 1} if "layers" in parameters(DISCRIMINATOR.find(net["name"])) else {}
-        small["adversarial"] = small["adversarial"] | {"net": net | fewer, "start": TRAIN["steps"] // 2}
+        small["adversarial"] = small["adversarial"] | {"net": net | fewer, "start": 1}
     return section and small
 
 
@@ -102,7 +102,8 @@ def _samplers(section: dict[str, Any]) -> dict[str, Any]:
 
 def _evaluate(section: dict[str, Any]) -> dict[str, Any]:
     fitted = section.get("dequantizer") == "variational"
-    return section | EVALUATE | ({"dequantizer_steps": 5} if fitted else {})
+    unlikely = {"likelihood": 0} if section.get("likelihood") == 0 else {}  # of a codec without a density, say
+    return section | EVALUATE | ({"dequantizer_steps": 5} if fitted else {}) | unlikely
 
 
 def _sample(section: dict[str, Any]) -> dict[str, Any]:

@@ -15,10 +15,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import time
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
+from time import sleep
 from typing import Any
 
 import jax
@@ -67,7 +67,7 @@ def with_codes(experiment: Experiment, data: Dataset, workdir: Path) -> Dataset:
                     _write(experiment, data, folder, facts)
         except BusyError as error:
             say(f"waiting for codes: {str(error).partition(':')[0]}")
-            time.sleep(WAIT)
+            sleep(WAIT)
             processes.stop_if_asked()
     _require_whole(folder, facts)
     codes = _stream(folder / CODES, experiment.config.data.resident_mib)

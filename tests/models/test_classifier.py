@@ -114,6 +114,7 @@ def test_it_learns_a_law_it_can():
     assert 0.2 < at(1.0, 1.0) < 0.8
 
 
+@pytest.mark.slow
 def test_its_features_are_those_that_it_classifies_by():
     """The last ones give its logits, and there are some at each resolution."""
     net = models.Classifier((8, 8, 1), 3, width=8, multipliers=(1, 2), rngs=nnx.Rngs(0))

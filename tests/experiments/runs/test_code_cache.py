@@ -60,6 +60,7 @@ def steps(experiment, data, n=3):
     return jax.tree.map(np.array, state.params)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("codec", "overrides"), [("autoencoder", ()), ("vae", ("--config.data.flip=True",))])
 def test_a_step_by_codes_on_disk_is_the_step_that_computes_them(codec, overrides, tmp_path):
     """To rounding: by the same draws of posteriors, and of flips, of the same examples."""
@@ -74,6 +75,7 @@ def test_a_step_by_codes_on_disk_is_the_step_that_computes_them(codec, overrides
     assert max(np.abs(a - b).max() for a, b in pairs) > 1e-3
 
 
+@pytest.mark.slow
 def test_the_codes_of_a_batch_are_those_of_its_examples(tmp_path):
     """In the order of any seed, with their labels, whether they stay in memory or not."""
     experiment, data = scored("vae", tmp_path, "--config.data.flip=True", seed=3)
@@ -88,6 +90,7 @@ def test_the_codes_of_a_batch_are_those_of_its_examples(tmp_path):
         np.testing.assert_array_equal(codes.y, examples.y)
 
 
+@pytest.mark.slow
 def test_writing_goes_on_after_a_kill(tmp_path, monkeypatch):
     """The folder has its name when it is whole; what was written is not computed again."""
     monkeypatch.setattr(code_cache, "BLOCK", 2**14)
@@ -112,6 +115,7 @@ def test_writing_goes_on_after_a_kill(tmp_path, monkeypatch):
     np.testing.assert_allclose(codes.everything(), posterior, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_another_run_reads_the_same_codes(tmp_path, monkeypatch):
     """Nothing is computed again for another seed; of another codec, or of images that are flipped, there are others."""
     with_codes(*scored("vae", tmp_path, cache="codec"), tmp_path / "one")
@@ -128,7 +132,7 @@ def test_one_run_writes_and_another_waits(tmp_path, monkeypatch, capsys):
     (tmp_path / "codes").mkdir()
     lock = FileLock(tmp_path / "codes" / ".lock")
     lock.acquire()
-    monkeypatch.setattr(code_cache.time, "sleep", lambda seconds: lock.release())
+    monkeypatch.setattr(code_cache, "sleep", lambda seconds: lock.release())
     assert with_codes(experiment, data, tmp_path).codes is not None
     assert "waiting for codes" in capsys.readouterr().out
 
@@ -144,6 +148,7 @@ def test_codes_of_another_codec_are_refused(tmp_path):
         with_codes(experiment, data, tmp_path)
 
 
+@pytest.mark.slow
 def test_random_codes_without_a_posterior_are_refused(tmp_path):
     """Their draws would be the same in every step."""
     experiment, data = scored("vae", tmp_path)
@@ -152,6 +157,7 @@ def test_random_codes_without_a_posterior_are_refused(tmp_path):
         with_codes(hidden, data, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_step_evaluates_the_encoder_once_and_with_the_cache_never(tmp_path):
     """A codec adds the operations of its encoder to a step, and nothing else: the decoder is in no program."""
     calls = {"encoder": 0, "decoder": 0}
