@@ -12,6 +12,7 @@ from experiments.commands.arguments import Call, folder
 from experiments.commands.exchange import brief_errors, experiment_of, network, refuse_existing
 from experiments.config.changes import override_free_keys
 from experiments.config.messages import suggestion
+from experiments.config.parts import autoencodes
 from experiments.config.problems import parse
 from experiments.config.tree import read_json_tree
 from experiments.data.dataset import load
@@ -76,8 +77,8 @@ def export_run(run: Path, out: Path, layout: str, overrides: list[str]) -> None:
         params = experiment.merged(params)
         experiment = experiment._replace(config=experiment.config.model_copy(update={"lora": None}))
     params = jax.tree.map(np.asarray, params)
-    if layout not in OURS and (config.codec or config.mixed):
-        which = "a mixed score" if config.mixed else "a codec"
+    if layout not in OURS and (config.codec or config.mixed or autoencodes(config)):
+        which = "a mixed score" if config.mixed else "a codec" if config.codec else "an encoder"
         raise ConfigError(f"--layout={layout} has no place for {which}, as {run} has one: take native")
     if layout in OURS:
         native.write_weights(out, experiment.config, params, data.shape, step, digest, data.classes, data.moments)

@@ -6,7 +6,7 @@ from typing import Any
 
 from experiments.config.arms import names_part, resolve_arms
 from experiments.config.options import parameters
-from experiments.config.parts import NET
+from experiments.config.parts import CONDITIONS, NET, Kind
 from experiments.config.schema import resolve_samplers
 
 DATA = {"name": "digits", "data_dir": "", "train": "train", "test": "test", "validation": "", "levels": 17, "only": ()}
@@ -49,10 +49,10 @@ def _changes(changes: Any, shrunk: Any) -> Any:
     return {key: _changes(below, shrunk[key]) for key, below in changes.items() if key in shrunk}
 
 
-def _network(section: dict[str, Any] | str, digits: bool = True) -> dict[str, Any]:
+def _network(section: dict[str, Any] | str, digits: bool = True, kind: Kind = NET) -> dict[str, Any]:
     """A narrow network, of the `digits` or of data that stay as they are."""
     net = {"name": section} if isinstance(section, str) else section
-    options = parameters(NET.find(net["name"]))
+    options = parameters(kind.find(net["name"]))
     values = {name: option.default for name, option in options.items() if option.default is not option.empty} | net
     small = {name: make(values[name]) for name, make in NETWORK.items() if name in options and name in values}
     if values.get("attention") and "attention" in options:
@@ -81,7 +81,8 @@ def _samplers(section: dict[str, Any]) -> dict[str, Any]:
 
 def _evaluate(section: dict[str, Any]) -> dict[str, Any]:
     fitted = section.get("dequantizer") == "variational"
-    return section | EVALUATE | ({"dequantizer_steps": 5} if fitted else {})
+    none = {"likelihood": 0} if section.get("likelihood") == 0 else {}
+    return section | EVALUATE | none | ({"dequantizer_steps": 5} if fitted else {})
 
 
 def _sample(section: dict[str, Any]) -> dict[str, Any]:
@@ -90,8 +91,12 @@ def _sample(section: dict[str, Any]) -> dict[str, Any]:
 
 
 def _conditions(section: dict[str, Any]) -> dict[str, Any]:
-    small = lambda part: part | {"factor": 2} if isinstance(part, dict) and "factor" in part else part
-    return {key: small(part) for key, part in section.items()}
+    def small(kind: Kind, part: Any) -> Any:
+        if isinstance(part, dict) and kind.takes(part["name"], "rngs"):
+            return _network(part, kind=kind)
+        return part | {"factor": 2} if isinstance(part, dict) and "factor" in part else part
+
+    return {key: small(CONDITIONS[key], part) for key, part in section.items()}
 
 
 SECTIONS = {

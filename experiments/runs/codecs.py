@@ -13,12 +13,14 @@ import jax.numpy as jnp
 import numpy as np
 from pydantic import ValidationError
 
+from experiments.build.autoencoder import autoencoder_codec
 from experiments.build.build import Trained, build
 from experiments.build.experiment import Experiment
+from experiments.build.sampler import sample_sampler
 from experiments.build.state import params_digest
 from experiments.config.guidance import Params
 from experiments.config.messages import in_words
-from experiments.config.parts import trains_codec
+from experiments.config.parts import autoencodes, trains_codec
 from experiments.config.problems import parse
 from experiments.config.schema import CodecConfig, Config
 from experiments.config.tree import read_json_tree
@@ -104,8 +106,9 @@ def _trained(config: Config, run: Path, shape: tuple[int, ...], names: tuple[str
     theirs, problems = parse(require_trusted_by(config, read_json_tree(path), str(path)))
     if theirs is None or problems:
         raise ConfigError([f"{path} is not the config of a run:", *problems[:4]])
-    if not trains_codec(theirs):
-        raise ConfigError(f"codec.run = {run} trained a score, and no codec: name a run of objective rate_distortion")
+    if not trains_codec(theirs) and not autoencodes(theirs):
+        remedy = "name a run of objective rate_distortion, or a diffusion autoencoder"
+        raise ConfigError(f"codec.run = {run} trained a score, and no codec: {remedy}")
     for key in ("range", "levels", "standardise"):
         there, here = getattr(theirs.data, key), getattr(config.data, key)
         if there != here:
@@ -114,8 +117,21 @@ def _trained(config: Config, run: Path, shape: tuple[int, ...], names: tuple[str
     if facts and facts.shape != shape:
         raise ConfigError(f"codec.run = {run} was trained on examples of shape {facts.shape}, and these have {shape}")
     experiment = build_run(theirs, shape, names, facts.moments if facts else None, run)
+    params = experiment.network(trained_state(experiment, run).ema)
+    if autoencodes(theirs):
+        _refuse_others(experiment, run)
+        return Trained(autoencoder_codec(experiment), params)
     assert experiment.codec is not None
-    return Trained(experiment.codec, experiment.network(trained_state(experiment, run).ema).codec)
+    return Trained(experiment.codec, params.codec)
+
+
+def _refuse_others(experiment: Experiment, run: Path) -> None:
+    """Raises ConfigError if the score of a diffusion autoencoder needs more than its code to make an example."""
+    if others := experiment.dropouts.keys() - {"vector"}:
+        raise ConfigError(f"codec.run = {run} makes an example of its code and of {' and '.join(sorted(others))}: take one without")
+    guidance = sample_sampler(experiment).config.guidance
+    if guidance and "run" in guidance.options:
+        raise ConfigError(f"codec.run = {run} samples by {guidance.name}, with another run: take one whose sample.sampler has none")
 
 
 def _recorded(section: CodecConfig, workdir: Path) -> CodecConfig:
