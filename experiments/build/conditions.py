@@ -156,7 +156,7 @@ def _encoder_problems(config: Config) -> Problems:
         return []
     problems, what = [], f"conditions.vector = {part.name}"
     if n := config.evaluate.likelihood:
-        problems.append(f"evaluate.likelihood = {n}: {what} makes a code of x, and p(x | its code) is no likelihood of x; take 0")
+        problems.append(f"evaluate.likelihood = {n}: {what} is a code of x, and p(x | its code) is no p(x); take 0")
     if config.lora:
         problems.append(f"lora adapts a network that is trained, and {what} is trained with the score; take lora = None")
     return problems

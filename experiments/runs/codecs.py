@@ -128,10 +128,10 @@ def _trained(config: Config, run: Path, shape: tuple[int, ...], names: tuple[str
 def _refuse_others(experiment: Experiment, run: Path) -> None:
     """Raises ConfigError if the score of a diffusion autoencoder needs more than its code to make an example."""
     if others := experiment.dropouts.keys() - {"vector"}:
-        raise ConfigError(f"codec.run = {run} makes an example of its code and of {' and '.join(sorted(others))}: take one without")
+        raise ConfigError(f"codec.run = {run} decodes a code with {' and '.join(sorted(others))} beside it: take one without")
     guidance = sample_sampler(experiment).config.guidance
     if guidance and "run" in guidance.options:
-        raise ConfigError(f"codec.run = {run} samples by {guidance.name}, with another run: take one whose sample.sampler has none")
+        raise ConfigError(f"codec.run = {run} samples by {guidance.name}, with another run: take one that samples without")
 
 
 def _recorded(section: CodecConfig, workdir: Path) -> CodecConfig:
