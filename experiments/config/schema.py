@@ -468,6 +468,8 @@ class Evaluate(Strict):
     Besides:
 
     - `noise_levels`: the number of log-SNRs at which the training loss, or a classifier's accuracy, is measured.
+    - `pairs`: the number of pairs of held-out examples with a picture of the way between their latents, in `interpolate.frames`
+      images; 0 draws none.
     """
 
     n: Annotated[int, Field(ge=8, le=10_000_000)] = 1000
@@ -487,6 +489,7 @@ class Evaluate(Strict):
     dequantizer_steps: Count = 1000
     bound_times: Annotated[int, Field(ge=0, le=100_000)] = 64
     noise_levels: Annotated[int, Field(ge=2, le=10_000)] = 24
+    pairs: Annotated[int, Field(ge=0, le=1000)] = 3
 
 
 class Interpolate(Strict):

@@ -28,7 +28,7 @@ TRAIN = {
 STEP = {"n_steps": 2, "rtol": 0.1, "atol": 0.1}
 EVALUATE = {
     "n": 16, "seeds": 1, "batch": 16, "features": "pixels", "inception": "", "statistics": "", "neighbours": 3,
-    "likelihood": 8, "tolerance": 1e-2, "bound_times": 4, "noise_levels": 4,
+    "likelihood": 8, "tolerance": 1e-2, "bound_times": 4, "noise_levels": 4, "pairs": 1,
 }
 # fmt: on
 
