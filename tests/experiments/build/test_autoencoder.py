@@ -50,6 +50,7 @@ def draws(n):
     return np.float32(np.random.default_rng(0).multivariate_normal(np.zeros(3), C, n))
 
 
+@pytest.mark.slow
 def test_the_codec_decodes_to_the_law_of_x_given_its_code():
     """E(x) is K x. Without a key x is E[x | z]; with one it is affine in x_1 ~ N(0, I), of the covariance of x given z."""
     codec, x = autoencoder_codec(exact()), jnp.asarray(draws(1)[0])
@@ -73,6 +74,7 @@ def test_samples_have_the_codes_of_held_out_examples():
     np.testing.assert_allclose(y["vector"], draws(4)[[0, 1, 2, 3, 0, 1]] @ K.T, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_between_examples_the_code_goes_straight():
     """At the ends the examples themselves; between them x of the code (1 - w) z_a + w z_b."""
     pairs = draws(4).reshape(2, 2, 3)
@@ -124,7 +126,7 @@ def test_the_gradient_reaches_the_encoder():
 
 REFUSED = {
     "a likelihood": ([ENCODER], "evaluate.likelihood = 500: conditions.vector = Perceptron is a code of x"),
-    "no code": ([ENCODER.replace("'emitted': (1,), ", ""), NO_BITS], "conditions.vector: Perceptron needs"),
+    "no code": ([ENCODER.replace("'emitted': (1,), ", ""), NO_BITS], "conditions.vector: option emitted is missing"),
     "no encoder": (["--config.conditions.vector=PoledEncoder"], "(did you mean PooledEncoder?"),
     "an encoder of images": (["--config.conditions.vector=ConvEncoder"], "ConvEncoder"),
     "another network": ([ENCODER, NO_BITS, "--config.net=Zero"], "Zero takes no vector"),
