@@ -19,8 +19,8 @@ from sde_lib.base import Event, Scalar
 def autoencoder_codec(experiment: Experiment) -> models.Codec:
     """z = E(x), and x the sample given z of `sample.sampler`, from x_1 of the prior, or from its mean if the key is None.
 
-    Of Gaussian data the x from the prior's mean is E[x | z], as the flow is affine. There is no density, and the cost is 0.
-    A score of these codes is the latent prior of Preechakul et al. (2022), sec. 5.3.
+    By a sampler without noise, of Gaussian data, the x from the prior's mean is E[x | z], as the flow is affine. There is no
+    density, and the cost is 0. A score of these codes is the latent prior of Preechakul et al. (2022), sec. 5.3.
     """
     sampler = sample_sampler(experiment)
 

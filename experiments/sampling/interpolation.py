@@ -57,14 +57,17 @@ def interpolate_examples(experiment: Experiment, params: Any, test: np.ndarray) 
         raise ConfigError(problems)
     grid = jnp.concatenate([jnp.full(1, config.t), whole[whole < config.t]])
 
-    def from_t(params: Any, key: Key[Array, ""], ends: Ends, w: Scalar) -> Event:
-        reverse = sampler.reverse(params, ends.y(w))
-        return interpolate(key, reverse.step, reverse.sde, ends.x_a, ends.x_b, w, grid, reverse.final)
+    def from_t(params: Any, key: Key[Array, ""], ends: Ends) -> Callable[[Scalar], Event]:
+        def frame(w: Scalar) -> Event:
+            reverse = sampler.reverse(params, ends.y(w))
+            return interpolate(key, reverse.step, reverse.sde, ends.x_a, ends.x_b, w, grid, reverse.final)
+
+        return frame
 
     pairs = np.stack([test[: config.pairs], test[config.pairs : 2 * config.pairs]], axis=1)
     ways = {
         "probability flow, on the arc between latents": on_the_arc(experiment, params, pairs),
-        f"{label.replace('_', ' ')} from t = {config.t:g}": _ways(experiment, params, pairs, lambda *of: partial(from_t, *of)),
+        f"{label.replace('_', ' ')} from t = {config.t:g}": _ways(experiment, params, pairs, from_t),
     }
     bad = [
         f"{(~way.finite).sum()} of {way.finite.size} frames are not finite: {kind}"

@@ -12,7 +12,7 @@ from oracle import Normal
 
 import models
 from experiments.build.autoencoder import autoencoder_codec
-from experiments.build.checks import combination_problems
+from experiments.build.build import build
 from experiments.build.sampler import sample_sampler
 from experiments.config.problems import every_problem
 from experiments.config.reading import read_config
@@ -130,6 +130,7 @@ REFUSED = {
     "no encoder": (["--config.conditions.vector=PoledEncoder"], "(did you mean PooledEncoder?"),
     "an encoder of images": (["--config.conditions.vector=ConvEncoder"], "ConvEncoder"),
     "another network": ([ENCODER, NO_BITS, "--config.net=Zero"], "Zero takes no vector"),
+    "a codec trained with it": ([ENCODER, NO_BITS, "--config.codec.by=real_nvp"], "a code as a vector leaves none"),
     "adapters": ([ENCODER, NO_BITS, "--config.lora.run=runs/moons"], "lora adapts a network that is trained"),
 }
 
@@ -139,7 +140,10 @@ def test_what_goes_with_no_encoder_is_refused(case):
     overrides, says = REFUSED[case]
     tree = read_config("configs/toy2d/moons.py", overrides)
     problems = every_problem(tree)
-    problems = problems or combination_problems(Config.model_validate(tree))
+    if not problems:
+        with pytest.raises(ConfigError) as error:
+            build(Config.model_validate(tree), (2,))
+        problems = str(error.value).splitlines()
     assert any(says in line for line in problems), problems
 
 
