@@ -11,6 +11,7 @@ import numpy as np
 
 from experiments.build.sampler import BoundSampler, Rows
 from experiments.conditions.text import text_of
+from experiments.config.parts import autoencodes
 
 
 class Beside(NamedTuple):
@@ -23,7 +24,8 @@ class Beside(NamedTuple):
 def beside(sampler: BoundSampler) -> Callable[[Any, Rows, int], Beside]:
     """Returns the function (params, rows, most) -> Beside of at most so many of the first rows.
 
-    Of an image condition it shows the last channels, as many as the example has, or the only one in each of them.
+    Of an image condition it shows the last channels, as many as the example has, or the only one in each of them; of a code the
+    example itself, if it is an image.
     """
     experiment = sampler.experiment
     channels, is_image = experiment.shape[-1], len(experiment.shape) == 3
@@ -38,6 +40,8 @@ def beside(sampler: BoundSampler) -> Callable[[Any, Rows, int], Beside]:
         if image is not None and is_image:
             visible = jnp.broadcast_to(image[..., -channels:], (*image.shape[:-1], channels))
             levels = np.asarray(experiment.scaler.decode(visible))
+        elif autoencodes(experiment.config) and is_image and rows.levels is not None:
+            levels = np.asarray(rows.levels[:most])
         if tokens is not None and jnp.issubdtype(tokens.dtype, jnp.integer):
             captions = tuple(map(text_of, np.asarray(tokens)))
         return Beside(levels, captions)

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from PIL import Image
 from runs import drawn, samples, seal
 from source_files import ROOT
 
@@ -35,10 +36,13 @@ def prior(folder, name, *overrides):
 
 
 def test_both_draw_digits(folder):
+    """Those of the autoencoder stand at the right of the digits whose codes they have."""
     assert command("sample", DIFFAE, folder / "diffae") == 0
     assert prior(folder, "sample") == 0
     for name in ("diffae", "prior"):
         assert samples(folder / name, "fast_seed0").shape == (16, 8, 8, 1)
+    widths = [Image.open(drawn(folder / name / "samples", "fast_seed0")).width for name in ("diffae", "prior")]
+    assert widths == [4 * (8 * 17 - 1), 4 * (8 * 9 - 1)]
 
 
 @pytest.mark.parametrize("name", ["evaluate", "interpolate"])

@@ -14,7 +14,7 @@ CODEC = "--config.codec.by={'name': 'affine', 'mean': 0.5, 'std': 2.0}"
 
 
 def test_of_a_codec_alone_the_latents_are_the_codes():
-    """Where the score of codes is that of N(0, I) on the VP-SDE, nothing flows: between x_a and x_b is the arc of their codes."""
+    """Where their score is that of N(0, I) on the VP-SDE, nothing flows: between two examples is the arc of their codes."""
     experiment = experiment_of(CODEC, "--config.interpolate.frames=5")
     normal = models.ScoreModel(lambda key, z: {}, lambda params, z, t, y=None, key=None: -z, lambda *a, **k: None)
     pairs = np.random.default_rng(0).normal(size=(3, 2, 2)).astype(np.float32)
