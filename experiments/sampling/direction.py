@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float
-from scipy.optimize import minimize
 
 from experiments.build.experiment import Experiment
 from experiments.data.dataset import Dataset
@@ -49,6 +48,8 @@ def linear_classifier(z: Float[np.ndarray, "n D"], of_class: Bool[np.ndarray, " 
     DECAY keeps w finite if a plane separates the two. Of normal codes of one covariance C, w is along C^-1 of the difference of
     the means.
     """
+    from scipy.optimize import minimize  # a second to import: only where a classifier is fitted
+
     y = np.where(of_class, 1.0, -1.0)
     ones = np.concatenate([z, np.ones((len(z), 1))], axis=1)
 
