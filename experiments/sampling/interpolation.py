@@ -140,4 +140,5 @@ def _ways(
 
     keys = streams(experiment.config.seed, Purpose.INTERPOLATE, len(pairs))
     rows = keys, jnp.asarray(pairs)
-    return Way(*devices.in_batches(devices.mapped(one), params, rows, jax.device_count()))
+    levels, finite = devices.in_batches(devices.mapped(one), params, rows, jax.device_count())
+    return Way(levels, finite)

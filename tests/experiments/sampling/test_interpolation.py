@@ -13,6 +13,7 @@ pytestmark = pytest.mark.usefixtures("in_root")
 CODEC = "--config.codec.by={'name': 'affine', 'mean': 0.5, 'std': 2.0}"
 
 
+@pytest.mark.slow
 def test_of_a_codec_alone_the_latents_are_the_codes():
     """Where their score is that of N(0, I) on the VP-SDE, nothing flows: between two examples is the arc of their codes."""
     experiment = experiment_of(CODEC, "--config.interpolate.frames=5")
