@@ -208,7 +208,7 @@ class Run:
 
     def code(self, k: Event, key: Key[Array, ""] | int = 0) -> Event:
         """Returns the x of an example k, levels or floats [*event]: its code, drawn by `key`, if the run has a codec."""
-        return self.experiment.code(self.params, jax.random.key(key) if isinstance(key, int) else key, k)
+        return self.experiment.code(self.params, jax.random.key(key) if isinstance(key, int) else key, jnp.asarray(k))
 
     def conditions(self, x: Event, label: Label = None, key: Key[Array, ""] | int = 0) -> dict[str, Any]:
         """Returns the conditions of an event x [*shape], and of a class, by name: what other methods take as y.
