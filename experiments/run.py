@@ -210,6 +210,15 @@ class Run:
         """Returns the x of an example k, levels or floats [*event]: its code, drawn by `key`, if the run has a codec."""
         return self.experiment.code(self.params, jax.random.key(key) if isinstance(key, int) else key, jnp.asarray(k))
 
+    def conditions(self, x: Event, label: Label = None, key: Key[Array, ""] | int = 0) -> dict[str, Any]:
+        """Returns the conditions of an event x [*shape], and of a class, by name: what other methods take as y.
+
+        Of a diffusion autoencoder "vector" is its semantic code. `key`: for what is drawn at random, as masks are.
+        """
+        experiment = self.experiment
+        y = None if label is None else class_number(label, experiment.classes, experiment.names)
+        return experiment.conditions_of(self.params, jax.random.key(key) if isinstance(key, int) else key, x, y)
+
     def levels(self, x: Event) -> Array:
         """Returns the example of x, as levels or as floats in the units of the data [*event]: the inverse of `code`."""
         return self.experiment.levels(self.params, x)

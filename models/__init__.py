@@ -1,5 +1,6 @@
 """Networks as scores. The tuples at the end are the registries that configs name from."""
 
+from models.autoencoded import autoencoded
 from models.class_model import ClassModel, class_model
 from models.codec import Codec, chain, frozen, halves, reconstructing, without_density
 from models.codecs.affine import affine
@@ -22,7 +23,7 @@ from models.functional import functional
 from models.lora import adapters, lora, merged
 from models.mixed import mixed
 from models.networks.adm import ADM
-from models.networks.autoencoder import ConvDecoder, ConvEncoder, Perceptron
+from models.networks.autoencoder import ConvDecoder, ConvEncoder, Perceptron, PooledEncoder
 from models.networks.classifier import Classifier
 from models.networks.clip_text import CLIPText
 from models.networks.ddpm import DDPM
@@ -40,6 +41,7 @@ from models.networks.uvit import UViT
 from models.networks.vgg import VGG
 from models.networks.zero import Zero
 from models.parameterization import Coefs, edm, eps, residual_eps, score, sigma_score, v, x0
+from models.plain import Plain, plain
 from models.score_network import ScoreModel, score_model
 
 __all__ = [
@@ -68,9 +70,12 @@ __all__ = [
     "ConvEncoder",
     "Likelihood",
     "Perceptron",
+    "Plain",
+    "PooledEncoder",
     "ScoreModel",
     "adapters",
     "affine",
+    "autoencoded",
     "autoencoder",
     "bernoulli",
     "chain",
@@ -96,6 +101,7 @@ __all__ = [
     "lora",
     "merged",
     "mixed",
+    "plain",
     "real_nvp",
     "reconstructing",
     "residual_eps",
@@ -134,6 +140,8 @@ LIKELIHOODS = (bernoulli, discretized_gaussian, gaussian, laplace, logistic_mixt
 """The laws of x given its code."""
 ENCODERS = (ConvEncoder, LDMEncoder, Perceptron)
 DECODERS = (ConvDecoder, LDMDecoder, Perceptron)
+VECTOR_ENCODERS = (Perceptron, PooledEncoder)
+"""The encoders whose code is a vector, which a score may hear."""
 LADDERS = (Ladder,)
 """The networks of a hierarchical VAE."""
 DISCRIMINATORS = (PatchGAN,)

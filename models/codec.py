@@ -82,7 +82,7 @@ def chain(*codecs: Codec) -> Codec:
     """The codecs one after the other: x = z_0 -> z_1 -> ... -> z_n, with params (params_1, ..., params_n); of none, z = x.
 
     Costs add. The loss is that of the codec that has one, on the codes of those before it, and their cost; a chain of several
-    that have one is trained a part at a time.
+    that have one is trained a part at a time. The init of each but the first gets zeros, for the shape of its codes.
     """
     trained = [i for i, codec in enumerate(codecs) if codec.loss is not None]
 

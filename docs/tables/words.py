@@ -108,6 +108,10 @@ EDITS = {
         "an example, its latent, and its image under the flow; or that of a class `label`",
         "error at `evaluate.tolerance`, moments of the latent",
     ),
+    "manipulate": (
+        "an example whose code is moved by `strengths` to a class `label`, of a [diffusion autoencoder](codecs.md)",
+        "distance from the example",
+    ),
     "inpaint": (
         "the part of an example that is `hidden`, filled in; with `repeats` RePaint's way",
         "errors of the seen and of the hidden part",

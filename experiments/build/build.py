@@ -15,7 +15,7 @@ import losses
 import models
 import sde_lib
 from experiments.build.checks import combination_problems, event_problems, experiment_problems
-from experiments.build.conditions import network_options
+from experiments.build.conditions import encoder, network_options
 from experiments.build.discriminator import discriminator_of
 from experiments.build.experiment import Experiment, Frozen
 from experiments.config.options import parameters
@@ -75,7 +75,7 @@ def build(
 
     codec, of_codec = attempt(problems, "codec", lambda: _codec(config, shape, trained)) or (None, ())
     code_shape = attempt(problems, "codec", lambda: code_shape_of(codec, shape)) or shape
-    model = attempt(problems, "net", lambda: _model(config, sde, by_conditions))
+    model = attempt(problems, "net", lambda: _model(config, shape, sde, by_conditions))
     times = attempt(problems, "times", lambda: TIMES.build(config.times.name, sde, **config.times.options))
     objective = attempt(problems, "objective", lambda: _objective(config))
     weight = attempt(problems, "weight", lambda: _weight(config))
@@ -105,10 +105,10 @@ def _network(net: Any, part: Named, learner: str, by_conditions: dict[str, int])
     return net(**options) if is_linen else partial(net, **options)
 
 
-def structure(config: Config, shape: tuple[int, ...], names: tuple[str, ...] = ()) -> nnx.Module | None:
+def structure(experiment: Experiment) -> nnx.Module | None:
     """Returns the network with shapes in place of arrays; None for a linen module, which has no shapes before it is called."""
-    net = _builder(config, shape, names)
-    return None if isinstance(net, linen.Module) else abstract(net, shape)
+    net = _builder(experiment)
+    return None if isinstance(net, linen.Module) else abstract(net, experiment.code_shape)
 
 
 def features_of(experiment: Experiment) -> Callable[[Any, Event], tuple[jax.Array, ...]]:
@@ -116,20 +116,27 @@ def features_of(experiment: Experiment) -> Callable[[Any, Event], tuple[jax.Arra
 
     Raises ValueError for a linen module.
     """
-    config, sde, net = experiment.config, experiment.sde, _builder(experiment.config, experiment.shape, experiment.names)
+    config, sde, net = experiment.config, experiment.sde, _builder(experiment)
     if isinstance(net, linen.Module):
         raise ValueError(f"{config.net.name} is a linen module, which has no method `features`: take Classifier")
     c = _parameterization(config)(sde, sde.t_min, config.sigma_data)
     return models.features(net, c.c_in, c.c_noise)
 
 
-def _builder(config: Config, shape: tuple[int, ...], names: tuple[str, ...]) -> Any:
-    """The network of a config, or a function that makes it, with its options and those that others give it."""
-    return _network(NET.find(config.net.name), config.net, _learner(config), network_options(config, shape, names))
+def _builder(experiment: Experiment) -> Any:
+    """The network of an experiment, or a function that makes it, with its options and those that others give it."""
+    config = experiment.config
+    by_conditions = network_options(config, experiment.shape, experiment.names)
+    return _network(NET.find(config.net.name), config.net, _learner(config), by_conditions)
 
 
-def _model(config: Config, sde: sde_lib.LinearSDE, by_conditions: dict[str, int]) -> models.ScoreModel | models.ClassModel:
-    """The network as a score or as a classifier, in its dtype. `by_conditions`: its options by the conditions that it hears."""
+def _model(
+    config: Config, shape: tuple[int, ...], sde: sde_lib.LinearSDE, by_conditions: dict[str, int]
+) -> models.ScoreModel | models.ClassModel:
+    """The network as a score of examples of `shape` or as a classifier, in its dtype.
+
+    `by_conditions`: its options by the conditions that it hears.
+    """
     net, learner = NET.find(config.net.name), _learner(config)
     # `Named` is frozen, hence hashable, though pyright cannot see it.
     functional = _functional(net, config.net, learner, config.compute, config.remat, **by_conditions)  # pyright: ignore[reportArgumentType]
@@ -137,7 +144,9 @@ def _model(config: Config, sde: sde_lib.LinearSDE, by_conditions: dict[str, int]
         classes = config.net.options.get("classes", 0)
         return models.class_model(functional, sde, classes, _parameterization(config), config.sigma_data)
     model = models.score_model(functional, sde, _parameterization(config), config.sigma_data, bool(learner))
-    return models.mixed(model, sde) if config.mixed else model
+    model = models.mixed(model, sde) if config.mixed else model
+    encode = encoder(config)
+    return models.autoencoded(model, encode, shape) if encode else model
 
 
 def _codec(config: Config, shape: tuple[int, ...], trained: Trained | None) -> tuple[models.Codec | None, tuple[Any, ...]]:

@@ -65,13 +65,13 @@ def check_net(experiment: Experiment) -> None:
     if classifies(experiment.config):
         jax.eval_shape(experiment.model.apply, params, z, 0.5)
     else:
-        score = lambda params, z, x: experiment.score(params, y=_conditions(experiment, x))(z, 0.5)
+        score = lambda params, z, x: experiment.score(params, y=_conditions(experiment, params, x))(z, 0.5)
         jax.eval_shape(score, params, z, x)
 
 
-def _conditions(experiment: Experiment, x: Any) -> Any:
+def _conditions(experiment: Experiment, params: Any, x: Any) -> Any:
     """The conditions of an example to trace with."""
-    return experiment.conditions_of(jax.random.key(0), x, jnp.int32(0))
+    return experiment.conditions_of(params, jax.random.key(0), x, jnp.int32(0))
 
 
 def check_loss(experiment: Experiment) -> None:
@@ -87,8 +87,8 @@ def check_loss(experiment: Experiment) -> None:
         return
     key, x = jax.random.key(0), jax.ShapeDtypeStruct(experiment.shape, jnp.float32)
     augment = {"augment": jnp.zeros(LABELS)} if config.train.augment else {}
-    y = lambda x: _conditions(experiment, x) | augment
-    gradient = jax.grad(lambda params, x: experiment.loss(params, key, y(x))(key, x, 0.5).score)
+    y = lambda params, x: _conditions(experiment, params, x) | augment
+    gradient = jax.grad(lambda params, x: experiment.loss(params, key, y(params, x))(key, x, 0.5).score)
     jax.eval_shape(gradient, jax.eval_shape(experiment.initial, key), x)
 
 

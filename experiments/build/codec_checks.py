@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import models
 from experiments.build.discriminator import check_discriminator
 from experiments.build.experiment import Experiment
-from experiments.config.parts import CODEC, LIKELIHOOD, trains_codec
+from experiments.config.parts import CODEC, LIKELIHOOD, autoencodes, trains_codec
 from experiments.config.problems import OF_CODECS, Problems
 from experiments.config.schema import CodecConfig, Config, Named
 
@@ -142,9 +142,11 @@ def check_codec(experiment: Experiment) -> None:
     if config.conditions.image and experiment.code_shape[:-1] != experiment.shape[:-1]:
         sides = " x ".join(map(str, experiment.code_shape[:-1]))
         raise ValueError(f"conditions.image has the sides of an example, and enters beside a code of {sides}: take tokens")
-    back = jax.eval_shape(lambda x: codec.decode(codec.init(key, x), key, codec.encode(codec.init(key, x), key, x)[0]), x)
-    if back.shape != experiment.shape:
-        raise ValueError(f"it decodes to the shape {back.shape}, and examples have {experiment.shape}")
+    there_and_back = lambda x: codec.decode(codec.init(key, x), key, codec.encode(codec.init(key, x), key, x)[0])
+    batch = jax.ShapeDtypeStruct((1, *x.shape), x.dtype)  # of which a step of an autoencoder's sampler may take means
+    _, *back = jax.eval_shape(jax.vmap(there_and_back, axis_name="batch"), batch).shape
+    if tuple(back) != experiment.shape:
+        raise ValueError(f"it decodes to the shape {tuple(back)}, and examples have {experiment.shape}")
 
 
 def without_likelihood(codec: models.Codec, name: str) -> str | None:
@@ -172,6 +174,8 @@ def _check_together(experiment: Experiment, codec: models.Codec, by: str) -> Non
         raise ValueError(f"codec.by = {by} would be trained, and lora adapts what is trained: take lora = None, or {APART}")
     if experiment.reads_codes:
         raise ValueError(f"codec.cache: codes change while {by} is trained with their score; take 'none', or {APART}")
+    if autoencodes(config):
+        raise ValueError(f"codec.by = {by} is trained by a bound on -log p(x), and a code as a vector leaves none; {APART}")
     if config.codec and config.codec.standardise != "none":
         raise ValueError(f"codec.standardise: codes change while {by} is trained with their score; take 'none', or {APART}")
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+import models
 from experiments.conditions.text import CHARACTERS, captions
 from experiments.config import schema
 from experiments.config.options import parameters
-from experiments.config.parts import CONDITIONS, EXAMPLE, NET, classifies
+from experiments.config.parts import CONDITIONS, EXAMPLE, NET, autoencodes, classifies
 from experiments.config.problems import Problems
 from experiments.config.schema import Config
 
@@ -22,20 +24,22 @@ FOLD = 2**16
 
 
 class Condition(NamedTuple):
-    """A condition of an example, of(key, x, label) -> array. It uses those of them that `needs` names.
+    """A condition of an example, of(params, key, x, label) -> array. It uses those of the last three that `needs` names.
 
-    `key`: the example's own, of which each condition has its fold. `dropout`: the share of training examples that are without.
+    `params`: the network's own, for its encoder. `key`: the example's own, of which each condition has its fold. `dropout`: the
+    share of training examples that are without.
     """
 
-    of: Callable[[Any, Any, Any], jax.Array]
+    of: Callable[[Any, Any, Any, Any], jax.Array]
     needs: frozenset[str]
     dropout: float
 
 
 def conditions(config: Config, names: Sequence[str]) -> dict[str, Condition]:
     """Returns the conditions that the config names, by kind; `names`: those of the classes."""
+    encode = encoder(config)
     return {
-        kind: _condition(i, registry.find(part.name), part, names)
+        kind: _code(encode, part) if encode and kind == "vector" else _condition(i, registry.find(part.name), part, names)
         for i, (kind, registry) in enumerate(CONDITIONS.items())
         if (part := getattr(config.conditions, kind)) is not None
     }
@@ -45,11 +49,29 @@ def _condition(i: int, function: Callable[..., Any], part: schema.Condition, nam
     """The i-th kind of condition, by this function."""
     needs = frozenset(parameters(function).keys() & EXAMPLE.keys())
 
-    def of(key: Any, x: Any, label: Any) -> jax.Array:
+    def of(params: Any, key: Any, x: Any, label: Any) -> jax.Array:
         example = {"key": jax.random.fold_in(key, FOLD + i), "x": x, "label": label, "names": names}
         return jnp.asarray(function(**{name: example[name] for name in needs}, **part.options))
 
     return Condition(of, needs, part.dropout)
+
+
+def _code(encode: models.Plain, part: schema.Condition) -> Condition:
+    """The code of an example, by the network's own encoder."""
+    return Condition(lambda params, key, x, label: encode.apply(params["encoder"], x), frozenset({"x"}), part.dropout)
+
+
+def encoder(config: Config) -> models.Plain | None:
+    """Returns the encoder that is trained with the score, if the config names one."""
+    part = config.conditions.vector
+    # `Condition` is frozen, hence hashable, though pyright cannot see it.
+    return _encoder(part, config.compute) if part and autoencodes(config) else None  # pyright: ignore[reportArgumentType]
+
+
+@lru_cache(maxsize=8)
+def _encoder(part: schema.Condition, compute: str) -> models.Plain:
+    """The encoder as functions, by which JAX caches traces."""
+    return models.plain(models.functional(partial(CONDITIONS["vector"].find(part.name), **part.options), compute))
 
 
 def is_captions(config: Config) -> bool:
@@ -67,7 +89,9 @@ def classes(config: Config, names: Sequence[str]) -> int:
 def shapes(config: Config, shape: tuple[int, ...], names: Sequence[str]) -> dict[str, jax.ShapeDtypeStruct]:
     """Returns the shape of each condition of an event of `shape`, by kind."""
     key, x, label = jax.random.key(0), jax.ShapeDtypeStruct(shape, jnp.float32), jax.ShapeDtypeStruct((), jnp.int32)
-    return {kind: jax.eval_shape(each.of, key, x, label) for kind, each in conditions(config, names).items()}
+    encode = encoder(config)
+    params = {"encoder": jax.eval_shape(encode.init, key, x)} if encode else {}
+    return {kind: jax.eval_shape(each.of, params, key, x, label) for kind, each in conditions(config, names).items()}
 
 
 def network_options(config: Config, shape: tuple[int, ...], names: Sequence[str]) -> dict[str, int]:
@@ -100,7 +124,7 @@ def _options_of_tokens(tokens: jax.ShapeDtypeStruct, net: dict[str, Any]) -> dic
 
 def condition_problems(config: Config, names: Sequence[str]) -> Problems:
     """Returns the problems of conditions that the network does not take, and of a network that waits for some."""
-    problems: Problems = []
+    problems = _encoder_problems(config)
     labels, vocabulary = (config.net.options.get(key, 0) for key in ("classes", "vocabulary"))
     for kind, condition in conditions(config, names).items():
         if "names" in condition.needs and not names:
@@ -122,4 +146,17 @@ def condition_problems(config: Config, names: Sequence[str]) -> Problems:
     if config.conditions.tokens is None and any(waits.values()):
         key, value = next((key, value) for key, value in waits.items() if value)
         problems.append(f"net.{key} = {value} is of conditions.tokens, and there are none; take conditions.tokens = captions")
+    return problems
+
+
+def _encoder_problems(config: Config) -> Problems:
+    """Problems of an encoder that is trained with the score."""
+    part = config.conditions.vector
+    if part is None or not autoencodes(config):
+        return []
+    problems, what = [], f"conditions.vector = {part.name}"
+    if n := config.evaluate.likelihood:
+        problems.append(f"evaluate.likelihood = {n}: {what} is a code of x, and p(x | its code) is no p(x); take 0")
+    if config.lora:
+        problems.append(f"lora adapts a network that is trained, and {what} is trained with the score; take lora = None")
     return problems

@@ -202,14 +202,15 @@ class Experiment(NamedTuple):
         """True if the network has learned a score without any condition."""
         return all(self.dropouts.values())
 
-    def conditions_of(self, key: Any, x: Any = None, label: Any = None) -> dict[str, Any]:
+    def conditions_of(self, params: Any, key: Any, x: Any = None, label: Any = None) -> dict[str, Any]:
         """Returns the conditions of an example by name: of its event x [*event] as the network sees it, and of its class.
 
-        A condition that needs one that is None is absent.
+        A condition that needs one that is None is absent. `params`: for the network's encoder, if it has one.
         """
         there = {name for name, value in (("x", x), ("label", label)) if value is not None} | {"key", "names"}
         y = {"label": label} if self._labels and label is not None else {}
-        return y | {name: each.of(key, x, label) for name, each in self.conditions.items() if each.needs <= there}
+        own = {name: each for name, each in self.conditions.items() if each.needs <= there}
+        return y | {name: each.of(_own(params), key, x, label) for name, each in own.items()}
 
     @property
     def condition_shapes(self) -> dict[str, Any]:
@@ -224,7 +225,7 @@ class Experiment(NamedTuple):
 
     def named(self, y: Any) -> Mapping[str, Any]:
         """Returns conditions by name: of a number y those of that class, of None none, and others as they are."""
-        return y if isinstance(y, Mapping) else self.conditions_of(jax.random.key(0), label=y)
+        return y if isinstance(y, Mapping) else self.conditions_of(None, jax.random.key(0), label=y)
 
     def score(self, params: Any, key: Any = None, y: Any = None) -> sde_lib.Score:
         """Returns the network's score at `params`, given the conditions `y` (None: none); `key` is for dropout."""

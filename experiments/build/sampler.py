@@ -114,12 +114,12 @@ class BoundSampler(NamedTuple):
         assert examples is not None
         return np.resize(np.array(self.experiment.config.sample.like or range(len(examples.levels))), n)
 
-    def conditions(self, row: Rows) -> dict[str, Any]:
-        """Returns the conditions of the sample of one row, by name."""
+    def conditions(self, params: Any, row: Rows) -> dict[str, Any]:
+        """Returns the conditions of the sample of one row, by name; `params`: for the network's encoder, if it has one."""
         experiment = self.experiment
         label = {} if row.labels is None else {"label": row.labels}  # which a guide may hear, if the network does not
         x = None if row.levels is None else experiment.scaler.place(row.levels, 0.5)
-        return label | experiment.conditions_of(row.keys, x, row.labels) | dict(row.y or {})
+        return label | experiment.conditions_of(params, row.keys, x, row.labels) | dict(row.y or {})
 
     @property
     def any_conditions(self) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from experiments.build.build import structure
 from experiments.build.experiment import Experiment
 from experiments.build.optimizer import warm_up
+from experiments.config.parts import autoencodes
 from experiments.config.schema import Train
 
 
@@ -37,10 +38,13 @@ def summary(experiment: Experiment) -> list[str]:
         params = jax.eval_shape(experiment.discriminator.init, jax.random.key(0), jnp.zeros(experiment.shape))
         which = config.codec.adversarial
         lines += [f"discriminator {which.net.name}: {size(params):,} parameters, from step {which.start:,} on"]
+    if autoencodes(config):
+        sides, (size_of_code,) = " x ".join(map(str, experiment.shape)), experiment.condition_shapes["vector"].shape
+        lines += [f"of these an encoder, {sides} -> {size_of_code}"]
     if config.lora:
         adapters = size(jax.eval_shape(experiment.initial, jax.random.key(0)))
         lines += [f"trained: {adapters:,} parameters, of adapters of rank {config.lora.rank} (on {config.lora.on})"]
-    stages = getattr(structure(config, shape, experiment.names), "stages", ())
+    stages = getattr(structure(experiment), "stages", ())
     rows = [(" x ".join(map(str, s.sides)), s.channels, s.blocks, "yes" if s.attention else "-") for s in stages]
     table = [("resolution", "channels", "blocks", "attention"), *rows] if rows else []
     return lines + ["{:<11} {:<10}{:<8}{}".format(*row) for row in table]

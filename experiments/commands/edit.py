@@ -22,6 +22,7 @@ from experiments.runtime import processes
 from experiments.runtime.files import replacing, write_json
 from experiments.runtime.progress import say
 from experiments.sampling import figures
+from experiments.sampling.direction import class_direction
 from experiments.sampling.editing import configured_edit, edit_examples, edited_examples
 from experiments.sampling.settings import picture_path, provenance, sampler_settings
 
@@ -41,7 +42,9 @@ def run(call: Call) -> None:
     edit = configured_edit(experiment, data.test)
     state = trained_state(experiment, opened.workdir)
     examples = edited_examples(experiment, edit, data)
-    result = edit_examples(experiment, experiment.network(state.ema), edit, examples)
+    params = experiment.network(state.ema)
+    towards = None if edit.towards is None else class_direction(experiment, params, data, edit.towards)
+    result = edit_examples(experiment, params, edit, examples, towards)
     settings = edit_settings(experiment, state)
     path = picture_path(Folder(opened.workdir).edits, config.edit.by.name.rpartition(":")[2], config.edit.file, settings)
     if processes.first():

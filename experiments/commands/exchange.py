@@ -52,7 +52,7 @@ def experiment_of(
 
 def network(experiment: Experiment) -> nnx.Module:
     """Returns the network with shapes in place of arrays. Raises ConfigError for a linen module, which no layout knows."""
-    net = structure(experiment.config, experiment.code_shape, experiment.names)
+    net = structure(experiment)
     if net is None:
         raise ConfigError(f"net {experiment.config.net.name} is a linen module, and no layout but native knows its parameters")
     return net

@@ -14,6 +14,7 @@ from experiments.commands.arguments import Call, folder
 from experiments.commands.exchange import brief_errors, experiment_of, network, refuse_existing
 from experiments.config.changes import override_free_keys
 from experiments.config.messages import suggestion
+from experiments.config.parts import autoencodes
 from experiments.config.problems import parse
 from experiments.config.schema import Config
 from experiments.config.tree import read_json_tree
@@ -80,8 +81,9 @@ def export_run(run: Path, out: Path, layout: str, overrides: list[str]) -> None:
         params = experiment.merged(params)
         experiment = experiment._replace(config=experiment.config.model_copy(update={"lora": None}))
     params = jax.tree.map(np.asarray, params)
-    if layout not in OURS and config.mixed:
-        raise ConfigError(f"--layout={layout} has no place for a mixed score, as {run} has one: take native")
+    if layout not in OURS and (config.mixed or autoencodes(config)):
+        which = "a mixed score" if config.mixed else "an encoder"
+        raise ConfigError(f"--layout={layout} has no place for {which}, as {run} has one: take native")
     if layout in OURS:
         native.write_weights(out, experiment.config, params, data.shape, step, digest, data.classes, data.moments)
     else:

@@ -5,7 +5,7 @@
     label   the number of its class, and `names` the names of the classes
 
 A function takes of these what it needs, by their names; its other arguments are options of the config. A condition is the same
-to a network as none where it is zero.
+to a network as none where it is zero. A vector may also be by an encoder, one of `models.VECTOR_ENCODERS`.
 """
 
 from experiments.conditions.image import grey, low_resolution, mask

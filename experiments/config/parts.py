@@ -137,11 +137,11 @@ GRID = Kind(samplers, samplers.GRIDS, {"sde": "sde", "n": "the sampler's n"})
 GUIDANCE = Kind(guidance, guidance.GUIDANCE, {"scores": "net"})
 EXAMPLE = {"key": "seed", "x": "data", "label": "data", "names": "data"}
 CONDITIONS = {
-    "vector": Kind(conditions, conditions.VECTORS, EXAMPLE),
+    "vector": Kind(conditions, conditions.VECTORS + models.VECTOR_ENCODERS, EXAMPLE | NETWORK),
     "image": Kind(conditions, conditions.IMAGES, EXAMPLE),
     "tokens": Kind(conditions, conditions.TOKENS, EXAMPLE),
 }
-"""The functions of an example by the condition that they make."""
+"""The functions of an example, and the encoders, by the condition that they make."""
 EDIT = Kind(edits, edits.EDITS, {"setting": "the run"}, Edit)
 OPTIMIZER = Kind(
     optimizers, optimizers.OPTIMIZERS, {"learning_rate": "train.learning_rate or train.schedule"}, optax.GradientTransformation
@@ -174,6 +174,12 @@ def classifies(config: Config) -> bool:
 def trains_codec(config: Config) -> bool:
     """Returns whether the objective trains a codec instead of a score of its codes."""
     return OBJECTIVE.takes(config.objective.name, "codec_loss")
+
+
+def autoencodes(config: Config) -> bool:
+    """Returns whether the vector that the score hears is a code of the example, by an encoder that is trained with it."""
+    vector = config.conditions.vector
+    return vector is not None and CONDITIONS["vector"].takes(vector.name, "rngs")
 
 
 def learns_variance(config: Config) -> bool:

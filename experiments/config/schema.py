@@ -320,7 +320,8 @@ class Adversarial(Strict):
 class CodecConfig(Strict):
     """The section of a codec: the SDE, the network and the samplers see codes z in place of x (see `models.codec`).
 
-    - `run`: the folder of a run that trained a codec, by objective "rate_distortion". Its averaged parameters stay fixed.
+    - `run`: the folder of a run that trained a codec, by objective "rate_distortion", or of a diffusion autoencoder. Its
+      averaged parameters stay fixed.
     - `by`: a codec, with its options; one of the codes of `run`, if both are set.
     - `encoder`, `decoder`, `net`: the networks of `by`, if it has some. `likelihood`: its law p(x | z), if it has one.
     - `noise`: whether samples are draws from p(x | z), or its means.
@@ -366,7 +367,8 @@ class Conditions(Strict):
     Each is a function of the example with its options (see `experiments.conditions`) and a `dropout`, the share of training
     examples that are without it, so that the network also learns the score without it.
 
-    - `vector`: numbers, which are added to the embedding of the noise level.
+    - `vector`: numbers, which are added to the embedding of the noise level; by an encoder, such as "PooledEncoder", a code of
+      the example, which is trained with the score: a diffusion autoencoder.
     - `image`: an image of the same sides as the example, which enters beside it.
     - `tokens`: a text, or another sequence of vectors, to which cross-attention attends. The characters of a text become
       vectors of `net.tokens` channels, 128 if that is left out.
@@ -501,6 +503,8 @@ class Evaluate(Strict):
     Besides:
 
     - `noise_levels`: the number of log-SNRs at which the training loss, or a classifier's accuracy, is measured.
+    - `pairs`: the number of pairs of held-out examples with a picture of the way between their latents, in `interpolate.frames`
+      images; 0 draws none.
     """
 
     n: Annotated[int, Field(ge=8, le=10_000_000)] = 1000
@@ -520,6 +524,7 @@ class Evaluate(Strict):
     dequantizer_steps: Count = 1000
     bound_times: Annotated[int, Field(ge=0, le=100_000)] = 64
     noise_levels: Annotated[int, Field(ge=2, le=10_000)] = 24
+    pairs: Annotated[int, Field(ge=0, le=1000)] = 3
 
 
 class Interpolate(Strict):

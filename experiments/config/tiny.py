@@ -6,7 +6,7 @@ from typing import Any
 
 from experiments.config.arms import names_part, resolve_arms
 from experiments.config.options import parameters
-from experiments.config.parts import DECODER, DISCRIMINATOR, ENCODER, LADDER, NET, Kind
+from experiments.config.parts import CONDITIONS, DECODER, DISCRIMINATOR, ENCODER, LADDER, NET, Kind
 from experiments.config.schema import resolve_samplers
 
 DATA = {"name": "digits", "data_dir": "", "train": "train", "test": "test", "validation": "", "levels": 17, "only": ()}
@@ -28,7 +28,7 @@ TRAIN = {
 STEP = {"n_steps": 2, "rtol": 0.1, "atol": 0.1}
 EVALUATE = {
     "n": 16, "seeds": 1, "batch": 16, "features": "pixels", "inception": "", "statistics": "", "neighbours": 3,
-    "likelihood": 8, "tolerance": 1e-2, "bound_times": 4, "noise_levels": 4,
+    "likelihood": 8, "tolerance": 1e-2, "bound_times": 4, "noise_levels": 4, "pairs": 1,
 }
 # fmt: on
 
@@ -49,10 +49,10 @@ def _changes(changes: Any, shrunk: Any) -> Any:
     return {key: _changes(below, shrunk[key]) for key, below in changes.items() if key in shrunk}
 
 
-def _network(section: dict[str, Any] | str, digits: bool = True) -> dict[str, Any]:
+def _network(section: dict[str, Any] | str, digits: bool = True, kind: Kind = NET) -> dict[str, Any]:
     """A narrow network, of the `digits` or of data that stay as they are."""
-    net, values, small = _narrow(NET, section)
-    if values.get("attention"):
+    net, values, small = _narrow(kind, section)
+    if values.get("attention") and "attention" in parameters(kind.find(net["name"])):
         # The heights of the digits are 8 and 4; those of other data are twice as high for each resolution that is left out.
         fewer = len(values["multipliers"]) - len(small["multipliers"]) if "multipliers" in small else 0
         small["attention"] = (4,) if digits else tuple(2**fewer * height for height in values["attention"])
@@ -112,8 +112,12 @@ def _sample(section: dict[str, Any]) -> dict[str, Any]:
 
 
 def _conditions(section: dict[str, Any]) -> dict[str, Any]:
-    small = lambda part: part | {"factor": 2} if isinstance(part, dict) and "factor" in part else part
-    return {key: small(part) for key, part in section.items()}
+    def small(kind: Kind, part: Any) -> Any:
+        if isinstance(part, dict) and kind.takes(part["name"], "rngs"):
+            return _network(part, kind=kind)
+        return part | {"factor": 2} if isinstance(part, dict) and "factor" in part else part
+
+    return {key: small(CONDITIONS[key], part) for key, part in section.items()}
 
 
 SECTIONS = {

@@ -47,13 +47,13 @@ WRITTEN = "evaluate.statistics"
 
 
 def require_trusted_by(config: Config, tree: dict[str, Any], origin: str) -> dict[str, Any]:
-    """Returns the tree of another run's config, a guide's or a base's, without its evaluation, which is not repeated.
+    """Returns the tree of another run's config, such as a guide's or a base's, with the evaluation of `config` and not its own.
 
     Raises ConfigError if it names code that is not OneSDE's, and that `config` names neither as its own nor under `trust`.
     """
-    named = [str(value) for value in flatten(config.model_dump()).values()]
-    ours = {key: value for key, value in tree.items() if key != "evaluate"}
-    return _require({*named, *config.trust.split(",")}, ours, origin, config.trust)
+    own = config.model_dump()
+    named = [str(value) for value in flatten(own).values()]
+    return _require({*named, *config.trust.split(",")}, tree | {"evaluate": own["evaluate"]}, origin, config.trust)
 
 
 def require_trusted(tree: dict[str, Any], overrides: list[str], origin: str) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Edits of held-out examples, a file each. EDITS is the registry that configs name from."""
 
 from experiments.edits.between import between
+from experiments.edits.manipulate import manipulate
 from experiments.edits.posterior import dps, pi_gdm
 from experiments.edits.progressive import progressive
 from experiments.edits.replacement import colorize, inpaint, superresolve
@@ -13,6 +14,7 @@ __all__ = [
     "colorize",
     "dps",
     "inpaint",
+    "manipulate",
     "pi_gdm",
     "progressive",
     "round_trip",
@@ -21,4 +23,4 @@ __all__ = [
     "superresolve",
 ]
 
-EDITS = (between, colorize, dps, inpaint, pi_gdm, progressive, round_trip, sdedit, shared, superresolve)
+EDITS = (between, colorize, dps, inpaint, manipulate, pi_gdm, progressive, round_trip, sdedit, shared, superresolve)

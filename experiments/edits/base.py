@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Annotated, Any, NamedTuple
 
 import jax
@@ -25,8 +26,9 @@ class Setting(NamedTuple):
     """A run without its parameters: enough to refuse an edit before a checkpoint is read.
 
     `sampler`: the label of `sample.sampler`; `grid`: its times; `noisy`: the labels of the samplers that draw noise;
-    number(label): the number of a class by its number or name, a ValueError if there is none; `tolerance` and `t_min`:
-    `evaluate`'s, for the flow.
+    number(label): the number of a class by its number or name, a ValueError if there is none; attribute(label): the same of
+    the data's classes, and a ValueError if the run has no semantic code that a class has a direction in; `tolerance` and
+    `t_min`: `evaluate`'s, for the flow.
     """
 
     sde: LinearSDE
@@ -35,6 +37,7 @@ class Setting(NamedTuple):
     grid: np.ndarray
     noisy: tuple[str, ...]
     number: Callable[[int | str], int]
+    attribute: Callable[[int | str], int]
     tolerance: float
     t_min: float | None
 
@@ -53,14 +56,18 @@ class Setting(NamedTuple):
 
 
 class Trained(NamedTuple):
-    """The run's score, with its sampler's guidance and the row's label; `of(y)` is the score for another label.
+    """The run's score, with its sampler's guidance, given the conditions `y` of the row.
 
-    `reverse(by)` is the sampler on `by(score)`, for any Score -> Score; `reverse()` is the sampler on the score itself.
+    `of(y)` is the score for another label, or for other conditions by name. `reverse(by)` is the sampler on `by(score)`, for
+    any Score -> Score; `reverse()` is the sampler on the score itself. `towards` [D]: the direction of the edit's class among
+    semantic codes, if it asks for one.
     """
 
     score: Score
-    of: Callable[[int], Score]
+    of: Callable[[int | Mapping[str, Any]], Score]
     reverse: Callable[..., Reverse]
+    y: Mapping[str, Any] = MappingProxyType({})
+    towards: Any = None
 
 
 class Row(NamedTuple):
@@ -83,7 +90,8 @@ class Edit(NamedTuple):
     """An edit: one(trained, row) -> Frames for each example, and the titles of the picture's `lines` and `columns`.
 
     measure(frames [rows, lines, columns, *event], examples [rows, *event]) -> the edit's own numbers, as JSON values.
-    `pairs`: it takes two examples a row. `sampled`: it runs the sampler.
+    `pairs`: it takes two examples a row. `sampled`: it runs the sampler. `towards`: the number of the class whose direction
+    among semantic codes it needs.
     """
 
     columns: tuple[str, ...]
@@ -92,6 +100,7 @@ class Edit(NamedTuple):
     lines: tuple[str, ...] = ("",)
     pairs: bool = False
     sampled: bool = True
+    towards: int | None = None
 
 
 def append(first: Float[Array, "k *event"], solutions: Solution) -> Frames:

@@ -100,7 +100,7 @@ def measure_bits(experiment: Experiment, params: Any, test: Batch, q: Dequantize
             return z, log_q + cost
 
         x = experiment.scaler.place(example.levels, 0.5)
-        score = experiment.score(score_params, y=experiment.conditions_of(key, x, example.y))
+        score = experiment.score(score_params, y=experiment.conditions_of(score_params, key, x, example.y))
         return bits_of(experiment.sde, score, experiment.scaler, draw, options)(key, example.levels)
 
     n = len(test.levels)

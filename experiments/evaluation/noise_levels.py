@@ -68,7 +68,7 @@ def loss_by_log_snr(experiment: Experiment, params: Any, data: Dataset, key: jax
         key, example = row
         data_key, noise_key = jax.random.split(key)
         x = experiment.scaler.encode(data_key, example.levels)
-        x_0, y = encoded(experiment, params, data_key, x), experiment.conditions_of(key, x, example.y)
+        x_0, y = encoded(experiment, params, data_key, x), experiment.conditions_of(params, key, x, example.y)
         loss = dsm(sde, experiment.score(params, y=y), sigma2)
         return jax.lax.map(lambda level: loss(noise_key, x_0, sde.time_at(level)), log_snr)
 

@@ -6,7 +6,7 @@ from base64 import b64encode
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,12 +20,17 @@ from experiments.evaluation.tables import TABLES, Table
 from experiments.runtime.errors import brief
 from experiments.runtime.files import replacing, write_json, write_text
 from experiments.runtime.progress import say
+from experiments.sampling.figures import interpolation
+
+if TYPE_CHECKING:  # a second to import: only where something is plotted
+    from matplotlib.figure import Figure
 
 
 def write_report(workdir: Path, results: dict[str, Any], pictures: dict[str, dict[str, Any]], real: np.ndarray) -> Path:
     """Writes every file of the report into `workdir`; returns the path of report.html.
 
-    `pictures` by arm: `grids`, samples by sampler, and `process`, snapshots [k, n, *event] with noise first; `real`: held out.
+    `pictures` by arm: `grids`, samples by sampler; `process`, snapshots [k, n, *event] with noise first; and perhaps
+    `between`, frames [pairs, k, *event] with the examples at both ends. `real`: held out.
     The numbers are written first: a picture that fails is said, and takes nothing else with it.
     """
     write_json(workdir / "report.json", results)
@@ -71,6 +76,7 @@ def _drawings(
     labels = {arm["name"]: arm["label"] for arm in results["arms"]}
     grids = {arm: each["grids"] for arm, each in pictures.items()}
     process = {arm: each["process"] for arm, each in pictures.items()}
+    ways = {labels[arm]: each["between"] for arm, each in pictures.items() if len(each.get("between", ()))}
     moving = {arm: snapshots for arm, snapshots in process.items() if snapshots.shape[1]}
     view = View.of(real)
     guided = any("w" in point for arm in results["arms"] for row in arm["samplers"] for point in row["sweep"])
@@ -88,6 +94,7 @@ def _drawings(
         "loss_log_snr.png": figure(plots.loss_against_log_snr, results),
         "curves.png": figure(plots.training_curves, results),
         "samples.png": figure(sample_sheets.first_samples, grids, real, labels),
+        "between.png": figure(_ways, ways, real) if ways else None,
         "process.png": figure(sample_sheets.process_strip, process, labels, view),
         "reverse_process.gif": partial(sample_sheets.process_gif, moving, view=view) if moving else None,
         **{
@@ -96,6 +103,12 @@ def _drawings(
             for sampler, events in by_sampler.items()
         },
     }
+
+
+def _ways(ways: dict[str, np.ndarray], real: np.ndarray) -> Figure:
+    """The way between examples in each arm, of which the first and the last frame are the examples."""
+    whole = next(iter(ways.values()))
+    return interpolation({label: frames[:, 1:-1] for label, frames in ways.items()}, (whole[:, 0], whole[:, -1]), real)
 
 
 def _data_uri(path: Path) -> str:

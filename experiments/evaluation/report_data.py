@@ -97,3 +97,5 @@ def non_finite(config: Config, arms: list[dict[str, Any]]) -> Iterator[str]:
             yield f"{arm['label']}: the held-out loss is not finite at {(~finite).sum()} of {len(finite)} noise levels"
         if bad := arm["process_non_finite"]:
             yield f"{arm['label']}: no picture of the reverse process, {bad} of its samples are not finite"
+        if bad := arm["between_non_finite"]:
+            yield f"{arm['label']}: no picture of the way between examples, {bad} of its frames are not finite"

@@ -10,6 +10,7 @@ import numpy as np
 
 from experiments.build.experiment import Experiment
 from experiments.build.sampler import BoundSampler
+from experiments.config.problems import attempt
 from experiments.config.schema import Config
 from experiments.data.dataset import Dataset
 from experiments.data.pictures import first_shown
@@ -23,13 +24,15 @@ from experiments.evaluation.spreads import spread
 from experiments.randomness import Purpose, stream
 from experiments.runtime.progress import progress, say
 from experiments.sampling.draw import drawing, unsound
+from experiments.sampling.interpolation import check_between, on_the_arc
 from experiments.sampling.process import reverse_process
 
 
 def evaluate(
     experiment: Experiment, params: Any, data: Dataset, reference: Reference, part: Measured = measured
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The results of one arm as JSON values, and its pictures: the first samples of each sampler, and the reverse process.
+    """The results of one arm as JSON values, and its pictures: the first samples of each sampler, the reverse process, and the
+    way between held-out examples.
 
     Samples that are not finite are counted and not shown: a picture may be of no samples. `part` measures each part, or has
     it from an evaluation that was stopped.
@@ -47,20 +50,40 @@ def evaluate(
     bits = part("bits_per_dim", lambda: (bits_per_dim(experiment, params, data), NO_EVENTS))
     by_noise = part("loss_by_log_snr", lambda: (loss_by_log_snr(experiment, params, data, key), NO_EVENTS))
     process = part("process", lambda: _process(experiment, params))
+    between = part("between", lambda: _between(experiment, params, data))
     results = {
         "samplers": [row.values for row in rows.values()],
         "bits_per_dim": bits.values,
         "loss_by_log_snr": by_noise.values,
         "process_non_finite": process.values,
-        "evaluate_seconds": sum(each.seconds for each in (*rows.values(), bits, by_noise, process)),
+        "between_non_finite": between.values,
+        "evaluate_seconds": sum(each.seconds for each in (*rows.values(), bits, by_noise, process, between)),
     }
-    return results, {"grids": {label: row.events for label, row in rows.items()}, "process": process.events}
+    grids = {label: row.events for label, row in rows.items()}
+    return results, {"grids": grids, "process": process.events, "between": between.events}
 
 
 def _process(experiment: Experiment, params: Any) -> tuple[int, np.ndarray]:
     """The number of samples of the reverse process that are not finite, and its snapshots."""
     snapshots, bad = reverse_process(experiment, params, stream(experiment.config.seed, Purpose.PROCESS))
     return bad, snapshots
+
+
+def _between(experiment: Experiment, params: Any, data: Dataset) -> tuple[int, np.ndarray]:
+    """The number of frames between pairs of held-out examples that are not finite, and [pairs, 1 + frames + 1, *event].
+
+    Each row begins and ends with the examples themselves. There is none if a frame is not finite, or if no score is of two
+    examples: each has a label of its own, and the network has learned none without.
+    """
+    pairs, problems = min(experiment.config.evaluate.pairs, len(data.test) // 2), []
+    attempt(problems, "between", lambda: check_between(experiment))
+    if problems or not pairs:
+        return 0, NO_EVENTS
+    levels = data.held_out(2 * pairs).levels
+    ends = np.stack([levels[:pairs], levels[pairs:]], axis=1)
+    way = on_the_arc(experiment, params, ends)
+    whole = experiment.scaler.display(np.concatenate([ends[:, :1], way.levels, ends[:, 1:]], axis=1))
+    return int((~way.finite).sum()), whole if way.finite.all() else NO_EVENTS
 
 
 def _quality(experiment: Experiment, label: str, params: Any, reference: Reference) -> tuple[dict[str, Any], np.ndarray]:

@@ -111,7 +111,11 @@ def tables(results: dict[str, Any], best: list[Row]) -> dict[str, Table]:
     arms, real, several = results["arms"], results["reference"], bool(results.get("training_seeds"))
     label = _words("arm", lambda row: row["arm"])
     of = [_measure(m, results["distance"]) for m in measured(results)]
-    cost = [Column("NFE", lambda row: row.get("nfe")), Column("wall time, s", lambda row: row.get("seconds"))]
+    cost = [
+        Column("NFE", lambda row: row.get("nfe")),
+        Column("wall time, s", lambda row: row.get("seconds")),
+        Column("s/sample", lambda row: row["seconds"] / results["n"] if "seconds" in row else None),
+    ]
     rows = [row | {"arm": arm["label"], "row": row} for arm in arms for row in arm["samplers"]]
     others = {"arm": "real", "label": f"{real['n']:,} {real['of']}", **{k: v for k, v in real.items() if k != "seconds"}}
     named = [_words("sampler", lambda row: row["label"]), _words("step", lambda row: row.get("step"))]

@@ -36,6 +36,7 @@ def arm_of_runs(name: str, label: str, runs: Mapping[int, Row]) -> Row:
         "bits_per_dim": _bits({seed: run["bits_per_dim"] for seed, run in runs.items()}),
         "loss_by_log_snr": _loss([run["loss_by_log_snr"] for run in each]),
         "process_non_finite": sum(run["process_non_finite"] for run in each),
+        "between_non_finite": sum(run["between_non_finite"] for run in each),
         "runs": [run | {"seed": seed, "label": f"{label}, seed {seed}"} for seed, run in runs.items()],
     }
 

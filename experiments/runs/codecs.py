@@ -10,11 +10,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments.build.autoencoder import autoencoder_codec
 from experiments.build.build import Trained, build
 from experiments.build.experiment import Experiment
+from experiments.build.sampler import sample_sampler
 from experiments.build.state import params_digest
 from experiments.config.guidance import Params
-from experiments.config.parts import trains_codec
+from experiments.config.parts import autoencodes, trains_codec
 from experiments.config.schema import CodecConfig, Config
 from experiments.data.dataset import Dataset
 from experiments.data.moments import Moments, streamed_moments
@@ -86,13 +88,27 @@ def _codes(experiment: Experiment, data: Dataset, n: int) -> Iterator[np.ndarray
 
 def _trained(config: Config, run: Path, shape: tuple[int, ...], names: tuple[str, ...], workdir: Path) -> Trained:
     """The codec that the run trained, on the same data. Raises ConfigError or StorageError if it did not."""
-    theirs = config_of_other("codec.run", run, config, workdir, "name a run that trained a codec, by objective rate_distortion")
-    if not trains_codec(theirs):
-        raise ConfigError(f"codec.run = {run} trained a score, and no codec: name a run of objective rate_distortion")
+    remedy = "name a run of objective rate_distortion, or a diffusion autoencoder"
+    theirs = config_of_other("codec.run", run, config, workdir, remedy)
+    if not trains_codec(theirs) and not autoencodes(theirs):
+        raise ConfigError(f"codec.run = {run} trained a score, and no codec: {remedy}")
     facts = facts_of_other("codec.run", run, theirs, config, shape)
     experiment = build_run(theirs, shape, names, facts.moments, run)
+    params = experiment.network(trained_state(experiment, run).ema)
+    if autoencodes(theirs):
+        _refuse_others(experiment, run)
+        return Trained(autoencoder_codec(experiment), params)
     assert experiment.codec is not None
-    return Trained(experiment.codec, experiment.network(trained_state(experiment, run).ema).codec)
+    return Trained(experiment.codec, params.codec)
+
+
+def _refuse_others(experiment: Experiment, run: Path) -> None:
+    """Raises ConfigError if the score of a diffusion autoencoder needs more than its code to make an example."""
+    if others := experiment.dropouts.keys() - {"vector"}:
+        raise ConfigError(f"codec.run = {run} decodes a code with {' and '.join(sorted(others))} beside it: take one without")
+    guidance = sample_sampler(experiment).config.guidance
+    if guidance and "run" in guidance.options:
+        raise ConfigError(f"codec.run = {run} samples by {guidance.name}, with another run: take one that samples without")
 
 
 def _recorded(section: CodecConfig, workdir: Path) -> CodecConfig:

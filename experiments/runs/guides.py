@@ -11,7 +11,7 @@ from experiments.build.experiment import Experiment
 from experiments.build.sampler import BoundSampler, bound_samplers
 from experiments.config.guidance import Guide
 from experiments.config.messages import in_words
-from experiments.config.parts import classifies
+from experiments.config.parts import autoencodes, classifies
 from experiments.config.problems import attempt
 from experiments.config.schema import Config
 from experiments.config.tree import read_json_tree
@@ -82,6 +82,8 @@ def _guide(run: str, guided: Experiment, own: Path) -> Guide:
     if config.sde != guided.config.sde:
         theirs, ours = (" ".join(map(str, part.model_dump().values())) for part in (config.sde, guided.config.sde))
         raise ConfigError(f"{run} was trained on the SDE {theirs}, and this run on {ours}: train the guide on the same")
+    if autoencodes(config):
+        raise ConfigError(f"{run} hears codes of its own encoder, and this run has another or none: take a guide without")
     for kind, part in config.conditions:
         ours = getattr(guided.config.conditions, kind)
         if part is not None and (ours is None or (part.name, part.options) != (ours.name, ours.options)):

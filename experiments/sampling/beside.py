@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +12,7 @@ import numpy as np
 from experiments.build.conditions import is_captions
 from experiments.build.sampler import BoundSampler, Rows
 from experiments.conditions.text import text_of
+from experiments.config.parts import autoencodes
 
 
 class Beside(NamedTuple):
@@ -21,24 +22,27 @@ class Beside(NamedTuple):
     captions: tuple[str, ...] = ()
 
 
-def beside(sampler: BoundSampler) -> Callable[[Rows, int], Beside]:
-    """Returns the function (rows, most) -> Beside of at most so many of the first rows.
+def beside(sampler: BoundSampler) -> Callable[[Any, Rows, int], Beside]:
+    """Returns the function (params, rows, most) -> Beside of at most so many of the first rows.
 
-    Of an image condition it shows the last channels, as many as the example has, or the only one in each of them.
+    Of an image condition it shows the last channels, as many as the example has, or the only one in each of them; of a code the
+    example itself, if it is an image.
     """
     experiment = sampler.experiment
     channels, is_image = experiment.shape[-1], len(experiment.shape) == 3
-    conditions = jax.jit(jax.vmap(sampler.conditions))
+    conditions = jax.jit(jax.vmap(sampler.conditions, (None, 0)))
 
-    def of(rows: Rows, most: int) -> Beside:
+    def of(params: Any, rows: Rows, most: int) -> Beside:
         if not experiment.conditions:
             return Beside()
-        y = conditions(jax.tree.map(lambda a: a[:most], rows))
+        y = conditions(params, jax.tree.map(lambda a: a[:most], rows))
         image, tokens = y.get("image"), y.get("tokens")
         levels, captions = None, ()
         if image is not None and is_image:
             visible = jnp.broadcast_to(image[..., -channels:], (*image.shape[:-1], channels))
             levels = np.asarray(experiment.scaler.decode(visible))
+        elif autoencodes(experiment.config) and is_image and rows.levels is not None:
+            levels = np.asarray(rows.levels[:most])
         if tokens is not None and is_captions(experiment.config):
             captions = tuple(map(text_of, np.asarray(tokens)))
         return Beside(levels, captions)

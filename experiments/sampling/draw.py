@@ -84,7 +84,7 @@ def drawing(sampler: BoundSampler) -> Callable[..., Samples]:
 
     def one(params: Any, row: Rows, grid: jax.Array, swept: dict[str, Any]):
         key = row.keys
-        reverse = sampler.reverse(params, sampler.conditions(row), **swept)
+        reverse = sampler.reverse(params, sampler.conditions(params, row), **swept)
         solution = samplers.draw(key, reverse.sde, reverse.step, grid, experiment.code_shape, reverse.final)
         finite = solution.finite == len(solution.path) + config.denoise
         nfe = solution.nfe * sampler.networks
@@ -108,7 +108,7 @@ def drawing(sampler: BoundSampler) -> Callable[..., Samples]:
         began = time.monotonic()
         levels, finite, nfe, moves, gave_up = devices.in_batches(run, params, rows, batch, grid, options)
         seconds = time.monotonic() - began
-        return Samples(levels, finite, nfe, seconds, moves, gave_up, experiment.scaler, conditions(rows, SHOWN))
+        return Samples(levels, finite, nfe, seconds, moves, gave_up, experiment.scaler, conditions(params, rows, SHOWN))
 
     return draw
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -13,7 +14,8 @@ import numpy as np
 from experiments.build.checks import with_exact_score
 from experiments.build.experiment import Experiment
 from experiments.build.sampler import BoundSampler, Rows, bound_samplers, sample_sampler
-from experiments.config.parts import EDIT
+from experiments.config.classes import class_numbers
+from experiments.config.parts import EDIT, autoencodes
 from experiments.config.problems import attempt
 from experiments.data.dataset import Batch, Dataset
 from experiments.edits.base import Edit, Frames, Row, Setting, Trained
@@ -22,6 +24,7 @@ from experiments.runtime import devices
 from experiments.runtime.errors import ConfigError, NumericsError
 from experiments.runtime.startup import PROGRAM
 from models.conditions import without
+from sde_lib import Score
 
 
 def configured_edit(experiment: Experiment, test: np.ndarray) -> Edit:
@@ -49,10 +52,18 @@ def _edit(experiment: Experiment) -> Edit:
         np.asarray(sampler.grid()),
         tuple(label for label, other in bound_samplers(with_exact_score(experiment)).items() if _is_noisy(other)),
         sampler.number,
+        partial(_attribute, experiment),
         config.evaluate.tolerance,
         _least_time(sampler),
     )
     return EDIT.build(by.name, setting, **by.options)
+
+
+def _attribute(experiment: Experiment, label: int | str) -> int:
+    """The number of a class of the data. ValueError if there is none, or if the run has no semantic code."""
+    if not autoencodes(experiment.config):
+        raise ValueError("it moves a semantic code, and the run has none: train with conditions.vector = PooledEncoder")
+    return class_numbers((label,), experiment.names)[0]
 
 
 def _is_noisy(sampler: BoundSampler) -> bool:
@@ -109,18 +120,26 @@ def labels(experiment: Experiment, edit: Edit, examples: Batch) -> np.ndarray | 
     return sampler.labels(experiment.config.edit.rows) if examples.y is None else examples.y
 
 
-def edit_examples(experiment: Experiment, params: Any, edit: Edit, examples: Batch) -> Edited:
-    """The frames of the `edited_examples`. NumericsError if one is not finite."""
+def edit_examples(experiment: Experiment, params: Any, edit: Edit, examples: Batch, towards: Any = None) -> Edited:
+    """The frames of the `edited_examples`; `towards`: the direction of the class that the edit names, if it does.
+
+    NumericsError if one is not finite.
+    """
     config, events = experiment.config, examples.levels
     sampler, rows = sample_sampler(experiment), config.edit.rows
 
     def one(params: Any, row: tuple[jax.Array, jax.Array, jax.Array, jax.Array | None]) -> Frames:
         key, *levels, label = row
-        conditions = lambda label: sampler.conditions(Rows(key, label, None if edit.pairs else levels[0], sampler.caption))
-        reverse = lambda transform=None: sampler.reverse(params, conditions(label), transform)
-        of = lambda label: sampler.reverse(params, conditions(label)).score
+        example = Rows(key, label, None if edit.pairs else levels[0], sampler.caption)
+        y = sampler.conditions(params, example)
+        reverse = lambda transform=None: sampler.reverse(params, y, transform)
+
+        def of(other: int | Mapping[str, Any]) -> Score:
+            by_name = other if isinstance(other, Mapping) else sampler.conditions(params, example._replace(labels=other))
+            return sampler.reverse(params, by_name).score
+
         codes = (experiment.code(params, key, k) for k in levels)
-        frames = edit.one(Trained(reverse().score, of, reverse), Row(key, *codes))
+        frames = edit.one(Trained(reverse().score, of, reverse, y, towards), Row(key, *codes))
         by_frame = frames.x.reshape(-1, *experiment.code_shape)
         x = jax.vmap(partial(experiment.decode, params))(by_frame)
         return frames._replace(x=x.reshape(*frames.nfe.shape, *experiment.shape))

@@ -23,7 +23,7 @@ def interpolation(frames: dict[str, np.ndarray], ends: tuple[np.ndarray, np.ndar
     columns, rows = (len(frames), 1) if points else (1, len(frames))
     figure = blank_figure(size[0] * columns, size[1] * rows)
     for panel, (title, kind) in zip(figure.subplots(rows, columns, squeeze=False).flat, frames.items(), strict=True):
-        panel.set_title(title, fontsize=10)
+        panel.set_title(plain(title), fontsize=10)
         if points:
             panel.set(xticks=[], yticks=[], aspect=view.aspect)
             panel.spines[:].set_visible(False)

@@ -26,7 +26,7 @@ def reverse_process(experiment: Experiment, params: Any, key: jax.Array, snapsho
 
     def one(params: Any, row: Rows) -> tuple[jax.Array, jax.Array]:
         prior_key, step_key = jax.random.split(row.keys)
-        y = sampler.conditions(row)
+        y = sampler.conditions(params, row)
         sde, score, *_ = sampler.reverse(params, y)
         x_1 = sde.prior_sample(prior_key, experiment.code_shape)
         learned = experiment.variance(params, y) if sampler.config.sde is None else {}

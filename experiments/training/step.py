@@ -58,7 +58,7 @@ def example_loss(experiment: Experiment) -> Callable[[Any, jax.Array, Batch, jax
         if config.train.augment:
             x_0, labels = augmented(jax.random.fold_in(key, 5), x_0, config.train.augment)
             augment = {"augment": labels}
-        y = experiment.conditions_of(key, None if experiment.reads_codes else x_0, example.y)
+        y = experiment.conditions_of(params, key, None if experiment.reads_codes else x_0, example.y)
         for name, dropout in experiment.dropouts.items():
             if dropout and name in y:
                 dropped = jax.random.bernoulli(jax.random.fold_in(key, COINS[name]), dropout)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Key
 
 from models.codec import Code
-from models.functional import Functional, functional
+from models.plain import plain
 from sde_lib.base import Event
 
 
@@ -28,16 +28,13 @@ def pair(encoder: Any, decoder: Any, code: Callable[[Array], Code], channels: Ca
     `code`: z, for the decoder, from what the encoder emits. `channels`: of what the decoder emits, from those of x. Raises
     ValueError, from `init`, if it emits another shape.
     """
-    e, d = (net if isinstance(net, Functional) else functional(net) for net in (encoder, decoder))
-
-    def one(net: Functional, params: Any, x: Array) -> Array:
-        return net.apply(params, x[None], jnp.zeros(1), None, None)[0]
+    e, d = plain(encoder), plain(decoder)
 
     def encode(params: dict[str, Any], x: Event) -> Array:
-        return one(e, params["encoder"], x)
+        return e.apply(params["encoder"], x)
 
     def decode(params: dict[str, Any], z: Code) -> Array:
-        return one(d, params["decoder"], z)
+        return d.apply(params["decoder"], z)
 
     def init(key: Key[Array, ""], x: Event) -> dict[str, Any]:
         first, second = jax.random.split(key)

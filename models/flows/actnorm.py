@@ -17,7 +17,7 @@ def actnorm() -> Codec:
     Kingma & Dhariwal (2018), sec. 3.1, where z has mean 0 and variance 1 in each channel of a first batch. `init` sees one
     example: each channel of its z has mean 0, and all of them together variance 1. With a variance for each, many layers with
     `mix` in between would make white noise of this example, and far more of every other. Where all pixels are the same, as the
-    one of a vector is, they say nothing, and z = x at first.
+    one of a vector is, they say nothing, and z = x at first: so it begins in a run, whose codecs are made of shapes alone.
     """
 
     def init(key: Key[Array, ""], x: Event) -> dict[str, Float[Array, " C"]]:

@@ -65,6 +65,17 @@ class ConvEncoder(_Convolutions):
         super().__init__(first, levels, conv(now, channels))
 
 
+class PooledEncoder(ConvEncoder):
+    """[*space, C] -> [channels]: the mean over space of what a `ConvEncoder` of the same options emits.
+
+    The semantic encoder of a diffusion autoencoder (Preechakul et al. 2022, app. A), whose code says what is in x, not where.
+    """
+
+    def __call__(self, x: Fields, *_: Any) -> Float[Array, "B channels"]:
+        h = super().__call__(x)
+        return h.mean(range(1, h.ndim - 1))
+
+
 class ConvDecoder(_Convolutions):
     """[*space, c] -> [2^(n - 1) *space, channels]: the way back of a `ConvEncoder` of the same options.
 

@@ -29,7 +29,7 @@ BELOW = {
     "layers": {"cpu"},
     "networks": {"layers", "ranges", "conditions"},
     "flows": {"codec", "functional", "layers", "ranges"},
-    "codecs": {"codec", "flows", "functional", "layers", "ranges"},
+    "codecs": {"codec", "flows", "functional", "layers", "plain", "ranges"},
 }
 """What the rooms of models/ import of models/, beside themselves. Codecs and networks meet as functions."""
 FLOOR_OF = {room: floor for floor, rooms in FLOORS.items() for room in rooms}

@@ -20,6 +20,7 @@ from models import (
     ConvDecoder,
     ConvEncoder,
     Perceptron,
+    PooledEncoder,
     affine,
     autoencoder,
     chain,
@@ -28,6 +29,7 @@ from models import (
     frozen,
     gaussian,
     halves,
+    plain,
     vae,
 )
 from models.flows.normalizing import normalizing
@@ -187,6 +189,17 @@ def test_convolutions_go_down_and_back(shape):
     z = jax.eval_shape(codec.encode, params, KEY, x)[0]
     assert z.shape == (*(side // 4 for side in shape[:-1]), 5)
     assert jax.eval_shape(partial(codec.decode, key=None), params, z=z).shape == shape
+
+
+def test_a_pooled_code_is_a_mean_over_space():
+    """Of what the encoder emits at each place: so an event of any sides has a vector, by the same parameters."""
+    options = {"channels": 5, "width": 4, "multipliers": (1, 2)}
+    conv, pooled = plain(partial(ConvEncoder, **options)), plain(partial(PooledEncoder, **options))
+    x = jax.random.normal(KEY, (4, 6, 2))
+    params = conv.init(KEY, x)
+    np.testing.assert_allclose(pooled.apply(params, x), conv.apply(params, x).mean((0, 1)), atol=1e-6)
+    longer = jnp.zeros((8, 2, 2))
+    assert jax.eval_shape(pooled.apply, params, longer).shape == (5,)
 
 
 @pytest.mark.parametrize(

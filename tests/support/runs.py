@@ -17,6 +17,7 @@ TINY = [
     *("--config.train.warm_up=2", "--config.train.decay=constant", "--config.train.log_every=4"),
     *("--config.train.sample_every=1000", "--config.sample.n=64", "--config.evaluate.n=64", "--config.evaluate.seeds=2"),
     *("--config.evaluate.batch=64", "--config.evaluate.likelihood=16", "--config.evaluate.noise_levels=3"),
+    "--config.evaluate.pairs=0",
 ]
 
 

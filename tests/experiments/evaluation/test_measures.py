@@ -61,8 +61,8 @@ def arm(reference, data):
         "curve": {"step": [1, 2], "loss": [1.0, 0.5]},
         "loss_by_log_snr": {"log_snr": [0.0, 1.0], "loss": [1.0, 1.0], "std_error": [0.1, 0.1]},
     }
-    rest = {"name": "run", "label": "run", "changes": {}, "bits_per_dim": None, "process_non_finite": 0}
-    return {"samplers": [row], **size, **curves, **rest}
+    rest = {"name": "run", "label": "run", "changes": {}, "bits_per_dim": None}
+    return {"samplers": [row], **size, **curves, **rest, "process_non_finite": 0, "between_non_finite": 0}
 
 
 def test_the_report_says_which_label_is_which_class(moons):

@@ -22,7 +22,7 @@ def results():
         {"label": "DDPM & 50 %", "samplers": [row(MEAN) | {"sweep": [point]}], "bits_per_dim": bits, "final_loss": 0.1, **size},
         {"label": "NCSN", "samplers": [row(3.0) | {"sweep": []}], "bits_per_dim": None, "final_loss": None, **size},
     ]
-    return {"arms": arms, "distance": "FID", "reference": {"n": 1000, "of": "held-out", "seconds": 9.0, **of(0.5)}}
+    return {"n": 100, "arms": arms, "distance": "FID", "reference": {"n": 1000, "of": "held-out", "seconds": 9.0, **of(0.5)}}
 
 
 def read(table):
@@ -37,6 +37,7 @@ def test_csv_has_every_number_with_all_its_digits():
     assert (float(first["FID ↓"]), float(first["± FID ↓"])) == (MEAN, STD)
     assert (first["arm"], first["sampler"], first["step"], first["n"]) == ("DDPM & 50 %", "fast", "deis, order = 4", "25")
     assert (second["arm"], real["arm"], real["NFE"], real["wall time, s"], real["n"]) == ("NCSN", "real", "", "", "")
+    assert (float(first["s/sample"]), real["s/sample"]) == (0.005, "")
     (point,) = read(by_name["settings"])
     assert (point["setting"], point["NFE"], float(point["FID ↓"])) == ("n = 12, rtol = 0.1", "12.0", 2.0)
     (bits,) = read(by_name["likelihood"])

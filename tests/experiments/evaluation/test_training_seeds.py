@@ -38,7 +38,7 @@ def run(*values, bits=2.0, loss=(1.0, 0.5), slow=9.0):
     return {
         **{"name": "run", "label": "run", "changes": {}, "parameters": 3, "train_seconds": 2.0, "evaluate_seconds": 1.0},
         **{"steps_per_second": 1.0, "final_loss": loss[-1], "curve": {"step": [1, 2], "loss": list(loss)}, "samplers": rows},
-        **{"bits_per_dim": of_bits, "process_non_finite": 0},
+        **{"bits_per_dim": of_bits, "process_non_finite": 0, "between_non_finite": 0},
         "loss_by_log_snr": {"log_snr": [0.0, 1.0], "loss": [loss[0], 1.0], "std_error": [0.3, 0.4]},
     }
 

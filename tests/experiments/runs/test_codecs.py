@@ -1,5 +1,6 @@
 """Runs on codes: a codec is trained, its codes are scored, and samples, edits, likelihood and reports are of examples."""
 
+import json
 import os
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import jax
 import numpy as np
 import pytest
 from jax.scipy.stats import norm
+from PIL import Image
 from runs import DIGITS, samples, seal
 from source_files import ROOT
 
@@ -134,9 +136,10 @@ def on_one_device(name, config, folder, *overrides):
 
 
 @pytest.mark.slow
-def test_a_codec_and_its_score_are_trained_together(tmp_path):
-    """LSGM learns in both parts, resumes to the last bit, and is drawn from and evaluated."""
-    config = "configs/digits/lsgm.py:tiny"
+@pytest.mark.parametrize("name", ["lsgm", "indm"])
+def test_a_codec_and_its_score_are_trained_together(name, tmp_path):
+    """LSGM and INDM learn in both parts, resume to the last bit, and are drawn from and evaluated."""
+    config = f"configs/digits/{name}.py:tiny"
     for folder, steps in (("whole", (4,)), ("parts", (2, 4))):
         for n in steps:
             assert on_one_device("train", config, tmp_path / folder, f"--config.train.steps={n}") == 0
@@ -152,7 +155,12 @@ def test_a_codec_and_its_score_are_trained_together(tmp_path):
 @pytest.mark.slow
 def test_the_families_are_compared_in_one_report(tmp_path):
     assert command("compare", "configs/digits/families.py:tiny", tmp_path, "--config.sample.sampler=ancestral") == 0
-    assert (tmp_path / "report.html").exists()
+    arms = json.loads((tmp_path / "report.json").read_text())["arms"]
+    assert [arm["name"] for arm in arms] == ["vae", "hierarchical", "flow", "ddpm", "ncsn", "lsgm"]
+    assert all(arm["parameters"] > 0 and arm["bits_per_dim"] and arm["samplers"][0]["seconds"] > 0 for arm in arms)
+    assert "Between examples" in (tmp_path / "report.html").read_text()
+    with Image.open(tmp_path / "between.png") as sheet:
+        assert np.asarray(sheet.convert("L")).std() > 1
 
 
 WIDE = "--config.net={'name': 'DDPM', 'width': 16, 'multipliers': (1, 2), 'attention': ()}"

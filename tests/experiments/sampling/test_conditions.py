@@ -52,7 +52,7 @@ def bound(*words):
 
 
 def conditions(sampler, n, seed=0):
-    return jax.vmap(sampler.conditions)(sampler.rows(seed, n))
+    return jax.vmap(sampler.conditions, (None, 0))(None, sampler.rows(seed, n))
 
 
 def test_images_come_from_held_out_examples_in_turn():
@@ -95,7 +95,7 @@ def test_what_is_drawn_at_random_depends_on_the_seed_and_the_number_alone():
     few, many, other = (conditions(sampler, n, seed)["image"] for n, seed in ((3, 0), (6, 0), (3, 1)))
     np.testing.assert_array_equal(few, many[:3])
     assert (few != other).any()
-    direct = sampler.conditions(Rows(streams(0, Purpose.SAMPLE, 6)[2], None, held_out().levels[2]))["image"]
+    direct = sampler.conditions(None, Rows(streams(0, Purpose.SAMPLE, 6)[2], None, held_out().levels[2]))["image"]
     np.testing.assert_array_equal(direct, many[2])
 
 
@@ -155,7 +155,7 @@ def test_a_weaker_run_gets_all_conditions():
 def test_what_stands_beside_samples():
     """The coarse images as levels, over the range of the data, and the captions; no more than asked for."""
     sampler = bound(NET, IMAGE, TEXT)
-    levels, captions = beside(sampler)(sampler.rows(0, 12), 5)
+    levels, captions = beside(sampler)(None, sampler.rows(0, 12), 5)
     assert levels.shape == (5, 8, 8, 1)
     blocks = held_out().levels[:5].astype(float).reshape(5, 4, 2, 4, 2).mean((2, 4))
     np.testing.assert_allclose(levels[:, ::2, ::2, 0], blocks, atol=0.51)

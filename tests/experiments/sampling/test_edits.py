@@ -62,7 +62,8 @@ FEW = {
 
 
 UNFIT = {("points", "superresolve"), ("points", "colorize"), ("digits", "colorize")}
-"""Points have no blocks, and grey digits no colours."""
+UNFIT |= {("points", "manipulate"), ("digits", "manipulate")}
+"""Points have no blocks, and grey digits no colours; and neither run has semantic codes."""
 
 
 @pytest.mark.slow

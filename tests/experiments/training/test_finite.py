@@ -382,6 +382,7 @@ def test_a_report_counts_what_is_not_finite_and_draws_none_of_it(tmp_path, netwo
     assert "never: the likelihood of 8 of 8 held-out examples is not finite" in html
     assert "never: the held-out loss is not finite at 4 of 4 noise levels" in html
     assert "never: no picture of the reverse process, 8 of its samples are not finite" in html
+    assert "never: no picture of the way between examples, 9 of its frames are not finite" in html
     assert "— (8 not finite)" in html
     assert ">nan" not in html
     assert not stale[0].exists()

@@ -489,7 +489,8 @@ def results(text):
             "samplers": [{"name": "ancestral", "label": text, "step": text, "n": 4, **measured, "sweep": []}],
             "bits_per_dim": bits,
         },
-        **{"loss_by_log_snr": {"log_snr": [0.0, 1.0], "loss": [1.0, 1.0], "std_error": [0.1, 0.1]}, "process_non_finite": 0},
+        **{"loss_by_log_snr": {"log_snr": [0.0, 1.0], "loss": [1.0, 1.0], "std_error": [0.1, 0.1]}},
+        **{"process_non_finite": 0, "between_non_finite": 0},
     }
     said = {"title": text, "command": text, "created": text, "distance": text, "config": text, "digest": text}
     real = {"of": text, "against": text, "n": 4, **measured}
@@ -499,7 +500,7 @@ def results(text):
         "protocol": [[text, text]],
         "measures": ["frechet", "precision", "recall"],
     }
-    return {**said, "arms": [arm], "reference": real, **listed}
+    return {**said, "n": 4, "arms": [arm], "reference": real, **listed}
 
 
 def page(folder, text):

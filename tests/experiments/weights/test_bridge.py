@@ -513,7 +513,7 @@ def test_trust_is_about_what_is_called(ours):
 
 
 def test_the_code_of_a_guide_or_a_base_is_named_under_trust(ours):
-    """Unless our own config names it; not by the data itself; and their evaluation is not repeated."""
+    """Unless our own config names it; not by the data itself; and they are evaluated as we are."""
     config, tree = ours[0].config, ours[0].config.model_dump()
     theirs = tree | {"net": "mine:Net", "weight": "mine:w", "evaluate": {"statistics": "anywhere"}, "trust": ""}
     with pytest.raises(ConfigError) as error:
@@ -521,7 +521,7 @@ def test_the_code_of_a_guide_or_a_base_is_named_under_trust(ours):
     *_, way = str(error.value).splitlines()
     assert way == "--config.trust=mine:Net,mine:w"
     vouched = config.model_copy(update={"trust": way.partition("=")[2]})
-    assert "evaluate" not in require_trusted_by(vouched, theirs, "x")
+    assert require_trusted_by(vouched, theirs, "x")["evaluate"] == tree["evaluate"]
     with pytest.raises(ConfigError, match="trust=mine:Net,mine:w,os:system"):
         require_trusted_by(vouched, theirs | {"sde": "os:system"}, "x")
     for check in (lambda data: require_trusted(data, [], "x"), lambda data: require_trusted_by(config, data, "x")):
