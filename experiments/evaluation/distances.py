@@ -160,17 +160,33 @@ def precision_recall(fake: Features, real: Features, neighbours: int) -> tuple[f
 
 
 def squared_distances(
-    a: Features, b: Features, block: int = 512
+    a: Features, b: Features, pairs: int = 2**22
 ) -> Iterator[tuple[Int[np.ndarray, " rows"], Float[np.ndarray, "rows m"]]]:
     """Rows of a, and their |a_i - b_j|^2, block by block on all devices; by differences, so that it is exactly 0 for equals.
 
-    The last block begins again with the first rows, as `devices.batches` does.
+    A block is of at most so many `pairs` of points, if it is not one row. The last begins again with the first rows, as
+    `devices.batches` does.
     """
-    points = devices.put(b.astype(np.float32), devices.replicated())
+    points, block = devices.put(_in_parts(b).swapaxes(0, 1), devices.replicated()), max(1, pairs // len(b))
     for rows in devices.batches(len(a), block):
-        yield rows, devices.in_batches(_row_of_distances(), points, a[rows].astype(np.float32), block)
+        yield rows, devices.in_batches(_row_of_distances(), points, _in_parts(a[rows]), block)
+
+
+WIDTH = 16
+"""The number of features of which differences are held at once: XLA:CPU writes all of them down before it sums them."""
+
+
+def _in_parts(x: Features) -> Float[np.ndarray, "n parts WIDTH"]:
+    """The features in parts, the last one with zeros, which add nothing to a distance."""
+    return np.pad(x.astype(np.float32), ((0, 0), (0, -x.shape[1] % WIDTH))).reshape(len(x), -1, WIDTH)
 
 
 @cache
 def _row_of_distances() -> Callable[..., jax.Array]:
-    return devices.mapped(lambda points, point: jnp.square(points - point).sum(-1))
+    def distances(points: jax.Array, point: jax.Array) -> jax.Array:
+        def add(total: jax.Array, part: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, None]:
+            return total + jnp.square(part[0] - part[1]).sum(-1), None
+
+        return jax.lax.scan(add, jnp.zeros(points.shape[1]), (points, point))[0]
+
+    return devices.mapped(distances)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from scipy.linalg import sqrtm
+from scipy.spatial.distance import cdist
 from scipy.special import gamma, hyp1f1
 
 from experiments.data.toys import two_moons
@@ -14,6 +15,7 @@ from experiments.evaluation.distances import (
     gaussian_distance,
     least_for_infinity,
     precision_recall,
+    squared_distances,
 )
 
 
@@ -104,6 +106,20 @@ def test_precision_and_recall_of_half_a_distribution():
     precision, recall = precision_recall(rng.standard_normal((300, 2)), np.concatenate([one, two]), 5)
     assert precision > 0.95
     assert recall == pytest.approx(0.5, abs=0.03)
+
+
+@pytest.mark.parametrize("features", [1, 16, 37])
+@pytest.mark.parametrize("pairs", [1, 200, 10_000])
+def test_squared_distances_are_those_of_scipy_in_any_blocks(features, pairs):
+    """Of features that fill their parts, and that do not; between equals they are exactly 0."""
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal((30, features)), rng.standard_normal((25, features)) + 2.0
+    b[3] = a[7]
+    d = np.full((30, 25), np.nan)
+    for rows, values in squared_distances(a, b, pairs):
+        d[rows] = values
+    np.testing.assert_allclose(d, cdist(a, b, "sqeuclidean"), rtol=1e-5, atol=1e-6)
+    assert d[7, 3] == 0
 
 
 def test_far_samples_have_neither():
