@@ -64,11 +64,12 @@ def test_every_key_that_a_message_sets_is_one():
     assert len(named) > 8
     free = {"key", "a", "sde", "net", "samplers", "arms"}
     for file, key in named:
-        section, _, leaf = key.partition(".")
-        if section not in free:
-            field = Config.model_fields[section].annotation
-            types = [field, *getattr(field, "__args__", ())]
-            assert not leaf or any(leaf in getattr(t, "model_fields", ()) for t in types), (file, key)
+        section, *below = key.split(".")
+        of = Config.model_fields[section].annotation if section not in free else None
+        for name in below if of else ():
+            fields = {k: v for t in (of, *getattr(of, "__args__", ())) for k, v in getattr(t, "model_fields", {}).items()}
+            assert name in fields, (file, key)
+            of = fields[name].annotation
 
 
 def test_every_command_that_a_message_names_is_one():

@@ -154,7 +154,7 @@ def test_samplers_are_chosen_by_the_validation_split_and_arms_judged_by_the_othe
 def report(*arms):
     real = {"n": 100, "of": "training images", "seconds": 1.0, "frechet": spread_of([0.1, 0.2])}
     return {
-        **{"arms": list(arms), "distance": "FID", "reference": real, "training_seeds": [0, 1, 2]},
+        **{"arms": list(arms), "distance": "FID", "n": 320, "reference": real, "training_seeds": [0, 1, 2]},
         "differences": list(differences(arms, [FRECHET], "FID")),
     }
 
