@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from runs import DIGITS
 from sdes import KIN
-from slow import one_in, slow_for
+from slow import slow_for
 from small_experiments import ONE_SAMPLER, trains_by_trace
 from source_files import ROOT
 
@@ -165,7 +165,7 @@ def refused(because: str | None) -> AbstractContextManager[Any]:
     return pytest.raises(ConfigError, match=re.escape(because)) if because else nullcontext()
 
 
-@one_in(6)
+@slow_for(*matrix.axes().codec[2:])
 @pytest.mark.parametrize("codec", matrix.axes().codec[1:])
 def test_a_codec_is_trained_through_or_refused(codec, monkeypatch):
     """By trace, and as the matrix says."""
@@ -178,6 +178,7 @@ def test_a_codec_is_trained_through_or_refused(codec, monkeypatch):
         with_codec(codec, "dsm", 8)
 
 
+@pytest.mark.slow
 def test_the_command_prints_it(capsys):
     assert main(["matrix"]) == 0
     out = capsys.readouterr().out

@@ -191,6 +191,7 @@ def test_convolutions_go_down_and_back(shape):
     assert jax.eval_shape(partial(codec.decode, key=None), params, z=z).shape == shape
 
 
+@pytest.mark.slow
 def test_a_pooled_code_is_a_mean_over_space():
     """Of what the encoder emits at each place: so an event of any sides has a vector, by the same parameters."""
     options = {"channels": 5, "width": 4, "multipliers": (1, 2)}

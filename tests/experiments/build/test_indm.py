@@ -63,6 +63,7 @@ def test_the_likelihood_of_an_affine_flow_is_that_of_the_data():
     assert gap.mean() == pytest.approx(0, abs=4.5 * gap.std() / 512**0.5)
 
 
+@pytest.mark.slow
 def test_the_joint_loss_is_the_negative_log_likelihood():
     """The mean over x of D cost + D/2 dsm/p(t), and of L_0 = D/2 (log 2 pi e - lambda(t_min)): the entropy of the data."""
     experiment, params, law = affine()

@@ -127,6 +127,7 @@ def test_another_run_reads_the_same_codes(tmp_path, monkeypatch):
             with_codes(*scored(codec, tmp_path, *overrides, cache="codec"), tmp_path / "other")
 
 
+@pytest.mark.slow
 def test_one_run_writes_and_another_waits(tmp_path, monkeypatch, capsys):
     experiment, data = scored("vae", tmp_path)
     (tmp_path / "codes").mkdir()

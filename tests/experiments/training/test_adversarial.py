@@ -59,6 +59,7 @@ def close(a, b, rtol=1e-4):
         np.testing.assert_allclose(one, other, rtol=rtol, atol=rtol * max(np.abs(other).max(), 1e-12))
 
 
+@pytest.mark.slow
 def test_each_player_descends_its_own_loss(played):
     """By automatic differentiation of mean l + w g, and of h, each with the other player constant."""
     experiment, params, gradients = played

@@ -311,6 +311,7 @@ def pipeline(path, index=INDEX, scheduler=PNDM, **parts):
     return path
 
 
+@pytest.mark.slow
 def test_stable_diffusion_1_has_its_published_tensors(tmp_path):
     """By shapes alone: how many there are, and some of them."""
     theirs = diffusers_pipeline.read(pipeline(tmp_path / "sd", **SD1))
