@@ -14,6 +14,7 @@ def get_config() -> ConfigDict:
     sdes = config.arms
     config.samplers = {"fast": config.samplers.fast}
     config.sample.sampler = "fast"
+    config.evaluate.pairs = 3
     own = vae.get_config()
     alone = {
         "objective": {"name": "rate_distortion"},

@@ -524,7 +524,7 @@ class Evaluate(Strict):
     dequantizer_steps: Count = 1000
     bound_times: Annotated[int, Field(ge=0, le=100_000)] = 64
     noise_levels: Annotated[int, Field(ge=2, le=10_000)] = 24
-    pairs: Annotated[int, Field(ge=0, le=1000)] = 3
+    pairs: Annotated[int, Field(ge=0, le=1000)] = 0
 
 
 class Interpolate(Strict):

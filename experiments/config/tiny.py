@@ -28,7 +28,7 @@ TRAIN = {
 STEP = {"n_steps": 2, "rtol": 0.1, "atol": 0.1}
 EVALUATE = {
     "n": 16, "seeds": 1, "batch": 16, "features": "pixels", "inception": "", "statistics": "", "neighbours": 3,
-    "likelihood": 8, "tolerance": 1e-2, "bound_times": 4, "noise_levels": 4, "pairs": 1,
+    "likelihood": 8, "tolerance": 1e-2, "bound_times": 4, "noise_levels": 4,
 }
 # fmt: on
 
@@ -103,7 +103,8 @@ def _samplers(section: dict[str, Any]) -> dict[str, Any]:
 def _evaluate(section: dict[str, Any]) -> dict[str, Any]:
     fitted = section.get("dequantizer") == "variational"
     unlikely = {"likelihood": 0} if section.get("likelihood") == 0 else {}  # of a codec without a density, say
-    return section | EVALUATE | ({"dequantizer_steps": 5} if fitted else {}) | unlikely
+    between = {"pairs": 1} if section.get("pairs") else {}
+    return section | EVALUATE | ({"dequantizer_steps": 5} if fitted else {}) | unlikely | between
 
 
 def _sample(section: dict[str, Any]) -> dict[str, Any]:
