@@ -16,9 +16,9 @@ def get_config() -> ConfigDict:
     config.title = "Latent DDPM (VP-SDE) on MNIST"
     config.data.dequantize = False  # so that an example has one x, and one posterior
     config.codec = {"run": "runs/mnist_vae", "standardise": "channel", "cache": "codec"}
-    config.net.update({"width": 64, "multipliers": (1,), "blocks": 2, "attention": (), "dropout": 0.0})
-    config.train.update({"steps": 3000, "learning_rate": 1e-3, "warm_up": 100, "ema": 0.995, "log_every": 50})
-    config.train.update({"sample_every": 3000, "checkpoint_every": 500})
+    config.net.update({"width": 48, "multipliers": (1,), "blocks": 2, "attention": (), "dropout": 0.0})
+    config.train.update({"steps": 2000, "learning_rate": 1e-3, "warm_up": 100, "ema": 0.995, "log_every": 50})
+    config.train.update({"sample_every": 2000, "checkpoint_every": 500})
     config.samplers = {name: config.samplers[name] for name in ("fast", "ancestral")}
     config.evaluate.update({"n": 500, "seeds": 2, "likelihood": 256})
     return config

@@ -20,7 +20,7 @@ def get_config() -> ConfigDict:
     size = {"width": 16, "multipliers": (1, 2, 4)}
     config.codec.encoder.update({"channels": 8, **size})
     config.codec.decoder.update(size)
-    config.train.update({"steps": 1500, "learning_rate": 2e-3, "warm_up": 100, "ema": 0.995, "log_every": 50})
+    config.train.update({"steps": 1500, "batch": 64, "learning_rate": 2e-3, "warm_up": 100, "ema": 0.995, "log_every": 50})
     config.train.update({"sample_every": 1500, "checkpoint_every": 500})
     config.samplers = {"fast": config.samplers.fast}
     config.sample.sampler = "fast"
