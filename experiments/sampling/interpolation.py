@@ -93,7 +93,8 @@ def on_the_arc(experiment: Experiment, params: Any, pairs: Shaped[np.ndarray, "p
     def by_flow(params: Any, key: Key[Array, ""], ends: Ends) -> Callable[[Scalar], Event]:
         score = lambda w: experiment.conditional(params, ends.y(w))
         # Nobody needs the density; `key` makes it cheap.
-        a, b = (encode(sde, score(w), x, key=key, **flow).latent for w, x in ((0.0, ends.x_a), (1.0, ends.x_b)))
+        latent = lambda w, x: encode(sde, score(w), x, key=key, **flow).latent
+        a, b = jax.vmap(latent)(jnp.arange(2.0), jnp.stack([ends.x_a, ends.x_b]))
         return lambda w: decode(sde, score(w), slerp(a, b, w, sde.prior_mean), **flow)
 
     return _ways(experiment, params, pairs, by_flow)
