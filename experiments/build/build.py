@@ -236,8 +236,9 @@ def _weight(config: Config) -> Callable[..., Any]:
 
 
 def _bound(part: Callable[..., Any], context: dict[str, Any], options: dict[str, Any]) -> Callable[..., Any]:
-    """The part with its options, and with as much of the context as it has arguments for."""
-    return partial(part, **(_taken(part, context) | options))
+    """The part with its options, and with as much of the context as it has arguments for; itself if there are none."""
+    arguments = _taken(part, context) | options
+    return partial(part, **arguments) if arguments else part
 
 
 def _taken(part: Callable[..., Any], context: dict[str, Any]) -> dict[str, Any]:

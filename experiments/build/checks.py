@@ -120,17 +120,18 @@ def event_problems(config: Config, shape: tuple[int, ...], moments: Moments | No
 
 
 def check_weight(weight: Callable[..., Any], sde: sde_lib.LinearSDE) -> None:
-    """Checks that the weight at t = 0.5 is positive and finite."""
-    w = weight(sde, 0.5)
-    if not 0 < w < jnp.inf:
-        raise ValueError(f"its options give t = 0.5 the weight {w:.3g}, which must be positive and finite")
+    """Checks that the weight at t = 0.5, or that of each coordinate, is positive and finite."""
+    w = np.ravel(weight(sde, 0.5))
+    wrong = w[~((w > 0) & (w < np.inf))]
+    if wrong.size:
+        raise ValueError(f"its options give t = 0.5 the weight {wrong[0]:.3g}, which must be positive and finite")
 
 
 def check_times(config: Config, sde: sde_lib.SDE, times: losses.TimeSampler) -> None:
     """Checks that the draw with its options gives times, and none with sigma = 0."""
     options = config.times.options
     start = options.get("t_min")
-    clean = isinstance(sde, sde_lib.LinearSDE) and start is not None and not sde.sigma(start) > 0
+    clean = isinstance(sde, sde_lib.LinearSDE) and start is not None and not jnp.all(sde.sigma(start) > 0)
     if start is not None and (clean or not 0 <= start < 1):
         raise ValueError(f"t_min = {start:g} must be in [0, 1) with sigma(t_min) > 0; without it, it is {sde.t_min:g}")
     if options:
@@ -215,7 +216,7 @@ def check_moves(name: str, step: samplers.Step) -> None:
 def _check_end(sampler: BoundSampler, step: samplers.Step, grid: np.ndarray) -> None:
     """Checks that no score is asked for at the grid's end if sigma = 0 there, where it is infinite."""
     sde, config = sampler.sde, sampler.config
-    if sde.sigma(grid[-1]) > 0:
+    if jnp.all(sde.sigma(grid[-1]) > 0):
         return
     where = f"the score is infinite at t = {grid[-1]:g}, where sigma = 0"
     if config.denoise:
@@ -232,7 +233,7 @@ def _check_interval(sampler: BoundSampler, grid: np.ndarray) -> None:
     interval = guidance and guidance.options.get("interval")
     if not interval:
         return
-    most, least = (float(sde.sigma(t) / sde.alpha(t)) for t in (grid[0], grid[-1]))
+    most, least = (float(sde.noise_level(t)) for t in (grid[0], grid[-1]))
     if interval[0] >= most or interval[1] < least:
         raise ValueError(f"interval = {interval} would change nothing: the grid's noises are from {least:.3g} to {most:.3g}")
 
