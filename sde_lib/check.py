@@ -43,12 +43,11 @@ def _broken(sde: SDE, shape: tuple[int, ...] | None) -> Iterator[str]:
         alpha, sigma, log_snr = curves["alpha"], curves["sigma"], curves["log_snr"]
         outside = [*_outside("alpha", t, alpha), *_outside("sigma", t, sigma)]
         yield from outside
-        rising = ~(np.diff(log_snr, axis=0) < 0)
+        rises = np.diff(log_snr, axis=0)
+        rising = ~(rises < 0)
         if rising.any():
             i, *j = _first(rising)
-            remedy = (
-                "; t = 0 is the data and t = 1 the prior: exchange the ends" if (np.diff(log_snr, axis=0) > 0).all() else ""
-            )
+            remedy = "; t = 0 is the data and t = 1 the prior: exchange the ends" if (rises > 0).all() else ""
             rise = f"{log_snr[i, *j]:.4g} at t = {t[i]:.3g}, {log_snr[i + 1, *j]:.4g} at t = {t[i + 1]:.3g}"
             yield f"log_snr(t){_of(j)} must decrease: {rise}{remedy}"
         if not _broadcasts(of_each, shape):
@@ -83,7 +82,7 @@ def _broadcasts(of_each: tuple[int, ...], shape: tuple[int, ...]) -> bool:
 
 
 def _first(wrong: np.ndarray) -> tuple[int, ...]:
-    """The index of the first time at which anything is wrong, and of a coordinate in which it is."""
+    """The index of the first of the largest values, of its time and then of its coordinate."""
     return tuple(int(i) for i in np.unravel_index(wrong.argmax(), wrong.shape))
 
 
@@ -102,8 +101,7 @@ _remembered = lru_cache(maxsize=64)(_tabulated)
 
 
 def _curves(sde: SDE) -> Callable[[Scalar], dict[str, Diagonal]]:
-    """The functions of t that a promise is about: g, and of a LinearSDE alpha, sigma, log-SNR, f and derivatives, in each
-    coordinate, and the level."""
+    """The functions of t that a promise is about: g; of a LinearSDE alpha, sigma, log-SNR, f, derivatives, and the level."""
     if not isinstance(sde, LinearSDE):
         return lambda t: {"g": sde.diffusion(t)}
     shape = coordinates(sde)
