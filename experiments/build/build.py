@@ -14,7 +14,7 @@ from flax import linen, nnx
 import losses
 import models
 import sde_lib
-from experiments.build.checks import combination_problems, event_problems, experiment_problems
+from experiments.build.checks import check_coordinates, combination_problems, event_problems, experiment_problems
 from experiments.build.conditions import encoder, network_options
 from experiments.build.discriminator import discriminator_of
 from experiments.build.experiment import Experiment, Frozen
@@ -75,6 +75,10 @@ def build(
 
     codec, of_codec = attempt(problems, "codec", lambda: _codec(config, shape, trained)) or (None, ())
     code_shape = attempt(problems, "codec", lambda: code_shape_of(codec, shape)) or shape
+    if not problems:
+        attempt(problems, "sde", lambda: check_coordinates(sde, code_shape))
+        if problems:
+            raise ConfigError(problems)
     model = attempt(problems, "net", lambda: _model(config, shape, sde, by_conditions))
     times = attempt(problems, "times", lambda: TIMES.build(config.times.name, sde, **config.times.options))
     objective = attempt(problems, "objective", lambda: _objective(config))

@@ -30,6 +30,7 @@ from experiments.config.problems import Problems, attempt
 from experiments.config.schema import MOST_STEPS, Config, Named
 from experiments.data.augmentation import LABELS
 from experiments.data.moments import Moments
+from sde_lib.base import coordinates
 
 NO_NAMES = {None: ("none", "null"), "each": ("each",)}
 """For each value of sample.label that is no class the words that people write it by, and that a class may be called by, too."""
@@ -119,6 +120,12 @@ def event_problems(config: Config, shape: tuple[int, ...], moments: Moments | No
     return problems
 
 
+def check_coordinates(sde: sde_lib.SDE, shape: tuple[int, ...]) -> None:
+    """Checks that alpha and sigma, if they are arrays, broadcast to codes of `shape`."""
+    if isinstance(sde, sde_lib.LinearSDE) and coordinates(sde):
+        sde_lib.check(sde, shape)
+
+
 def check_weight(weight: Callable[..., Any], sde: sde_lib.LinearSDE) -> None:
     """Checks that the weight at t = 0.5, or that of each coordinate, is positive and finite."""
     w = np.ravel(weight(sde, 0.5))
@@ -164,6 +171,7 @@ def sampler_problems(label: str, sampler: BoundSampler) -> Problems:
     where, config, experiment = f"samplers.{label}", sampler.config, sampler.experiment
     if config.sde is not None:
         attempt(problems, f"{where}.sde", lambda: sde_lib.check(sampler.sde))
+        attempt(problems, f"{where}.sde", lambda: samplers.under(experiment.sde, lambda x, t: x, sampler.sde))
         if problems:
             return problems
     step = attempt(problems, where, lambda: sampler.step(None, sampler.any_conditions))
