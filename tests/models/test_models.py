@@ -26,9 +26,10 @@ TARGETS = {
 def test_each_target_gives_back_eps(sde, name):
     """eps_hat = skip x + out target is eps itself, whatever the SDE."""
     x_0, e, t = 0.7, -1.3, 0.4
-    a, s = float(sde.alpha(t)), float(sde.sigma(t))
+    a, s = np.asarray(sde.alpha(t)), np.asarray(sde.sigma(t))
     c = getattr(models, name)(sde, t, 1.0)
-    assert float(c.skip * (a * x_0 + s * e) + c.out * TARGETS[name](a, s, x_0, e)) == pytest.approx(e, rel=1e-4)
+    np.testing.assert_allclose(c.skip * (a * x_0 + s * e) + c.out * TARGETS[name](a, s, x_0, e), e, rtol=1e-4)
+    assert jnp.ndim(c.c_noise) == 0
 
 
 def test_edm_is_karras_table_1():
