@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from every import traced
 from oracle import Normal
-from sdes import ISOTROPIC, KIN
+from sdes import ISOTROPIC as SDES
+from sdes import KIN
 from slow import slow_for
 
 from experiments.commands.matrix import Nonlinear
@@ -63,7 +64,7 @@ def test_pi_gdm_is_the_posterior_score_of_isotropic_data(name, constant):
             got = pi_gdm(sde, data.score(sde), measure, y, std, (3,), STD)(x, t)
             return got, data.given(A, y, std).score(sde)(x, t), data.score(sde)(x, t)
 
-        for sde in ISOTROPIC.values():
+        for sde in SDES.values():
             for x, t in (([0.3, -0.2, 0.9], 0.1), ([-1.1, 0.6, 0.1], 0.5), ([2.0, 1.0, 0.0], 0.9)):
                 got, exact, unconditional = scores(traced(sde), A, jnp.array(x), t)
                 scale = float(jnp.abs(exact).max())

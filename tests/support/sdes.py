@@ -38,15 +38,17 @@ class Flat(sde_lib.LinearSDE):
 
 def exported(d: int = 2) -> dict:
     """Every SDE that sde_lib exports, at its defaults; exporting one enrols it here. Those of arrays are for `d` numbers."""
-    up, down = np.linspace(0.0, 1.0, d), np.linspace(1.0, 0.3, d)
+    up = np.linspace(0.0, 1.0, d)
     # VDM's own end at -5 is where the flow bends already: a cold start's first step, of order 1, would hide every order.
     options = {
         "LogLinearVPSDE": {"log_snr_min": -10.0},
         "BlurringSDE": {"sides": (d,), "blur_max": 1.0},
         "PolynomialVPSDE": {
-            "log_snr_max": tuple(12 - 3 * up),
-            "log_snr_min": tuple(-10 - up),
-            **{"a": tuple(0.5 * up), "b": tuple(up - 0.3), "c": tuple(down)},
+            "log_snr_max": tuple((12 - 3 * up).tolist()),
+            "log_snr_min": tuple((-10 - up).tolist()),
+            "a": tuple((0.5 * up).tolist()),
+            "b": tuple((up - 0.3).tolist()),
+            "c": tuple((1 - 0.7 * up).tolist()),
         },
     }
     made = {}
