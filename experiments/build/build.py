@@ -94,9 +94,12 @@ def build(
 
 
 @lru_cache(maxsize=8)
-def _functional(net: Any, part: Named, learner: str, compute: str, remat: bool, **by_conditions: int) -> Functional:
+def _functional(
+    net: Any, part: Named, learner: str, compute: str, remat: bool, in_space: bool, **by_conditions: int
+) -> Functional:
     """The network as functions. JAX caches traces by function, so arms that share a network have to share these."""
-    return models.functional(_network(net, part, learner, by_conditions), compute, remat)
+    made = models.functional(_network(net, part, learner, by_conditions), compute, remat)
+    return models.in_space(made) if in_space else made
 
 
 def _network(net: Any, part: Named, learner: str, by_conditions: dict[str, int]) -> Any:
@@ -143,7 +146,8 @@ def _model(
     """
     net, learner = NET.find(config.net.name), _learner(config)
     # `Named` is frozen, hence hashable, though pyright cannot see it.
-    functional = _functional(net, config.net, learner, config.compute, config.remat, **by_conditions)  # pyright: ignore[reportArgumentType]
+    options = (learner, config.compute, config.remat, config.in_space)
+    functional = _functional(net, config.net, *options, **by_conditions)  # pyright: ignore[reportArgumentType]
     if classifies(config):
         classes = config.net.options.get("classes", 0)
         return models.class_model(functional, sde, classes, _parameterization(config), config.sigma_data)

@@ -329,6 +329,8 @@ def combination_problems(config: Config, names: tuple[str, ...] = ()) -> Problem
         problems.append("evaluate.features = 'classifier' tells classes apart, and data.only leaves one: take 'pixels'")
     if config.mixed and classifies(config):
         problems.append("mixed = True mixes a score, and a classifier has none: take False")
+    if config.in_space and not (config.codec and config.codec.by and config.codec.by.name == "cosine"):
+        problems.append("in_space = True takes cosine codes back to images: set codec.by = 'cosine', or take False")
     if config.evaluate.neighbours >= config.evaluate.n:
         problems.append(f"evaluate.neighbours = {config.evaluate.neighbours} of evaluate.n = {config.evaluate.n}: take fewer")
     for label, sampler in config.samplers.items():
