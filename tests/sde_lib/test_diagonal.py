@@ -1,6 +1,7 @@
 """SDEs of arrays against the scalar SDEs that they are made of, and against closed forms."""
 
 from functools import partial
+from itertools import pairwise
 from unittest.mock import patch
 
 import flax.struct
@@ -15,7 +16,7 @@ import losses
 import models
 import samplers
 from losses import continuous_bound, dsm, hybrid, likelihood, sigma2
-from sde_lib import BlurringSDE, LinearSDE, LogLinearVPSDE, PolynomialVPSDE, SubVPSDE, VPSDE, check, fast_random
+from sde_lib import VPSDE, BlurringSDE, LinearSDE, LogLinearVPSDE, PolynomialVPSDE, SubVPSDE, check, fast_random
 
 KEY, X, Z = jax.random.key(3), jnp.array([0.4, -0.9]), jnp.array([0.7, -1.1])
 T = np.linspace(0.01, 1.0, 34, dtype=np.float32)
@@ -66,7 +67,7 @@ def moved(name, sde, score, x, z):
     times = times[::-1] if name == "ddim_inversion" else times
     memory = step.init(x)
     with patch.object(fast_random, "normal", lambda key, shape, dtype=None: jnp.broadcast_to(z, shape)):
-        for t, s in zip(times[:-1], times[1:], strict=True):
+        for t, s in pairwise(times):
             x, memory = step.update(KEY, x, memory, t, s)
     return x
 
