@@ -16,7 +16,7 @@ from jax.scipy.special import ndtri
 from jax.scipy.stats import norm
 from jaxtyping import Array, Float, Key
 
-from sde_lib.base import SDE, Positive, Scalar, linear
+from sde_lib.base import SDE, Positive, Scalar, coordinates, inverse, linear, mean
 
 Times = Float[Array, " n"]
 
@@ -58,9 +58,9 @@ def importance(
 ) -> TimeSampler:
     """p(t) = g(t)^2 / (Z sigma(t)^2), which makes the likelihood weight constant: minimal variance if |sigma score + z| is.
 
-    Since g^2/sigma^2 = -lambda', t is uniform in log-SNR and Z = lambda(t_min) - lambda(1), for every LinearSDE; here lambda is
-    the `level`, a mean over coordinates. `normalized` False omits Z from 1/p, as ScoreFlow does: a loss Z times smaller, about
-    24 on VP and 38 on sub-VP. Song et al. (2021, "Maximum Likelihood Training"), sec. 5.1, written there for VP.
+    Since g^2/sigma^2 = -lambda', t is uniform in log-SNR and Z = lambda(t_min) - lambda(1), for every LinearSDE; of arrays both
+    are means over coordinates. `normalized` False omits Z from 1/p, as ScoreFlow does: a loss Z times smaller, about 24 on VP
+    and 38 on sub-VP. Song et al. (2021, "Maximum Likelihood Training"), sec. 5.1, written there for VP.
 
     `prior_variance` v: for data that is about N(0, v I), p(t) = -lambda' sigmoid(lambda + log v) / Z. There the exact score has
     E|sigma score + z|^2 = D sigmoid(lambda + log v), so that no variance is left between t, which is uniform in
@@ -75,12 +75,14 @@ def importance(
     log_v = None if prior_variance is None else jnp.log(prior_variance)
 
     def y_of(t: Scalar) -> Scalar:
-        level = linear_sde.level(t)
-        return level if log_v is None else jax.nn.softplus(level + log_v)
+        log_snr = linear_sde.log_snr(t)
+        return mean(log_snr if log_v is None else jax.nn.softplus(log_snr + log_v))
 
     def t_of(y: Scalar) -> Scalar:
         if log_v is None:
             return linear_sde.time_at(y)
+        if coordinates(linear_sde):
+            return inverse(y_of, y)
         l = jnp.maximum(y, 1e-30)  # rounding makes the least of them negative
         return linear_sde.time_at(l + jnp.log(-jnp.expm1(-l)) - log_v)
 

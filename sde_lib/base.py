@@ -102,8 +102,7 @@ class LinearSDE(SDE):
 
     def level(self, t: Scalar) -> Scalar:
         """The mean of lambda(t) over coordinates, which orders times: lambda(t) itself if it is a number."""
-        log_snr = self.log_snr(t)
-        return jnp.mean(log_snr) if jnp.ndim(log_snr) else log_snr
+        return mean(self.log_snr(t))
 
     def noise_level(self, t: Scalar) -> Scalar:
         """sigma(t)/alpha(t), or e^(-level(t)/2), its geometric mean over coordinates, if that is an array."""
@@ -146,16 +145,8 @@ class LinearSDE(SDE):
         return mean, self.sigma(s) * jnp.sqrt(-jnp.expm1(log_r))
 
     def time_at(self, log_snr: Scalar) -> Scalar:
-        """The t in [0, 1] with level(t) = log_snr, by bisection: 60 halvings reach float32's resolution at any t."""
-
-        def halve(bracket, _):
-            low, high = bracket
-            middle = (low + high) / 2
-            too_clean = self.level(middle) > log_snr
-            return (jnp.where(too_clean, middle, low), jnp.where(too_clean, high, middle)), None
-
-        (low, high), _ = jax.lax.scan(halve, (jnp.zeros_like(log_snr), jnp.ones_like(log_snr)), length=60)
-        return (low + high) / 2
+        """The t in [0, 1] with level(t) = log_snr."""
+        return inverse(self.level, log_snr)
 
     def prior_sample(self, key: Key[Array, ""], shape: tuple[int, ...]) -> Float[Array, "..."]:
         """x_1 ~ N(prior_mean, sigma(1)^2 I)."""
@@ -170,6 +161,24 @@ def derivative(h: Callable[[Scalar], Diagonal], t: Scalar) -> Diagonal:
     """h'(t), of the shape of h(t): backwards through a number, as `jax.grad` goes, and forwards through an array."""
     value, pull = jax.vjp(h, t)
     return pull(jnp.ones_like(value))[0] if jnp.ndim(value) == 0 else jax.jvp(h, (t,), (jnp.ones_like(t),))[1]
+
+
+def inverse(f: Callable[[Scalar], Scalar], y: Scalar) -> Scalar:
+    """The t in [0, 1] with f(t) = y of a decreasing f, by bisection: 60 halvings reach float32's resolution at any t."""
+
+    def halve(bracket, _):
+        low, high = bracket
+        middle = (low + high) / 2
+        too_early = f(middle) > y
+        return (jnp.where(too_early, middle, low), jnp.where(too_early, high, middle)), None
+
+    (low, high), _ = jax.lax.scan(halve, (jnp.zeros_like(y), jnp.ones_like(y)), length=60)
+    return (low + high) / 2
+
+
+def mean(values: Diagonal) -> Scalar:
+    """The mean over coordinates; a number, which is the same for all, is its own."""
+    return jnp.mean(values) if jnp.ndim(values) else values
 
 
 def factors(weight: Diagonal) -> tuple[Scalar, Diagonal]:
