@@ -16,7 +16,7 @@ from jax.scipy.special import ndtri
 from jax.scipy.stats import norm
 from jaxtyping import Array, Float, Key
 
-from sde_lib.base import SDE, Positive, Scalar, coordinates, inverse, linear, mean
+from sde_lib.base import SDE, Positive, Scalar, coordinate_mean, coordinates, inverse, linear
 
 Times = Float[Array, " n"]
 
@@ -76,7 +76,7 @@ def importance(
 
     def y_of(t: Scalar) -> Scalar:
         log_snr = linear_sde.log_snr(t)
-        return mean(log_snr if log_v is None else jax.nn.softplus(log_snr + log_v))
+        return coordinate_mean(log_snr if log_v is None else jax.nn.softplus(log_snr + log_v))
 
     def t_of(y: Scalar) -> Scalar:
         if log_v is None:

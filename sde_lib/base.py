@@ -102,7 +102,7 @@ class LinearSDE(SDE):
 
     def level(self, t: Scalar) -> Scalar:
         """The mean of lambda(t) over coordinates, which orders times: lambda(t) itself if it is a number."""
-        return mean(self.log_snr(t))
+        return coordinate_mean(self.log_snr(t))
 
     def noise_level(self, t: Scalar) -> Scalar:
         """sigma(t)/alpha(t), or e^(-level(t)/2), its geometric mean over coordinates, if that is an array."""
@@ -176,7 +176,7 @@ def inverse(f: Callable[[Scalar], Scalar], y: Scalar) -> Scalar:
     return (low + high) / 2
 
 
-def mean(values: Diagonal) -> Scalar:
+def coordinate_mean(values: Diagonal) -> Scalar:
     """The mean over coordinates; a number, which is the same for all, is its own."""
     return jnp.mean(values) if jnp.ndim(values) else values
 
