@@ -76,22 +76,28 @@ S, WHITE = jnp.array([0.5, 3.0]), VPSDE()
 SCALED = Scaled(WHITE, S)
 
 
+FAST = ("ancestral", "dpmpp_2m 1", "edm_heun churned")
+REST = tuple(name for name in STEPS if name not in FAST)
+some = pytest.mark.parametrize("names", [FAST, pytest.param(REST, marks=pytest.mark.slow)], ids=["some", "others"])
+
+
 def bent(x, t):
     """A score that is none."""
     return jnp.sin(x) - x[::-1]
 
 
-def test_every_step_of_scaled_data_is_the_scaled_step():
+@some
+def test_every_step_of_scaled_data_is_the_scaled_step(names):
     """Of x = s z: the noise is s sigma, the score 1/s of that of z, and the level lower by 2 mean log s."""
     score = MIXTURE.score(WHITE)
 
     @jax.jit
     def both():
-        white = {name: moved(name, WHITE, score, X, Z) for name in STEPS}
-        return white, {name: moved(name, SCALED, SCALED.score(score), S * X, Z) / S for name in STEPS}
+        white = {name: moved(name, WHITE, score, X, Z) for name in names}
+        return white, {name: moved(name, SCALED, SCALED.score(score), S * X, Z) / S for name in names}
 
     white, scaled = both()
-    for name in STEPS:
+    for name in names:
         np.testing.assert_allclose(scaled[name], white[name], rtol=5e-4, atol=1e-5, err_msg=name)
         assert float(jnp.abs(white[name] - X).max()) > 1e-3, name
 
@@ -146,8 +152,6 @@ def test_arrays_of_equal_numbers_are_the_number():
 PARTS, DATA = (VPSDE(), SubVPSDE()), ((0.5, 0.7), (-1.0, 1.2))
 """Two SDEs, and mean and standard deviation of the data of each."""
 PAIR = Each(PARTS)
-APART = [name for name in STEPS if name not in ("dpmpp_2s", "edm_heun churned")]
-"""The steps that ask for no time but t and s, and so move each coordinate on its own."""
 
 
 def normal_score(sde, i=slice(None)):
@@ -156,20 +160,25 @@ def normal_score(sde, i=slice(None)):
     return lambda x, t: -(x - sde.alpha(t) * mean) / ((sde.alpha(t) * std) ** 2 + sde.sigma(t) ** 2)
 
 
-def test_a_step_moves_each_coordinate_by_its_own_sde():
-    """To the same x_s as on that SDE alone, through the memory of the multistep solvers too."""
+@some
+def test_a_step_moves_each_coordinate_by_its_own_sde(names):
+    """To the same x_s as on that SDE alone, through the memory of the multistep solvers too.
+
+    A step that asks for the time of a level goes there by the level of both.
+    """
+    names = [name for name in names if name not in ("dpmpp_2s", "edm_heun churned")]
 
     @jax.jit
     def both():
-        together = {name: moved(name, PAIR, normal_score(PAIR), X, Z) for name in APART}
+        together = {name: moved(name, PAIR, normal_score(PAIR), X, Z) for name in names}
         alone = [
-            {name: moved(name, sde, normal_score(sde, i), X[i : i + 1], Z[i : i + 1]) for name in APART}
+            {name: moved(name, sde, normal_score(sde, i), X[i : i + 1], Z[i : i + 1]) for name in names}
             for i, sde in enumerate(PARTS)
         ]
         return together, alone
 
     together, alone = both()
-    for name in APART:
+    for name in names:
         each = np.concatenate([part[name] for part in alone])
         np.testing.assert_allclose(together[name], each, rtol=5e-4, atol=1e-5, err_msg=name)
 
