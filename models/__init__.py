@@ -20,6 +20,7 @@ from models.codecs.vq import vq_autoencoder
 from models.conditioning import conditioned, index, log_noise, rung, time
 from models.features import features
 from models.functional import functional
+from models.in_space import in_space
 from models.lora import adapters, lora, merged
 from models.mixed import mixed
 from models.networks.adm import ADM
@@ -93,6 +94,7 @@ __all__ = [
     "glow",
     "halves",
     "hierarchical_vae",
+    "in_space",
     "index",
     "kl_autoencoder",
     "laplace",

@@ -1,4 +1,7 @@
-"""Grids: n + 1 decreasing times from 1 to t_min. Nothing else in the library knows their number."""
+"""Grids: n + 1 decreasing times from 1 to t_min. Nothing else in the library knows their number.
+
+lambda and sigma/alpha = e^(-lambda/2) are the SDE's `level`, and the noise at it: if they are arrays, a mean over coordinates.
+"""
 
 from __future__ import annotations
 
@@ -73,6 +76,6 @@ def _by_noise(sde: LinearSDE, n: int, t_min: float | None, log_snr_max: float | 
     if t_min is not None and log_snr_max is not None:
         raise ValueError(f"t_min = {t_min} and log_snr_max = {log_snr_max} are both an end: give one, and None for the other")
     end = jnp.asarray(sde.t_min if t_min is None else t_min) if log_snr_max is None else sde.time_at(jnp.asarray(log_snr_max))
-    most, least = (jnp.exp(-sde.log_snr(t) / 2) for t in (jnp.ones(()), end))
+    most, least = (jnp.exp(-sde.level(t) / 2) for t in (jnp.ones(()), end))
     inner = jax.vmap(sde.time_at)(-2 * jnp.log(between(most, least, jnp.arange(1, n) / n)))
     return jnp.concatenate([jnp.ones(1), inner, jnp.asarray(end)[None]])

@@ -2,6 +2,7 @@
 
 from sde_lib.base import SDE, LinearSDE, Score
 from sde_lib.check import check
+from sde_lib.diagonal import BlurringSDE, PolynomialVPSDE
 from sde_lib.linear import (
     EDMSDE,
     VESDE,
@@ -26,9 +27,14 @@ __all__ = [
     "CosineVPSDE",
     "GeometricVPSDE",
     "LogLinearVPSDE",
+    "BlurringSDE",
+    "PolynomialVPSDE",
     "TableVPSDE",
     "ddpm_table",
 ]
 
-SDES = (VPSDE, VESDE, EDMSDE, SubVPSDE, CosineVPSDE, GeometricVPSDE, LogLinearVPSDE, ddpm_table)
+SDES = (
+    *(VPSDE, VESDE, EDMSDE, SubVPSDE, CosineVPSDE, GeometricVPSDE, LogLinearVPSDE, ddpm_table),
+    *(BlurringSDE, PolynomialVPSDE),
+)
 """The SDEs that a config names."""

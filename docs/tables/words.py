@@ -9,6 +9,8 @@ SDES = {
     "GeometricVPSDE": "VP with sigma² geometric in t: LSGM's (Vahdat et al. 2021)",
     "LogLinearVPSDE": "VP with log-SNR linear in t: VDM's (Kingma et al. 2021)",
     "ddpm_table": "the discrete DDPM, exact at t = i/N (Ho et al. 2020)",
+    "BlurringSDE": "heat dissipation beside noise, on cosine codes: an alpha for each frequency (Hoogeboom & Salimans 2023)",
+    "PolynomialVPSDE": "VP with a log-SNR for each channel, or coordinate: MuLAN's (Sahoo et al. 2024)",
 }
 NETWORKS = {
     "DDPM": ('Ho et al. (2020); `attention_up="level"` is score_sde\'s', "35,746,307; 35,218,947"),

@@ -14,7 +14,7 @@ from flax import linen, nnx
 import losses
 import models
 import sde_lib
-from experiments.build.checks import combination_problems, event_problems, experiment_problems
+from experiments.build.checks import check_coordinates, combination_problems, event_problems, experiment_problems
 from experiments.build.conditions import encoder, network_options
 from experiments.build.discriminator import discriminator_of
 from experiments.build.experiment import Experiment, Frozen
@@ -75,6 +75,10 @@ def build(
 
     codec, of_codec = attempt(problems, "codec", lambda: _codec(config, shape, trained)) or (None, ())
     code_shape = attempt(problems, "codec", lambda: code_shape_of(codec, shape)) or shape
+    if not problems:
+        attempt(problems, "sde", lambda: check_coordinates(sde, code_shape))
+        if problems:
+            raise ConfigError(problems)
     model = attempt(problems, "net", lambda: _model(config, shape, sde, by_conditions))
     times = attempt(problems, "times", lambda: TIMES.build(config.times.name, sde, **config.times.options))
     objective = attempt(problems, "objective", lambda: _objective(config))
@@ -90,9 +94,12 @@ def build(
 
 
 @lru_cache(maxsize=8)
-def _functional(net: Any, part: Named, learner: str, compute: str, remat: bool, **by_conditions: int) -> Functional:
+def _functional(
+    net: Any, part: Named, learner: str, compute: str, remat: bool, in_space: bool, **by_conditions: int
+) -> Functional:
     """The network as functions. JAX caches traces by function, so arms that share a network have to share these."""
-    return models.functional(_network(net, part, learner, by_conditions), compute, remat)
+    made = models.functional(_network(net, part, learner, by_conditions), compute, remat)
+    return models.in_space(made) if in_space else made
 
 
 def _network(net: Any, part: Named, learner: str, by_conditions: dict[str, int]) -> Any:
@@ -139,7 +146,8 @@ def _model(
     """
     net, learner = NET.find(config.net.name), _learner(config)
     # `Named` is frozen, hence hashable, though pyright cannot see it.
-    functional = _functional(net, config.net, learner, config.compute, config.remat, **by_conditions)  # pyright: ignore[reportArgumentType]
+    options = (learner, config.compute, config.remat, config.in_space)
+    functional = _functional(net, config.net, *options, **by_conditions)  # pyright: ignore[reportArgumentType]
     if classifies(config):
         classes = config.net.options.get("classes", 0)
         return models.class_model(functional, sde, classes, _parameterization(config), config.sigma_data)
@@ -236,8 +244,9 @@ def _weight(config: Config) -> Callable[..., Any]:
 
 
 def _bound(part: Callable[..., Any], context: dict[str, Any], options: dict[str, Any]) -> Callable[..., Any]:
-    """The part with its options, and with as much of the context as it has arguments for."""
-    return partial(part, **(_taken(part, context) | options))
+    """The part with its options, and with as much of the context as it has arguments for; itself if there are none."""
+    arguments = _taken(part, context) | options
+    return partial(part, **arguments) if arguments else part
 
 
 def _taken(part: Callable[..., Any], context: dict[str, Any]) -> dict[str, Any]:

@@ -30,6 +30,7 @@ from experiments.config.problems import Problems, attempt
 from experiments.config.schema import MOST_STEPS, Config, Named
 from experiments.data.augmentation import LABELS
 from experiments.data.moments import Moments
+from sde_lib.base import coordinates
 
 NO_NAMES = {None: ("none", "null"), "each": ("each",)}
 """For each value of sample.label that is no class the words that people write it by, and that a class may be called by, too."""
@@ -119,18 +120,25 @@ def event_problems(config: Config, shape: tuple[int, ...], moments: Moments | No
     return problems
 
 
+def check_coordinates(sde: sde_lib.SDE, shape: tuple[int, ...]) -> None:
+    """Checks that alpha and sigma, if they are arrays, broadcast to codes of `shape`."""
+    if isinstance(sde, sde_lib.LinearSDE) and coordinates(sde):
+        sde_lib.check(sde, shape)
+
+
 def check_weight(weight: Callable[..., Any], sde: sde_lib.LinearSDE) -> None:
-    """Checks that the weight at t = 0.5 is positive and finite."""
-    w = weight(sde, 0.5)
-    if not 0 < w < jnp.inf:
-        raise ValueError(f"its options give t = 0.5 the weight {w:.3g}, which must be positive and finite")
+    """Checks that the weight at t = 0.5, or that of each coordinate, is positive and finite."""
+    w = np.ravel(weight(sde, 0.5))
+    wrong = w[~((w > 0) & (w < np.inf))]
+    if wrong.size:
+        raise ValueError(f"its options give t = 0.5 the weight {wrong[0]:.3g}, which must be positive and finite")
 
 
 def check_times(config: Config, sde: sde_lib.SDE, times: losses.TimeSampler) -> None:
     """Checks that the draw with its options gives times, and none with sigma = 0."""
     options = config.times.options
     start = options.get("t_min")
-    clean = isinstance(sde, sde_lib.LinearSDE) and start is not None and not sde.sigma(start) > 0
+    clean = isinstance(sde, sde_lib.LinearSDE) and start is not None and not jnp.all(sde.sigma(start) > 0)
     if start is not None and (clean or not 0 <= start < 1):
         raise ValueError(f"t_min = {start:g} must be in [0, 1) with sigma(t_min) > 0; without it, it is {sde.t_min:g}")
     if options:
@@ -163,6 +171,7 @@ def sampler_problems(label: str, sampler: BoundSampler) -> Problems:
     where, config, experiment = f"samplers.{label}", sampler.config, sampler.experiment
     if config.sde is not None:
         attempt(problems, f"{where}.sde", lambda: sde_lib.check(sampler.sde))
+        attempt(problems, f"{where}.sde", lambda: samplers.under(experiment.sde, lambda x, t: x, sampler.sde))
         if problems:
             return problems
     step = attempt(problems, where, lambda: sampler.step(None, sampler.any_conditions))
@@ -215,7 +224,7 @@ def check_moves(name: str, step: samplers.Step) -> None:
 def _check_end(sampler: BoundSampler, step: samplers.Step, grid: np.ndarray) -> None:
     """Checks that no score is asked for at the grid's end if sigma = 0 there, where it is infinite."""
     sde, config = sampler.sde, sampler.config
-    if sde.sigma(grid[-1]) > 0:
+    if jnp.all(sde.sigma(grid[-1]) > 0):
         return
     where = f"the score is infinite at t = {grid[-1]:g}, where sigma = 0"
     if config.denoise:
@@ -232,7 +241,7 @@ def _check_interval(sampler: BoundSampler, grid: np.ndarray) -> None:
     interval = guidance and guidance.options.get("interval")
     if not interval:
         return
-    most, least = (float(sde.sigma(t) / sde.alpha(t)) for t in (grid[0], grid[-1]))
+    most, least = (float(sde.noise_level(t)) for t in (grid[0], grid[-1]))
     if interval[0] >= most or interval[1] < least:
         raise ValueError(f"interval = {interval} would change nothing: the grid's noises are from {least:.3g} to {most:.3g}")
 
@@ -320,6 +329,8 @@ def combination_problems(config: Config, names: tuple[str, ...] = ()) -> Problem
         problems.append("evaluate.features = 'classifier' tells classes apart, and data.only leaves one: take 'pixels'")
     if config.mixed and classifies(config):
         problems.append("mixed = True mixes a score, and a classifier has none: take False")
+    if config.in_space and not (config.codec and config.codec.by and config.codec.by.name == "cosine"):
+        problems.append("in_space = True takes cosine codes back to images: set codec.by = 'cosine', or take False")
     if config.evaluate.neighbours >= config.evaluate.n:
         problems.append(f"evaluate.neighbours = {config.evaluate.neighbours} of evaluate.n = {config.evaluate.n}: take fewer")
     for label, sampler in config.samplers.items():

@@ -562,6 +562,7 @@ class Config(Strict):
     - `sde`: the SDE. `net`: the network. `parameterization`: what the network predicts, such as "eps" or "v".
     - `sigma_data`: the standard deviation of the data, for parameterizations and weights that depend on it.
     - `mixed`: whether the score is mixed with that of N(0, I), in shares that are learned, one for each channel (LSGM).
+    - `in_space`: whether the network works on images although x is their codes by codec `cosine`; what it emits is coded.
     - `conditioning`: the function of the noise level that the network receives; None is the parameterization's own.
     - `scale_input`: whether x is scaled to unit variance before the network; networks older than EDM take it unscaled.
     - `compute`: the dtype inside the network. Parameters, schedules and reductions are always in float32.
@@ -581,6 +582,7 @@ class Config(Strict):
     parameterization: str = "eps"
     sigma_data: Annotated[float, Field(ge=1e-6, le=1e6)] = 1.0
     mixed: bool = False
+    in_space: bool = False
     conditioning: Named | None = None
     scale_input: bool = True
     compute: Literal["float32", "bfloat16"] = "float32"

@@ -51,9 +51,9 @@ def encoded(experiment: Experiment, params: Any, key: jax.Array, x: jax.Array) -
 
 
 def even_log_snr(experiment: Experiment) -> jax.Array:
-    """`evaluate.noise_levels` log-SNRs, from that of t = 1 to that of t_min."""
+    """`evaluate.noise_levels` log-SNRs, from that of t = 1 to that of t_min; each is the SDE's `level`."""
     sde = experiment.sde
-    noisiest, cleanest = (sde.log_snr(t) for t in (1.0, max(sde.t_min, 1e-5)))
+    noisiest, cleanest = (sde.level(t) for t in (1.0, max(sde.t_min, 1e-5)))
     return jnp.linspace(noisiest, cleanest, experiment.config.evaluate.noise_levels)
 
 

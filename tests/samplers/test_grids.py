@@ -14,8 +14,8 @@ GRIDS = BY_TIME | BY_NOISE
 
 
 def ratio(sde, grid):
-    """sigma/alpha at every time."""
-    return np.exp(-np.asarray(jax.vmap(sde.log_snr)(grid), np.float64) / 2)
+    """sigma/alpha at every time, or its geometric mean over coordinates."""
+    return np.exp(-np.asarray(jax.vmap(sde.level)(grid), np.float64) / 2)
 
 
 @pytest.mark.parametrize("name", GRIDS)
@@ -40,7 +40,7 @@ def test_grids_that_reach_the_data(sde, name):
 
 @pytest.mark.parametrize("name", BY_NOISE)
 def test_grids_end_at_the_same_noise_on_every_sde(sde, name):
-    assert float(sde.log_snr(BY_NOISE[name](sde, 10, log_snr_max=4.0)[-1])) == pytest.approx(4.0, abs=1e-2)
+    assert float(sde.level(BY_NOISE[name](sde, 10, log_snr_max=4.0)[-1])) == pytest.approx(4.0, abs=1e-2)
 
 
 def test_grids_by_time_are_even(sde):
@@ -50,8 +50,8 @@ def test_grids_by_time_are_even(sde):
 
 
 def test_log_snr_grid_is_even_in_log_snr(sde):
-    log_snr = jax.vmap(sde.log_snr)(log_snr_grid(sde, 10, 0.05))
-    np.testing.assert_allclose(np.diff(log_snr), float(log_snr[-1] - log_snr[0]) / 10, rtol=2e-2)
+    level = jax.vmap(sde.level)(log_snr_grid(sde, 10, 0.05))
+    np.testing.assert_allclose(np.diff(level), float(level[-1] - level[0]) / 10, rtol=2e-2)
 
 
 def test_karras_grid_is_even_in_the_root_of_the_noise(sde):
