@@ -13,7 +13,7 @@ from losses.perceptual import perceptual
 from losses.rate_distortion import rate_distortion
 from losses.terms import diffusion_term, prior_term, reconstruction_term
 from losses.times import TimeSampler, discrete, importance, log_normal, logit_normal, uniform
-from losses.weights import edm, likelihood, min_snr, p2, sigma2, soft_truncation
+from losses.weights import edm, likelihood, min_snr, p2, sigma2, soft_truncation, velocity
 
 __all__ = [
     "Apart",
@@ -54,11 +54,12 @@ __all__ = [
     "ssm",
     "ssm_vr",
     "uniform",
+    "velocity",
     "vlb",
 ]
 
 OBJECTIVES = (cross_entropy, dsm, esm, hybrid, ism, rate_distortion, ssm, ssm_vr, vlb)
-WEIGHTS = (edm, likelihood, min_snr, p2, sigma2, soft_truncation)
+WEIGHTS = (edm, likelihood, min_snr, p2, sigma2, soft_truncation, velocity)
 TIMES = (discrete, importance, log_normal, logit_normal, loss_aware, uniform)
 """Draws of t."""
 BOUNDS = (continuous_bound, elbo, diffusion_term, prior_term, reconstruction_term)

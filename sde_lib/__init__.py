@@ -9,6 +9,7 @@ from sde_lib.linear import (
     CosineVPSDE,
     GeometricVPSDE,
     LogLinearVPSDE,
+    RectifiedFlowSDE,
     SubVPSDE,
     TableVPSDE,
     ddpm_table,
@@ -26,9 +27,13 @@ __all__ = [
     "CosineVPSDE",
     "GeometricVPSDE",
     "LogLinearVPSDE",
+    "RectifiedFlowSDE",
     "TableVPSDE",
     "ddpm_table",
 ]
 
-SDES = (VPSDE, VESDE, EDMSDE, SubVPSDE, CosineVPSDE, GeometricVPSDE, LogLinearVPSDE, ddpm_table)
+SDES = (
+    *(VPSDE, VESDE, EDMSDE, SubVPSDE, CosineVPSDE, GeometricVPSDE, LogLinearVPSDE, RectifiedFlowSDE),
+    ddpm_table,
+)
 """The SDEs that a config names."""

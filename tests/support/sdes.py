@@ -31,5 +31,5 @@ def exported() -> dict:
 
 SDES = exported()
 
-KIN = ("SubVPSDE", "CosineVPSDE", "GeometricVPSDE", "LogLinearVPSDE", "ddpm_table", "EDMSDE")
+KIN = ("SubVPSDE", "CosineVPSDE", "GeometricVPSDE", "LogLinearVPSDE", "RectifiedFlowSDE", "ddpm_table", "EDMSDE")
 """They differ from VPSDE, or the last from VESDE, by their schedule alone: where each takes seconds, these are slow."""
