@@ -11,6 +11,7 @@ from losses.latent_two_times import Apart, latent_two_times
 from losses.matching import esm, ism, ssm, ssm_vr
 from losses.perceptual import perceptual
 from losses.rate_distortion import rate_distortion
+from losses.reflow import reflow
 from losses.terms import diffusion_term, prior_term, reconstruction_term
 from losses.times import TimeSampler, discrete, importance, log_normal, logit_normal, uniform
 from losses.weights import edm, likelihood, min_snr, p2, sigma2, soft_truncation, velocity
@@ -49,6 +50,7 @@ __all__ = [
     "prior_term",
     "rate_distortion",
     "reconstruction_term",
+    "reflow",
     "sigma2",
     "soft_truncation",
     "ssm",
@@ -58,7 +60,7 @@ __all__ = [
     "vlb",
 ]
 
-OBJECTIVES = (cross_entropy, dsm, esm, hybrid, ism, rate_distortion, ssm, ssm_vr, vlb)
+OBJECTIVES = (cross_entropy, dsm, esm, hybrid, ism, rate_distortion, reflow, ssm, ssm_vr, vlb)
 WEIGHTS = (edm, likelihood, min_snr, p2, sigma2, soft_truncation, velocity)
 TIMES = (discrete, importance, log_normal, logit_normal, loss_aware, uniform)
 """Draws of t."""
