@@ -24,7 +24,7 @@ def companion(key: str, run: str, ours: Experiment, workdir: Path, role: str) ->
     another function.
     """
     folder, same = home(run), f"train the {role} on the same"
-    config = config_of_other(key, folder, ours.config, workdir, f"name another as the {role}, which is trained first")
+    config = config_of_other(key, folder, ours.config, workdir, f"name another trained run as the {role}")
     if config.data.range != ours.config.data.range:
         raise ConfigError(f"{run} was trained with data.range = {config.data.range}, and this run {ours.config.data.range}")
     if config.sde != ours.config.sde:
