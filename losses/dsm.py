@@ -28,12 +28,16 @@ def dsm(sde: SDE, score: Score, weight: Weight = sigma2, half_sum: bool = False)
 
     def loss(key: Key[Array, ""], x_0: Event, t: Scalar) -> Scalar:
         z = jax.random.normal(key, x_0.shape)
-        sigma_t = sde.sigma(t)
-        residual = sigma_t * score(sde.perturb(x_0, z, t), t) + z
-        c, w = factors(weight(sde, t) / sigma_t**2)
-        return c * (jnp.sum(w * residual**2) / 2 if half_sum else jnp.mean(w * residual**2))
+        c, w = factors(weight(sde, t) / sde.sigma(t) ** 2)
+        error = w * residual(sde, score, x_0, z, t) ** 2
+        return c * (jnp.sum(error) / 2 if half_sum else jnp.mean(error))
 
     return loss
+
+
+def residual(sde: LinearSDE, score: Score, x_0: Event, z: Event, t: Scalar) -> Event:
+    """sigma score(x_t, t) + z at x_t = alpha x_0 + sigma z: the error of z_hat = -sigma score, with its sign turned."""
+    return sde.sigma(t) * score(sde.perturb(x_0, z, t), t) + z
 
 
 def require_linear(sde: SDE, objective: str) -> LinearSDE:

@@ -134,9 +134,20 @@ def log_normal(
 
 
 def logit_normal(
-    sde: SDE, mean: Scalar = 0.0, std: Positive = 1.0, t_min: float | None = None, unbiased: bool = True
+    sde: SDE,
+    mean: Scalar = 0.0,
+    std: Positive = 1.0,
+    t_min: float | None = None,
+    unbiased: bool = True,
+    shift: Positive = 1.0,
 ) -> TimeSampler:
-    """y = log(t/(1 - t)) ~ N(mean, std^2), truncated to t >= t_min: p(t) = N(y; mean, std^2) / (t (1 - t)) / P(y >= y(t_min)).
+    """y = log(t/(1 - t)) ~ N(m, std^2), m = mean + log shift, truncated to t >= t_min:
+
+        p(t) = N(y; m, std^2) / (t (1 - t)) / P(y >= y(t_min))
+
+    `shift` k replaces each t by k t / (1 + (k - 1) t), whose t/(1 - t) is k times as high, as is the noise of RectifiedFlowSDE:
+    for images of m pixels in the place of n, sqrt(m/n), so that the means over as many pixels are as noisy. Esser et al. (2024,
+    Stable Diffusion 3), eqs. 19 and 23.
 
     1/p(t) has no second moment as t -> 1, whatever `std`, and float32 reaches no t beyond y = mean + 5.3 std, 0.995 at the
     defaults. `unbiased` = False gives 1 for it, so that p is part of the objective, E_{t~p} loss, as in Esser et al. (2024,
@@ -146,7 +157,7 @@ def logit_normal(
 
     def sample(u: Times) -> tuple[Times, Times]:
         first = jnp.log(start) - jnp.log1p(-start)
-        y, inverse_density = _truncated_normal(u, first, jnp.inf, mean, std)
+        y, inverse_density = _truncated_normal(u, first, jnp.inf, mean + jnp.log(shift), std)
         t = jnp.clip(jax.nn.sigmoid(y), start, 1.0)
         return t, inverse_density * jax.nn.sigmoid(y) * jax.nn.sigmoid(-y) if unbiased else jnp.ones_like(t)
 

@@ -57,6 +57,18 @@ def edm(sde: SDE, t: Scalar, sigma_data: Positive = 0.5) -> Diagonal:
     return linear_sde.sigma(t) ** 2 * (1 + jnp.exp(-linear_sde.log_snr(t)) / sigma_data**2)
 
 
+def velocity(sde: SDE, t: Scalar, sigma_min: NonNegative = 0.0) -> Diagonal:
+    """w = (g^2/2 sigma/max(sigma, sigma_min))^2: the squared error of the velocity, flow matching's loss.
+
+    The flow's drift is f - g^2/2 score, so that at sigma_min = 0 the loss is |u_hat - u|^2, u = alpha' x_0 + sigma' eps, under
+    any parameterisation: Lipman et al. (2023), eq. 9. On RectifiedFlowSDE the squared error of x_0 weighs
+    1/max(t, sigma_min)^2: the loss of Li & He (2025, JiT) at sigma_min = 0.05. Raises TypeError for an SDE without alpha and
+    sigma.
+    """
+    sigma = linear(sde, "velocity", "likelihood weighs any SDE").sigma(t)
+    return (likelihood(sde, t) / 2 * sigma / jnp.maximum(sigma, sigma_min)) ** 2
+
+
 def soft_truncation(sde: SDE, t: Scalar, k: Scalar = 1.0, t_min: Positive | None = None) -> Diagonal:
     """w = g^2 P(tau <= t), with the end cut tau ~ tau^-k on [t_min, 1]: the likelihood weight, averaged over the cut.
 

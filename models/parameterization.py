@@ -58,6 +58,16 @@ def v(sde: LinearSDE, t: Scalar, sigma_data: float) -> Coefs:
     return _coefs(sde, t, sigma_data, skip=sde.sigma(t) / r**2, out=sde.alpha(t) / r)
 
 
+def velocity(sde: LinearSDE, t: Scalar, sigma_data: float) -> Coefs:
+    """net = u = alpha' x_0 + sigma' eps, the velocity of x_t, whose mean given x_t is the drift of the probability flow.
+
+    u = f x + g^2/(2 sigma) eps, so eps = (2 sigma/g^2)(u - f x): Lipman et al. (2023), eqs. 14-15. On RectifiedFlowSDE u is
+    eps - x_0, and eps = x + alpha u, but for its `end` (Liu et al. 2023, eq. 1).
+    """
+    gain = 2 * sde.sigma(t) / sde.diffusion(t) ** 2
+    return _coefs(sde, t, sigma_data, skip=-gain * sde.drift(jnp.ones(()), t), out=gain)
+
+
 def score(sde: LinearSDE, t: Scalar, sigma_data: float) -> Coefs:
     """net = score, so eps = -sigma net. NCSN's (Song & Ermon 2019)."""
     return _coefs(sde, t, sigma_data, skip=0.0, out=-sde.sigma(t))

@@ -10,6 +10,7 @@ from sde_lib.linear import (
     CosineVPSDE,
     GeometricVPSDE,
     LogLinearVPSDE,
+    RectifiedFlowSDE,
     SubVPSDE,
     TableVPSDE,
     ddpm_table,
@@ -27,6 +28,7 @@ __all__ = [
     "CosineVPSDE",
     "GeometricVPSDE",
     "LogLinearVPSDE",
+    "RectifiedFlowSDE",
     "BlurringSDE",
     "PolynomialVPSDE",
     "TableVPSDE",
@@ -34,7 +36,7 @@ __all__ = [
 ]
 
 SDES = (
-    *(VPSDE, VESDE, EDMSDE, SubVPSDE, CosineVPSDE, GeometricVPSDE, LogLinearVPSDE, ddpm_table),
+    *(VPSDE, VESDE, EDMSDE, SubVPSDE, CosineVPSDE, GeometricVPSDE, LogLinearVPSDE, RectifiedFlowSDE, ddpm_table),
     *(BlurringSDE, PolynomialVPSDE),
 )
 """The SDEs that a config names."""

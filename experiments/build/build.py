@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
@@ -32,6 +33,7 @@ from experiments.config.parts import (
     SDE,
     TIMES,
     WEIGHT,
+    bridges,
     classifies,
     learns_variance,
 )
@@ -69,7 +71,7 @@ def build(
     problems = combination_problems(config, names) + event_problems(config, shape, moments)
     by_conditions = None if problems else attempt(problems, "conditions", lambda: network_options(config, shape, names))
     sde = attempt(problems, "sde", lambda: SDE.build(config.sde.name, **config.sde.options))
-    attempt(problems, "sde", lambda: sde and sde_lib.check(sde))
+    attempt(problems, "sde", lambda: sde and _check_sde(sde, config))
     if problems or by_conditions is None:
         raise ConfigError(problems)
 
@@ -91,6 +93,14 @@ def build(
     if problems:
         raise ConfigError(problems)
     return experiment
+
+
+def _check_sde(sde: sde_lib.SDE, config: Config) -> None:
+    """Checks the SDE. A bridge does not begin at its prior, and may know of the data there."""
+    with warnings.catch_warnings():
+        if bridges(config):
+            warnings.simplefilter("ignore", UserWarning)
+        sde_lib.check(sde)
 
 
 @lru_cache(maxsize=8)

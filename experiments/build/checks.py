@@ -14,9 +14,11 @@ import losses
 import models
 import samplers
 import sde_lib
+from experiments.build.bridge_checks import bridge_problems, check_bridge
 from experiments.build.codec_checks import check_codec, codec_problems
 from experiments.build.conditions import classes, condition_problems
 from experiments.build.experiment import Experiment
+from experiments.build.flow_checks import check_flow, flow_problems
 from experiments.build.idle import idle_problems
 from experiments.build.optimizer import check_optimizer, check_rate
 from experiments.build.sampler import BoundSampler, bound_samplers
@@ -25,7 +27,7 @@ from experiments.config.classes import class_number, class_numbers
 from experiments.config.guidance import Guide
 from experiments.config.messages import in_words, suggestion
 from experiments.config.options import parameters
-from experiments.config.parts import NET, OBJECTIVE, STEP, clash, classifies
+from experiments.config.parts import NET, OBJECTIVE, STEP, bridges, clash, classifies, learns_flow
 from experiments.config.problems import Problems, attempt
 from experiments.config.schema import MOST_STEPS, Config, Named
 from experiments.data.augmentation import LABELS
@@ -45,7 +47,9 @@ def experiment_problems(experiment: Experiment, weight: Callable[..., Any] | Non
         if not problems:
             attempt(problems, "codec", lambda: check_codec(experiment))
         attempt(problems, "lora", lambda: check_lora(experiment))
-    attempt(problems, "objective", lambda: objective and objective(sde, lambda x, t: x))
+    stand_ins = {"flow": lambda x_1: x_1} if learns_flow(config) else {"x_1": jnp.zeros(())} if bridges(config) else {}
+    attempt(problems, "objective", lambda: objective and objective(sde, lambda x, t: x, **stand_ins))
+    attempt(problems, "conditions.image", lambda: check_bridge(experiment))
     attempt(problems, "weight", lambda: weight and check_weight(weight, sde))
     attempt(problems, "times", lambda: times and check_times(config, sde, times))
     attempt(problems, "train.schedule", lambda: config.train.schedule and check_rate(config.train))
@@ -182,6 +186,7 @@ def sampler_problems(label: str, sampler: BoundSampler) -> Problems:
         attempt(problems, f"{where}.sde", reach)
     if step is not None and isinstance(experiment.sde, sde_lib.LinearSDE):  # no network has the score of another
         attempt(problems, where, lambda: _check_moves(sampler))
+        attempt(problems, where, lambda: check_flow(sampler, step))
         if grid is not None and not problems:
             attempt(problems, where, lambda: _check_end(sampler, step, grid))
     if grid is not None:
@@ -317,7 +322,8 @@ def _undivided(key: str, batch: int) -> Problems:
 def combination_problems(config: Config, names: tuple[str, ...] = ()) -> Problems:
     """Returns the problems of combinations of keys that are right one by one; `names`: those of the labels, if any."""
     problems = label_problems(config, names) + condition_problems(config, names) + augment_problems(config)
-    problems += codec_problems(config) + idle_problems(config) + average_problems(config)
+    problems += codec_problems(config) + flow_problems(config) + bridge_problems(config)
+    problems += idle_problems(config) + average_problems(config)
     if config.sample.sampler not in config.samplers:
         close = suggestion(config.sample.sampler, list(config.samplers))
         problems.append(f"sample.sampler = {in_words(config.sample.sampler)} is not one of samplers{close}")

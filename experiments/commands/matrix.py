@@ -54,8 +54,9 @@ LIKELIHOODS = {
     "variational bound": lambda sde, score: lambda x: -losses.continuous_bound(sde, score)(jax.random.key(0), x).total,
 }
 SDES = {name: SDE.find(name) for name in SDE.names} | {"f and g alone": Nonlinear}
-SCORES = [name for name in OBJECTIVE.names if not OBJECTIVE.takes(name, "codec_loss")]
-"""The objectives that see the SDE."""
+ELSEWHERE = ("codec_loss", "flow", "x_1")
+"""Arguments of the objectives that train no score of the marginals: a codec, a flow or a bridge, which few samplers serve."""
+SCORES = [name for name in OBJECTIVE.names if not any(OBJECTIVE.takes(name, each) for each in ELSEWHERE)]
 N = 10
 """The number of times of a discrete objective or draw."""
 

@@ -9,7 +9,7 @@ import pytest
 from sdes import exported
 
 from experiments.commands.matrix import Nonlinear
-from losses import discrete, dsm, edm, likelihood, min_snr, p2, sigma2, soft_truncation
+from losses import discrete, dsm, edm, likelihood, min_snr, p2, sigma2, soft_truncation, velocity
 from sde_lib import VESDE, VPSDE, ddpm_table
 
 X_0, KEY, T = jnp.array([0.3, -0.8, 1.1]), jax.random.key(0), 0.4
@@ -86,7 +86,7 @@ def test_soft_truncation_is_the_mean_over_its_cut(k):
         assert float(soft_truncation(sde, t, k, t_min)) == pytest.approx(exact, rel=2e-3, abs=1e-6)
 
 
-@pytest.mark.parametrize("make", [sigma2, min_snr, p2, edm])
+@pytest.mark.parametrize("make", [sigma2, min_snr, p2, edm, velocity])
 def test_weights_of_a_nonlinear_sde_are_refused_by_name(make):
     with pytest.raises(TypeError, match=f"{make.__name__} needs alpha.*Nonlinear is not a LinearSDE; likelihood weighs any"):
         make(Nonlinear(), 0.5)

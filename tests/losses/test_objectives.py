@@ -28,6 +28,7 @@ WEIGHTS = (
     losses.p2,
     partial(losses.edm, sigma_data=0.7),
     losses.soft_truncation,
+    losses.velocity,
 )
 
 

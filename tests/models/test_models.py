@@ -12,7 +12,7 @@ import models
 from models import DDPM, MLP, Coefs, score_model
 from models.functional import functional
 from models.layers.norm import most_groups
-from sde_lib import VESDE, VPSDE
+from sde_lib import VESDE, VPSDE, RectifiedFlowSDE
 
 TARGETS = {
     "eps": lambda a, s, x_0, e: e,
@@ -30,6 +30,22 @@ def test_each_target_gives_back_eps(sde, name):
     c = getattr(models, name)(sde, t, 1.0)
     np.testing.assert_allclose(c.skip * (a * x_0 + s * e) + c.out * TARGETS[name](a, s, x_0, e), e, rtol=1e-4)
     assert jnp.ndim(c.c_noise) == 0
+
+
+def test_velocity_gives_back_eps(sde):
+    """eps_hat = skip x + out u is eps itself at u = alpha' x_0 + sigma' eps, whatever the SDE."""
+    x_0, e, t = jnp.array(0.7), jnp.array(-1.3), 0.4
+    x, u = jax.jvp(lambda t: sde.perturb(x_0, e, t), (t,), (1.0,))
+    c = models.velocity(sde, t, 1.0)
+    assert float(c.skip * x + c.out * u) == pytest.approx(float(e), rel=2e-3)
+
+
+def test_velocity_of_the_rectified_flow():
+    """eps = (1 - end) x + alpha u."""
+    sde = RectifiedFlowSDE()
+    for t in (1e-3, 0.4, 1.0):
+        c = models.velocity(sde, t, 1.0)
+        np.testing.assert_allclose([c.skip, c.out], [0.999, sde.alpha(t)], rtol=1e-4)
 
 
 def test_edm_is_karras_table_1():

@@ -8,7 +8,7 @@ import pytest
 from sdes import Straight
 
 from experiments.commands.matrix import Nonlinear
-from sde_lib import VESDE, VPSDE, CosineVPSDE, GeometricVPSDE, LinearSDE, SubVPSDE, check, ddpm_table
+from sde_lib import VESDE, VPSDE, CosineVPSDE, GeometricVPSDE, LinearSDE, RectifiedFlowSDE, SubVPSDE, check, ddpm_table
 from sde_lib.base import coordinates
 
 T = np.linspace(0.01, 1.0, 67, dtype=np.float32)
@@ -72,6 +72,27 @@ def test_geometric_vp_is_the_paper_s():
     np.testing.assert_allclose(at(GeometricVPSDE().sigma, t) ** 2, variance, rtol=1e-5)
     np.testing.assert_allclose(at(GeometricVPSDE().alpha, t) ** 2, 1 - variance, rtol=1e-4)
     np.testing.assert_allclose(at(GeometricVPSDE().diffusion, t) ** 2, variance * log_r / (1 - variance), rtol=1e-3)
+
+
+def test_rectified_flow_is_a_straight_path():
+    """alpha = 1 - t and sigma = t to `end`, dx_t/dt the same at every t, f = -(1 - end)/alpha, g^2 = 2 sigma/alpha."""
+    sde, end = RectifiedFlowSDE(), 1e-3
+    t = np.linspace(end, 1, 67, dtype=np.float32)
+    np.testing.assert_allclose(at(sde.alpha, t), 1 - t, atol=1.01 * end)
+    np.testing.assert_allclose(at(sde.sigma, t), t)
+    velocity = at(jax.grad(lambda t: sde.perturb(jnp.array(0.3), jnp.array(-1.2), t)), t)
+    np.testing.assert_allclose(velocity, -1.2 - (1 - end) * 0.3, rtol=1e-6)
+    alpha = 1 - (1 - end) * t.astype(np.float64)
+    np.testing.assert_allclose(at(lambda t: sde.drift(jnp.ones(()), t), t), -(1 - end) / alpha, rtol=1e-4)
+    np.testing.assert_allclose(at(sde.diffusion, t) ** 2, 2 * t / alpha, rtol=1e-4)
+
+
+@pytest.mark.parametrize("end", [1e-5, 1e-3, 0.1])
+def test_rectified_flow_ends_with_as_much_noise_as_it_begins_with_data(end):
+    sde = RectifiedFlowSDE(end)
+    assert float(sde.sigma(sde.t_min)) == pytest.approx(end)
+    assert float(sde.alpha(1.0)) == pytest.approx(end, rel=1e-5)
+    assert float(sde.alpha(np.float32(1 - 1e-4))) == pytest.approx(1e-4 + end, rel=2e-3)
 
 
 @pytest.mark.parametrize("n", [10, 1000])

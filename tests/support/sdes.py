@@ -66,5 +66,5 @@ ISOTROPIC = {name: sde for name, sde in SDES.items() if not coordinates(sde)}
 ARRAYS = tuple(name for name in SDES if name not in ISOTROPIC)
 """The names of the others."""
 
-KIN = ("SubVPSDE", "CosineVPSDE", "GeometricVPSDE", "LogLinearVPSDE", "ddpm_table", "EDMSDE", *ARRAYS)
-"""They differ from VPSDE, or the sixth from VESDE, by their schedules alone: where each takes seconds, these are slow."""
+KIN = ("SubVPSDE", "CosineVPSDE", "GeometricVPSDE", "LogLinearVPSDE", "RectifiedFlowSDE", "ddpm_table", "EDMSDE", *ARRAYS)
+"""They differ from VPSDE, or the seventh from VESDE, by their schedules alone: where each takes seconds, these are slow."""
