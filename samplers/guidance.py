@@ -15,7 +15,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from sde_lib.base import SDE, Event, NonNegative, Positive, Scalar, Score, linear
+from sde_lib.base import SDE, Event, NonNegative, Positive, Scalar, Score, gaussian
 
 Weight = Scalar | Callable[[Scalar], Scalar]
 
@@ -50,7 +50,7 @@ def guidance_interval(sde: SDE, w: Scalar, low: NonNegative, high: Positive) -> 
 
     Raises TypeError for an SDE without alpha and sigma.
     """
-    sde = linear(sde, "guidance_interval", "a weight may be any function of t")
+    sde = gaussian(sde, "guidance_interval", "a weight may be any function of t")
 
     def weight(t: Scalar) -> Scalar:
         noise = sde.noise_level(t)

@@ -1,5 +1,6 @@
 """Stochastic differential equations from data to noise."""
 
+from sde_lib.augmented import CLD, AugmentedSDE
 from sde_lib.base import SDE, LinearSDE, Score
 from sde_lib.check import check
 from sde_lib.diagonal import BlurringSDE, PolynomialVPSDE
@@ -19,6 +20,7 @@ from sde_lib.linear import (
 __all__ = [
     "SDE",
     "LinearSDE",
+    "AugmentedSDE",
     "Score",
     "check",
     "VPSDE",
@@ -31,12 +33,13 @@ __all__ = [
     "RectifiedFlowSDE",
     "BlurringSDE",
     "PolynomialVPSDE",
+    "CLD",
     "TableVPSDE",
     "ddpm_table",
 ]
 
 SDES = (
     *(VPSDE, VESDE, EDMSDE, SubVPSDE, CosineVPSDE, GeometricVPSDE, LogLinearVPSDE, RectifiedFlowSDE, ddpm_table),
-    *(BlurringSDE, PolynomialVPSDE),
+    *(BlurringSDE, PolynomialVPSDE, CLD),
 )
 """The SDEs that a config names."""

@@ -12,6 +12,7 @@ SDES = {
     "ddpm_table": "the discrete DDPM, exact at t = i/N (Ho et al. 2020)",
     "BlurringSDE": "heat dissipation beside noise, on cosine codes: an alpha for each frequency (Hoogeboom & Salimans 2023)",
     "PolynomialVPSDE": "VP with a log-SNR for each channel, or coordinate: MuLAN's (Sahoo et al. 2024)",
+    "CLD": "critically damped Langevin diffusion: a velocity beside each number, which noise enters (Dockhorn et al. 2022)",
 }
 NETWORKS = {
     "DDPM": ('Ho et al. (2020); `attention_up="level"` is score_sde\'s', "35,746,307; 35,218,947"),
@@ -46,7 +47,7 @@ PARAMETERIZATIONS = {
     "edm": "EDM's preconditioned residual",
 }
 OBJECTIVES = {
-    "dsm": "denoising score matching; DDPM's and NCSN's losses are its `discrete` draws of t",
+    "dsm": "denoising score matching, on `CLD` the hybrid one; DDPM's and NCSN's losses are its `discrete` draws of t",
     "vlb": "the variational bound L_0, ..., L_T, term by term; with `times.name=discrete`",
     "hybrid": "L_simple + 0.001 L_vlb with a learned variance, which `ancestral` then uses; with `times.name=discrete`",
     "ism": "implicit score matching by the exact trace, for SDEs without p(x_t \\| x_0) too",
@@ -84,6 +85,7 @@ STEPS = {
     "ddim": ("the same family at noise eta; eta = 0 is deterministic", "1"),
     "euler_maruyama": ("the reverse SDE of any SDE", "1"),
     "reverse_diffusion": ("the reverse of the exact forward transition", "1"),
+    "sscs": ("of `CLD`: the exact motion towards the prior, and a kick by the rest of the score (Dockhorn et al. 2022)", "1"),
     "langevin": ("a corrector; before a predictor it is predictor-corrector", "n_steps"),
     "annealed_langevin": ("Langevin alone down the grid: NCSN's", "n_steps"),
     "heun": ("the probability flow at order 2", "2"),

@@ -32,7 +32,7 @@ from experiments.config.problems import Problems, attempt
 from experiments.config.schema import MOST_STEPS, Config, Named
 from experiments.data.augmentation import LABELS
 from experiments.data.moments import Moments
-from sde_lib.base import coordinates
+from sde_lib.base import GaussianSDE, coordinates
 
 NO_NAMES = {None: ("none", "null"), "each": ("each",)}
 """For each value of sample.label that is no class the words that people write it by, and that a class may be called by, too."""
@@ -130,9 +130,10 @@ def check_coordinates(sde: sde_lib.SDE, shape: tuple[int, ...]) -> None:
         sde_lib.check(sde, shape)
 
 
-def check_weight(weight: Callable[..., Any], sde: sde_lib.LinearSDE) -> None:
-    """Checks that the weight at t = 0.5, or that of each coordinate, is positive and finite."""
-    w = np.ravel(weight(sde, 0.5))
+def check_weight(weight: Callable[..., Any], sde: GaussianSDE) -> None:
+    """Checks that the weight at t = 0.5, or that of each coordinate that noise enters, is positive and finite."""
+    w, mask = np.broadcast_arrays(weight(sde, 0.5), sde.noise_mask)
+    w = w[mask > 0]
     wrong = w[~((w > 0) & (w < np.inf))]
     if wrong.size:
         raise ValueError(f"its options give t = 0.5 the weight {wrong[0]:.3g}, which must be positive and finite")
@@ -142,7 +143,7 @@ def check_times(config: Config, sde: sde_lib.SDE, times: losses.TimeSampler) -> 
     """Checks that the draw with its options gives times, and none with sigma = 0."""
     options = config.times.options
     start = options.get("t_min")
-    clean = isinstance(sde, sde_lib.LinearSDE) and start is not None and not jnp.all(sde.sigma(start) > 0)
+    clean = isinstance(sde, GaussianSDE) and start is not None and not jnp.all(sde.sigma(start) > 0)
     if start is not None and (clean or not 0 <= start < 1):
         raise ValueError(f"t_min = {start:g} must be in [0, 1) with sigma(t_min) > 0; without it, it is {sde.t_min:g}")
     if options:
@@ -155,12 +156,13 @@ def check_times(config: Config, sde: sde_lib.SDE, times: losses.TimeSampler) -> 
 def with_exact_score(experiment: Experiment) -> Experiment:
     """Returns the experiment on data x_0 ~ N(0, I): its exact score instead of a network's, a variance, and exact guides.
 
-    The score is computed as a network's is, -eps_hat/sigma, so it is undefined if sigma = 0.
+    The score is computed as a network's is, -eps_hat/sigma, so it is undefined if sigma = 0. On an AugmentedSDE it is that of
+    the last variable by itself.
     """
     sde, config = experiment.sde, experiment.config
 
     def apply(params: Any, x: jax.Array, t: Any, y: Any = None, key: Any = None) -> jax.Array:
-        return -(sde.sigma(t) * x / (sde.alpha(t) ** 2 + sde.sigma(t) ** 2)) / sde.sigma(t)
+        return -(sde.sigma(t) * x / sde.spread(t) ** 2) / sde.sigma(t) * sde.noise_mask
 
     model = models.ScoreModel(lambda key, x: None, apply, lambda *a, **k: (apply(*a, **k), jnp.full_like(a[1], 0.5)))
     guide = Guide(1, lambda params, y: lambda x, t: -x, lambda params, x, t: -jnp.sum(x**2)[None] / 2)
@@ -184,7 +186,7 @@ def sampler_problems(label: str, sampler: BoundSampler) -> Problems:
         least = experiment.config.times.options.get("t_min")
         reach = lambda: samplers.check_reach(experiment.sde, sampler.sde, jnp.asarray(grid), least)
         attempt(problems, f"{where}.sde", reach)
-    if step is not None and isinstance(experiment.sde, sde_lib.LinearSDE):  # no network has the score of another
+    if step is not None and isinstance(experiment.sde, GaussianSDE):  # no network has the score of another
         attempt(problems, where, lambda: _check_moves(sampler))
         attempt(problems, where, lambda: check_flow(sampler, step))
         if grid is not None and not problems:

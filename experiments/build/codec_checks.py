@@ -11,6 +11,7 @@ from experiments.build.experiment import Experiment
 from experiments.config.parts import CODEC, LIKELIHOOD, autoencodes, trains_codec
 from experiments.config.problems import OF_CODECS, Problems
 from experiments.config.schema import CodecConfig, Config, Named
+from sde_lib.base import linear
 
 APART = "train it by objective rate_distortion with net Zero, and name that run as codec.run"
 
@@ -139,8 +140,8 @@ def check_codec(experiment: Experiment) -> None:
         raise ValueError(f"{why}{f' without {terms}' if terms else ''}, or evaluate.likelihood = 0")
     check_discriminator(experiment)
     key, x = jax.random.key(0), jax.ShapeDtypeStruct(experiment.shape, jnp.float32)
-    if config.conditions.image and experiment.code_shape[:-1] != experiment.shape[:-1]:
-        sides = " x ".join(map(str, experiment.code_shape[:-1]))
+    if config.conditions.image and experiment.net_shape[:-1] != experiment.shape[:-1]:
+        sides = " x ".join(map(str, experiment.net_shape[:-1]))
         raise ValueError(f"conditions.image has the sides of an example, and enters beside a code of {sides}: take tokens")
     there_and_back = lambda x: codec.decode(codec.init(key, x), key, codec.encode(codec.init(key, x), key, x)[0])
     batch = jax.ShapeDtypeStruct((1, *x.shape), x.dtype)  # of which a step of an autoencoder's sampler may take means
@@ -168,6 +169,7 @@ def not_together(codec: models.Codec, by: str, objective: Named) -> str | None:
 def _check_together(experiment: Experiment, codec: models.Codec, by: str) -> None:
     """Checks that the codec can be trained together with the score of its codes."""
     config = experiment.config
+    linear(experiment.sde, f"codec.by = {by}, trained with its score,", APART)
     if why := not_together(codec, by, config.objective):
         raise ValueError(why)
     if config.lora:

@@ -22,6 +22,8 @@ from experiments.data.dataset import Batch
 from experiments.data.scaler import Scaler
 from models.conditions import simplest
 from models.functional import Functional
+from models.side_by_side import folded
+from sde_lib.base import GaussianSDE
 
 
 class Frozen(NamedTuple):
@@ -40,7 +42,8 @@ class Experiment(NamedTuple):
     """The objects that a config names, built for examples of `shape`, whose codes have `code_shape`.
 
     `model`: a ScoreModel, or a ClassModel if the objective trains a classifier. `guides`: the runs that guide samplers, by
-    their folders. `names`: those of the labels, if they have names. `codec`: a chain of codecs; without one x is its own code.
+    their folders. `names`: those of the labels, if they have names. `codec`: a chain of codecs, the last of them that of an
+    augmented SDE; without one x is its own code.
     `weight`: the objective's, weight(sde, t). `held_out`: the examples that conditions of samples come from, if they are read.
     `discriminator`: that of `codec.adversarial`. `distance`: that of `codec.perceptual`, distance(features)(x, x_hat) of the
     frozen parameters of its features; both only if the config asks for them, and the distance only to train by.
@@ -50,7 +53,7 @@ class Experiment(NamedTuple):
     config: Config
     shape: tuple[int, ...]
     code_shape: tuple[int, ...]
-    sde: sde_lib.LinearSDE
+    sde: GaussianSDE
     model: Any
     times: losses.TimeSampler
     objective: Callable[..., losses.Loss]
@@ -64,6 +67,11 @@ class Experiment(NamedTuple):
     discriminator: Functional | None = None
     distance: Callable[[Any], Callable[[Any, Any], Any]] | None = None
     teacher: Callable[[Any, Any], Callable[[jax.Array], jax.Array]] | None = None
+
+    @property
+    def net_shape(self) -> tuple[int, ...]:
+        """The shape that the network sees of a code: its own, or that of `models.side_by_side`."""
+        return folded(self.code_shape) if isinstance(self.sde, sde_lib.AugmentedSDE) else self.code_shape
 
     @property
     def trains(self) -> Literal["net", "codec", "both"]:

@@ -23,7 +23,7 @@ from experiments.config.schema import Named
 from experiments.runtime.progress import say
 from experiments.runtime.signals import stop
 from sde_lib import SDE as AnySDE
-from sde_lib import LinearSDE
+from sde_lib import AugmentedSDE, LinearSDE
 from sde_lib.base import coordinates
 from sde_lib.nonlinear import Nonlinear
 
@@ -83,7 +83,9 @@ def axes() -> Cell:
 
 
 def event(sde: AnySDE) -> tuple[int, ...]:
-    """Returns the shape of the events that cells are tried on: (2,), or one to which alpha and sigma broadcast."""
+    """Returns the shape of the events that cells are tried on: (2,), (2, k), or one to which alpha and sigma broadcast."""
+    if isinstance(sde, AugmentedSDE):
+        return (2, sde.k)
     return jnp.broadcast_shapes((2,), coordinates(sde) if isinstance(sde, LinearSDE) else ())
 
 

@@ -22,7 +22,7 @@ from experiments.runtime import devices
 from experiments.runtime.progress import progress, say
 from losses import continuous_bound
 from samplers import encode
-from sde_lib.base import Event, LinearSDE, Scalar, Score
+from sde_lib.base import SDE, Event, Scalar, Score
 
 
 class Bits(NamedTuple):
@@ -34,7 +34,7 @@ class Bits(NamedTuple):
 
 
 def bits_of(
-    sde: LinearSDE,
+    sde: SDE,
     score: Score,
     scaler: Scaler,
     draw: Callable[[Key[Array, ""], Levels], tuple[Event, Scalar]],

@@ -15,6 +15,7 @@ from experiments.evaluation.likelihood import held_out, standard_error
 from experiments.randomness import Purpose, stream
 from experiments.runtime import devices
 from losses import bridge, dsm, sigma2
+from sde_lib.base import coordinate_mean
 
 
 def accuracy_by_log_snr(experiment: Experiment, params: Any, data: Dataset) -> dict[str, Any]:
@@ -61,7 +62,8 @@ def even_log_snr(experiment: Experiment) -> jax.Array:
 def loss_by_log_snr(experiment: Experiment, params: Any, data: Dataset, key: jax.Array) -> dict[str, list[float]]:
     """E|eps - eps_hat|^2 / D of held-out examples at even log-SNRs: dsm with weight sigma^2, whatever the network predicts.
 
-    That of a bridge is at its x_t. A network with conditions hears those of each example.
+    D counts the numbers that noise enters. The loss of a bridge is at its x_t. A network with conditions hears those of each
+    example.
     """
     config, sde, log_snr = experiment.config.evaluate, experiment.sde, even_log_snr(experiment)
 
@@ -72,7 +74,8 @@ def loss_by_log_snr(experiment: Experiment, params: Any, data: Dataset, key: jax
         x_0, y = encoded(experiment, params, data_key, x), experiment.conditions_of(params, key, x, example.y)
         score = experiment.score(params, y=y)
         loss = bridge(sde, score, y["image"], sigma2) if bridges(experiment.config) else dsm(sde, score, sigma2)
-        return jax.lax.map(lambda level: loss(noise_key, x_0, sde.time_at(level)), log_snr)
+        of_all = jax.lax.map(lambda level: loss(noise_key, x_0, sde.time_at(level)), log_snr)
+        return of_all / coordinate_mean(sde.noise_mask)
 
     n = held_out(experiment.config, data.test) or min(config.batch, len(data.test))
     rows = jax.random.split(key, n), data.held_out(n, experiment.classes)

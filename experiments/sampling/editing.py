@@ -25,9 +25,12 @@ from experiments.runtime.errors import ConfigError, NumericsError
 from experiments.runtime.startup import PROGRAM
 from models.conditions import without
 from sde_lib import Score
+from sde_lib.base import linear
 
 OF_FLOWS = ("round_trip", "progressive")
 """The edits that follow the flow alone."""
+OF_EXPECTED = ("progressive", "inpaint", "colorize", "superresolve", "pi_gdm", "dps")
+"""The edits by E[x_0 | x_t], or by a part of x_t that is known if that of x_0 is."""
 
 
 def configured_edit(experiment: Experiment, test: np.ndarray) -> Edit:
@@ -53,6 +56,8 @@ def _edit(experiment: Experiment) -> Edit:
     if learns_flow(config) and by.name not in OF_FLOWS:
         has_none = f"{config.objective.name} learns a flow that has no score"
         raise ValueError(f"{by.name} needs p(x_t | x_0), and {has_none}; take {' or '.join(OF_FLOWS)}")
+    if by.name in OF_EXPECTED:
+        linear(sampler.sde, by.name, "take sdedit, between, shared or round_trip")
     setting = Setting(
         sampler.sde,
         experiment.code_shape,
