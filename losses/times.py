@@ -71,9 +71,11 @@ def importance(
     twice the information of x_t about x_0 in each dimension. With v = 1 on VP, -l = log sigma^2, the draw of Vahdat et al.
     (2021), sec. 3.3, for the likelihood weight; as v grows, l becomes lambda + log v.
     """
-    known = gaussian(sde, "importance", "uniform draws t for any SDE")
+    gaussian_sde = gaussian(sde, "importance", "uniform draws t for any SDE")
     start = sde.t_min if t_min is None else t_min
-    y_of, t_of = (known.level, known.time_at) if prior_variance is None else _information(known, prior_variance)
+    y_of, t_of = (
+        (gaussian_sde.level, gaussian_sde.time_at) if prior_variance is None else _information(gaussian_sde, prior_variance)
+    )
 
     def sample(u: Times) -> tuple[Times, Times]:
         cleanest, noisiest = y_of(jnp.asarray(start)), y_of(jnp.asarray(1.0))
@@ -125,13 +127,13 @@ def log_normal(
     so that p is part of the objective, E_{t~p} loss: Karras et al. (2022), table 1, with the weight `edm`.
     Raises TypeError for an SDE without alpha and sigma.
     """
-    known = gaussian(sde, "log_normal", "logit_normal draws t for any SDE")
+    gaussian_sde = gaussian(sde, "log_normal", "logit_normal draws t for any SDE")
     start = sde.t_min if t_min is None else t_min
-    y_of = lambda t: -known.level(t) / 2
+    y_of = lambda t: -gaussian_sde.level(t) / 2
 
     def sample(u: Times) -> tuple[Times, Times]:
         y, inverse_density = _truncated_normal(u, y_of(jnp.asarray(start)), y_of(jnp.asarray(1.0)), mean, std)
-        t = jnp.clip(jax.vmap(known.time_at)(-2 * y), start, 1.0)
+        t = jnp.clip(jax.vmap(gaussian_sde.time_at)(-2 * y), start, 1.0)
         return t, inverse_density / jax.vmap(jax.grad(y_of))(t) if unbiased else jnp.ones_like(t)
 
     return _fixed(sample)

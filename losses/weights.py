@@ -26,8 +26,8 @@ def sigma2(sde: SDE, t: Scalar) -> Diagonal:
 
     Of an AugmentedSDE it is 0 but for the variable that noise enters. Raises TypeError for an SDE without alpha and sigma.
     """
-    known = gaussian(sde, "sigma2", "likelihood weighs any SDE")
-    return known.sigma(t) ** 2 * known.noise_mask
+    gaussian_sde = gaussian(sde, "sigma2", "likelihood weighs any SDE")
+    return gaussian_sde.sigma(t) ** 2 * gaussian_sde.noise_mask
 
 
 def min_snr(sde: SDE, t: Scalar, gamma: Positive = 5.0) -> Diagonal:

@@ -46,17 +46,17 @@ def score_model(
     Raises TypeError for an SDE without alpha and sigma, and from `with_variance` if no variance is learned; ValueError if
     the network emits another shape.
     """
-    known = gaussian(sde, "score_model", "write the score of another SDE as a plain function score(x, t)")
+    gaussian_sde = gaussian(sde, "score_model", "write the score of another SDE as a plain function score(x, t)")
     made = net if isinstance(net, Functional) else functional(net)
     init, call = side_by_side(made) if isinstance(sde, AugmentedSDE) else made
 
     def evaluate(params: Any, x: Event, t: Scalar, y: Any, key: Key[Array, ""] | None) -> tuple[Event, list[Event]]:
         """The score, and the rest of the network's output."""
-        c = parameterization(known, t, sigma_data)
+        c = parameterization(gaussian_sde, t, sigma_data)
         batched = jax.tree.map(lambda a: jnp.asarray(a)[None], (c.c_in * x, c.c_noise, y))
         emitted = _shaped(call(params, *batched, key)[0], x, learned_variance)
         out, *rest = jnp.split(emitted, 2, axis=-1) if learned_variance else [emitted]
-        return -(c.skip * x + c.out * out) / known.sigma(t) * known.noise_mask, rest
+        return -(c.skip * x + c.out * out) / gaussian_sde.sigma(t) * gaussian_sde.noise_mask, rest
 
     def apply(params: Any, x: Event, t: Scalar, y: Any = None, key: Key[Array, ""] | None = None) -> Event:
         return evaluate(params, x, t, y, key)[0]

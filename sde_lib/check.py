@@ -222,8 +222,8 @@ def _broken_factors(sde: AugmentedSDE, t: jax.Array, curves: dict[str, np.ndarra
         yield "mean_factor(t) and noise_factor(t) must be finite"
     elif np.triu(L, 1).any() or not (np.diagonal(L, axis1=1, axis2=2) > 0).all():
         yield "noise_factor(t) must be lower triangular, with a positive diagonal: L[i, j] is the share of z_j in variable i"
-    elif not np.allclose(apart, np.diag([0.0, *np.diagonal(apart)[1:]]), atol=1e-6):
-        yield "noise_factor(0) must leave the data as it is, and the auxiliary variables independent: L L^T = diag(0, ..)"
+    elif not (np.allclose(apart, np.diag([0.0, *np.diagonal(apart)[1:]]), atol=1e-6) and (np.diagonal(apart)[1:] > 0).all()):
+        yield "noise_factor(0) must leave the data as it is, and draw the others independently: L L^T = diag(0, > 0, ..)"
     elif not (np.diff(level) < 0).all():
         i = int((~(np.diff(level) < 0)).argmax())
         yield f"level(t) must decrease: {level[i]:.4g} at t = {t[i]:.3g}, {level[i + 1]:.4g} at t = {t[i + 1]:.3g}"
