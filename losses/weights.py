@@ -22,11 +22,8 @@ def likelihood(sde: SDE, t: Scalar) -> Diagonal:
 
 
 def sigma2(sde: SDE, t: Scalar) -> Diagonal:
-    """w = sigma(t)^2: DDPM's L_simple (Ho et al. 2020, eq. 14) and NCSN's lambda(sigma) (Song & Ermon 2019, sec. 4.2).
-
-    Raises TypeError for an SDE without alpha and sigma.
-    """
-    return linear(sde, "sigma2", "likelihood weighs any SDE").sigma(t) ** 2
+    """w = sigma(t)^2: DDPM's L_simple (Ho et al. 2020, eq. 14) and NCSN's lambda(sigma) (Song & Ermon 2019, sec. 4.2)."""
+    return sde.sigma(t) ** 2
 
 
 def min_snr(sde: SDE, t: Scalar, gamma: Positive = 5.0) -> Diagonal:

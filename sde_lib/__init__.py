@@ -15,6 +15,7 @@ from sde_lib.linear import (
     TableVPSDE,
     ddpm_table,
 )
+from sde_lib.nonlinear import LangevinSDE, LogisticSDE
 
 __all__ = [
     "SDE",
@@ -33,10 +34,12 @@ __all__ = [
     "PolynomialVPSDE",
     "TableVPSDE",
     "ddpm_table",
+    "LangevinSDE",
+    "LogisticSDE",
 ]
 
 SDES = (
     *(VPSDE, VESDE, EDMSDE, SubVPSDE, CosineVPSDE, GeometricVPSDE, LogLinearVPSDE, RectifiedFlowSDE, ddpm_table),
-    *(BlurringSDE, PolynomialVPSDE),
+    *(BlurringSDE, PolynomialVPSDE, LogisticSDE),
 )
 """The SDEs that a config names."""

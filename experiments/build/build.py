@@ -148,7 +148,7 @@ def _builder(experiment: Experiment) -> Any:
 
 
 def _model(
-    config: Config, shape: tuple[int, ...], sde: sde_lib.LinearSDE, by_conditions: dict[str, int]
+    config: Config, shape: tuple[int, ...], sde: sde_lib.SDE, by_conditions: dict[str, int]
 ) -> models.ScoreModel | models.ClassModel:
     """The network as a score of examples of `shape` or as a classifier, in its dtype.
 

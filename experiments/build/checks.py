@@ -32,7 +32,7 @@ from experiments.config.problems import Problems, attempt
 from experiments.config.schema import MOST_STEPS, Config, Named
 from experiments.data.augmentation import LABELS
 from experiments.data.moments import Moments
-from sde_lib.base import coordinates
+from sde_lib.base import coordinates, linear
 
 NO_NAMES = {None: ("none", "null"), "each": ("each",)}
 """For each value of sample.label that is no class the words that people write it by, and that a class may be called by, too."""
@@ -52,6 +52,9 @@ def experiment_problems(experiment: Experiment, weight: Callable[..., Any] | Non
     attempt(problems, "conditions.image", lambda: check_bridge(experiment))
     attempt(problems, "weight", lambda: weight and check_weight(weight, sde))
     attempt(problems, "times", lambda: times and check_times(config, sde, times))
+    if config.evaluate.dequantizer == "variational":
+        fitted = "'variational', fitted by the bound,"
+        attempt(problems, "evaluate.dequantizer", lambda: linear(sde, fitted, "take 'uniform'"))
     attempt(problems, "train.schedule", lambda: config.train.schedule and check_rate(config.train))
     if not problems:
         attempt(problems, "train", lambda: check_loss(experiment))
@@ -130,7 +133,7 @@ def check_coordinates(sde: sde_lib.SDE, shape: tuple[int, ...]) -> None:
         sde_lib.check(sde, shape)
 
 
-def check_weight(weight: Callable[..., Any], sde: sde_lib.LinearSDE) -> None:
+def check_weight(weight: Callable[..., Any], sde: sde_lib.SDE) -> None:
     """Checks that the weight at t = 0.5, or that of each coordinate, is positive and finite."""
     w = np.ravel(weight(sde, 0.5))
     wrong = w[~((w > 0) & (w < np.inf))]
@@ -155,12 +158,18 @@ def check_times(config: Config, sde: sde_lib.SDE, times: losses.TimeSampler) -> 
 def with_exact_score(experiment: Experiment) -> Experiment:
     """Returns the experiment on data x_0 ~ N(0, I): its exact score instead of a network's, a variance, and exact guides.
 
-    The score is computed as a network's is, -eps_hat/sigma, so it is undefined if sigma = 0.
+    On an SDE without alpha x_0 is of the prior, and that is taken for the law of x_t as well. The score is computed as a
+    network's is, -eps_hat/sigma, so it is undefined if sigma = 0.
     """
     sde, config = experiment.sde, experiment.config
 
+    def eps_hat(x: jax.Array, t: Any) -> jax.Array:
+        if isinstance(sde, sde_lib.LinearSDE):
+            return sde.sigma(t) * x / (sde.alpha(t) ** 2 + sde.sigma(t) ** 2)
+        return -sde.sigma(t) * jax.grad(sde.prior_log_prob)(x)
+
     def apply(params: Any, x: jax.Array, t: Any, y: Any = None, key: Any = None) -> jax.Array:
-        return -(sde.sigma(t) * x / (sde.alpha(t) ** 2 + sde.sigma(t) ** 2)) / sde.sigma(t)
+        return -eps_hat(x, t) / sde.sigma(t)
 
     model = models.ScoreModel(lambda key, x: None, apply, lambda *a, **k: (apply(*a, **k), jnp.full_like(a[1], 0.5)))
     guide = Guide(1, lambda params, y: lambda x, t: -x, lambda params, x, t: -jnp.sum(x**2)[None] / 2)
@@ -184,7 +193,7 @@ def sampler_problems(label: str, sampler: BoundSampler) -> Problems:
         least = experiment.config.times.options.get("t_min")
         reach = lambda: samplers.check_reach(experiment.sde, sampler.sde, jnp.asarray(grid), least)
         attempt(problems, f"{where}.sde", reach)
-    if step is not None and isinstance(experiment.sde, sde_lib.LinearSDE):  # no network has the score of another
+    if step is not None:
         attempt(problems, where, lambda: _check_moves(sampler))
         attempt(problems, where, lambda: check_flow(sampler, step))
         if grid is not None and not problems:

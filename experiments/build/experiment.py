@@ -50,7 +50,7 @@ class Experiment(NamedTuple):
     config: Config
     shape: tuple[int, ...]
     code_shape: tuple[int, ...]
-    sde: sde_lib.LinearSDE
+    sde: sde_lib.SDE
     model: Any
     times: losses.TimeSampler
     objective: Callable[..., losses.Loss]

@@ -20,6 +20,7 @@ from experiments.config.schema import Sampler
 from experiments.randomness import Purpose, streams
 from models.conditions import without
 from samplers.reverse import Reverse
+from sde_lib.base import linear
 
 
 class Rows(NamedTuple):
@@ -42,7 +43,7 @@ class BoundSampler(NamedTuple):
     config: Sampler
 
     @property
-    def sde(self) -> sde_lib.LinearSDE:
+    def sde(self) -> sde_lib.SDE:
         """The SDE that the sampler runs on: its own, or the one that the network was trained on."""
         named = self.config.sde
         return self.experiment.sde if named is None else SDE.build(named.name, **named.options)
@@ -167,7 +168,8 @@ class BoundSampler(NamedTuple):
         step = STEP.build(config.step.name, sde, score, **(learned | config.step.options | swept))
         if config.corrector is not None:
             step = samplers.chain(STEP.build(config.corrector.name, sde, score, **config.corrector.options), step)
-        return Reverse(sde, score, step, partial(sde.denoise, score) if config.denoise else None)
+        final = partial(linear(sde, "denoise", "take denoise = False").denoise, score) if config.denoise else None
+        return Reverse(sde, score, step, final)
 
     def step(self, params: Any, y: Any = None, **swept: Any) -> samplers.Step:
         """Returns the step of `reverse`."""
