@@ -145,7 +145,7 @@ def check_times(config: Config, sde: sde_lib.SDE, times: losses.TimeSampler) -> 
     """Checks that the draw with its options gives times, and none with sigma = 0."""
     options = config.times.options
     start = options.get("t_min")
-    clean = isinstance(sde, sde_lib.LinearSDE) and start is not None and not jnp.all(sde.sigma(start) > 0)
+    clean = start is not None and not jnp.all(sde.sigma(start) > 0)
     if start is not None and (clean or not 0 <= start < 1):
         raise ValueError(f"t_min = {start:g} must be in [0, 1) with sigma(t_min) > 0; without it, it is {sde.t_min:g}")
     if options:

@@ -101,7 +101,8 @@ def _least_time(sampler: BoundSampler) -> float | None:
     trained, sde, t_min = sampler.experiment.sde, sampler.sde, sampler.experiment.config.evaluate.t_min
     if sampler.config.sde is None:
         return t_min
-    assert isinstance(trained, LinearSDE) and isinstance(sde, LinearSDE)  # as `samplers.under` demands
+    assert isinstance(trained, LinearSDE)  # both, as `samplers.under` demands
+    assert isinstance(sde, LinearSDE)
     least = float(sde.time_at(trained.log_snr(trained.t_min if t_min is None else t_min)))
     return least if t_min else max(least, float(sde.t_min))
 
