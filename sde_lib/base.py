@@ -91,7 +91,7 @@ class SDE(abc.ABC):
         return jnp.exp(-self.level(t) / 2)
 
     def spread(self, t: Scalar, sigma_data: float = 1.0) -> Diagonal:
-        """Standard deviation of x_t if that of x_0 is `sigma_data`; of an SDE that does not tell 1."""
+        """Standard deviation of x_t if that of x_0 is `sigma_data`; 1 unless the SDE tells more."""
         return 1.0
 
 

@@ -87,7 +87,7 @@ def held_out(config: Config, test: np.ndarray) -> int:
     return len(test) if wanted == "all" else min(wanted, len(test))
 
 
-def options_of(experiment: Experiment) -> Evaluate:
+def _options(experiment: Experiment) -> Evaluate:
     """The options of the likelihood: `evaluate`'s, but without a bound if the SDE has none."""
     options = experiment.config.evaluate
     return options if isinstance(experiment.sde, LinearSDE) else options.model_copy(update={"bound_times": 0})
@@ -95,7 +95,7 @@ def options_of(experiment: Experiment) -> Evaluate:
 
 def measure_bits(experiment: Experiment, params: Any, test: Batch, q: Dequantizer = UNIFORM) -> Bits:
     """The `bits_of` every example [n, *event], as arrays [n]; each has its own key, and the conditions that there are."""
-    options = options_of(experiment)
+    options = _options(experiment)
 
     def one(params: Any, row: tuple[jax.Array, Batch]) -> Bits:
         (score_params, q_params), (key, example) = params, row
@@ -119,7 +119,7 @@ def measure_bits(experiment: Experiment, params: Any, test: Batch, q: Dequantize
 
 def bits_per_dim(experiment: Experiment, params: Any, data: Dataset) -> dict[str, Any] | None:
     """The means of `measure_bits` over some held-out examples, and how they were obtained; None if there are none."""
-    config, options = experiment.config, options_of(experiment)
+    config, options = experiment.config, _options(experiment)
     n = held_out(config, data.test)
     if not n:
         return None

@@ -1,8 +1,8 @@
 """DiffFlow, the loss of whole paths, on linear drifts, where its mean and its minimum have closed forms."""
 
 from functools import partial
+from itertools import pairwise
 
-import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,19 +15,17 @@ from losses import diffflow
 from sde_lib import SDE, VPSDE
 
 
-@flax.struct.dataclass
 class Ornstein(SDE):
-    """dx = -theta x dt + g dw, of which theta may be learned, towards N(0, 1)."""
+    """dx = -theta(t) x dt + g dw, of which theta may be learned, towards N(0, 1)."""
 
-    theta: jax.Array
-    g: float = 0.9
+    g = 0.9
+    t_min = 0.0
 
-    @property
-    def t_min(self):
-        return 0.0
+    def __init__(self, theta):
+        self.theta = theta
 
     def drift(self, x, t):
-        return -self.theta * x
+        return -self.theta(t) * x
 
     def diffusion(self, t):
         return self.g * jnp.ones_like(t)
@@ -50,29 +48,35 @@ def mean(loss, n, variance):
     return value(of) + jnp.diagonal(jax.hessian(value)(of)) @ jnp.ones(n + 1).at[0].set(variance) / 2
 
 
+def rate(h):
+    """(1 - sqrt(1 - h g^2))/h."""
+    return (1 - jnp.sqrt(1 - h * Ornstein.g**2)) / h
+
+
 def reversible(n):
-    """(theta, slope) at which n steps of either direction on N(0, 1) are the reverse of the other's, 1 - h theta = root."""
-    h, g = 1 / n, Ornstein.g
-    theta = (1 - np.sqrt(1 - h * g**2)) / h
-    return theta, -2 * theta / g**2
+    """theta(t) and the slope of the score by which n steps of either direction on N(0, 1) are the reverse of the other's.
+
+    A step of length h multiplies by sqrt(1 - h g^2). One from, or to, sqrt(t) = i/n has h = (2 sqrt(t) +- 1/n)/n.
+    """
+    theta = lambda t: rate((2 * jnp.sqrt(t) + 1 / n) / n)
+    return theta, lambda t: -(theta(t) + rate((2 * jnp.sqrt(t) - 1 / n) / n)) / Ornstein.g**2
 
 
 def test_every_path_has_the_density_where_the_directions_are_reverse():
     """Of data N(0, I) each loss is -log p(x_0)/D, whatever the noises."""
     theta, slope = reversible(5)
-    loss = jax.jit(diffflow(Ornstein(theta), lambda x, t: slope * x, 5))
+    loss = jax.jit(diffflow(Ornstein(theta), lambda x, t: slope(t) * x, 5))
     x = jax.random.normal(jax.random.key(1), (4, 3))
     got = [loss(jax.random.key(i), x_0, 0.5) for i, x_0 in enumerate(x)]
     np.testing.assert_allclose(got, -norm.logpdf(x).mean(1), atol=1e-5)
 
 
 def test_drift_and_score_are_learned_by_descent():
-    """From elsewhere both find that minimum, whose value is the entropy of the data."""
-    n = 4
-    loss = lambda params: mean(diffflow(Ornstein(params[0]), lambda x, t: params[1] * x, n), n, 1.0)
+    """Of one step, from elsewhere, both find that minimum, whose value is the entropy of the data."""
+    loss = lambda params: mean(diffflow(Ornstein(lambda t: params[0]), lambda x, t: params[1] * x, 1), 1, 1.0)
     with jax.enable_x64(True):
         best = jax.jit(lambda: jax.scipy.optimize.minimize(loss, jnp.array([0.9, -0.2]), method="BFGS"))()
-    np.testing.assert_allclose(best.x, reversible(n), atol=1e-4)
+        np.testing.assert_allclose(best.x, [rate(1.0), -2 * rate(1.0) / Ornstein.g**2], atol=1e-4)
     assert float(best.fun) == pytest.approx(np.log(2 * np.pi * np.e) / 2, abs=1e-6)
 
 
@@ -81,9 +85,9 @@ def bound(n, variance=0.3):
     vp = VPSDE()
     score = lambda x, t: -x / (vp.alpha(t) ** 2 * variance + vp.sigma(t) ** 2)
     loss = jax.jit(lambda: mean(diffflow(Plain(vp), score, n), n, variance))()
-    h, v = (1 - vp.t_min) / n, 1.0
-    for t in np.linspace(1.0, vp.t_min, n + 1)[:-1]:
-        v = (1 - h * (vp.drift(1.0, t) - vp.diffusion(t) ** 2 * score(1.0, t))) ** 2 * v + h * vp.diffusion(t) ** 2
+    v = 1.0
+    for t, s in pairwise(np.linspace(1.0, np.sqrt(vp.t_min), n + 1) ** 2):
+        v = (1 + (s - t) * (vp.drift(1.0, t) - vp.diffusion(t) ** 2 * score(1.0, t))) ** 2 * v + (t - s) * vp.diffusion(t) ** 2
     return float(loss), float(np.log(2 * np.pi * v) + variance / v) / 2
 
 
