@@ -48,7 +48,7 @@ from experiments.runtime.errors import ConfigError
 from experiments.sampling.draw import Samples, drawing
 from experiments.training.callbacks import Callback
 from samplers.likelihood import Encoding
-from sde_lib.base import Event, GaussianSDE, Scalar, linear
+from sde_lib.base import Event, Scalar, linear
 
 Label = int | str | None
 Conditions = Label | Mapping[str, Any]
@@ -132,7 +132,7 @@ class Run:
         return self.experiment.config
 
     @property
-    def sde(self) -> GaussianSDE:
+    def sde(self) -> sde_lib.SDE:
         """The SDE that the network was trained on."""
         return self.experiment.sde
 
@@ -158,7 +158,7 @@ class Run:
 
         Raises TypeError for an SDE without alpha and sigma.
         """
-        return linear(self.sde, "denoise", "sample draws x_0").denoise(self._score(y), x, t)
+        return linear(self.sde, "denoise", "sample from x").denoise(self._score(y), x, t)
 
     def log_prob(self, x: Event, y: Conditions = None, *, key: Key[Array, ""] | None = None, **options: Any) -> Scalar:
         """Returns log p(x | y) in nats along the probability flow, exact without `key`, by a random probe with it.

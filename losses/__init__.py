@@ -6,6 +6,7 @@ from losses.batch import batch_mean
 from losses.bound import Bound, continuous_bound, elbo, hybrid, vlb
 from losses.bridge import bridge
 from losses.classification import cross_entropy
+from losses.diffflow import diffflow
 from losses.dsm import Loss, dsm
 from losses.latent import Joint, latent
 from losses.latent_two_times import Apart, latent_two_times
@@ -30,6 +31,7 @@ __all__ = [
     "bridge",
     "continuous_bound",
     "cross_entropy",
+    "diffflow",
     "diffusion_term",
     "discrete",
     "dsm",
@@ -64,7 +66,7 @@ __all__ = [
     "vlb",
 ]
 
-OBJECTIVES = (bridge, cross_entropy, dsm, esm, hybrid, ism, rate_distortion, reflow, ssm, ssm_vr, vlb)
+OBJECTIVES = (bridge, cross_entropy, diffflow, dsm, esm, hybrid, ism, rate_distortion, reflow, ssm, ssm_vr, vlb)
 WEIGHTS = (edm, likelihood, min_snr, p2, sigma2, soft_truncation, velocity)
 TIMES = (discrete, importance, log_normal, logit_normal, loss_aware, uniform)
 """Draws of t."""

@@ -13,7 +13,7 @@ from models.functional import Functional, functional
 from models.parameterization import Parameterization, eps
 from models.side_by_side import side_by_side
 from sde_lib.augmented import AugmentedSDE
-from sde_lib.base import SDE, Event, Scalar, gaussian
+from sde_lib.base import SDE, Event, Scalar
 
 
 class ScoreModel(NamedTuple):
@@ -43,20 +43,19 @@ def score_model(
     `y` and `key` of `apply` are the network's: a label or conditions by name (`models.conditions`), of one example, and the
     randomness of dropout (None: none).
 
-    Raises TypeError for an SDE without alpha and sigma, and from `with_variance` if no variance is learned; ValueError if
-    the network emits another shape.
+    Raises TypeError from `with_variance` if no variance is learned, and for an SDE without alpha if the parameterization is by
+    it; ValueError if the network emits another shape.
     """
-    gaussian_sde = gaussian(sde, "score_model", "write the score of another SDE as a plain function score(x, t)")
     made = net if isinstance(net, Functional) else functional(net)
     init, call = side_by_side(made) if isinstance(sde, AugmentedSDE) else made
 
     def evaluate(params: Any, x: Event, t: Scalar, y: Any, key: Key[Array, ""] | None) -> tuple[Event, list[Event]]:
         """The score, and the rest of the network's output."""
-        c = parameterization(gaussian_sde, t, sigma_data)
+        c = parameterization(sde, t, sigma_data)
         batched = jax.tree.map(lambda a: jnp.asarray(a)[None], (c.c_in * x, c.c_noise, y))
         emitted = _shaped(call(params, *batched, key)[0], x, learned_variance)
         out, *rest = jnp.split(emitted, 2, axis=-1) if learned_variance else [emitted]
-        return -(c.skip * x + c.out * out) / gaussian_sde.sigma(t) * gaussian_sde.noise_mask, rest
+        return -(c.skip * x + c.out * out) / sde.sigma(t) * sde.noise_mask, rest
 
     def apply(params: Any, x: Event, t: Scalar, y: Any = None, key: Key[Array, ""] | None = None) -> Event:
         return evaluate(params, x, t, y, key)[0]

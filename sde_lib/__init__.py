@@ -16,6 +16,7 @@ from sde_lib.linear import (
     TableVPSDE,
     ddpm_table,
 )
+from sde_lib.nonlinear import LangevinSDE, LogisticSDE
 
 __all__ = [
     "SDE",
@@ -36,10 +37,12 @@ __all__ = [
     "CLD",
     "TableVPSDE",
     "ddpm_table",
+    "LangevinSDE",
+    "LogisticSDE",
 ]
 
 SDES = (
     *(VPSDE, VESDE, EDMSDE, SubVPSDE, CosineVPSDE, GeometricVPSDE, LogLinearVPSDE, RectifiedFlowSDE, ddpm_table),
-    *(BlurringSDE, PolynomialVPSDE, CLD),
+    *(BlurringSDE, PolynomialVPSDE, CLD, LogisticSDE),
 )
 """The SDEs that a config names."""

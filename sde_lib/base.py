@@ -15,6 +15,7 @@ from typing import Annotated
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from annotated_types import Ge, Gt, Le
 from jax.scipy.stats import norm
 from jaxtyping import Array, Float, Key
@@ -35,14 +36,19 @@ class SDE(abc.ABC):
     """A diffusion dx = f(x, t) dt + g(t) dw on t in [0, 1] that carries data into a tractable prior.
 
     Required: `drift`, `diffusion`, `prior_sample`, `prior_log_prob`.
-    Optional: `t_min`.
-    Defined in terms of the above: `reverse_drift`.
+    Optional: `t_min`, `prior_mean`.
+    Defined in terms of the above: `reverse_drift`, and the scale of the noise, `sigma`, `level` and `noise_level`.
     """
 
     @property
     def t_min(self) -> float:
         """The default time at which grids, time samplers and likelihoods stop short of the data."""
         return 1e-5
+
+    @property
+    def prior_mean(self) -> Diagonal:
+        """Mean of x_1. Of a LinearSDE zero is exact as alpha(1) -> 0; if alpha(1) = 1 (VE) the mean of the data is closer."""
+        return 0.0
 
     @abc.abstractmethod
     def drift(self, x: Event, t: Scalar) -> Event:
@@ -68,24 +74,39 @@ class SDE(abc.ABC):
         """
         return lambda x, t: self.drift(x, t) - (1 + eta**2) / 2 * self.diffusion(t) ** 2 * score(x, t)
 
+    def sigma(self, t: Scalar) -> Diagonal:
+        """sqrt(int_0^t g(u)^2 du), the standard deviation of the noise that has entered, by Gauss's quadrature at 16 times.
+
+        As t -> 0 it is that of x_t given x_0, whatever the drift, and the score grows as its inverse.
+        """
+        u, weight = np.polynomial.legendre.leggauss(16)
+        return jnp.sqrt(t / 2 * jnp.tensordot(weight, jax.vmap(self.diffusion)(t * (u + 1) / 2) ** 2, 1))
+
+    def level(self, t: Scalar) -> Scalar:
+        """-2 log sigma(t), its mean over coordinates, which orders times."""
+        return coordinate_mean(-2 * jnp.log(self.sigma(t)))
+
+    def noise_level(self, t: Scalar) -> Scalar:
+        """e^(-level(t)/2)."""
+        return jnp.exp(-self.level(t) / 2)
+
+    def spread(self, t: Scalar, sigma_data: float = 1.0) -> Diagonal:
+        """Standard deviation of x_t if that of x_0 is `sigma_data`; 1 unless the SDE tells more."""
+        return 1.0
+
+    @property
+    def noise_mask(self) -> Diagonal:
+        """1 for coordinates that noise enters, and 0 for those that it reaches by the drift, whose score nothing asks for."""
+        return 1.0
+
 
 class GaussianSDE(SDE):
     """An SDE with a Gaussian p(x_t | x_0) that is known: x_t = a + sigma(t) z, z ~ N(0, I), coordinate by coordinate.
 
     Required: `perturb`, `sigma`, `signal`, and `level`, strictly decreasing.
     Optional: `t_min`, `prior_mean`, `noise_mask`, and `time_at` if it has a closed form.
-    Defined in terms of the above: `spread`, `noise_level`, `time_at`.
+    Defined in terms of the above: `spread`, `time_at`.
     """
-
-    @property
-    def prior_mean(self) -> Diagonal:
-        """Mean of x_1. Of a LinearSDE zero is exact as alpha(1) -> 0; if alpha(1) = 1 (VE) the mean of the data is closer."""
-        return 0.0
-
-    @property
-    def noise_mask(self) -> Diagonal:
-        """1 for coordinates that noise enters, and 0 for those that it reaches by the drift, whose score nothing asks for."""
-        return 1.0
 
     @abc.abstractmethod
     def perturb(self, x_0: Event, z: Event, t: Scalar) -> Event:
@@ -110,10 +131,6 @@ class GaussianSDE(SDE):
     def spread(self, t: Scalar, sigma_data: float = 1.0) -> Diagonal:
         """Standard deviation of x_t, sqrt(signal(t)^2 + sigma(t)^2)."""
         return jnp.hypot(self.signal(t, sigma_data), self.sigma(t))
-
-    def noise_level(self, t: Scalar) -> Scalar:
-        """e^(-level(t)/2)."""
-        return jnp.exp(-self.level(t) / 2)
 
     def time_at(self, log_snr: Scalar) -> Scalar:
         """The t in [0, 1] with level(t) = log_snr."""
@@ -154,6 +171,10 @@ class LinearSDE(GaussianSDE):
         """sigma(t)/alpha(t), or e^(-level(t)/2), its geometric mean over coordinates, if that is an array."""
         ratio = self.sigma(t) / self.alpha(t)
         return jnp.exp(-self.level(t) / 2) if jnp.ndim(ratio) else ratio
+
+    def spread(self, t: Scalar, sigma_data: float = 1.0) -> Diagonal:
+        """Standard deviation of x_t, sqrt(alpha(t)^2 sigma_data^2 + sigma(t)^2)."""
+        return jnp.hypot(self.alpha(t) * sigma_data, self.sigma(t))
 
     def drift(self, x: Event, t: Scalar) -> Event:
         """f(x, t) = (log alpha)'(t) x."""

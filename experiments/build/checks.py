@@ -32,7 +32,7 @@ from experiments.config.problems import Problems, attempt
 from experiments.config.schema import MOST_STEPS, Config, Named
 from experiments.data.augmentation import LABELS
 from experiments.data.moments import Moments
-from sde_lib.base import GaussianSDE, coordinates
+from sde_lib.base import GaussianSDE, coordinates, gaussian
 
 NO_NAMES = {None: ("none", "null"), "each": ("each",)}
 """For each value of sample.label that is no class the words that people write it by, and that a class may be called by, too."""
@@ -52,6 +52,9 @@ def experiment_problems(experiment: Experiment, weight: Callable[..., Any] | Non
     attempt(problems, "conditions.image", lambda: check_bridge(experiment))
     attempt(problems, "weight", lambda: weight and check_weight(weight, sde))
     attempt(problems, "times", lambda: times and check_times(config, sde, times))
+    if config.evaluate.dequantizer == "variational":
+        fitted = "'variational', fitted by the bound,"
+        attempt(problems, "evaluate.dequantizer", lambda: gaussian(sde, fitted, "take 'uniform'"))
     attempt(problems, "train.schedule", lambda: config.train.schedule and check_rate(config.train))
     if not problems:
         attempt(problems, "train", lambda: check_loss(experiment))
@@ -130,7 +133,7 @@ def check_coordinates(sde: sde_lib.SDE, shape: tuple[int, ...]) -> None:
         sde_lib.check(sde, shape)
 
 
-def check_weight(weight: Callable[..., Any], sde: GaussianSDE) -> None:
+def check_weight(weight: Callable[..., Any], sde: sde_lib.SDE) -> None:
     """Checks that the weight at t = 0.5, or that of each coordinate that noise enters, is positive and finite."""
     w, mask = np.broadcast_arrays(weight(sde, 0.5), sde.noise_mask)
     w = w[mask > 0]
@@ -143,7 +146,7 @@ def check_times(config: Config, sde: sde_lib.SDE, times: losses.TimeSampler) -> 
     """Checks that the draw with its options gives times, and none with sigma = 0."""
     options = config.times.options
     start = options.get("t_min")
-    clean = isinstance(sde, GaussianSDE) and start is not None and not jnp.all(sde.sigma(start) > 0)
+    clean = start is not None and not jnp.all(sde.sigma(start) > 0)
     if start is not None and (clean or not 0 <= start < 1):
         raise ValueError(f"t_min = {start:g} must be in [0, 1) with sigma(t_min) > 0; without it, it is {sde.t_min:g}")
     if options:
@@ -156,13 +159,18 @@ def check_times(config: Config, sde: sde_lib.SDE, times: losses.TimeSampler) -> 
 def with_exact_score(experiment: Experiment) -> Experiment:
     """Returns the experiment on data x_0 ~ N(0, I): its exact score instead of a network's, a variance, and exact guides.
 
-    The score is computed as a network's is, -eps_hat/sigma, so it is undefined if sigma = 0. On an AugmentedSDE it is that of
-    the last variable by itself.
+    On an AugmentedSDE it is that of the last variable by itself, and of an SDE without p(x_t | x_0) that of the prior, at every
+    t. The score is computed as a network's is, -eps_hat/sigma, so it is undefined if sigma = 0.
     """
     sde, config = experiment.sde, experiment.config
 
+    def eps_hat(x: jax.Array, t: Any) -> jax.Array:
+        if isinstance(sde, GaussianSDE):
+            return sde.sigma(t) * x / sde.spread(t) ** 2
+        return -sde.sigma(t) * jax.grad(sde.prior_log_prob)(x)
+
     def apply(params: Any, x: jax.Array, t: Any, y: Any = None, key: Any = None) -> jax.Array:
-        return -(sde.sigma(t) * x / sde.spread(t) ** 2) / sde.sigma(t) * sde.noise_mask
+        return -eps_hat(x, t) / sde.sigma(t) * sde.noise_mask
 
     model = models.ScoreModel(lambda key, x: None, apply, lambda *a, **k: (apply(*a, **k), jnp.full_like(a[1], 0.5)))
     guide = Guide(1, lambda params, y: lambda x, t: -x, lambda params, x, t: -jnp.sum(x**2)[None] / 2)
@@ -186,7 +194,7 @@ def sampler_problems(label: str, sampler: BoundSampler) -> Problems:
         least = experiment.config.times.options.get("t_min")
         reach = lambda: samplers.check_reach(experiment.sde, sampler.sde, jnp.asarray(grid), least)
         attempt(problems, f"{where}.sde", reach)
-    if step is not None and isinstance(experiment.sde, GaussianSDE):  # no network has the score of another
+    if step is not None:
         attempt(problems, where, lambda: _check_moves(sampler))
         attempt(problems, where, lambda: check_flow(sampler, step))
         if grid is not None and not problems:

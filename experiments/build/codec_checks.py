@@ -32,8 +32,6 @@ def _of_training(config: Config) -> Problems:
         problems.append(
             f"codec.standardise = {config.codec.standardise!r}: codes change while their codec is trained; {remedy}"
         )
-    if config.times.name != "uniform":
-        problems.append(f"times: {name} depends on no t, and {config.times.name} would weigh examples at random; take uniform")
     if config.lora:
         problems.append(f"lora adapts a network, and {name} trains none; take None, or objective dsm")
     return problems

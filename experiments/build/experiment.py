@@ -23,7 +23,6 @@ from experiments.data.scaler import Scaler
 from models.conditions import simplest
 from models.functional import Functional
 from models.side_by_side import folded
-from sde_lib.base import GaussianSDE
 
 
 class Frozen(NamedTuple):
@@ -53,7 +52,7 @@ class Experiment(NamedTuple):
     config: Config
     shape: tuple[int, ...]
     code_shape: tuple[int, ...]
-    sde: GaussianSDE
+    sde: sde_lib.SDE
     model: Any
     times: losses.TimeSampler
     objective: Callable[..., losses.Loss]

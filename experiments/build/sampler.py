@@ -20,7 +20,7 @@ from experiments.config.schema import Sampler
 from experiments.randomness import Purpose, streams
 from models.conditions import without
 from samplers.reverse import Reverse
-from sde_lib.base import GaussianSDE, linear
+from sde_lib.base import linear
 
 
 class Rows(NamedTuple):
@@ -43,7 +43,7 @@ class BoundSampler(NamedTuple):
     config: Sampler
 
     @property
-    def sde(self) -> GaussianSDE:
+    def sde(self) -> sde_lib.SDE:
         """The SDE that the sampler runs on: its own, or the one that the network was trained on."""
         named = self.config.sde
         return self.experiment.sde if named is None else SDE.build(named.name, **named.options)

@@ -68,7 +68,8 @@ def _live(call: Call, folder: Path) -> Live:
         name = experiment.config.objective.name
         raise ConfigError(f"{folder} has no score, by objective {name}, and the brush fills in by one: use sample")
     if not isinstance(experiment.sde, LinearSDE):
-        raise ConfigError(f"{folder} has no E[x_0 | x_t] to show, which needs alpha(t) and sigma(t) of its SDE: use sample")
+        why = "has no alpha(t) and sigma(t) to expect x_0 and to fill in by"
+        raise ConfigError(f"{folder} is of {experiment.config.sde.name}, which {why}: use sample")
     opened.refuse_changes(opened.workdir, experiment)
     state = trained_state(experiment, opened.workdir)
     return Live(experiment, experiment.network(state.ema), int(state.step), _held_out(experiment), folder)

@@ -164,6 +164,9 @@ def clash(objective: str, times: str) -> str | None:
     """Returns why the objective cannot be trained with that draw of t, and the remedy; None if it can."""
     if OBJECTIVE.takes(objective, "n") and times != "discrete":
         return f"{objective} sums over the n times of discrete, and over no other draw; take discrete, or objective dsm"
+    timeless = OBJECTIVE.takes(objective, "codec_loss") or OBJECTIVE.find(objective) is losses.diffflow
+    if timeless and times != "uniform":
+        return f"{objective} depends on no t, and {times} would weigh examples at random; take uniform"
     return None
 
 

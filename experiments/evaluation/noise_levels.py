@@ -15,12 +15,13 @@ from experiments.evaluation.likelihood import held_out, standard_error
 from experiments.randomness import Purpose, stream
 from experiments.runtime import devices
 from losses import bridge, dsm, sigma2
-from sde_lib.base import coordinate_mean
+from sde_lib.base import GaussianSDE, coordinate_mean, linear
 
 
 def accuracy_by_log_snr(experiment: Experiment, params: Any, data: Dataset) -> dict[str, Any]:
     """The share of all held-out examples that the classifier gets right, and the mean of -log p(y | x_t), at even log-SNRs."""
-    config, sde, log_snr = experiment.config, experiment.sde, even_log_snr(experiment)
+    config, log_snr = experiment.config, even_log_snr(experiment)
+    sde = linear(experiment.sde, "accuracy by log-SNR", "it was trained on one")
 
     def one(params: Any, row: tuple[jax.Array, Batch]) -> tuple[jax.Array, jax.Array]:
         key, example = row
@@ -63,9 +64,11 @@ def loss_by_log_snr(experiment: Experiment, params: Any, data: Dataset, key: jax
     """E|eps - eps_hat|^2 / D of held-out examples at even log-SNRs: dsm with weight sigma^2, whatever the network predicts.
 
     D counts the numbers that noise enters. The loss of a bridge is at its x_t. A network with conditions hears those of each
-    example.
+    example. Empty if there is no p(x_t | x_0).
     """
     config, sde, log_snr = experiment.config.evaluate, experiment.sde, even_log_snr(experiment)
+    if not isinstance(sde, GaussianSDE):
+        return {"log_snr": [], "loss": [], "std_error": []}
 
     def one(params: Any, row: tuple[jax.Array, Batch]) -> jax.Array:
         key, example = row

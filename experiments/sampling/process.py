@@ -19,7 +19,7 @@ from sde_lib import LinearSDE
 def reverse_process(experiment: Experiment, params: Any, key: jax.Array, snapshots: int = 12) -> tuple[np.ndarray, int]:
     """Ancestral sampling at even steps, noise first, as pictures [snapshots, n, *event] on the scale of the data.
 
-    A flow that has no score, and an SDE without alpha, are shown by `sample.sampler` itself.
+    A flow that has no score, and an SDE without alpha and sigma, is shown by `sample.sampler` itself.
 
     It is of 8 events, or of 512 points, which have a shape in their number alone. x_t is shown over the SDE's `spread`, since a
     VE process starts at sigma_max. The second value counts the samples that are not finite: if there are any, there
@@ -34,8 +34,8 @@ def reverse_process(experiment: Experiment, params: Any, key: jax.Array, snapsho
         sde, score, own, _ = sampler.reverse(params, y)
         x_1 = experiment.start(prior_key, sde, y)
         learned = experiment.variance(params, y) if sampler.config.sde is None else {}
-        by_ancestral = isinstance(sde, LinearSDE) and not learns_flow(experiment.config)
-        step = ancestral(sde, score, **learned) if by_ancestral else own
+        posterior = isinstance(sde, LinearSDE) and not learns_flow(experiment.config)
+        step = ancestral(sde, score, **learned) if posterior else own
         solution = solve(step_key, step, x_1, grid)
         path = jnp.concatenate([x_1[None], solution.path])
         steps = jnp.round(jnp.linspace(0, sampler.config.n, snapshots)).astype(int)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from oracle import AUGMENTED_GAUSSIAN, AUGMENTED_MIXTURE, MIXTURE
-from sdes import AUGMENTED, Integrator
+from sdes import AUGMENTED, Integrator, Plain
 
 import samplers
 from samplers import (
@@ -26,7 +26,6 @@ from samplers import (
     uniform_grid,
 )
 from sde_lib import CLD, VPSDE, fast_random
-from sde_lib.nonlinear import Nonlinear
 
 PREDICTORS = {
     "euler_maruyama": (euler_maruyama, 400),
@@ -243,7 +242,7 @@ def test_what_needs_alpha_says_so(name):
         getattr(samplers, name)(CLD(), lambda x, t: x)
 
 
-@pytest.mark.parametrize("sde", [VPSDE(), Nonlinear(), Integrator()])
+@pytest.mark.parametrize("sde", [VPSDE(), Plain(VPSDE()), Integrator()])
 def test_sscs_asks_for_the_reverse_of_the_linear_part(sde):
     with pytest.raises(
         TypeError, match=rf"sscs needs reverse_transition.* {type(sde).__name__} has none; euler_maruyama serves any"

@@ -7,9 +7,8 @@ import pytest
 from every import traced
 from oracle import MIXTURE, Mixture
 
-from experiments.commands.matrix import Nonlinear
 from samplers import ancestral, ddim, estimates, log_snr_grid, sample, shared, uniform_grid
-from sde_lib import VPSDE
+from sde_lib import VPSDE, LogisticSDE
 
 
 def posterior(sde, x_t, t):
@@ -96,4 +95,4 @@ def test_of_a_deterministic_step_all_are_one():
 
 def test_estimates_need_alpha_and_sigma():
     with pytest.raises(TypeError, match="estimates needs alpha"):
-        estimates(Nonlinear(), lambda x, t: x, jnp.ones((1, 2)), jnp.ones(1))
+        estimates(LogisticSDE(), lambda x, t: x, jnp.ones((1, 2)), jnp.ones(1))

@@ -1,4 +1,4 @@
-"""Every SDE that is exported, and users'."""
+"""Every SDE that is exported, by its kind, and users'."""
 
 import flax.struct
 import jax.numpy as jnp
@@ -61,11 +61,27 @@ class Integrator(sde_lib.AugmentedSDE):
         return 1e-3
 
 
-ABSTRACT = ("SDE", "LinearSDE", "AugmentedSDE", "Score", "check", "TableVPSDE")
+@flax.struct.dataclass
+class Plain(sde_lib.SDE):
+    """A linear SDE that has forgotten its alpha and sigma."""
+
+    sde: sde_lib.LinearSDE
+
+    def drift(self, x, t):
+        return self.sde.drift(x, t)
+
+    def diffusion(self, t):
+        return self.sde.diffusion(t)
+
+    def prior_sample(self, key, shape):
+        return self.sde.prior_sample(key, shape)
+
+    def prior_log_prob(self, x):
+        return self.sde.prior_log_prob(x)
 
 
 def exported(d: int = 2) -> dict:
-    """Every linear SDE that sde_lib exports, at its defaults; exporting one enrols it. Those of arrays are for `d` numbers."""
+    """Every SDE that configs name, at its defaults; naming one enrols it here. Those of arrays are for `d` numbers."""
     up = np.linspace(0.0, 1.0, d)
     # VDM's own end at -5 is where the flow bends already: a cold start's first step, of order 1, would hide every order.
     options = {
@@ -79,23 +95,25 @@ def exported(d: int = 2) -> dict:
             "c": tuple((1 - 0.7 * up).tolist()),
         },
     }
-    made = {name: sde for name, sde in instances(options).items() if isinstance(sde, sde_lib.LinearSDE)}
-    return {name: Flat(sde) if len(coordinates(sde)) > 1 else sde for name, sde in made.items()} | {"Straight": Straight()}
+    made = {part.__name__: part(**options.get(part.__name__, {})) for part in sde_lib.SDES}
+    flat = lambda sde: Flat(sde) if isinstance(sde, sde_lib.LinearSDE) and len(coordinates(sde)) > 1 else sde
+    return {name: flat(sde) for name, sde in made.items()} | {"Straight": Straight(), "Plain": Plain(sde_lib.VPSDE())}
 
 
-def instances(options: dict) -> dict:
-    """All that sde_lib exports, by these options of each name."""
-    return {name: getattr(sde_lib, name)(**options.get(name, {})) for name in sde_lib.__all__ if name not in ABSTRACT}
+def linear(sdes: dict) -> dict:
+    """Those that have alpha and sigma."""
+    return {name: sde for name, sde in sdes.items() if isinstance(sde, sde_lib.LinearSDE)}
 
 
-SDES = exported()
+SDES = linear(exported())
 ISOTROPIC = {name: sde for name, sde in SDES.items() if not coordinates(sde)}
 """Those whose coordinates are all alike."""
 ARRAYS = tuple(name for name in SDES if name not in ISOTROPIC)
 """The names of the others."""
-
-AUGMENTED = {name: sde for name, sde in instances({}).items() if isinstance(sde, sde_lib.AugmentedSDE)}
-"""Every augmented SDE that sde_lib exports, at its defaults."""
+AUGMENTED = {name: sde for name, sde in exported().items() if isinstance(sde, sde_lib.AugmentedSDE)}
+"""Those with variables beside the data."""
+NONLINEAR = {name: sde for name, sde in exported().items() if name not in SDES | AUGMENTED}
+"""Those of drift and diffusion alone."""
 
 KIN = ("SubVPSDE", "CosineVPSDE", "GeometricVPSDE", "LogLinearVPSDE", "RectifiedFlowSDE", "ddpm_table", "EDMSDE", *ARRAYS)
 """They differ from VPSDE, or the seventh from VESDE, by their schedules alone: where each takes seconds, these are slow."""

@@ -42,7 +42,7 @@ def cld(*words):
         (["samplers.sscs.step=ancestral"], "samplers.sscs: ancestral needs alpha.*; euler_maruyama serves any SDE"),
         (["samplers.heun.denoise=True"], "samplers.heun: denoise needs alpha.*; take denoise = False"),
         (["samplers.heun.sde=VPSDE"], "samplers.heun.sde: a score under another SDE needs alpha.* CLD is not a LinearSDE"),
-        (["parameterization=x0"], "net: parameterization x0 needs alpha.*; take v or eps"),
+        (["parameterization=x0"], "net: parameterization x0 needs alpha.*; eps, score and sigma_score serve any SDE"),
         (["mixed=True"], "net: mixed needs alpha.*; train the model itself"),
         (["weight=min_snr"], "weight: min_snr needs alpha.*; likelihood weighs any SDE"),
         (["times={'name': 'importance', 'prior_variance': 1.0}"], "importance by a prior_variance needs alpha.*; leave it out"),
