@@ -69,10 +69,8 @@ def test_parameterisations_solve_for_the_noise(sde, parameterization):
     x, t = jax.random.normal(KEY, (3, sde.k)), 0.4
     model = score_model(Net(), sde, parameterization, sigma_data=0.5)
     if parameterization not in SERVE:
-        with pytest.raises(
-            TypeError,
-            match=rf"parameterization {parameterization.__name__} needs alpha.*; eps, score and sigma_score serve any SDE",
-        ):
+        says = rf"parameterization {parameterization.__name__} needs alpha.*; eps, score and sigma_score serve any SDE"
+        with pytest.raises(TypeError, match=says):
             model.apply({}, x, t)
         return
     r = sde.spread(t, 1.0 if parameterization is models.v else 0.5)
