@@ -24,7 +24,7 @@ FLOW = "samplers.log_prob gives the likelihood under any SDE"
 
 
 def prior_term(sde: SDE, x_0: Event) -> Scalar:
-    """L_T = KL(q(x_1 | x_0) || p_1), the SDE's `prior_kl`.
+    """L_T = KL(q(x_1 | x_0) || p_1), the SDE's `prior_kl`: |alpha(1) x_0 - prior_mean|^2 / (2 sigma(1)^2) of a LinearSDE.
 
     Ho et al. (2020), eq. 5. Raises TypeError for an SDE without alpha and sigma.
     """

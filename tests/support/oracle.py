@@ -78,3 +78,5 @@ class Normal:
 GAUSSIAN = Mixture(jnp.array([[0.5, -1.0]]), 0.7, jnp.ones(1))
 MIXTURE = Mixture(jnp.array([[-1.0, 0.0], [1.0, 0.5]]), 0.25, jnp.array([0.3, 0.7]))
 AUGMENTED_GAUSSIAN, AUGMENTED_MIXTURE = (AugmentedMixture(*vars(law).values()) for law in (GAUSSIAN, MIXTURE))
+AUGMENTED_NUMBER = AugmentedMixture(GAUSSIAN.means[:, :1], GAUSSIAN.std, GAUSSIAN.weights)
+"""The first number of the Gaussian, N(0.5, 0.49)."""

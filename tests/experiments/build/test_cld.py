@@ -41,7 +41,7 @@ def cld(*words):
     [
         (["samplers.sscs.step=ancestral"], "samplers.sscs: ancestral needs alpha.*; euler_maruyama serves any SDE"),
         (["samplers.heun.denoise=True"], "samplers.heun: denoise needs alpha.*; take denoise = False"),
-        (["samplers.heun.sde=VPSDE"], "samplers.heun.sde: a score under another SDE needs alpha.* CLD is not a LinearSDE"),
+        (["samplers.heun.sde.name=VPSDE"], "samplers.heun.sde: a score under another SDE needs alpha.* CLD is not a LinearSDE"),
         (["parameterization=x0"], "net: parameterization x0 needs alpha.*; eps, score and sigma_score serve any SDE"),
         (["mixed=True"], "net: mixed needs alpha.*; train the model itself"),
         (["weight=min_snr"], "weight: min_snr needs alpha.*; likelihood weighs any SDE"),
@@ -50,7 +50,7 @@ def cld(*words):
             ["objective=hybrid", "weight=None", "times={'name': 'discrete', 'n': 10}"],
             "hybrid needs alpha.*; ism, ssm and ssm_vr",
         ),
-        (["objective=cross_entropy", "weight=None", "net=Classifier", "net.classes=10"], "class_model needs alpha"),
+        (["objective=cross_entropy", "weight=None", "net={'name': 'Classifier', 'classes': 10}"], "class_model needs alpha"),
         (["objective=rate_distortion", "weight=None"], "rate_distortion trains a codec alone, and CLD has variables beside"),
         (["evaluate.dequantizer=variational"], "is fitted to a density of x, and CLD has variables beside.*; take 'uniform'"),
         (["codec={'by': 'cosine', 'standardise': 'channel'}"], "codec.standardise = 'channel': CLD has variables beside"),
