@@ -15,13 +15,14 @@ from experiments.evaluation.likelihood import held_out, standard_error
 from experiments.randomness import Purpose, stream
 from experiments.runtime import devices
 from losses import bridge, dsm, sigma2
-from sde_lib.base import GaussianSDE, coordinate_mean, linear
+from sde_lib import LinearSDE
+from sde_lib.base import GaussianSDE, coordinate_mean
 
 
 def accuracy_by_log_snr(experiment: Experiment, params: Any, data: Dataset) -> dict[str, Any]:
     """The share of all held-out examples that the classifier gets right, and the mean of -log p(y | x_t), at even log-SNRs."""
-    config, log_snr = experiment.config, even_log_snr(experiment)
-    sde = linear(experiment.sde, "accuracy by log-SNR", "it was trained on one")
+    config, sde, log_snr = experiment.config, experiment.sde, even_log_snr(experiment)
+    assert isinstance(sde, LinearSDE)  # `models.class_model` refuses any other
 
     def one(params: Any, row: tuple[jax.Array, Batch]) -> tuple[jax.Array, jax.Array]:
         key, example = row

@@ -40,7 +40,7 @@ def law_of(name):
 
 def prior_of(sde):
     """The density of x_1, as a law that does not change."""
-    p = np.exp([float(log_p) for log_p in jax.jit(jax.vmap(lambda x: sde.prior_log_prob(x[None])))(jnp.linspace(-8, 8, 1601))])
+    p = np.exp(np.asarray(jax.vmap(lambda x: sde.prior_log_prob(x[None]))(jnp.linspace(-8, 8, 1601)), np.float64))
     return Law(np.stack([p, p]), 8.0)
 
 
