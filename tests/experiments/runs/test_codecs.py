@@ -22,6 +22,8 @@ from experiments.data.dataset import Batch, load
 from experiments.data.sources import open_sources
 from experiments.evaluation.likelihood import measure_bits
 from experiments.main import main
+from experiments.page.process import LiveProcess
+from experiments.page.request import Request
 from experiments.randomness import Purpose, stream
 from experiments.runs.resume import trained_state
 
@@ -105,6 +107,16 @@ def test_samples_are_examples(runs):
 @pytest.mark.parametrize("name", ["evaluate", "interpolate", "edit"])
 def test_commands_work_through_the_codec(runs, name):
     assert latent(runs, name, "--config.interpolate.pairs=2", "--config.edit.rows=2") == 0
+
+
+@pytest.mark.slow
+def test_the_page_draws_what_sample_does(runs):
+    opened = experiments.open_run(runs / "latent", f"codec.run={runs / 'vae'}")
+    process = LiveProcess(opened.experiment, opened.params)
+    *_, last = process.frames(Request(sampler="ancestral", steps=4, n=8, seed=3))
+    drawn = opened.sample(3, 8, "ancestral").levels
+    assert last.samples.shape == (8, 8, 8, 1)
+    assert np.abs(last.samples.astype(int) - np.asarray(drawn)).max() <= 1  # rounding may choose the next level
 
 
 @pytest.mark.slow

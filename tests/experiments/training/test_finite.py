@@ -285,7 +285,7 @@ def experiment_of(file, **sections):
 def digits(above, sampler="ancestral"):
     """Digits whose network is nan above that, with one sampler."""
     tree = read_config("configs/digits/vp.py:tiny", [], {"tiny": tiny})
-    cheap = tree["evaluate"] | {"probes": 1, "bound_times": 0}
+    cheap = tree["evaluate"] | {"probes": 1, "bound_times": 0, "pairs": 1}
     net = {"name": f"{__name__}:Sometimes", "above": above}
     one = {"samplers": {sampler: tree["samplers"][sampler]}, "sample": tree["sample"] | {"sampler": sampler}}
     return experiment_of("configs/digits/vp.py:tiny", net=net, evaluate=cheap, **one)
