@@ -13,7 +13,7 @@ from shapes import SHAPES
 from small_experiments import frozen_shapes, identity_codec
 
 from experiments.build.optimizer import optimizer_of
-from experiments.build.sampler import BoundSampler
+from experiments.build.sampler import BoundSampler, Rows
 from experiments.build.state import init_state
 from experiments.commands.opening import build_arms, make_plan
 from experiments.config.parts import classifies
@@ -147,10 +147,12 @@ def trace_sampling(experiment):
 
     def one(params, key, frozen):
         params = experiment._replace(frozen=frozen).network(params)
+        label = None if bound.label is None else jnp.int32(0)
+        y = bound.conditions(params, Rows(key, label, jnp.zeros(experiment.shape), bound.caption))
         score = experiment.score(params)
         final = partial(sde.denoise, score) if sampler.denoise else None
         x = sde.prior_sample(key, experiment.code_shape)
-        return solve(key, bound.step(params, bound.any_conditions), x, bound.grid(), final).x
+        return solve(key, bound.step(params, y), x, bound.grid(), final).x
 
     draw = lambda params, key, frozen: jax.vmap(lambda key: one(params, key, frozen), axis_name="batch")(
         jax.random.split(key, 2)
