@@ -114,6 +114,7 @@ def test_a_turned_volume_comes_out_turned():
     assert float(jnp.abs(again - emitted(partial(SMALL, attention=(6,)), params, turn(x))).max()) > 0.1
 
 
+@pytest.mark.slow
 @slow_for("1")
 @pytest.mark.parametrize("n", [1, 2])
 def test_a_network_is_inside_one_of_an_axis_more(n):
@@ -153,6 +154,7 @@ def test_patches_are_cut_and_joined_alike(n):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("net", [SMALL, partial(DiT, width=12, depth=1, heads=2)], ids=["DDPM", "DiT"])
 @slow_for("3", "DDPM")
 @pytest.mark.parametrize("n", [1, 3])

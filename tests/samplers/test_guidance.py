@@ -9,6 +9,7 @@ import pytest
 from every import traced
 from labelled import LABELLED, log_prob_y
 from oracle import MIXTURE
+from slow import one_in
 
 from experiments.commands.matrix import Nonlinear
 from samplers import classifier, classifier_free, dpmpp_2m, encode, guidance_interval, log_snr_grid, sample
@@ -59,6 +60,7 @@ def sampled(sde, grid):
     return jax.vmap(one)(jax.random.split(jax.random.key(0), 4000))
 
 
+@one_in(3)
 def test_guided_samples_are_the_component(sde):
     """Mean and covariance to 4.5 standard errors, and 0.01 for the solver and for what of the data is left at t = 1."""
     x = np.asarray(sampled(traced(sde), log_snr_grid(sde, 40, max(sde.t_min, 1e-3))))

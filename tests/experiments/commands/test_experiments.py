@@ -87,6 +87,7 @@ def test_sample_and_evaluate_a_trained_run(tmp_path):
     assert len(arm["samplers"][0]["frechet"]["values"]) == 2
 
 
+@pytest.mark.slow
 def test_a_user_s_sde_and_network_by_name(tmp_path):
     """Neither is known to this repository; both train and sample."""
     overrides = ["--config.sde.name=user_parts:Straight", "--config.train.steps=4"]
@@ -167,12 +168,14 @@ def test_attention_that_never_occurs_is_a_config_error(tmp_path, capsys):
     assert "net: attention [16] never occur; the resolutions are [8, 4]" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_classifier_features_need_labels(tmp_path, capsys):
     assert run("train", tmp_path, "--config.train.steps=1") == 0
     assert run("evaluate", tmp_path, "--config.train.steps=1", "--config.evaluate.features=classifier") == 2
     assert "needs labels" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_another_experiment_in_the_same_workdir_is_refused(tmp_path, capsys):
     """What made the run may not change; how long it runs and how it is looked at may."""
     assert run("train", tmp_path, "--config.train.steps=4") == 0

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from shapes import SHAPES
+from slow import one_in
 from small_experiments import frozen_shapes, identity_codec
 
 from experiments.build.optimizer import optimizer_of
@@ -181,6 +182,7 @@ def distinct(files):
     return sorted(found.values())
 
 
+@one_in(4)
 @pytest.mark.parametrize("file", FILES)
 def test_no_key_goes_by_another_name(file):
     """Every section and leaf of every config once more with a letter too many, beside it: refused, or a label of the user's."""
@@ -195,6 +197,7 @@ def test_no_key_goes_by_another_name(file):
         assert said or above in (["samplers"], ["arms"]) or (above[:1] == ["arms"] and above[2:] == ["samplers"]), path
 
 
+@pytest.mark.slow
 def test_no_leaf_takes_what_has_the_wrong_type():
     """Each role that a leaf has in any config, judged with each value that only text or a section can be."""
     texts = ("run", "name", "title", "data_dir", "train", "test", "validation", "inception", "statistics", "sampler")
@@ -274,6 +277,7 @@ REFUSED = {
 }
 
 
+@one_in(3)
 @pytest.mark.parametrize("override", REFUSED, ids=lambda override: ascii(override)[1:60])
 def test_the_command_line_says_what_is_wrong(override, tmp_path, capsys):
     command = "compare" if "arms" in override else "train"

@@ -11,6 +11,7 @@ import pytest
 from jax.scipy.stats import norm
 from PIL import Image
 from runs import DIGITS, samples, seal
+from slow import one_in
 from source_files import ROOT
 
 import experiments
@@ -191,6 +192,7 @@ REFUSED = {
 }
 
 
+@one_in(3)
 @pytest.mark.parametrize("override", REFUSED)
 def test_what_goes_with_no_codec_is_refused_before_anything_compiles(override, tmp_path, capsys):
     assert main(["train", f"--config={VAE}", f"--workdir={tmp_path / 'run'}", override]) == 2

@@ -314,6 +314,7 @@ def test_bad_samples_are_a_sentence_and_no_picture(tmp_path):
         assert not path.exists()
 
 
+@pytest.mark.slow
 def test_what_is_wrong_with_a_solver_is_said():
     """Where it runs out of steps, and where the last denoising is at fault."""
     experiment, _ = digits(1e9, "probability_flow")
