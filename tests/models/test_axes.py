@@ -192,7 +192,7 @@ def test_sides_that_do_not_divide_are_named():
         abstract(DiT, (4, 4, 5, 1))
     with pytest.raises(ValueError, match=r"attention \[4\] never occur; the resolutions are \[6, 3\]"):
         abstract(SMALL, (6, 4, 4, 1))
-    with pytest.raises(ValueError, match=r"divisible by 6, for sine and cosine along each axis, not 16"):
+    with pytest.raises(ValueError, match=r"divisible by 6, for sine and cosine along each axis, not 16; take 18"):
         abstract(partial(DiT, width=16, heads=2), (4, 4, 4, 1))
     for shape in ((3,), (2, 2, 2, 2, 1)):
         with pytest.raises(ValueError, match=r"a signal \[L, C\] or an image .* not an event of shape .*, which MLP takes"):
