@@ -17,6 +17,7 @@ from source_files import ROOT
 import experiments
 from experiments.build.build import build
 from experiments.build.checks import with_exact_score
+from experiments.commands.opening import build_arms, make_plan
 from experiments.config.reading import read_config
 from experiments.config.schema import Config
 from experiments.data.dataset import Batch, load
@@ -163,6 +164,14 @@ def test_a_codec_and_its_score_are_trained_together(name, tmp_path):
     moved = jax.tree.map(lambda a, b: bool((a != b).any()), first, trained_state(opened.experiment, opened.folder).params)
     assert any(jax.tree.leaves(moved["codec"]))
     assert any(jax.tree.leaves(moved["net"]))
+
+
+@pytest.mark.slow
+def test_the_families_have_one_budget_of_parameters():
+    plan = make_plan(read_config("configs/digits/families.py", []), opening=False)
+    arms = build_arms(plan.arms, (8, 8, 1), training=False).values()
+    sizes = [sum(leaf.size for leaf in jax.tree.leaves(jax.eval_shape(arm.initial, jax.random.key(0)))) for arm in arms]
+    assert max(sizes) < 1.03 * min(sizes)
 
 
 @pytest.mark.slow
