@@ -98,8 +98,8 @@ def sliced(x: Field, W: Taps, form: Form) -> Field:
     (before, after), *padding = form.padding
     x = jnp.pad(x, [(0, 0), (before, after), *((0, 0),) * 3])
     last = x.shape[1] - form.dilation * (len(W) - 1)
-    seen = jnp.stack([x[:, form.dilation * i :][:, : last : form.stride] for i in range(len(W))])
-    slices = rearrange(seen, "i b z h w c -> (b z) h w (i c)")
+    windows = jnp.stack([x[:, form.dilation * i :][:, : last : form.stride] for i in range(len(W))])
+    slices = rearrange(windows, "i b z h w c -> (b z) h w (i c)")
     y = by_stride_1(slices, rearrange(W, "i k l c o -> k l (i c) o"), form._replace(padding=tuple(padding)))
     return rearrange(y, "(b z) h w o -> b z h w o", b=len(x))
 
