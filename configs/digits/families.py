@@ -1,4 +1,4 @@
-"""The generative models of the lectures on 8x8 digits, of 164,000 parameters each: VAEs, a flow, DDPM, NCSN and LSGM.
+"""The generative models of the lectures on 8x8 digits, of about 164,000 parameters each: VAEs, a flow, DDPM, NCSN and LSGM.
 
 python -m experiments compare --config=configs/digits/families.py --workdir=runs/families
 """
