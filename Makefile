@@ -10,7 +10,7 @@ demo: .venv/installed  ## DDPM against NCSN on real digits: runs/demo/report.htm
 test: .venv/installed lint  ## all tests but the slow ones
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
 
-test-all: .venv/installed lint  ## a third worker computes while another waits for a process that it started
+test-all: .venv/installed lint  ## all tests: a third worker computes while another waits for a process that it started
 	$(BIN)/python -m pytest -n 3 --dist worksteal
 
 bridge-test: .venv/installed  ## torch, diffusers, transformers, torch-fidelity, for the tests that skip without them

@@ -8,7 +8,7 @@ from pathlib import Path
 
 OURS = tempfile.TemporaryDirectory(prefix="onesde-tests-")
 os.environ["XDG_CACHE_HOME"] = OURS.name  # what tests prepare is not the user's to keep
-os.environ.setdefault("NPROC", "32")  # fake CPU devices deadlock with fewer threads than programs in flight
+os.environ.setdefault("NPROC", "128")  # fake CPU devices deadlock with fewer threads than programs in flight
 # The suite compiles more than it computes: cheaply, and once for all workers and the commands that they start. pytest-xdist's
 # workers inherit the variables of the process that starts them; where the user sets the folder, it outlives the session.
 CHEAP = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true --xla_cpu_use_fusion_emitters=false"

@@ -47,6 +47,7 @@ def test_our_names_are_those_of_our_folders():
         _ = onesde.model
 
 
+@pytest.mark.slow
 def test_the_command_finds_ours(beside):
     """Whatever PYTHONPATH says. The config imports the user's configs, behind them ours, and of our other names ours."""
     process = ended(beside, "bin/onesde", "train", "--no-restart", "--config=configs/mine.py", "--workdir=run", path=".")

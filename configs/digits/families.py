@@ -1,4 +1,4 @@
-"""The generative models of the lectures on 8x8 digits, at one budget of training: VAEs, a flow, DDPM, NCSN and LSGM.
+"""The generative models of the lectures on 8x8 digits, of about 164,000 parameters each: VAEs, a flow, DDPM, NCSN and LSGM.
 
 python -m experiments compare --config=configs/digits/families.py --workdir=runs/families
 """
@@ -23,21 +23,27 @@ def get_config() -> ConfigDict:
         "parameterization": "edm",
         "sigma_data": 1.0,
     }
-    ladder = {"by": "hierarchical_vae", "net": {"name": "Ladder", "width": 32}, "likelihood": own.codec.likelihood.to_dict()}
+    ladder = {"by": "hierarchical_vae", "net": {"name": "Ladder", "width": 20}, "likelihood": own.codec.likelihood.to_dict()}
     joint = lsgm.get_config()
     config.arms = {
-        "vae": {"title": "VAE", **alone, "codec": own.codec.to_dict()},
+        "vae": {"title": "VAE", **alone, "codec": of_width(own.codec, 27)},
         "hierarchical": {"title": "hierarchical VAE", **alone, "codec": ladder},
-        "flow": {"title": "flow (Glow)", **alone, "codec": {"by": {"name": "glow", "levels": 2, "steps": 4, "width": 32}}},
+        "flow": {"title": "flow (Glow)", **alone, "codec": {"by": {"name": "glow", "levels": 2, "steps": 8, "width": 68}}},
         "ddpm": sdes.ddpm.to_dict(),
         "ncsn": sdes.ncsn.to_dict(),
         "lsgm": {
             "title": "LSGM",
-            "codec": joint.codec.to_dict(),
-            "net": joint.net.to_dict(),
+            "codec": of_width(joint.codec, 18),
+            "net": {**joint.net.to_dict(), "width": 12},
             "sigma_data": 1.0,
             "mixed": True,
             "times": joint.times.to_dict(),
         },
     }
     return config
+
+
+def of_width(codec: ConfigDict, width: int) -> dict:
+    """The codec with networks of that width."""
+    own = codec.to_dict()
+    return own | {name: {**own[name], "width": width} for name in ("encoder", "decoder")}

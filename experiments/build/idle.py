@@ -28,6 +28,7 @@ def idle_problems(config: Config) -> list[str]:
     by_inception = features == "inception" or (file and features not in ("pixels", "classifier"))
     name, levels, fitted = config.data.name, config.data.levels, config.evaluate.dequantizer == "variational"
     of_examples = any("x" in each.needs for each in conditions(config, ()).values())
+    of_tokens = ", but tokens: give y={'tokens': ...} to run.sample in Python" if config.conditions.tokens else ""
     rules = (
         (by_inception, OF_INCEPTION, "features are not 'inception'"),
         (levels, OF_LEVELS, "floats (data.levels = 0) have no grey levels"),
@@ -35,7 +36,7 @@ def idle_problems(config: Config) -> list[str]:
         (config.data.size is not None, OF_SIZE, "images keep their size unless data.size is set"),
         (name not in (*TOYS, *SHIPPED), OF_FILES, f"{name} reads no file of yours"),
         (fitted, OF_FIT, "the dequantizer is not 'variational'"),
-        (is_captions(config), ("sample.caption",), "the network hears no captions"),
+        (is_captions(config), ("sample.caption",), f"the network hears no captions{of_tokens}"),
         (of_examples, ("sample.like",), "the network hears no condition that is made of an example"),
         (config.train.optimizer is None, OF_ADAMW, "train.optimizer has options of its own"),
         (config.train.schedule is None, ("train.decay",), "train.schedule is the whole learning rate"),

@@ -1,6 +1,6 @@
 """The convolution of images [B, H, W, C] by kernels [k, l, C, O]: XLA's, and on a CPU by one of stride 1, fast there.
 
-A signal is an image one pixel wide to it; over three axes of space it is XLA's everywhere.
+A signal is an image one pixel wide to it, and a volume is its slices.
 """
 
 from __future__ import annotations
@@ -89,6 +89,21 @@ def dilated(x: Map, W: Kernel, dilation: int) -> Map:
     return rearrange(y, "(b i j) h w c -> b (h i) (w j) c", i=d, j=d)[:, :height, :width]
 
 
+def sliced(x: Field, W: Taps, form: Form) -> Field:
+    """y[z] = sum_i x[s z + d i] * W[i] of volumes: each slice is a convolution of images, with the slices it sees as channels.
+
+    XLA:CPU has no fast convolution over three axes: without this a step of training takes 3.4 times as long (DDPM of width 8,
+    batch 16, at 16x16x16; two cores of an AMD EPYC, jax 0.10.2).
+    """
+    (before, after), *padding = form.padding
+    x = jnp.pad(x, [(0, 0), (before, after), *((0, 0),) * 3])
+    last = x.shape[1] - form.dilation * (len(W) - 1)
+    windows = jnp.stack([x[:, form.dilation * i :][:, : last : form.stride] for i in range(len(W))])
+    slices = rearrange(windows, "i b z h w c -> (b z) h w (i c)")
+    y = by_stride_1(slices, rearrange(W, "i k l c o -> k l (i c) o"), form._replace(padding=tuple(padding)))
+    return rearrange(y, "(b z) h w o -> b z h w o", b=len(x))
+
+
 def plain(x: Field, W: Taps, form: Form) -> Field:
     """y[h, w] = sum_{k l} x[s h + d k, s w + d l] W[k, l], and alike over one axis of space or three, as XLA has it."""
     axes = W.ndim - 2
@@ -98,13 +113,13 @@ def plain(x: Field, W: Taps, form: Form) -> Field:
 
 
 def by_stride_1(x: Field, W: Taps, form: Form) -> Field:
-    """`plain`, of which, but for volumes, all that is left to compute is `correlate` or a product of matrices.
+    """`plain`, of which all that is left to compute is `correlate` or a product of matrices.
 
-    Inside `lax.scan` a step on signals takes 23 times as long without it. One on volumes, which lack it, takes 5 times as long
-    there as outside (DDPM of width 32 at 64x2, of width 16 at 8x8x8x1; two cores of an AMD EPYC, jax 0.10.2).
+    Inside `lax.scan` a step on signals takes 23 times as long without it (DDPM of width 32 at 64x2; two cores of an AMD EPYC,
+    jax 0.10.2).
     """
     if W.ndim == 5:
-        return plain(x, W, form)
+        return sliced(x, W, form)
     if W.ndim == 3:
         return by_stride_1(x[:, :, None], W[:, None], form._replace(padding=(*form.padding, (0, 0))))[:, :, 0]
     if form.dilation > 1:

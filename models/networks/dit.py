@@ -77,7 +77,10 @@ class DiT(NoiseConditioned):
         self.stages, self.patch, self.image = (patches(shape, patch, width, depth, heads, axes=ANY),), patch, image
         axes = len(shape) - 1
         if width % (2 * axes):
-            raise ValueError(f"the width must be divisible by {2 * axes}, for sine and cosine along each axis, not {width}")
+            nearest = 2 * axes * max(1, round(width / (2 * axes)))
+            raise ValueError(
+                f"the width must be divisible by {2 * axes}, for sine and cosine along each axis, not {width}; take {nearest}"
+            )
         noise = Init(nnx.initializers.normal(0.02))
         super().__init__(Timestep(256, rngs=rngs), 256, width, init=noise, rngs=rngs)
         self.labels = Labels(classes, width, rngs=rngs) if classes else None

@@ -42,6 +42,7 @@ def labelled():
     return Run(Path("nowhere"), experiment, bent, 0)
 
 
+@pytest.mark.slow
 def test_training_is_that_of_the_command(folder, tmp_path, in_root):
     """A file, and what its `get_config()` returns, give the same parameters and log; and the run goes on."""
     words = ["train.steps=8", *(word.removeprefix("--config.") for word in (*TINY, ONE_SAMPLER))]
@@ -58,6 +59,7 @@ def test_training_is_that_of_the_command(folder, tmp_path, in_root):
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.slow
 def test_a_config_that_names_the_caller_s_own_code_is_trained_and_opened(tmp_path, in_root):
     """It is the caller's, and trusted; the copy of it in the folder is opened only by who names the code."""
     words = ["train.steps=2", "net=user_parts:Net", *(word.removeprefix("--config.") for word in (*TINY[2:], ONE_SAMPLER))]
@@ -76,6 +78,7 @@ def test_samples_are_those_of_the_command(opened, folder, in_root):
     np.testing.assert_array_equal(opened.sample(3, n=12).levels, samples(folder, "ancestral_seed3"))
 
 
+@pytest.mark.slow
 def test_options_are_those_of_a_config(opened, folder):
     """Of the sampler, by keyword or by override; and a key draws by itself."""
     overridden = experiments.open_run(folder, "samplers.ancestral.n=5", "--config.samplers.ancestral.grid=log_snr_grid")
@@ -99,12 +102,14 @@ def test_the_score_is_a_function_of_jax(opened):
     np.testing.assert_allclose(hessian[:, 0], (ahead - behind) / 2e-2, rtol=2e-2, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_the_flow_goes_there_and_back(opened):
     encoding = opened.encode(X[1], rtol=1e-6, atol=1e-6)
     np.testing.assert_allclose(opened.decode(encoding.latent, rtol=1e-6, atol=1e-6), X[1], atol=1e-3)
     np.testing.assert_allclose(opened.log_prob(X[1], rtol=1e-6, atol=1e-6), encoding.log_prob, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_labels_are_names_numbers_and_traced(labelled):
     by_name, by_number, none = labelled.score(X[0], 0.5, "two"), labelled.score(X[0], 0.5, 1), labelled.score(X[0], 0.5)
     np.testing.assert_array_equal(by_name, by_number)

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 from oracle import GAUSSIAN
+from slow import one_in
 
 import losses
 from sde_lib import VPSDE
@@ -11,6 +12,7 @@ from sde_lib import VPSDE
 DRAWS = [losses.uniform, losses.importance, losses.log_normal, losses.loss_aware]
 
 
+@one_in(4)
 @pytest.mark.parametrize("times", DRAWS, ids=lambda times: times.__name__)
 def test_it_is_the_mean_over_the_examples(times):
     """1/n sum_i l(x_i, t_i) / p(t_i), one example at a time."""

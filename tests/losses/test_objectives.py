@@ -10,7 +10,7 @@ import pytest
 from cubature import expectation, noises
 from oracle import GAUSSIAN
 from sdes import KIN, Plain
-from slow import slow_for
+from slow import one_in, slow_for
 
 import losses
 from losses import dsm, esm, hybrid, ism, likelihood, ssm, ssm_vr, vlb
@@ -45,6 +45,7 @@ def over_signs(loss, *args):
     return jax.vmap(at)(SIGNS).mean()
 
 
+@one_in(3)
 def test_implicit_is_denoising_up_to_a_constant(sde):
     """E dsm = E ism + w/sigma^2, for a score that is none (Hyvärinen 2005, Vincent 2011)."""
     score, weight = bent(GAUSSIAN.score(sde), 0.7), lambda sde, t: 1.7 * sde.sigma(t) ** 2
@@ -53,6 +54,7 @@ def test_implicit_is_denoising_up_to_a_constant(sde):
     assert float(denoising) == pytest.approx(float(implicit) + 1.7, rel=1e-4)
 
 
+@one_in(3)
 def test_explicit_is_the_gap_of_denoising(sde):
     """E esm(score, target) = E dsm(score) - E dsm(target) at target = grad log p_t (Vincent 2011)."""
     exact = GAUSSIAN.score(sde)
@@ -61,6 +63,7 @@ def test_explicit_is_the_gap_of_denoising(sde):
     assert float(expectation(lambda key, x_0: esm(sde, score, exact)(key, x_0, T))) == pytest.approx(float(gap), rel=2e-3)
 
 
+@one_in(3)
 def test_sliced_is_implicit_on_average_over_the_probes(sde):
     """At one x_t, the mean over all sign vectors is `ism` itself (Song et al. 2019, sec. 3)."""
     score, args = bent(GAUSSIAN.score(sde), 0.7), (jax.random.key(3), jnp.array([0.3, -0.8]), T)
@@ -164,6 +167,7 @@ def test_simulated_forward_has_order_two():
     np.testing.assert_allclose(np.diff(np.log2(np.abs(by_n)), axis=0), -2, atol=0.1)
 
 
+@one_in(3)
 def test_hybrid_trains_the_score_by_the_simple_loss_and_v_by_the_bound(sde):
     """Each parameter's gradient is that of its own part; the network is called once."""
     key, x_0, calls = jax.random.key(2), jnp.array([0.3, -0.8]), []

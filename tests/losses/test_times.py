@@ -7,7 +7,7 @@ import pytest
 from cubature import expectation
 from oracle import GAUSSIAN
 from sdes import KIN, SDES
-from slow import slow_for
+from slow import one_in, slow_for
 
 from losses import discrete, dsm, importance, likelihood, log_normal, logit_normal, loss_aware, uniform
 from sde_lib import EDMSDE, VESDE, VPSDE, CosineVPSDE, GeometricVPSDE, LogisticSDE, RectifiedFlowSDE, SubVPSDE, ddpm_table
@@ -210,6 +210,7 @@ def test_logit_normal_is_log_normal_on_the_rectified_flow():
     np.testing.assert_allclose(edm, sd3, rtol=1e-3)
 
 
+@one_in(2)
 @pytest.mark.parametrize("sde", [VPSDE(), SDES["Straight"]])
 def test_loss_aware_is_importance_until_every_bin_is_seen(sde):
     """Losses that differ a thousandfold change nothing while one bin has none."""
@@ -288,6 +289,7 @@ def test_log_normal_is_unbiased_in_its_tails(mean):
     assert weight == pytest.approx(1 / np.log(5000), rel=0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("sde", "z"), [(VPSDE(), 23.8645), (SubVPSDE(), 37.6789)], ids=["VP", "sub-VP"])
 def test_importance_without_z_is_z_times_smaller(sde, z):
     """The same t, and 1/p without the constants that ScoreFlow leaves out (recomputed in float64 at t_min = 1e-5)."""

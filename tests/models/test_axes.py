@@ -114,6 +114,7 @@ def test_a_turned_volume_comes_out_turned():
     assert float(jnp.abs(again - emitted(partial(SMALL, attention=(6,)), params, turn(x))).max()) > 0.1
 
 
+@pytest.mark.slow
 @slow_for("1")
 @pytest.mark.parametrize("n", [1, 2])
 def test_a_network_is_inside_one_of_an_axis_more(n):
@@ -153,6 +154,7 @@ def test_patches_are_cut_and_joined_alike(n):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("net", [SMALL, partial(DiT, width=12, depth=1, heads=2)], ids=["DDPM", "DiT"])
 @slow_for("3", "DDPM")
 @pytest.mark.parametrize("n", [1, 3])
@@ -190,7 +192,7 @@ def test_sides_that_do_not_divide_are_named():
         abstract(DiT, (4, 4, 5, 1))
     with pytest.raises(ValueError, match=r"attention \[4\] never occur; the resolutions are \[6, 3\]"):
         abstract(SMALL, (6, 4, 4, 1))
-    with pytest.raises(ValueError, match=r"divisible by 6, for sine and cosine along each axis, not 16"):
+    with pytest.raises(ValueError, match=r"divisible by 6, for sine and cosine along each axis, not 16; take 18"):
         abstract(partial(DiT, width=16, heads=2), (4, 4, 4, 1))
     for shape in ((3,), (2, 2, 2, 2, 1)):
         with pytest.raises(ValueError, match=r"a signal \[L, C\] or an image .* not an event of shape .*, which MLP takes"):

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 from flax import nnx
+from slow import one_in
 
 from models import DDPM, MLP
 from models.build import abstract, build
@@ -28,6 +29,7 @@ def assert_equal(one, other):
     assert all(bool(jnp.array_equal(a, b)) for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True))
 
 
+@one_in(2)
 @pytest.mark.parametrize("name", NETS)
 def test_arrays_are_those_of_flax(name):
     """As `nnx.Rngs` draws them, at once and under `jit`."""

@@ -12,7 +12,7 @@ from labelled import LABELLED, log_prob_y
 from oracle import MIXTURE
 from runs import DIGITS
 from sdes import KIN
-from slow import slow_for
+from slow import one_in, slow_for
 
 import models
 from experiments.main import main
@@ -128,6 +128,7 @@ def test_its_features_are_those_that_it_classifies_by():
         np.testing.assert_allclose(one, both[1], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_what_is_no_classifier_is_refused():
     model = models.class_model(partial(models.DDPM, width=8, multipliers=(1,), attention=()), VPSDE(), 10)
     params = model.init(jax.random.key(0), jnp.zeros((8, 8, 1)))
@@ -137,6 +138,7 @@ def test_what_is_no_classifier_is_refused():
         models.class_model(models.Classifier, LogisticSDE(), 10)
 
 
+@one_in(4)
 @pytest.mark.parametrize(
     ("overrides", "says"),
     [

@@ -17,7 +17,8 @@ from experiments.config.schema import Config
 from experiments.data.dataset import Batch
 from experiments.training.step import make_step
 from models.cpu.bilinear import FEW
-from models.cpu.convolution import convolved, dense, dilated, same, strided
+from models.cpu.convolution import Form, convolved, dense, dilated, same, sliced, strided
+from models.cpu.convolution import plain as whole
 from models.cpu.correlation import correlate, plain
 
 KEYS = jax.random.split(jax.random.key(0), 3)
@@ -64,6 +65,18 @@ def test_kernels_of_their_own_are_convolutions_of_their_own(n):
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
     grouped = re.findall(r"(?:feature|batch)_group_count = (?!1\b)\d", mapped.lower(x, W).as_text())
     assert bool(grouped) == (n > FEW)
+
+
+@one_in(3)
+@pytest.mark.parametrize(
+    "form", [Form(((1, 1),) * 3), Form(((0, 1), (2, 0), (1, 1)), stride=2), Form(((2, 2),) * 3, dilation=2)]
+)
+def test_a_volume_is_its_slices(form):
+    x, W = images(2, 5, 6, 7, 3), kernel(3, 3, 3, 3, 4) / 9
+    ours = derivatives(lambda x, W: sliced(x, W, form), x, W)
+    xlas = derivatives(lambda x, W: whole(x, W, form), x, W)
+    for found, expected in zip(*map(jax.tree.leaves, (ours, xlas)), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=2e-4)
 
 
 def test_a_derivative_is_a_convolution_again():

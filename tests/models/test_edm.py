@@ -69,6 +69,7 @@ def augmented():
     return build, from_published(like, layout, tensors, "augmented"), tensors, layout
 
 
+@pytest.mark.slow
 def test_labels_of_augmentation_are_added_to_the_embedding():
     """As a bias W_1 W a of the first layer that hears e, which is silu(W_1 (e + W a) + b); nothing at zero, or without."""
     build, params, _, _ = augmented()

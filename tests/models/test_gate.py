@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from slow import one_in
 
 from models import DDPM, functional
 
@@ -42,11 +43,13 @@ def assert_plain(text):
         assert construct not in text
 
 
+@one_in(2)
 @pytest.mark.parametrize("platform", ["cuda", "tpu"])
 def test_accelerators_get_plain_jax(platform):
     assert_plain(program(platform))
 
 
+@pytest.mark.slow
 def test_the_switch_makes_a_cpu_plain(monkeypatch):
     text = program("cpu")
     assert "inlineable" in text

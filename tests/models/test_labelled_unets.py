@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from published import relative_error
+from slow import one_in
 
 from models import functional
 from models.networks.adm import ADM
@@ -45,6 +46,7 @@ def test_forgetting_activations_keeps_the_gradient(small):
     jax.tree.map(lambda f, k: np.testing.assert_allclose(f, k, rtol=1e-4, atol=1e-5 * scale), forgotten, kept)
 
 
+@one_in(2)
 def test_no_label_is_none_or_the_last(small):
     build, params, x, c, labelled = small
     none, last = (functional(build).apply(params, x, c, y, None) for y in (None, jnp.array([3])))

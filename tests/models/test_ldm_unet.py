@@ -87,6 +87,7 @@ def test_a_label_is_a_token(small):
     assert relative_error(net({"tokens": none}), net(None)) < 1e-5  # twice one key is one
 
 
+@pytest.mark.slow
 def test_it_reads_texts_by_their_ids_or_states():
     """None, zeros and the empty text are one, example by example."""
     build = partial(SMALL, context=64, vocabulary=20, length=7, text_depth=1)

@@ -278,6 +278,7 @@ def tensors(command, source, out, *more):
     return native.read_weights(out).tensors
 
 
+@pytest.mark.slow
 def test_a_run_of_adapters_holds_nothing_else(runs):
     """In checkpoints: parameters, average and moments of A and B alone; they have learned, and the base is its own."""
     leaves = seal(runs / "adapters", 8)

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import linen, nnx
+from slow import one_in
 
 import models
 from models import DDPM, MLP, Coefs, score_model
@@ -107,6 +108,7 @@ def unet():
     return jax.jit(net.apply), params, jax.tree.map(lambda a: a + 0.05, params), x
 
 
+@pytest.mark.slow
 def test_ddpm_starts_at_zero_and_hears_the_noise_level(unet):
     """The last convolution starts at zero; with parameters moved off it, c_noise changes the output."""
     call, params, moved, x = unet
@@ -192,6 +194,7 @@ def equations(jaxpr):
                 yield from equations(getattr(inner, "jaxpr", inner))
 
 
+@pytest.mark.slow
 def test_bfloat16_stays_close_and_keeps_float32_parameters():
     """The products run in bfloat16, which is within 2 % of float32, and gradients and results come back in float32."""
     net = partial(DDPM, width=8, multipliers=(1,), blocks=1, attention=(), dropout=0.0)
@@ -239,6 +242,7 @@ def test_rematerialisation_gives_the_same_gradient_and_computes_again():
         )
 
 
+@one_in(2)
 @pytest.mark.parametrize("net", [partial(MLP, width=16), partial(DDPM, width=8, multipliers=(1,), blocks=1, attention=())])
 def test_a_label_is_heard_and_none_is_the_last_row(net):
     net, x = functional(partial(net, classes=3)), jnp.ones((2, 4, 4, 1))

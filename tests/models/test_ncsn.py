@@ -103,6 +103,7 @@ def test_rematerialised_blocks_have_the_same_gradient():
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6 * largest)
 
 
+@pytest.mark.slow
 def test_ncsn_hears_the_rung_and_ncsnv2_hears_nothing():
     """Rounded to a rung, held to the ladder."""
 

@@ -43,6 +43,7 @@ def test_code_and_latent_give_x_back():
         np.testing.assert_allclose(decoded(*autoencoded(x)), x, atol=2e-3)
 
 
+@pytest.mark.slow
 def test_a_new_latent_leaves_the_conditional_variance():
     """x is affine in x_1 ~ N(0, I), and at t_min of covariance alpha^2 Cov(x | y) + sigma^2 I, which varies no code."""
     y, _ = autoencoded(X_A)

@@ -10,7 +10,7 @@ from every import traced
 from labelled import LABELLED, log_prob_y
 from oracle import MIXTURE
 from sdes import ARRAYS
-from slow import slow_for
+from slow import one_in, slow_for
 
 from samplers import classifier, classifier_free, dpmpp_2m, encode, guidance_interval, log_snr_grid, sample
 from sde_lib import VPSDE, LogisticSDE
@@ -60,6 +60,7 @@ def sampled(sde, grid):
     return jax.vmap(one)(jax.random.split(jax.random.key(0), 4000))
 
 
+@one_in(3)
 @slow_for(*ARRAYS)
 def test_guided_samples_are_the_component(sde):
     """Mean and covariance to 4.5 standard errors, and 0.01 for the solver and for what of the data is left at t = 1."""

@@ -9,7 +9,7 @@ import pytest
 from every import traced
 from oracle import Mixture, Normal
 from sdes import KIN
-from slow import slow_for
+from slow import one_in, slow_for
 
 from samplers import (
     Step,
@@ -200,6 +200,7 @@ def there_and_back(sde):
     return step.update(jax.random.key(1), x, step.init(x), t, s)[0] / jnp.sqrt(var(s))
 
 
+@one_in(3)
 def test_resampling_an_exact_step_changes_no_law(isotropic_sde):
     """Mean and variance of x_s, to 4.5 standard errors."""
     x = there_and_back(traced(isotropic_sde))
@@ -217,6 +218,7 @@ def test_resampling_forgets_what_another_path_left(repeats, remembered):
     assert int(nfe) == 14 + 2 * repeats
 
 
+@one_in(4)
 @pytest.mark.parametrize("name", ["predictor_corrector", "dpmpp_2m", "dpmpp_2s", "unipc"])
 def test_resampling_counts_every_evaluation(name):
     """NFE is the number of calls at run time, of steps that know theirs and of steps that count."""

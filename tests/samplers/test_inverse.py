@@ -10,7 +10,7 @@ from every import traced
 from oracle import Normal
 from sdes import ISOTROPIC as SDES
 from sdes import KIN
-from slow import slow_for
+from slow import one_in, slow_for
 
 from samplers import (
     Step,
@@ -49,6 +49,7 @@ def measured(A):
     return A @ jnp.array([1.2, 0.4, -0.6]) + jnp.linspace(0.1, 0.2, len(A))
 
 
+@one_in(3)
 @slow_for("general", "multiple of a projection")
 @pytest.mark.parametrize(("name", "constant"), [*((name, True) for name in MEASUREMENTS), ("multiple of a projection", False)])
 def test_pi_gdm_is_the_posterior_score_of_isotropic_data(name, constant):
@@ -100,6 +101,7 @@ def grid(sde):
     return log_snr_grid(sde, 60, max(sde.t_min, 1e-3))
 
 
+@pytest.mark.slow
 @slow_for(*KIN, "Straight")
 def test_pi_gdm_samples_are_the_posterior_s_of_isotropic_data(sde):
     """Mean and covariance to 4.5 standard errors, and 0.01 for the solver and for what of the data is left at t = 1."""
@@ -138,6 +140,7 @@ def dps_update(sde, key, x, t, s, y):
     return moved - step.update(key, x, (), t, s)[0], -ZETA / jnp.linalg.norm(r) * -2 * gain.T @ A.T @ r
 
 
+@one_in(3)
 def test_dps_descends_the_residual(sde):
     """By zeta/|r| times the gradient of |r|^2 at x_t, from the same x_s."""
     for t, s in ((0.8, 0.6), (0.3, 0.28)):
@@ -153,6 +156,7 @@ def test_dps_rests_where_nothing_is_left():
     np.testing.assert_array_equal(moved, step.update(key, x, (), 0.5, 0.4)[0])
 
 
+@one_in(3)
 @pytest.mark.parametrize("name", ["ancestral", "probability_flow", "resampled"])
 def test_dps_counts_every_evaluation(name):
     """NFE is the number of calls at run time, of a step that knows its own, of one that counts, and inside of one that does."""

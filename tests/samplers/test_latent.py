@@ -161,6 +161,7 @@ def posterior_of_the_gaussian(sde, t):
     return sde.alpha(t) * GAUSSIAN.std**2 / total, (GAUSSIAN.std * sde.sigma(t)) ** 2 / total
 
 
+@pytest.mark.slow
 @slow_for("0.4")
 @pytest.mark.parametrize("exact", [by_ancestral, by_flow])
 @pytest.mark.parametrize("t", [0.15, 0.4])
@@ -183,6 +184,7 @@ def test_an_interpolation_is_an_edit_of_the_mixed_example():
     np.testing.assert_array_equal(interpolate(key, step, sde, a, b, 0.75, grid), mixed)
 
 
+@pytest.mark.slow
 def test_the_translation_between_gaussians_is_affine():
     """x - alpha m over the deviation of x_t stays along either flow; at t = 1 the latent is both's."""
     sde, x = VPSDE(0.1, 8.0), jnp.array([0.9, -0.3])
@@ -232,6 +234,7 @@ def test_the_subcommand_writes_a_picture_of_points(tmp_path, capsys):
     assert np.asarray(Image.open(drawn(tmp_path / "interpolations", "ancestral")).convert("L")).std() > 1
 
 
+@pytest.mark.slow
 def test_pairs_and_times_that_there_are_not_are_refused():
     tree = read_config(MOONS, ["--config.interpolate.pairs=6", "--config.interpolate.t=1e-4"])
     experiment = build(Config.model_validate(tree), (2,))

@@ -55,6 +55,7 @@ def test_the_exact_divergence_of_more_dimensions_than_are_taken_at_once():
     assert float(log_prob(SDE, score, x)) == pytest.approx(float(truth), abs=5e-3)
 
 
+@pytest.mark.slow
 def test_each_example_is_solved_to_the_tolerance_on_its_own():
     """In a batch of easy and hard examples each takes the evaluations, and finds the density, that it does among its copies.
 

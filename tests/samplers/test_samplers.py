@@ -117,6 +117,7 @@ def solved(sde, x, grid):
     return end, flow(sde, x, 1.0, grid[-1])
 
 
+@one_in(3)
 def test_probability_flow_reaches_its_tolerance(sde):
     """The adaptive solve is the closed-form flow."""
     x = sde.prior_sample(jax.random.key(1), (2,))
@@ -133,6 +134,7 @@ def round_trips(sde, x, grid):
     return [jnp.abs(jax.vmap(trip(step))(x)).max() for step in (ddim(sde, score), ddim_inversion(sde, score, 6))]
 
 
+@one_in(3)
 @pytest.mark.parametrize("make", [ddim, deis, dpmpp_2m, dpmpp_3m, lambda sde, score, eta=0.0: edm_heun(sde, score, churn=eta)])
 def test_the_flow_draws_no_noise(make):
     """Where eta is the number 0; where it is traced, there are draws, and x is the same."""
@@ -365,6 +367,7 @@ def test_any_sde_can_be_sampled(step):
     assert jnp.isfinite(x).all()
 
 
+@one_in(3)
 @pytest.mark.parametrize("name", ["ddim", "deis", "dpmpp_3m", "unipc", "edm_heun"])
 def test_a_corrector_is_heard(name):
     """From a wrong start, x_1 = 3 on N(0, I) data, Langevin steps forget it, whatever the predictor remembers."""

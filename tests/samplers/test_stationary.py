@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from every import traced
 from oracle import MIXTURE
+from slow import one_in
 
 from samplers import annealed_langevin, langevin
 from sde_lib import VPSDE, fast_random
@@ -27,6 +28,7 @@ def stayed(sde, t, dynamics):
     return x, jax.vmap(lambda key, x: step.update(key, x, (), t, t)[0])(jax.random.split(step_key, N), x)
 
 
+@one_in(4)
 @pytest.mark.parametrize("log_snr", [-1.0, 3.0])
 @pytest.mark.parametrize("name", STAY)
 def test_langevin_leaves_p_t(sde, name, log_snr):

@@ -7,6 +7,7 @@ import optax
 import pytest
 from flax import nnx
 from runs import MOONS, TINY
+from slow import one_in
 
 from experiments.build.build import build
 from experiments.build.optimizer import check_optimizer, make_optimizer, optimizer_rate
@@ -38,6 +39,7 @@ class Net(nnx.Module):
         return self.waves(c) @ self.kernel[...] + self.gate[...] * self.bias[...]
 
 
+@pytest.mark.slow
 def test_decay_is_of_what_is_trained():
     graph, params = nnx.split(Net(nnx.Rngs(0)))
     c, y = jax.random.normal(jax.random.key(1), (2, 16))
@@ -83,6 +85,7 @@ GRADIENTS = [
 ]
 
 
+@one_in(6)
 @pytest.mark.parametrize("name", [name for name in OPTIMIZER.names if name not in STEADIER])
 def test_every_factory_trains_what_has_a_gradient(name):
     """Nothing else decays either, whatever the own decay of the optimiser would do."""

@@ -1,7 +1,6 @@
 """The command line from end to end: train, resume, sample, evaluate, compare, and what it says to mistakes."""
 
 import json
-import os
 import subprocess
 import sys
 
@@ -87,6 +86,7 @@ def test_sample_and_evaluate_a_trained_run(tmp_path):
     assert len(arm["samplers"][0]["frechet"]["values"]) == 2
 
 
+@pytest.mark.slow
 def test_a_user_s_sde_and_network_by_name(tmp_path):
     """Neither is known to this repository; both train and sample."""
     overrides = ["--config.sde.name=user_parts:Straight", "--config.train.steps=4"]
@@ -167,12 +167,14 @@ def test_attention_that_never_occurs_is_a_config_error(tmp_path, capsys):
     assert "net: attention [16] never occur; the resolutions are [8, 4]" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_classifier_features_need_labels(tmp_path, capsys):
     assert run("train", tmp_path, "--config.train.steps=1") == 0
     assert run("evaluate", tmp_path, "--config.train.steps=1", "--config.evaluate.features=classifier") == 2
     assert "needs labels" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_another_experiment_in_the_same_workdir_is_refused(tmp_path, capsys):
     """What made the run may not change; how long it runs and how it is looked at may."""
     assert run("train", tmp_path, "--config.train.steps=4") == 0
@@ -229,7 +231,7 @@ def test_one_two_and_eight_devices_agree(tmp_path):
     for devices in (1, 2, 8):
         argv = ["train", f"--config={DIGITS}", f"--workdir={tmp_path / str(devices)}", *small]
         command = [sys.executable, "-c", ONE_PROGRAM, str(devices), json.dumps(argv)]
-        subprocess.run(command, cwd=ROOT, check=True, env=os.environ | {"NPROC": "32"}, capture_output=True)
+        subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
         image = np.asarray(Image.open(tmp_path / str(devices) / "samples" / "step_0000003.png"), float)
         runs[devices] = [row["loss"] for row in metrics(tmp_path / str(devices))], image
     for devices in (2, 8):

@@ -93,6 +93,7 @@ def copy(done, tmp_path):
     return Path(shutil.copytree(done, tmp_path / "a run"))
 
 
+@pytest.mark.slow
 def test_a_run_is_imported_by_its_export(copy, capsys):
     """Whose weights are the trained ones: those that a run began with, if it was imported, are beside its checkpoints."""
     assert main(["import", str(copy), str(copy / "out")]) == 5

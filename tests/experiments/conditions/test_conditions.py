@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from slow import one_in
 
 from experiments.conditions import captions, channel_means, grey, low_resolution, mask
 from experiments.conditions.text import CHARACTERS, characters, text_of
@@ -13,6 +14,7 @@ DIGITS = tuple(map(str, range(10)))
 image = jax.random.normal(KEY, (8, 6, 3))
 
 
+@one_in(3)
 @pytest.mark.parametrize("shape", [(8, 1), (8, 6, 3), (4, 6, 5, 2)], ids=str)
 def test_a_mask_shows_the_example_where_it_is_seen(shape):
     """[m, m x], of some that is seen and some that is not, over any number of axes of space; another key, another mask."""

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from shapes import SHAPES
+from slow import one_in
 from small_experiments import frozen_shapes, identity_codec
 
 from experiments.build.optimizer import optimizer_of
-from experiments.build.sampler import BoundSampler
+from experiments.build.sampler import BoundSampler, Rows
 from experiments.build.state import init_state
 from experiments.commands.opening import build_arms, make_plan
 from experiments.config.parts import classifies
@@ -147,10 +148,12 @@ def trace_sampling(experiment):
 
     def one(params, key, frozen):
         params = experiment._replace(frozen=frozen).network(params)
+        label = None if bound.label is None else jnp.int32(0)
+        y = bound.conditions(params, Rows(key, label, jnp.zeros(experiment.shape), bound.caption))
         score = experiment.score(params)
         final = partial(sde.denoise, score) if sampler.denoise else None
         x = sde.prior_sample(key, experiment.code_shape)
-        return solve(key, bound.step(params, bound.any_conditions), x, bound.grid(), final).x
+        return solve(key, bound.step(params, y), x, bound.grid(), final).x
 
     draw = lambda params, key, frozen: jax.vmap(lambda key: one(params, key, frozen), axis_name="batch")(
         jax.random.split(key, 2)
@@ -179,6 +182,7 @@ def distinct(files):
     return sorted(found.values())
 
 
+@one_in(4)
 @pytest.mark.parametrize("file", FILES)
 def test_no_key_goes_by_another_name(file):
     """Every section and leaf of every config once more with a letter too many, beside it: refused, or a label of the user's."""
@@ -193,6 +197,7 @@ def test_no_key_goes_by_another_name(file):
         assert said or above in (["samplers"], ["arms"]) or (above[:1] == ["arms"] and above[2:] == ["samplers"]), path
 
 
+@pytest.mark.slow
 def test_no_leaf_takes_what_has_the_wrong_type():
     """Each role that a leaf has in any config, judged with each value that only text or a section can be."""
     texts = ("run", "name", "title", "data_dir", "train", "test", "validation", "inception", "statistics", "sampler")
@@ -272,6 +277,7 @@ REFUSED = {
 }
 
 
+@one_in(3)
 @pytest.mark.parametrize("override", REFUSED, ids=lambda override: ascii(override)[1:60])
 def test_the_command_line_says_what_is_wrong(override, tmp_path, capsys):
     command = "compare" if "arms" in override else "train"

@@ -64,6 +64,7 @@ def test_what_cannot_be_is_refused(overrides, says):
     assert max(map(len, str(error.value).splitlines())) < 300
 
 
+@pytest.mark.slow
 def test_a_trained_run_is_sampled_by_a_copy(tmp_path, capsys):
     """The run's own config does not hold it; and what draws the samples cannot be left out."""
     words = (ONE_SAMPLER, "--config.train.steps=2")

@@ -304,6 +304,7 @@ except DataError as error:
 """
 
 
+@pytest.mark.slow
 def test_what_may_not_be_read_is_named(images):
     """A file; and a folder, which is not passed over as if it were empty."""
     for folder in (images, images.parent):
@@ -601,6 +602,7 @@ def test_a_reader_that_hangs_ends_the_run_with_its_stacks(tmp_path, first):
     assert ran.stderr.splitlines()[-1].startswith("reading far train: nothing came for 1 s; see that its disk")
 
 
+@pytest.mark.slow
 def test_a_process_that_was_stopped_has_not_waited():
     code = "import time; from experiments.runtime.limits import within\nwith within(1.5, 'x'):\n  print(flush=True)\n"
     code += "  for _ in range(7): time.sleep(0.1)"

@@ -67,6 +67,7 @@ def test_digits_are_those_of_scikit_learn(digits_dir):
     np.testing.assert_array_equal(as_multiset(np.column_stack([images.astype(int), labels])), as_multiset(expected))
 
 
+@pytest.mark.slow
 def test_digest_tells_data_apart(digits_dir):
     digests = [opened("digits", digits_dir, levels=levels).digest for levels in (17, 17, 16)]
     assert digests[0] == digests[1] != digests[2]

@@ -34,6 +34,7 @@ def test_a_batch_is_the_same_wherever_the_examples_lie(tmp_path, where):
             assert y is None
 
 
+@pytest.mark.slow
 def test_a_run_is_the_same_wherever_the_examples_lie(tmp_path, monkeypatch):
     """Every leaf of the state that is saved, to the last bit."""
     train = lambda folder, *more: run("train", tmp_path / folder, "--config.train.steps=5", *more)

@@ -69,6 +69,7 @@ def test_a_density_is_one_of_the_data_s_units(shape):
     assert scaler.bits_per_dim(of_x, k.size) == pytest.approx(-exact / k.size / np.log(2), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_a_config_says_by_what(in_root):
     config = lambda what: Config.model_validate(read_config("configs/toy2d/moons.py", [f"--config.data.standardise={what}"]))
     assert scale(config("none"), MOMENTS) == Scaler(0, False)

@@ -108,6 +108,7 @@ def my_data(tmp_path, monkeypatch):
 RINGS = "--config.data.name=my_data:rings"
 
 
+@pytest.mark.slow
 def test_two_steps_are_trained_on_it(tmp_path):
     assert run("train", tmp_path / "run", RINGS, "--config.train.steps=2", "--config.train.log_every=1") == 0
     assert len(metrics(tmp_path / "run")) == 2

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from oracle import Mixture
 from scipy.stats import norm
+from slow import one_in
 
 from experiments.build.build import build
 from experiments.build.idle import idle_problems
@@ -73,6 +74,7 @@ def one_draw():
     return bits_over_keys(1, 400, times=256)
 
 
+@pytest.mark.slow
 def test_one_draw_costs_the_mean_logarithm(one_draw):
     """-int log2 p(k + u) du, which is more than -log2 P(k); the probabilities of the cells sum to nearly one."""
     assert np.exp2(-EXACT).sum() == pytest.approx(1, abs=0.1)  # the rest is beyond the outer cells
@@ -135,6 +137,7 @@ def test_a_fitted_dequantizer_beats_the_uniform():
     assert -0.01 < gap < 0.3 * (ONE_UNIFORM_DRAW - EXACT).mean()
 
 
+@pytest.mark.slow
 def test_a_dequantizer_is_fitted_on_other_devices_than_the_network(experiment, monkeypatch):
     """On eight, to batches of the least size that they divide, after training in batches of twelve."""
     stream = ExampleStream(Decoded([{"image": k} for k in TEST], 256, "x"), 0, 1)
@@ -200,6 +203,7 @@ def test_the_mean_is_nan_and_counted_where_a_solver_failed():
     assert math.isnan(summary["mean"])
 
 
+@one_in(3)
 @pytest.mark.parametrize("shape", [(2,), (3, 2), (2, 2, 2)])
 @pytest.mark.parametrize("standardise", ["channel", "scalar"])
 def test_bits_of_standardised_floats_are_those_of_the_density_in_their_units(shape, standardise):

@@ -77,6 +77,7 @@ def results(moons):
     return report_data(config, [arm(reference, data)], data, reference, baseline(config, data, reference), "")
 
 
+@pytest.mark.slow
 def test_one_more_measure_is_everywhere(moons, monkeypatch, tmp_path):
     """It is appended to the table, and nothing else of the product changes."""
     monkeypatch.setattr(measures, "MEASURES", (*MEASURES, SHIFT))
@@ -150,6 +151,7 @@ def test_what_cannot_be_told_apart_is_not_ranked(near, far, real, best, equals, 
     assert (found.best and found.best["label"], found.equals, found.real) == (best, equals, as_real)
 
 
+@pytest.mark.slow
 def test_a_report_without_a_best_sampler_says_why(moons, tmp_path):
     """Moons of the training data are moons: no cell is marked."""
     content, events = results(moons), moons[1].test[:16]
@@ -162,6 +164,7 @@ def test_a_report_without_a_best_sampler_says_why(moons, tmp_path):
     assert 'class="n best"' not in page
 
 
+@one_in(3)
 @pytest.mark.parametrize(
     ("ddpm", "ncsn", "says"),
     [
@@ -198,6 +201,7 @@ def test_the_report_answers_which_arm_is_better(moons, monkeypatch, tmp_path, dd
     assert "no winner can be claimed over them: train.seeds = (0, 1, 2), say, trains every arm from three." in page
 
 
+@one_in(2)
 @pytest.mark.parametrize(
     ("gaps", "says", "marked"),
     [
@@ -259,6 +263,7 @@ def test_too_few_samples_have_no_distance_at_infinity_and_the_report_says_so(moo
     assert list(baseline(more, data, reference)["frechet_infinity"]["values"]) != []
 
 
+@pytest.mark.slow
 def test_no_number_is_lost_to_a_picture(moons, monkeypatch, tmp_path, capsys):
     """A plot that fails is said, an earlier report's is gone, and the rest of the report stands."""
 

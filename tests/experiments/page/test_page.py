@@ -420,6 +420,7 @@ def test_a_label_is_classifier_free_guidance():
         next(process.frames(Request(sampler="../x", steps=10, n=8, seed=5)))
 
 
+@pytest.mark.slow
 def test_a_network_that_was_always_told_the_label_is():
     """It samples by the label alone, whatever the weight, and is refused without one."""
     experiment, params = labelled()
@@ -449,6 +450,7 @@ def test_what_is_not_finite_is_said_with_its_step():
         next(frames)
 
 
+@pytest.mark.slow
 def test_commands_that_cannot_be_served_are_refused(tmp_path, capsys, monkeypatch):
     """Each in a sentence with the remedy, by its exit code."""
     run = tmp_path / "runs" / "untrained"

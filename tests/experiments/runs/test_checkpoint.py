@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 import pytest
+from slow import one_in
 
 from experiments.runs.checkpoint import Checkpoints
 from experiments.runs.seal import FORMAT
@@ -162,6 +163,7 @@ def test_a_save_that_cannot_be_opened_is_none(tmp_path, monkeypatch):
     assert not (folder / "2").exists()
 
 
+@one_in(4)
 @pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
 def test_what_is_damaged_is_set_aside_and_the_step_before_is_used(tmp_path, capsys, damage):
     folder = saved(tmp_path, 1, 2, 3)

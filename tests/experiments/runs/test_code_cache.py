@@ -138,6 +138,7 @@ def test_one_run_writes_and_another_waits(tmp_path, monkeypatch, capsys):
     assert "waiting for codes" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_codes_of_another_codec_are_refused(tmp_path):
     """A folder that says of its codes that they are of something else."""
     experiment, data = scored("vae", tmp_path)

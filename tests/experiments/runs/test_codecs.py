@@ -11,17 +11,21 @@ import pytest
 from jax.scipy.stats import norm
 from PIL import Image
 from runs import DIGITS, samples, seal
+from slow import one_in
 from source_files import ROOT
 
 import experiments
 from experiments.build.build import build
 from experiments.build.checks import with_exact_score
+from experiments.commands.opening import build_arms, make_plan
 from experiments.config.reading import read_config
 from experiments.config.schema import Config
 from experiments.data.dataset import Batch, load
 from experiments.data.sources import open_sources
 from experiments.evaluation.likelihood import measure_bits
 from experiments.main import main
+from experiments.page.process import LiveProcess
+from experiments.page.request import Request
 from experiments.randomness import Purpose, stream
 from experiments.runs.resume import trained_state
 
@@ -108,6 +112,16 @@ def test_commands_work_through_the_codec(runs, name):
 
 
 @pytest.mark.slow
+def test_the_page_draws_what_sample_does(runs):
+    opened = experiments.open_run(runs / "latent", f"codec.run={runs / 'vae'}")
+    process = LiveProcess(opened.experiment, opened.params)
+    *_, last = process.frames(Request(sampler="ancestral", steps=4, n=8, seed=3))
+    drawn = opened.sample(3, 8, "ancestral").levels
+    assert last.samples.shape == (8, 8, 8, 1)
+    assert np.abs(last.samples.astype(int) - np.asarray(drawn)).max() <= 1  # rounding may choose the next level
+
+
+@pytest.mark.slow
 def test_a_run_that_resumes_is_the_run_that_did_not(runs, tmp_path):
     """Every leaf of the state, to the last bit: moments and draws of codes are those of the first session."""
     of = f"--config.codec.run={runs / 'vae'}"
@@ -153,6 +167,14 @@ def test_a_codec_and_its_score_are_trained_together(name, tmp_path):
 
 
 @pytest.mark.slow
+def test_the_families_have_one_budget_of_parameters():
+    plan = make_plan(read_config("configs/digits/families.py", []), opening=False)
+    arms = build_arms(plan.arms, (8, 8, 1), training=False).values()
+    sizes = [sum(leaf.size for leaf in jax.tree.leaves(jax.eval_shape(arm.initial, jax.random.key(0)))) for arm in arms]
+    assert max(sizes) < 1.03 * min(sizes)
+
+
+@pytest.mark.slow
 def test_the_families_are_compared_in_one_report(tmp_path):
     assert command("compare", "configs/digits/families.py:tiny", tmp_path, "--config.sample.sampler=ancestral") == 0
     arms = json.loads((tmp_path / "report.json").read_text())["arms"]
@@ -179,6 +201,7 @@ REFUSED = {
 }
 
 
+@one_in(3)
 @pytest.mark.parametrize("override", REFUSED)
 def test_what_goes_with_no_codec_is_refused_before_anything_compiles(override, tmp_path, capsys):
     assert main(["train", f"--config={VAE}", f"--workdir={tmp_path / 'run'}", override]) == 2

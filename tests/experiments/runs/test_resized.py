@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from runs import DIGITS, run, samples, seal, trained
+from slow import one_in
 
 from experiments.build.build import build
 from experiments.config.reading import read_config
@@ -102,6 +103,7 @@ NETWORKS = {
 }
 
 
+@one_in(4)
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_network_takes_sides_that_differ(images, name):
     """By shapes alone: the score of an image is an image."""

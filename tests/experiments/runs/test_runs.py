@@ -54,6 +54,7 @@ def copy(done, tmp_path):
     return Path(shutil.copytree(done, tmp_path / "run"))
 
 
+@pytest.mark.slow
 def test_the_record_says_who_made_what(done):
     found = record(done)
     (session,) = found["sessions"]
@@ -114,6 +115,7 @@ def test_a_key_that_there_is_not_is_no_change_to_allow(copy, capsys):
         assert f"--allow-change={key}: no such key" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_run_that_has_saved_nothing_is_free(copy):
     """What it died of may be the config."""
     shutil.rmtree(copy / "checkpoints")
@@ -160,6 +162,7 @@ def test_a_fork_that_is_refused_changes_nothing(copy, tmp_path, capsys):
     assert not new.exists()
 
 
+@pytest.mark.slow
 def test_a_fork_that_dies_before_its_first_state_is_made_again(copy, tmp_path, capsys):
     """And does not train from nothing under its parent's name."""
     parent, fork = read_record(copy), tmp_path / "fork"
@@ -199,6 +202,7 @@ def test_other_examples_under_the_same_name_are_refused(tmp_path, capsys):
     assert train(tmp_path / "run", 8, *npz, "--allow-change=data") == 0
 
 
+@pytest.mark.slow
 def test_a_fork_begins_where_the_run_is_and_leaves_it_alone(copy, tmp_path):
     before, fork = content(copy), tmp_path / "fork"
     rate = "--config.train.learning_rate=0.001"
@@ -229,6 +233,7 @@ def test_a_report_replaces_none_of_another_kind(copy, tmp_path, capsys):
     assert content(tmp_path) == before
 
 
+@pytest.mark.slow
 def test_the_time_before_a_stop_counts(copy):
     """It stands in the seal of a step without a row, and the next row is of the steps and seconds of all sessions."""
     unlogged = lambda step: json.loads((copy / "checkpoints" / str(step) / "seal" / "metadata").read_text())["unlogged"]
@@ -263,6 +268,7 @@ def test_nobody_goes_back_to_what_is_damaged(copy, capsys):
     assert (copy / "checkpoints" / "8").is_dir()
 
 
+@pytest.mark.slow
 def test_a_picture_of_steps_that_were_lost_is_drawn_again(copy):
     (copy / "samples").mkdir(exist_ok=True)
     stale = copy / "samples" / "step_0000012.png"
@@ -306,6 +312,7 @@ def test_a_damaged_checkpoint_is_made_again_bit_by_bit(copy):
     assert (copy / "checkpoints" / "8.corrupt").is_dir()
 
 
+@pytest.mark.slow
 def test_a_step_that_is_not_finite_changes_nothing(tmp_path):
     """Neither parameters, average, moments nor the draw of t, but the counts; and at the limit the state stands still."""
     experiment = small_experiment("--config.times=loss_aware", "--config.weight=user_parts:cliff", "--config.train.bad_steps=3")
@@ -335,6 +342,7 @@ def stopped(tmp_path_factory):
 CLIFF = "--config.weight={'name': 'user_parts:cliff', 'edge': 0.501}"
 
 
+@pytest.mark.slow
 def test_bad_steps_on_end_stop_the_run_with_a_report(stopped, capsys):
     """Exit code 4; the report names the step, the examples, their times and the modules; the state is finite and saved."""
     folder, code = stopped
@@ -354,6 +362,7 @@ def test_bad_steps_on_end_stop_the_run_with_a_report(stopped, capsys):
     assert len(error.splitlines()) <= 5
 
 
+@pytest.mark.slow
 def test_replay_finds_the_line(stopped, capsys):
     folder, _ = stopped
     assert main(["replay", str(folder), "--step=2"]) == 2  # a file does not run a user's code unless the user says so
@@ -366,6 +375,7 @@ def test_replay_finds_the_line(stopped, capsys):
     assert json.loads((folder / "replay_2.json").read_text())["examples"]
 
 
+@pytest.mark.slow
 def test_replay_of_a_sound_step(copy, capsys):
     """From the checkpoint before it, and from the beginning: the same, to the last bit."""
     told = []
@@ -377,6 +387,7 @@ def test_replay_of_a_sound_step(copy, capsys):
     assert told[0] == told[1]
 
 
+@pytest.mark.slow
 def test_a_few_bad_steps_are_counted_and_said(tmp_path, capsys):
     rare = "--config.weight={'name': 'user_parts:cliff', 'edge': 0.995}"  # one of 64 even times is above, in a batch of three
     assert train(tmp_path, 20, rare, "--config.train.bad_steps=20") == 0

@@ -37,7 +37,7 @@ def start(workdir, *more, command="train", devices=2, config=MOONS):
     process = subprocess.Popen(
         [sys.executable, "-m", "experiments", *argv],
         cwd=ROOT,
-        env=OURS | {"NPROC": "32", "JAX_NUM_CPU_DEVICES": str(devices), "PYTHONPATH": str(ROOT / "tests" / "support")},
+        env=OURS | {"JAX_NUM_CPU_DEVICES": str(devices), "PYTHONPATH": str(ROOT / "tests" / "support")},
         stdout=words.with_suffix(".out").open("w"),
         stderr=words.open("w"),
     )
@@ -292,7 +292,7 @@ def test_a_folder_that_cannot_be_used_is_a_storage_error(tmp_path, capsys):
 def test_what_eight_devices_saved_fewer_restore_bit_by_bit(tmp_path, devices):
     """By the digest of every leaf; and they sample it, though the training batch of 64 does not fall into three shares."""
     assert run("train", tmp_path / "run", "--config.train.steps=4", ONE_SAMPLER) == 0
-    env = OURS | {"NPROC": "32", "JAX_NUM_CPU_DEVICES": str(devices)}
+    env = OURS | {"JAX_NUM_CPU_DEVICES": str(devices)}
     command = [sys.executable, "-m", "experiments", "ckpt", "verify", tmp_path / "run"]
     verified = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
     assert (verified.returncode, verified.stdout) == (0, "step 4: sound\n")

@@ -66,6 +66,7 @@ def test_images_come_from_held_out_examples_in_turn():
     np.testing.assert_array_equal(of_two, image[np.array([7, 2, 7, 2])])
 
 
+@pytest.mark.slow
 def test_the_label_of_a_sample_is_that_of_its_example():
     """Unless `sample.label` says another; and its caption is of the same class."""
     sampler = bound(NET, IMAGE, TEXT, *LABEL)

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from edited_runs import experiment_of
+from slow import one_in
 
 import samplers
 from experiments.build.checks import with_exact_score
@@ -50,6 +51,7 @@ def counted():
     return experiment._replace(model=model, guides=dict.fromkeys(("weaker", "classes"), guide)), calls
 
 
+@one_in(5)
 @pytest.mark.parametrize(("name", "networks"), [("plain", 1), ("free", 2), ("auto", 2), ("classifier", 2), ("own", 3)])
 def test_nfe_counts_every_network(counted, name, networks):
     """Of three steps with a corrector and a last denoising, seven scores: what a run without a compiler calls."""
@@ -72,6 +74,7 @@ def test_the_nfe_of_an_edit_counts_every_network(counted):
     assert edit_examples(experiment, None, edit, data).nfe[0, 0].tolist() == [0, 10, 10, 10]
 
 
+@pytest.mark.slow
 def test_seeds_and_settings_share_a_program(counted):
     """Whatever n of its sweep, and after any number of draws; another number of samples is another program."""
     experiment, calls = counted

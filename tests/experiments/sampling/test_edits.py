@@ -177,6 +177,7 @@ def test_an_edit_of_next_to_no_strength_is_the_example(sde):
     assert far["rms_from_example"] == pytest.approx(float(jnp.sqrt(2 * variance)), rel=0.15)
 
 
+@pytest.mark.slow
 def test_a_round_trip_ends_where_it_began():
     """To the tolerance; and its latents, at the prior's scale, are of deviation 1."""
     result, told = numbers("--config.edit.by=round_trip", "--config.evaluate.tolerance=1e-6", "--config.edit.rows=128")
@@ -191,6 +192,7 @@ def test_a_round_trip_errs_by_its_tolerance():
     assert loose["rms_error"] > 10 * tight["rms_error"]
 
 
+@pytest.mark.slow
 def test_samples_that_share_x_t_are_as_far_from_each_other_as_from_the_example():
     """In the mean square, as the example is a draw of p(x_0 | x_t) like them; and the farther, the more noise."""
     by = "--config.edit.by={'name': 'shared', 'times': (0.1, 0.3, 0.6), 'draws': 8}"

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from runs import DIGITS, MOONS, ROOT, drawn, in_root  # noqa: F401
+from slow import one_in
 
 from experiments.build.build import build
 from experiments.build.optimizer import make_optimizer
@@ -105,6 +106,7 @@ def test_a_network_learns_each_class_and_all_of_them(of_two_classes):
     np.testing.assert_allclose(found, CENTRES.mean(0), atol=0.3)
 
 
+@pytest.mark.slow
 def test_a_sampler_is_guided_by_its_weight(of_two_classes):
     """score_u + w (score_c - score_u) in the interval of noise, the class's own score outside; and it is what is sampled by."""
     experiment, params = of_two_classes
@@ -200,6 +202,7 @@ def test_from_training_to_guided_samples(tmp_path, capsys):
     assert "has no score to draw from" in capsys.readouterr().err
 
 
+@one_in(3)
 @pytest.mark.parametrize(
     ("override", "says"),
     [

@@ -64,6 +64,7 @@ def command(name, run, *overrides):
     return main([name, f"--config={run}/config.json", f"--workdir={run}", *overrides])
 
 
+@pytest.mark.slow
 def test_a_run_knows_its_data(trained, without_data, tmp_path, capsys):
     """Its record and its weights say the shape, the classes and the digest, by which it is sampled and exported."""
     data = Data(name="npz", data_dir=str(trained), levels=LEVELS)

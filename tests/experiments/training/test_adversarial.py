@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from runs import seal
+from slow import one_in
 
 import losses
 from experiments.build.build import build
@@ -183,6 +184,7 @@ REFUSED = {
 }
 
 
+@one_in(4)
 @pytest.mark.parametrize("override", REFUSED)
 def test_what_cannot_play_is_refused_before_anything_compiles(override, tmp_path, capsys):
     line = ["train", f"--config={VAE}", f"--workdir={tmp_path / 'run'}", *PERCEPTRONS, *SMALL, "--config.train.steps=10"]

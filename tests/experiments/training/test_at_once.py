@@ -113,6 +113,7 @@ def after(experiments, states, spoiled=(), calls=3):
     return jax.tree.map(np.array, (states, outcomes))
 
 
+@pytest.mark.slow
 @slow_for(*(kind for kind in KINDS if kind != "points"))
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_run_of_the_program_is_what_it_is_alone(kind):
@@ -313,6 +314,7 @@ def test_as_many_runs_as_there_is_room_for(tmp_path, monkeypatch, capsys):
         assert capsys.readouterr().out.endswith("GiB are free on each device: one after the other\n")
 
 
+@pytest.mark.slow
 def test_the_program_that_fits_is_the_one_that_runs(tmp_path, caplog):
     """It is not compiled once more for the arrays."""
     of_program = lambda: [text for text in caplog.messages if "XLA compilation of jit(advance)" in text]

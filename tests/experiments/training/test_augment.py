@@ -53,6 +53,7 @@ def values(experiment, objective, apply):
     return np.asarray(loss(None, KEYS, digits(N, classes=experiment.classes), 0.5).score)
 
 
+@pytest.mark.slow
 def test_the_network_hears_of_the_map_of_its_image():
     """Each example is flipped, and mapped by `augmented` with a fold of its own key, and its labels are beside it."""
     experiment = made("data.flip=True")
@@ -115,6 +116,7 @@ WAYS = {
 }
 
 
+@pytest.mark.slow
 @slow_for(*(way for way in WAYS if way != "user"))
 @pytest.mark.parametrize("way", WAYS)
 def test_it_trains_in_every_way(way):

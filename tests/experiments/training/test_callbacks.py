@@ -48,6 +48,7 @@ def plain(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_a_callback_sees_each_row_and_changes_no_bit(plain, tmp_path):
     rows, scores, levels = [], [], []
     x = jnp.array([0.3, -0.2])
@@ -87,6 +88,7 @@ def test_a_config_names_callbacks_and_its_json_calls_none(plain, module, tmp_pat
     assert [step for step, *_ in seen[3:]] == [20]
 
 
+@pytest.mark.slow
 def test_a_callback_that_fails_ends_the_run_and_loses_nothing(plain, module, tmp_path, capsys):
     folder = tmp_path / "run"
     assert run("train", folder, *WORDS, f"--config.train.callbacks={module}:fails") == 2
@@ -114,6 +116,7 @@ def test_what_is_no_callback_is_refused(name, words, module, tmp_path, capsys):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_a_sampler_that_is_not_there_has_a_neighbour(module, tmp_path):
     look = lambda moment: moment.sample(sampler="ancestrall")
     with pytest.raises(ConfigError, match=r"no sampler 'ancestrall' \(did you mean ancestral\?\)"):

@@ -218,6 +218,10 @@ REFUSED = {
         "conditions: coarse(3): blocks of 3 x 3 do not fill 8 x 8; those of the nearest sizes, 2 and 4, do",
     ),
     "a text for a deaf network": ((NET, "sample.caption=three"), "would change nothing: the network hears no captions"),
+    "a text for a network of tokens": (
+        (NET, IDS, "sample.caption=three"),
+        "the network hears no captions, but tokens: give y={'tokens': ...} to run.sample in Python",
+    ),
     "examples for a deaf network": ((NET, "sample.like=(1,)"), "sample.like = (1,) would change nothing: the network hears no"),
     "guidance to what is always there": (
         (NET, COARSE, f"{GUIDED}=classifier_free"),

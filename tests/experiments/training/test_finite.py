@@ -299,7 +299,7 @@ def experiment_of(file, **sections):
 def digits(above, sampler="ancestral"):
     """Digits whose network is nan above that, with one sampler."""
     tree = read_config("configs/digits/vp.py:tiny", [], {"tiny": tiny})
-    cheap = tree["evaluate"] | {"probes": 1, "bound_times": 0}
+    cheap = tree["evaluate"] | {"probes": 1, "bound_times": 0, "pairs": 1}
     net = {"name": f"{__name__}:Sometimes", "above": above}
     one = {"samplers": {sampler: tree["samplers"][sampler]}, "sample": tree["sample"] | {"sampler": sampler}}
     return experiment_of("configs/digits/vp.py:tiny", net=net, evaluate=cheap, **one)
@@ -328,6 +328,7 @@ def test_bad_samples_are_a_sentence_and_no_picture(tmp_path):
         assert not path.exists()
 
 
+@pytest.mark.slow
 def test_what_is_wrong_with_a_solver_is_said():
     """Where it runs out of steps, and where the last denoising is at fault."""
     experiment, _ = digits(1e9, "probability_flow")

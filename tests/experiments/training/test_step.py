@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from runs import run, seal
-from slow import slow_for
+from slow import one_in, slow_for
 from small_experiments import clusters, small_experiment
 
 from experiments.build.optimizer import make_optimizer
@@ -83,6 +83,7 @@ def test_moments_lie_as_the_parameters_do(kind):
     assert all(leaf.sharding.is_fully_replicated for leaf in jax.tree.leaves(state.opt) if leaf.size < devices.SMALL)
 
 
+@one_in(2)
 @pytest.mark.parametrize("name", ["dog", "prodigy"])
 def test_what_keeps_the_first_parameters_has_its_own(name):
     """A step takes every array of the state, and none twice."""

@@ -413,6 +413,7 @@ def test_what_weights_are_is_not_overridden(written, tmp_path, capsys):
     assert native.read_weights(tmp_path / "out").config["sample"]["seed"] == 4
 
 
+@pytest.mark.slow
 def test_weights_are_trained_further_as_one_likes(written, monkeypatch, capsys):
     """Until there is a checkpoint, by any `train`, and from the weights, as is said; the rest of the config stays."""
     monkeypatch.setattr("experiments.commands.train.train", lambda *_: SimpleNamespace(step=0))

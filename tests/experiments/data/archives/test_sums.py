@@ -14,6 +14,7 @@ from experiments.runtime.errors import DataError
 IN_TFDS = [name for name, archive in ARCHIVES.items() if archive.in_tfds]
 
 
+@pytest.mark.slow
 def test_they_are_those_of_tfds():
     """Each file has its own, by its name."""
     root = Path(tfds.__file__).parent
