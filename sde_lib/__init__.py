@@ -3,6 +3,7 @@
 from sde_lib.base import SDE, LinearSDE, Score
 from sde_lib.check import check
 from sde_lib.diagonal import BlurringSDE, PolynomialVPSDE
+from sde_lib.learned import LearnedVPSDE
 from sde_lib.linear import (
     EDMSDE,
     VESDE,
@@ -31,12 +32,13 @@ __all__ = [
     "RectifiedFlowSDE",
     "BlurringSDE",
     "PolynomialVPSDE",
+    "LearnedVPSDE",
     "TableVPSDE",
     "ddpm_table",
 ]
 
 SDES = (
     *(VPSDE, VESDE, EDMSDE, SubVPSDE, CosineVPSDE, GeometricVPSDE, LogLinearVPSDE, RectifiedFlowSDE, ddpm_table),
-    *(BlurringSDE, PolynomialVPSDE),
+    *(BlurringSDE, PolynomialVPSDE, LearnedVPSDE),
 )
 """The SDEs that a config names."""

@@ -12,6 +12,7 @@ SDES = {
     "ddpm_table": "the discrete DDPM, exact at t = i/N (Ho et al. 2020)",
     "BlurringSDE": "heat dissipation beside noise, on cosine codes: an alpha for each frequency (Hoogeboom & Salimans 2023)",
     "PolynomialVPSDE": "VP with a log-SNR for each channel, or coordinate: MuLAN's (Sahoo et al. 2024)",
+    "LearnedVPSDE": "VP with log-SNR on a clock of its knots, for training to find: VDM's (Kingma et al. 2021)",
 }
 NETWORKS = {
     "DDPM": ('Ho et al. (2020); `attention_up="level"` is score_sde\'s', "35,746,307; 35,218,947"),
@@ -48,6 +49,7 @@ PARAMETERIZATIONS = {
 OBJECTIVES = {
     "dsm": "denoising score matching; DDPM's and NCSN's losses are its `discrete` draws of t",
     "vlb": "the variational bound L_0, ..., L_T, term by term; with `times.name=discrete`",
+    "continuous_vlb": "the variational bound in continuous time, which also trains what `sde.learned` names",
     "hybrid": "L_simple + 0.001 L_vlb with a learned variance, which `ancestral` then uses; with `times.name=discrete`",
     "ism": "implicit score matching by the exact trace, for SDEs without p(x_t \\| x_0) too",
     "ssm": "sliced score matching, for SDEs without p(x_t \\| x_0) too",

@@ -42,6 +42,7 @@ def exported(d: int = 2) -> dict:
     # VDM's own end at -5 is where the flow bends already: a cold start's first step, of order 1, would hide every order.
     options = {
         "LogLinearVPSDE": {"log_snr_min": -10.0},
+        "LearnedVPSDE": {"log_snr_min": -10.0},
         "BlurringSDE": {"sides": (d,), "blur_max": 1.0},
         "PolynomialVPSDE": {
             "log_snr_max": tuple((12 - 3 * up).tolist()),
@@ -66,5 +67,6 @@ ISOTROPIC = {name: sde for name, sde in SDES.items() if not coordinates(sde)}
 ARRAYS = tuple(name for name in SDES if name not in ISOTROPIC)
 """The names of the others."""
 
-KIN = ("SubVPSDE", "CosineVPSDE", "GeometricVPSDE", "LogLinearVPSDE", "RectifiedFlowSDE", "ddpm_table", "EDMSDE", *ARRAYS)
+KIN = ("SubVPSDE", "CosineVPSDE", "GeometricVPSDE", "LogLinearVPSDE", "RectifiedFlowSDE", "ddpm_table", "EDMSDE")
+KIN += ("LearnedVPSDE", *ARRAYS)
 """They differ from VPSDE, or the seventh from VESDE, by their schedules alone: where each takes seconds, these are slow."""
