@@ -1,4 +1,4 @@
-"""Runs that learn options of their SDE: what is refused, what the learned ones are in all that a run does, and the same bits."""
+"""Runs that learn options of their SDE: what is refused, that all goes by the learned ones, the same bits when resumed."""
 
 import json
 
@@ -73,16 +73,17 @@ def moved(experiment, seed=0):
     """Parameters of which none is where training begins."""
     rng = np.random.default_rng(seed)
     initial = experiment.initial(jax.random.key(0))
-    change = lambda scale, tree: jax.tree.map(
-        lambda a: jnp.asarray(a + scale * rng.standard_normal(a.shape), jnp.float32), tree
-    )
+
+    def change(scale, tree):
+        return jax.tree.map(lambda a: jnp.asarray(a + scale * rng.standard_normal(a.shape), jnp.float32), tree)
+
     return {"net": change(0.1, initial["net"]), "sde": change(0.7, initial["sde"])}
 
 
 def fixed_at(sde, *overrides):
     """The experiment whose SDE has these options, and learns none."""
     options = {name: tuple(map(float, leaf)) if leaf.ndim else float(leaf) for name, leaf in sde.items()}
-    return small_experiment(f"--config.sde={ {'name': 'LearnedVPSDE', **options} }", *BOUND, BY, *overrides)
+    return small_experiment(f"--config.sde={dict(name='LearnedVPSDE', **options)}", *BOUND, BY, *overrides)
 
 
 def test_a_learned_sde_is_the_sde_of_its_learned_options():
@@ -176,10 +177,10 @@ def test_all_that_a_run_does_is_by_what_it_learned(learned, tmp_path):
 @pytest.mark.slow
 def test_what_has_no_place_for_a_learned_sde_is_refused(learned, tmp_path, capsys):
     """A published layout, and a guide, which would be of another SDE."""
-    assert main(["export", str(learned), str(tmp_path / "out"), "--layout=score_sde"]) == 2
+    assert main(["export", str(learned), str(tmp_path / "out"), "--layout=diffusers"]) == 2
     assert "has no place for a learned SDE" in capsys.readouterr().err
     step = {"step": "ddim", "grid": "uniform_grid", "n": 2, "guidance": {"name": "autoguidance", "run": str(learned)}}
-    guided = f"--config.samplers={ {'ancestral': step} }"
+    guided = f"--config.samplers={dict(ancestral=step)}"
     assert run("train", tmp_path / "guided", *LEARNED, *FEW[:3], *EVALUATED, guided) == 2
     assert "learned its SDE, and this run another: train both on a fixed one" in capsys.readouterr().err
 
