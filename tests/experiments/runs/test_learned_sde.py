@@ -179,9 +179,8 @@ def test_what_has_no_place_for_a_learned_sde_is_refused(learned, tmp_path, capsy
     """A published layout, and a guide, which would be of another SDE."""
     assert main(["export", str(learned), str(tmp_path / "out"), "--layout=diffusers"]) == 2
     assert "has no place for a learned SDE" in capsys.readouterr().err
-    step = {"step": "ddim", "grid": "uniform_grid", "n": 2, "guidance": {"name": "autoguidance", "run": str(learned)}}
-    guided = f"--config.samplers={dict(ancestral=step)}"
-    assert run("train", tmp_path / "guided", *LEARNED, *FEW[:3], *EVALUATED, guided) == 2
+    by = {"step": "ddim", "grid": "uniform_grid", "n": 2, "guidance": {"name": "autoguidance", "run": str(learned)}}
+    assert run("train", tmp_path / "guided", *LEARNED, *FEW[:3], *EVALUATED, f"--config.samplers.ancestral={by}") == 2
     assert "learned its SDE, and this run another: train both on a fixed one" in capsys.readouterr().err
 
 
