@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from oracle import GAUSSIAN, Mixture
+from cubature import nodes, noise
+from oracle import GAUSSIAN, Mixture, Normal
 from sdes import KIN
 from slow import slow_for
 
@@ -115,6 +116,40 @@ def test_every_option_of_arrays_is_moved_by_the_bound():
     mine = of(lambda sde, score: continuous_vlb(sde, score, None)(KEY, X_0, 0.4))
     plain = of(lambda sde, score: dsm(sde, score, likelihood)(jax.random.split(KEY)[1], X_0, 0.4) / 2)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4), mine, plain)
+
+
+C = jnp.array([[1.0, 0.8], [0.8, 1.5]])
+PATHS = {
+    "together": {},
+    "one first": {"a": jnp.array([3.0, -2.0]), "b": jnp.array([-1.0, 0.5])},
+    "one last": {"b": jnp.array([4.0, -0.5]), "c": jnp.array([0.3, 1.0])},
+}
+
+
+def along(path, score):
+    """D times the mean over N(0, C), its noise and t of l, from log-SNR 8 to -6 in both coordinates: of quadratics, exactly."""
+    sde = PolynomialVPSDE(8.0 * jnp.ones(2), -6.0, **path)
+    loss, root, (points, weights) = continuous_vlb(sde, score(sde), None), jnp.linalg.cholesky(C), nodes(2, 4)
+
+    def at(point):
+        with noise(point[2:]):
+            return jnp.mean(jax.vmap(lambda t: loss(KEY, root @ point[:2], t))((jnp.arange(1000) + 0.5) / 1000))
+
+    return D * jnp.tensordot(weights, jax.vmap(at)(points), 1)
+
+
+def test_by_a_score_of_one_law_several_log_snrs_may_take_any_path():
+    """The integral is log det(I + SNR C)/2 between the ends (Guo et al. 2005), and nothing moves a, b and c but chance."""
+    ends = float(jnp.trace(C) * jnp.exp(-6.0) / 2 + jnp.log(2 * jnp.pi) + 1 - 8.0)  # L_T and L_0
+    of_law = Normal(jnp.zeros(2), C).score
+    values, slopes = zip(
+        *(jax.jit(jax.value_and_grad(lambda p: along(p, of_law)))(path) for path in PATHS.values()), strict=True
+    )
+    np.testing.assert_allclose(np.array(values) - ends, 7.92198, atol=2e-3)
+    assert max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(slopes)) < 2e-3
+    of_none = lambda sde: lambda x, t: -jnp.stack([x[0] + 0.5 * x[1], x[1]])  # no gradient
+    values = [float(jax.jit(lambda path=path: along(path, of_none))()) for path in PATHS.values()]
+    assert np.ptp(values) > 0.05
 
 
 V = 2.0
