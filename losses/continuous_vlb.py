@@ -17,20 +17,20 @@ from sde_lib.base import SDE, Diagonal, Event, LinearSDE, Positive, Scalar, Scor
 def continuous_vlb(
     sde: SDE, score: Score, width: Positive | None = 2 / 255, t_min: float | None = None, low: Scalar = -1.0
 ) -> Loss:
-    """l(x_0, t) = -lambda'(t)/2 |eps_hat - eps|^2/D + (L_T + L_0)/(D (1 - t_min)), of which the integral is the bound over D.
+    """l(x_0, t) = -lambda'(t)/2 |eps_hat - eps|^2/D + (L_T + L_0)/(D (1 - t_min)): the bound on -log p(x_0)/D, integrated over t.
 
-    L_0 = -log p(x_0 | x_{t_min}) is VDM's, by the noise alone: x_0 is x_{t_min}/alpha, give or take sigma/alpha. `width` and
-    `low` are those of `reconstruction_term`. Kingma et al. (2021), eqs. 11-18. Returns `loss(key, x_0, t)`. Raises TypeError
-    for an SDE without alpha and sigma.
+    L_0 = -log p(x_0 | x_{t_min}) is VDM's, whose x_0_hat is x_{t_min}/alpha and needs no network; `width` and `low` are those of
+    `reconstruction_term`. Kingma et al. (2021), eqs. 11-18. Returns `loss(key, x_0, t)`. Raises TypeError for an SDE without
+    alpha and sigma.
 
-    Parameters of the SDE have gradients too. If lambda is a number, the bound depends on its values at both ends and on nothing
-    between (eq. 18). So the bound moves the ends of lambda = lambda(t_min) + (lambda(1) - lambda(t_min)) c(t), and the clock c
-    descends the variance of the first term, l_1, at uniform t (app. I.2), which is a draw of c of density dt/dc:
+    Parameters of the SDE have gradients too. The bound depends on the ends of a number lambda, and on nothing between them
+    (eq. 18): it moves lambda(t_min) and lambda(1). On the way from one to the other lambda goes by a clock c(t) from 0 to 1,
+    which descends the variance of the first term, l_1, at uniform t (app. I.2). As such t draw c with the density dt/dc,
 
-        grad int l_1^2 dt = E[l_1^2 grad log dc/dt],  at a fixed c
+        grad int l_1^2 dt = E[l_1^2 grad log(dc/dt)]   at a fixed c,
 
-    In units of lambda(t_min) - lambda(1), and no network is differentiated for it. If lambda is an array, the bound depends on
-    all of its path (Sahoo et al. 2024, MuLAN), and moves it.
+    which differentiates no network; l_1 is in units of lambda(t_min) - lambda(1). On an array lambda the bound depends along its
+    whole path (Sahoo et al. 2024, MuLAN), and moves all of it.
     """
     linear_sde = require_linear(sde, "continuous_vlb")
     start = sde.t_min if t_min is None else t_min
@@ -38,8 +38,7 @@ def continuous_vlb(
     last_term = reconstruction_term(linear_sde, lambda x, t: jnp.zeros_like(x), width, low)
 
     def loss(key: Key[Array, ""], x_0: Event, t: Scalar) -> Scalar:
-        last_key, key = jax.random.split(key)
-        ends = prior_term(linear_sde, x_0) + last_term(last_key, x_0, start)
+        ends = prior_term(linear_sde, x_0) + last_term(key, x_0, start)
         return first_term(key, x_0, t) + ends / (x_0.size * (1 - start))
 
     return loss

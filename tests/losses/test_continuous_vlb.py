@@ -43,7 +43,7 @@ def test_its_integral_is_the_bound(sde, width):
     with patch.object(jax.random, "uniform", lambda key: jnp.float32(1 / (2 * n))):
         got = float(integral())
     range_of_log_snr = np.asarray(sde.log_snr(start)) - np.asarray(sde.log_snr(1.0))
-    last = reconstruction_term(sde, lambda x, t: jnp.zeros(2), width)(jax.random.split(KEY)[0], X_0, start)
+    last = reconstruction_term(sde, lambda x, t: jnp.zeros(2), width)(KEY, X_0, start)
     exact = float(np.sum(range_of_log_snr / 2 * np.asarray(ERROR) ** 2) + prior_term(sde, X_0) + last)
     assert D * got == pytest.approx(exact, rel=5e-3)
 
@@ -70,9 +70,8 @@ def test_the_bound_moves_the_ends():
     """The gradient in log_snr_max and log_snr_min is that of l written out, at every t."""
 
     def plain(sde, t):
-        first, last = jax.random.split(KEY)
-        ends = prior_term(sde, X_0) + reconstruction_term(sde, lambda x, t: jnp.zeros(2), None)(first, X_0, 0.0)
-        return dsm(sde, GAUSSIAN.score(sde), likelihood)(last, X_0, t) / 2 + ends / D
+        ends = prior_term(sde, X_0) + reconstruction_term(sde, lambda x, t: jnp.zeros(2), None)(KEY, X_0, 0.0)
+        return dsm(sde, GAUSSIAN.score(sde), likelihood)(KEY, X_0, t) / 2 + ends / D
 
     def gradients(loss):
         return [jax.grad(lambda ends, t: loss(learned(ROUGH, *ends), t))((8.0, -4.0), t) for t in (0.03, 0.4, 0.93)]
@@ -88,7 +87,7 @@ def test_the_variance_moves_the_interior():
     def second_moment(knots):
         sde = learned(knots)
         loss = dsm(sde, GAUSSIAN.score(sde), likelihood)
-        l_1 = jax.vmap(lambda t: loss(jax.random.split(KEY)[1], X_0, t))((jnp.arange(4000) + 0.5) / 4000) / 2
+        l_1 = jax.vmap(lambda t: loss(KEY, X_0, t))((jnp.arange(4000) + 0.5) / 4000) / 2
         return jnp.mean((l_1 / 12) ** 2)
 
     with jax.enable_x64(True):
@@ -102,7 +101,7 @@ def test_a_schedule_that_is_not_learned_has_no_gradient_of_its_own():
     sde = LogLinearVPSDE(8.0, -4.0)
     score = lambda w: Mixture(GAUSSIAN.means, w, GAUSSIAN.weights).score(sde)
     of_bound = jax.grad(lambda w: continuous_vlb(sde, score(w), None)(KEY, X_0, 0.4))(0.6)
-    of_dsm = jax.grad(lambda w: dsm(sde, score(w), likelihood)(jax.random.split(KEY)[1], X_0, 0.4) / 2)(0.6)
+    of_dsm = jax.grad(lambda w: dsm(sde, score(w), likelihood)(KEY, X_0, 0.4) / 2)(0.6)
     assert float(of_bound) == pytest.approx(float(of_dsm), rel=1e-5)
 
 
@@ -114,7 +113,7 @@ def test_every_option_of_arrays_is_moved_by_the_bound():
         return jax.grad(lambda options: loss(sde := PolynomialVPSDE(8.0, -4.0, **options), GAUSSIAN.score(sde)))(options)
 
     mine = of(lambda sde, score: continuous_vlb(sde, score, None)(KEY, X_0, 0.4))
-    plain = of(lambda sde, score: dsm(sde, score, likelihood)(jax.random.split(KEY)[1], X_0, 0.4) / 2)
+    plain = of(lambda sde, score: dsm(sde, score, likelihood)(KEY, X_0, 0.4) / 2)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4), mine, plain)
 
 
