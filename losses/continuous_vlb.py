@@ -17,9 +17,9 @@ from sde_lib.base import SDE, Diagonal, Event, LinearSDE, Positive, Scalar, Scor
 def continuous_vlb(
     sde: SDE, score: Score, width: Positive | None = 2 / 255, t_min: float | None = None, low: Scalar = -1.0
 ) -> Loss:
-    """l(x_0, t) = -lambda'(t)/2 |eps_hat - eps|^2/D + (L_T + L_0)/(D (1 - t_min)): the bound on -log p(x_0)/D, integrated over t.
+    """l(x_0, t) = -lambda'(t)/2 |eps_hat - eps|^2/D + (L_T + L_0)/(D (1 - t_min)), whose integral is the bound on -log p(x_0)/D.
 
-    L_0 = -log p(x_0 | x_{t_min}) is VDM's, whose x_0_hat is x_{t_min}/alpha and needs no network; `width` and `low` are those of
+    L_0 = -log p(x_0 | x_{t_min}) is VDM's, without a network: its x_0_hat is x_{t_min}/alpha. `width` and `low` are those of
     `reconstruction_term`. Kingma et al. (2021), eqs. 11-18. Returns `loss(key, x_0, t)`. Raises TypeError for an SDE without
     alpha and sigma.
 
@@ -29,8 +29,8 @@ def continuous_vlb(
 
         grad int l_1^2 dt = E[l_1^2 grad log(dc/dt)]   at a fixed c,
 
-    which differentiates no network; l_1 is in units of lambda(t_min) - lambda(1). On an array lambda the bound depends along its
-    whole path (Sahoo et al. 2024, MuLAN), and moves all of it.
+    which differentiates no network; l_1 is in units of lambda(t_min) - lambda(1). An array lambda moves by the bound along all
+    of its path, on which that depends (Sahoo et al. 2024, MuLAN).
     """
     linear_sde = require_linear(sde, "continuous_vlb")
     start = sde.t_min if t_min is None else t_min
