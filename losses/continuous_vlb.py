@@ -17,7 +17,7 @@ from sde_lib.base import SDE, Diagonal, Event, LinearSDE, Positive, Scalar, Scor
 def continuous_vlb(
     sde: SDE, score: Score, width: Positive | None = 2 / 255, t_min: float | None = None, low: Scalar = -1.0
 ) -> Loss:
-    """l(x_0, t) = -lambda'(t)/2 |eps_hat - eps|^2/D + (L_T + L_0)/(D (1 - t_min)), whose integral is the bound on -log p(x_0)/D.
+    """l(x_0, t) = -lambda'/2 |eps_hat - eps|^2/D + (L_T + L_0)/(D (1 - t_min)), whose integral over t bounds -log p(x_0)/D.
 
     L_0 = -log p(x_0 | x_{t_min}) is VDM's, without a network: its x_0_hat is x_{t_min}/alpha. `width` and `low` are those of
     `reconstruction_term`. Kingma et al. (2021), eqs. 11-18. Returns `loss(key, x_0, t)`. Raises TypeError for an SDE without
