@@ -9,6 +9,7 @@ import optax
 import pytest
 from runs import run, samples, seal
 from small_experiments import ONE_SAMPLER, UNWEIGHTED, clusters, small_experiment
+from source_files import ROOT
 
 import experiments
 from experiments.build.optimizer import optimizer_of
@@ -138,7 +139,7 @@ def learned(tmp_path_factory):
     """The folder of a run of eight steps."""
     folder = tmp_path_factory.mktemp("learned") / "whole"
     with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(experiments.__path__[0] + "/..")
+        patch.chdir(ROOT)
         assert run("train", folder, *LEARNED, *FEW, *EVALUATED) == 0
     return folder
 
