@@ -71,7 +71,7 @@ def _opened(call: Call) -> Run:
     opened = open_folder(call, Needs(data=False))
     opened.refuse_changes(opened.workdir, opened.experiment)
     state = trained_state(opened.experiment, opened.workdir)
-    return Run(opened.workdir, opened.experiment, opened.experiment.network(state.ema), int(state.step))
+    return Run(opened.workdir, opened.experiment.at(state.ema), opened.experiment.network(state.ema), int(state.step))
 
 
 def train(

@@ -4,6 +4,7 @@ from sde_lib.augmented import CLD, AugmentedSDE
 from sde_lib.base import SDE, LinearSDE, Score
 from sde_lib.check import check
 from sde_lib.diagonal import BlurringSDE, PolynomialVPSDE
+from sde_lib.learned import LearnedVPSDE
 from sde_lib.linear import (
     EDMSDE,
     VESDE,
@@ -34,6 +35,7 @@ __all__ = [
     "RectifiedFlowSDE",
     "BlurringSDE",
     "PolynomialVPSDE",
+    "LearnedVPSDE",
     "CLD",
     "TableVPSDE",
     "ddpm_table",
@@ -43,6 +45,6 @@ __all__ = [
 
 SDES = (
     *(VPSDE, VESDE, EDMSDE, SubVPSDE, CosineVPSDE, GeometricVPSDE, LogLinearVPSDE, RectifiedFlowSDE, ddpm_table),
-    *(BlurringSDE, PolynomialVPSDE, CLD, LogisticSDE),
+    *(BlurringSDE, PolynomialVPSDE, LearnedVPSDE, CLD, LogisticSDE),
 )
 """The SDEs that a config names."""

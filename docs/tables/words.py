@@ -13,6 +13,7 @@ SDES = {
     "BlurringSDE": "heat dissipation beside noise, on cosine codes: an alpha for each frequency (Hoogeboom & Salimans 2023)",
     "LogisticSDE": "not linear: Langevin dynamics towards a logistic prior, of exponential tails ([the page](../nonlinear.md))",
     "PolynomialVPSDE": "VP with a log-SNR for each channel, or coordinate: MuLAN's (Sahoo et al. 2024)",
+    "LearnedVPSDE": "VP with log-SNR on a clock of its knots, for training to find: VDM's (Kingma et al. 2021)",
     "CLD": "critically damped Langevin diffusion: a velocity beside each number, which noise enters (Dockhorn et al. 2022)",
 }
 NETWORKS = {
@@ -50,6 +51,7 @@ PARAMETERIZATIONS = {
 OBJECTIVES = {
     "dsm": "denoising score matching, on `CLD` the hybrid one; DDPM's and NCSN's losses are its `discrete` draws of t",
     "vlb": "the variational bound L_0, ..., L_T, term by term; with `times.name=discrete`",
+    "continuous_vlb": "the variational bound in continuous time, which also trains what `sde.learned` names",
     "hybrid": "L_simple + 0.001 L_vlb with a learned variance, which `ancestral` then uses; with `times.name=discrete`",
     "ism": "implicit score matching by the exact trace, for SDEs without p(x_t \\| x_0) too",
     "ssm": "sliced score matching, for SDEs without p(x_t \\| x_0) too",

@@ -20,6 +20,7 @@ from experiments.build.checks import check_coordinates, combination_problems, ev
 from experiments.build.conditions import encoder, network_options
 from experiments.build.discriminator import discriminator_of
 from experiments.build.experiment import Experiment, Frozen
+from experiments.build.sde_checks import check_learned
 from experiments.config.options import parameters
 from experiments.config.parts import (
     CODEC,
@@ -73,6 +74,7 @@ def build(
     by_conditions = None if problems else attempt(problems, "conditions", lambda: network_options(config, shape, names))
     sde = attempt(problems, "sde", lambda: SDE.build(config.sde.name, **config.sde.options))
     attempt(problems, "sde", lambda: sde and _check_sde(sde, config))
+    attempt(problems, "sde.learned", lambda: sde and check_learned(sde, config.sde))
     problems += augmented_problems(config, sde)
     if problems or by_conditions is None:
         raise ConfigError(problems)
@@ -83,13 +85,15 @@ def build(
         attempt(problems, "sde", lambda: check_coordinates(sde, code_shape))
         if problems:
             raise ConfigError(problems)
-    model = attempt(problems, "net", lambda: _model(config, shape, sde, by_conditions))
+    model_on = lambda sde: _model(config, shape, sde, by_conditions)
+    model = attempt(problems, "net", lambda: model_on(sde))
     times = attempt(problems, "times", lambda: TIMES.build(config.times.name, sde, **config.times.options))
     objective = attempt(problems, "objective", lambda: _objective(config))
     weight = attempt(problems, "weight", lambda: _weight(config))
     experiment = Experiment(config, shape, code_shape, sde, model, times, objective, scale(config, moments), names=names)
     discriminator = attempt(problems, "codec.adversarial", lambda: discriminator_of(config))
     experiment = experiment._replace(codec=codec, frozen=Frozen(codec=of_codec), weight=weight, discriminator=discriminator)
+    experiment = experiment._replace(model_on=model_on)
 
     problems += experiment_problems(experiment, weight)
     if problems:

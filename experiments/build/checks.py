@@ -22,9 +22,10 @@ from experiments.build.flow_checks import check_flow, flow_problems
 from experiments.build.idle import idle_problems
 from experiments.build.optimizer import check_optimizer, check_rate
 from experiments.build.sampler import BoundSampler, bound_samplers
+from experiments.build.sde_checks import learning_problems
 from experiments.build.training_checks import average_problems, watching_problems
 from experiments.config.classes import class_number, class_numbers
-from experiments.config.guidance import Guide
+from experiments.config.guidance import Guide, Params
 from experiments.config.messages import in_words, suggestion
 from experiments.config.options import parameters
 from experiments.config.parts import NET, OBJECTIVE, STEP, bridges, clash, classifies, learns_flow
@@ -69,10 +70,11 @@ def experiment_problems(experiment: Experiment, weight: Callable[..., Any] | Non
 def check_net(experiment: Experiment) -> None:
     """Traces the network on a code, without compiling, so that it takes and returns what a score model asks of it."""
     z, x = (jax.ShapeDtypeStruct(shape, jnp.float32) for shape in (experiment.code_shape, experiment.shape))
-    params = jax.eval_shape(experiment.model.init, jax.random.key(0), z)
+    own = jax.eval_shape(experiment.model.init, jax.random.key(0), z)
     if classifies(experiment.config):
-        jax.eval_shape(experiment.model.apply, params, z, 0.5)
+        jax.eval_shape(experiment.model.apply, own, z, 0.5)
     else:
+        params = Params(own, {}, sde=experiment.learned)
         score = lambda params, z, x: experiment.score(params, y=_conditions(experiment, params, x))(z, 0.5)
         jax.eval_shape(score, params, z, x)
 
@@ -332,7 +334,7 @@ def _undivided(key: str, batch: int) -> Problems:
 def combination_problems(config: Config, names: tuple[str, ...] = ()) -> Problems:
     """Returns the problems of combinations of keys that are right one by one; `names`: those of the labels, if any."""
     problems = label_problems(config, names) + condition_problems(config, names) + augment_problems(config)
-    problems += codec_problems(config) + flow_problems(config) + bridge_problems(config)
+    problems += codec_problems(config) + flow_problems(config) + bridge_problems(config) + learning_problems(config)
     problems += idle_problems(config) + average_problems(config)
     if config.sample.sampler not in config.samplers:
         close = suggestion(config.sample.sampler, list(config.samplers))

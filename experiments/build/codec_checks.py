@@ -157,8 +157,9 @@ def without_likelihood(codec: models.Codec, name: str) -> str | None:
 
 def not_together(codec: models.Codec, by: str, objective: Named) -> str | None:
     """Returns why the codec cannot be trained together with the score of its codes by that objective; None if it can."""
-    if objective.name != "dsm" or objective.options.get("half_sum"):
-        return f"codec.by = {by} is trained with its score by objective dsm alone; take that, without half_sum, or {APART}"
+    if objective.name not in ("dsm", "continuous_vlb") or objective.options.get("half_sum"):
+        which = "dsm without half_sum, or continuous_vlb"
+        return f"codec.by = {by} is trained with its score by objective dsm or continuous_vlb alone; take {which}, or {APART}"
     if not codec.density:
         return f"codec.by = {by} has no density p(x | z), so that codes trained with their score would shrink; {APART}"
     return None
@@ -178,7 +179,7 @@ def _check_together(experiment: Experiment, codec: models.Codec, by: str) -> Non
         raise ValueError(f"codec.by = {by} is trained by a bound on -log p(x), and a code as a vector leaves none; {APART}")
     if config.codec and config.codec.standardise != "none":
         raise ValueError(f"codec.standardise: codes change while {by} is trained with their score; take 'none', or {APART}")
-    experiment.loss({"net": None, "codec": None}, None)  # it refuses a weight that cannot train both
+    experiment.loss({"net": None, "codec": None, "sde": experiment.learned}, None)  # it refuses a weight that cannot train both
 
 
 def _has_parameters(experiment: Experiment) -> bool:

@@ -42,6 +42,10 @@ class BoundSampler(NamedTuple):
     experiment: Experiment
     config: Sampler
 
+    def at(self, params: Any) -> BoundSampler:
+        """Returns the sampler of the experiment on the SDE of these parameters."""
+        return self._replace(experiment=self.experiment.at(params))
+
     @property
     def sde(self) -> sde_lib.SDE:
         """The SDE that the sampler runs on: its own, or the one that the network was trained on."""
@@ -158,7 +162,7 @@ class BoundSampler(NamedTuple):
         label = {} if y is None or isinstance(y, Mapping) else {"label": y}
         y = {**label, **self.experiment.named(y)}
         score = self._guided(params, y, {"w": swept.pop("w")} if "w" in swept else {})
-        config, sde = self.config, self.sde
+        config, sde = self.config, self.at(params).sde
         learned = self.experiment.variance(params, y) if STEP.takes(config.step.name, "v") else {}
         if config.sde is not None:
             if learned and "v" not in config.step.options:
@@ -207,7 +211,7 @@ class BoundSampler(NamedTuple):
                 raise ValueError(no_label)
             return lambda x, t: log_prob(guide_params[run], x, t)[y["label"]]
 
-        scores = Scores(experiment.sde, conditional, unconditional, weaker, log_prob_y)
+        scores = Scores(experiment.at(params).sde, conditional, unconditional, weaker, log_prob_y)
         return GUIDANCE.build(guidance.name, scores, **(guidance.options | swept))
 
 

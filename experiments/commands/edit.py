@@ -36,11 +36,11 @@ def run(call: Call) -> None:
     Raises ConfigError before anything is computed if the edit does not apply to the run.
     """
     opened = open_run(call, Needs())
-    experiment, data = opened.experiment, opened.dataset
-    opened.refuse_changes(opened.workdir, experiment)
+    opened.refuse_changes(opened.workdir, opened.experiment)
+    state = trained_state(opened.experiment, opened.workdir)
+    experiment, data = opened.experiment.at(state.ema), opened.dataset
     config, scaler = experiment.config, experiment.scaler
     edit = configured_edit(experiment, data.test)
-    state = trained_state(experiment, opened.workdir)
     examples = edited_examples(experiment, edit, data)
     params = experiment.network(state.ema)
     towards = None if edit.towards is None else class_direction(experiment, params, data, edit.towards)

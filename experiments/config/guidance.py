@@ -41,11 +41,15 @@ class Guide(NamedTuple):
 
 
 class Params(NamedTuple):
-    """A network's `own` parameters, those of its `guides` by their folders, and its `codec`'s: one argument of a program."""
+    """A network's `own` parameters, those of its `guides` by their folders, its `codec`'s, and the learned ones of its `sde`.
+
+    They are one argument of a program.
+    """
 
     own: Any
     guides: dict[str, Any]
     codec: Any = ()
+    sde: Any = ()
 
 
 class Scores(NamedTuple):

@@ -191,6 +191,11 @@ def learns_variance(config: Config) -> bool:
     return OBJECTIVE.takes(config.objective.name, "score_and_v")
 
 
+def learns_sde(config: Config) -> bool:
+    """Returns whether options of the SDE are trained with the network. Adapters leave the SDE of their base as it is."""
+    return bool(config.sde.learned) and config.lora is None
+
+
 def learns_flow(config: Config) -> bool:
     """Returns whether the objective trains a flow that has no score."""
     return OBJECTIVE.takes(config.objective.name, "flow")

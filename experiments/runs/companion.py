@@ -28,8 +28,10 @@ def companion(key: str, run: str, ours: Experiment, workdir: Path, role: str) ->
     if config.data.range != ours.config.data.range:
         raise ConfigError(f"{run} was trained with data.range = {config.data.range}, and this run {ours.config.data.range}")
     if config.sde != ours.config.sde:
-        there, here = (" ".join(map(str, part.model_dump().values())) for part in (config.sde, ours.config.sde))
+        there, here = (" ".join(map(str, (part.name, *part.options.values()))) for part in (config.sde, ours.config.sde))
         raise ConfigError(f"{run} was trained on the SDE {there}, and this run on {here}: {same}")
+    if config.sde.learned:
+        raise ConfigError(f"{run} learned its SDE, and this run another: train both on a fixed one, sde.learned = ()")
     if autoencodes(config):
         raise ConfigError(f"{run} hears codes of its own encoder, and this run has another or none: take a {role} without")
     for kind, part in config.conditions:

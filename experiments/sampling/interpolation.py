@@ -44,7 +44,7 @@ def interpolate_examples(experiment: Experiment, params: Any, test: np.ndarray) 
     and 1, are the examples themselves, encoded and decoded, or noised and denoised.
     ConfigError if the config asks for more than there is; NumericsError if a frame is not finite.
     """
-    config = experiment.config.interpolate
+    config, experiment = experiment.config.interpolate, experiment.at(params)
     label = experiment.config.sample.sampler
     sampler = sample_sampler(experiment)
     whole = sampler.grid()

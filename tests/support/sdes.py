@@ -86,6 +86,7 @@ def exported(d: int = 2) -> dict:
     # VDM's own end at -5 is where the flow bends already: a cold start's first step, of order 1, would hide every order.
     options = {
         "LogLinearVPSDE": {"log_snr_min": -10.0},
+        "LearnedVPSDE": {"log_snr_min": -10.0},
         "BlurringSDE": {"sides": (d,), "blur_max": 1.0},
         "PolynomialVPSDE": {
             "log_snr_max": tuple((12 - 3 * up).tolist()),
@@ -115,5 +116,6 @@ AUGMENTED = {name: sde for name, sde in exported().items() if isinstance(sde, sd
 NONLINEAR = {name: sde for name, sde in exported().items() if name not in SDES | AUGMENTED}
 """Those of drift and diffusion alone."""
 
-KIN = ("SubVPSDE", "CosineVPSDE", "GeometricVPSDE", "LogLinearVPSDE", "RectifiedFlowSDE", "ddpm_table", "EDMSDE", *ARRAYS)
+KIN = ("SubVPSDE", "CosineVPSDE", "GeometricVPSDE", "LogLinearVPSDE", "RectifiedFlowSDE", "ddpm_table", "EDMSDE")
+KIN += ("LearnedVPSDE", *ARRAYS)
 """They differ from VPSDE, or the seventh from VESDE, by their schedules alone: where each takes seconds, these are slow."""
