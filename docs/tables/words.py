@@ -11,10 +11,10 @@ SDES = {
     "RectifiedFlowSDE": "the straight path of flow matching (Lipman et al. 2023; Liu et al. 2023)",
     "ddpm_table": "the discrete DDPM, exact at t = i/N (Ho et al. 2020)",
     "BlurringSDE": "heat dissipation beside noise, on cosine codes: an alpha for each frequency (Hoogeboom & Salimans 2023)",
-    "LogisticSDE": "not linear: Langevin dynamics towards a logistic prior, of exponential tails ([the page](../nonlinear.md))",
     "PolynomialVPSDE": "VP with a log-SNR for each channel, or coordinate: MuLAN's (Sahoo et al. 2024)",
     "LearnedVPSDE": "VP with log-SNR on a clock of its knots, for training to find: VDM's (Kingma et al. 2021)",
     "CLD": "critically damped Langevin diffusion: a velocity beside each number, which noise enters (Dockhorn et al. 2022)",
+    "LogisticSDE": "not linear: Langevin dynamics towards a logistic prior, of exponential tails ([the page](../nonlinear.md))",
 }
 NETWORKS = {
     "DDPM": ('Ho et al. (2020); `attention_up="level"` is score_sde\'s', "35,746,307; 35,218,947"),
@@ -56,7 +56,7 @@ OBJECTIVES = {
     "ism": "implicit score matching by the exact trace, for SDEs without p(x_t \\| x_0) too",
     "ssm": "sliced score matching, for SDEs without p(x_t \\| x_0) too",
     "ssm_vr": "sliced score matching of less variance, for SDEs without p(x_t \\| x_0) too",
-    "diffflow": "a bound by whole paths, whatever t is, for SDEs without p(x_t \\| x_0) too (Zhang & Chen 2021)",
+    "diffflow": "a bound by whole paths, without p(x_t \\| x_0) too; it also trains `sde.learned` (Zhang & Chen 2021)",
     "reflow": "flow matching of the pairs that the flow of another run, `teacher.run`, joins: straighter paths, and no score",
     "bridge": "DDBM's: from a degraded image, `conditions.image`, in the place of noise, by `ancestral`",
     "cross_entropy": "a classifier of noisy examples, to guide by",

@@ -20,7 +20,7 @@ from experiments.build.checks import check_coordinates, combination_problems, ev
 from experiments.build.conditions import encoder, network_options
 from experiments.build.discriminator import discriminator_of
 from experiments.build.experiment import Experiment, Frozen
-from experiments.build.sde_checks import check_learned
+from experiments.build.learned_checks import check_learned
 from experiments.config.options import parameters
 from experiments.config.parts import (
     CODEC,

@@ -20,9 +20,9 @@ from experiments.build.conditions import classes, condition_problems
 from experiments.build.experiment import Experiment
 from experiments.build.flow_checks import check_flow, flow_problems
 from experiments.build.idle import idle_problems
+from experiments.build.learned_checks import learning_problems
 from experiments.build.optimizer import check_optimizer, check_rate
 from experiments.build.sampler import BoundSampler, bound_samplers
-from experiments.build.sde_checks import learning_problems
 from experiments.build.training_checks import average_problems, watching_problems
 from experiments.config.classes import class_number, class_numbers
 from experiments.config.guidance import Guide, Params

@@ -67,7 +67,7 @@ class Experiment(NamedTuple):
     discriminator: Functional | None = None
     distance: Callable[[Any], Callable[[Any, Any], Any]] | None = None
     teacher: Callable[[Any, Any], Callable[[jax.Array], jax.Array]] | None = None
-    model_on: Callable[[sde_lib.LinearSDE], Any] | None = None
+    model_on: Callable[[sde_lib.SDE], Any] | None = None
 
     @property
     def net_shape(self) -> tuple[int, ...]:
@@ -108,7 +108,7 @@ class Experiment(NamedTuple):
         """The options of the SDE that `sde.learned` names, by name."""
         return {name: jnp.asarray(getattr(self.sde, name), float) for name in self.config.sde.learned}
 
-    def on(self, sde: sde_lib.LinearSDE) -> Experiment:
+    def on(self, sde: sde_lib.SDE) -> Experiment:
         """Returns the experiment on another SDE, which its network is of."""
         assert self.model_on
         return self._replace(sde=sde, model=self.model_on(sde))

@@ -13,10 +13,9 @@ from oracle import GAUSSIAN, Mixture, Normal
 from sdes import KIN
 from slow import slow_for
 
-from experiments.commands.matrix import Nonlinear
 from losses import continuous_vlb, dsm, importance, latent_vlb, likelihood, prior_term, reconstruction_term
 from losses.times import spread
-from sde_lib import LearnedVPSDE, LogLinearVPSDE, PolynomialVPSDE
+from sde_lib import LearnedVPSDE, LogisticSDE, LogLinearVPSDE, PolynomialVPSDE
 
 X_0, KEY, D = jnp.array([0.4, -0.9]), jax.random.key(7), 2
 ERROR = jnp.array([0.3, -0.2])
@@ -234,5 +233,5 @@ def test_a_codec_descends_the_bound_with_its_score():
 
 
 def test_a_nonlinear_sde_is_refused_by_name():
-    with pytest.raises(TypeError, match=r"continuous_vlb needs alpha.*Nonlinear is not a LinearSDE; ism, ssm"):
-        continuous_vlb(Nonlinear(), lambda x, t: x)
+    with pytest.raises(TypeError, match=r"continuous_vlb needs alpha.*LogisticSDE is not a LinearSDE; ism, ssm"):
+        continuous_vlb(LogisticSDE(), lambda x, t: x)

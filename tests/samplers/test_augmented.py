@@ -1,7 +1,5 @@
 """Samplers and likelihood of augmented SDEs: laws, orders in closed form, invariance, and what is refused."""
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,7 +10,6 @@ from sdes import AUGMENTED, Integrator, Plain
 import samplers
 from samplers import (
     adaptive_sde,
-    annealed_langevin,
     chain,
     encode,
     euler_maruyama,
@@ -258,11 +255,9 @@ def test_other_refusals_name_what_works():
         "estimates": lambda: samplers.estimates(sde, score, jnp.zeros((1, 2, 2)), jnp.ones(1)),
         "inpaint": lambda: samplers.inpaint(step, sde, jnp.zeros((2, 2)), jnp.array(True)),
         "resample": lambda: samplers.resample(step, sde, 2),
-        "dps": lambda: samplers.dps(step, sde, score, lambda x: x, jnp.zeros((2, 2))),
+        "dps": lambda: samplers.dps(step, sde, score, lambda x: x, jnp.zeros((2, 2)), 1.0),
         "pi_gdm": lambda: samplers.pi_gdm(sde, score, lambda x: x, jnp.zeros((2, 2)), 0.1, (2, 2)),
     }
     for who, ask in refused.items():
         with pytest.raises(TypeError, match=rf"^{who} needs alpha.*CLD is not a LinearSDE; \w+"):
             ask()
-    assert annealed_langevin.__name__ in STEPS
-    assert partial(sscs, sde, score)().nfe == 1

@@ -65,7 +65,9 @@ def test_what_does_not_fit_is_refused(words, says):
 
 @pytest.mark.parametrize("by", ["progressive", "inpaint", "dps", "pi_gdm", "colorize", "superresolve"])
 def test_edits_by_the_expected_example_are_refused(by):
-    with pytest.raises(ConfigError, match=f"edit.by: {by} needs alpha.*; take sdedit, between, shared or round_trip"):
+    with pytest.raises(
+        ConfigError, match=f"edit.by: {by} needs alpha.*; take round_trip or manipulate or sdedit or between or shared"
+    ):
         configured_edit(cld(f"edit.by={by}", "edit.rows=2"), np.zeros((8, 8, 8, 1), np.uint8))
 
 

@@ -35,7 +35,10 @@ ON_VP = "--config.samplers={'a': {'step': 'ddim', 'grid': 'log_snr_grid', 'n': 4
 @pytest.mark.parametrize(
     ("overrides", "says"),
     [
-        ((SDE, "--config.weight=likelihood"), "objective dsm trains no SDE; take continuous_vlb, with weight = None"),
+        (
+            (SDE, "--config.weight=likelihood"),
+            "objective dsm trains no SDE; take continuous_vlb or diffflow, with weight = None",
+        ),
         ((SDE, *BOUND, "--config.times=importance"), UNDO),
         ((SDE, *BOUND, ON_VP, "--config.sample.sampler=a"), OTHER),
         (
@@ -182,7 +185,7 @@ def test_what_has_no_place_for_a_learned_sde_is_refused(learned, tmp_path, capsy
     assert "has no place for a learned SDE" in capsys.readouterr().err
     by = {"step": "ddim", "grid": "uniform_grid", "n": 2, "guidance": {"name": "autoguidance", "run": str(learned)}}
     assert run("train", tmp_path / "guided", *LEARNED, *FEW[:3], *EVALUATED, f"--config.samplers.ancestral={by}") == 2
-    assert "learned its SDE, and this run another: train both on a fixed one" in capsys.readouterr().err
+    assert "have no SDE in common, as sde.learned trains it: train both on a fixed one" in capsys.readouterr().err
 
 
 @pytest.mark.slow

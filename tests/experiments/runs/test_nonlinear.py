@@ -78,8 +78,29 @@ def test_paths_depend_on_no_t():
             small_experiment("--config.objective=diffflow", UNWEIGHTED, times)
 
 
+def double_well(**options):
+    """The options of a config whose SDE is the user's."""
+    return f"--config.sde={ {'name': 'user_parts:DoubleWell', **options} }", *LOGISTIC[1:], EULER, BY
+
+
 def test_a_user_s_sde_of_drift_and_diffusion_is_built():
-    small_experiment("--config.sde={'name': 'user_parts:DoubleWell', 'std': 0.5}", *LOGISTIC[1:], EULER, BY)
+    small_experiment(*double_well(std=0.5))
+
+
+PATHS = ("--config.objective=diffflow", UNWEIGHTED)
+
+
+def test_paths_train_a_drift_beside_the_score():
+    """At an option that was learned the loss is that of an SDE which has it, and its slope is that of the differences."""
+    experiment = small_experiment(*double_well(learned=("std",)), *PATHS)
+    initial, key, x = experiment.initial(jax.random.key(0)), jax.random.key(1), jnp.array([0.3, -0.8])
+    assert initial.keys() == {"net", "sde"}
+    at = lambda std: experiment.loss(initial | {"sde": {"std": jnp.float32(std)}}, None)(key, x, 0.5).score
+    fixed = [small_experiment(*double_well(std=std), *PATHS) for std in (0.55, 0.6, 0.65)]
+    left, exact, right = (float(each.loss(initial["net"], None)(key, x, 0.5).score) for each in fixed)
+    value, slope = jax.value_and_grad(at)(0.6)
+    assert float(value) == pytest.approx(exact, rel=1e-5)
+    assert float(slope) == pytest.approx((right - left) / 0.1, rel=0.02)
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +111,16 @@ def trained(tmp_path_factory):
         patch.chdir(ROOT)
         assert run("train", folder, *LOGISTIC, EULER, BY, "--config.train.steps=8") == 0
     return folder
+
+
+@pytest.mark.slow
+def test_a_run_goes_by_the_drift_that_it_learned(tmp_path):
+    """Its option has moved, and samples and densities are of the SDE that has it."""
+    assert run("train", tmp_path, *double_well(learned="std"), *PATHS, "--config.train.steps=8") == 0
+    opened = experiments.open_run(tmp_path)
+    assert float(opened.sde.std) == float(opened.params.sde["std"]) != 0.5
+    assert np.isfinite(opened.log_prob(jnp.array([0.3, -0.8])))
+    assert main(["sample", str(tmp_path)]) == 0
 
 
 @pytest.mark.slow

@@ -8,24 +8,29 @@ import losses
 import sde_lib
 from experiments.config.messages import suggestion
 from experiments.config.options import parameters, type_hints
-from experiments.config.parts import OBJECTIVE, SDE, learns_sde
+from experiments.config.parts import OBJECTIVE, SDE, clash, learns_sde
 from experiments.config.problems import Problems
 from experiments.config.schema import Config, LearnedSDE
+
+OF_SDES = (losses.continuous_vlb, losses.diffflow)
+"""The objectives that have a gradient in the options of an SDE."""
 
 
 def learning_problems(config: Config) -> Problems:
     """Returns the problems of a config whose `sde.learned` names options; none of any other."""
-    learned, objective, problems = f"sde.learned = {config.sde.learned}", config.objective.name, Problems()
+    learned, objective, times = f"sde.learned = {config.sde.learned}", config.objective.name, config.times.name
+    problems = Problems()
     for label, sampler in config.samplers.items() if config.sde.learned else ():
         if sampler.sde is not None:
             why = "its noise has to lie within that of training, which is learned"
             problems.append(f"samplers.{label}.sde = {sampler.sde.name}: {why}; take None")
     if not learns_sde(config):
         return problems
-    if objective in OBJECTIVE.names and OBJECTIVE.find(objective) is not losses.continuous_vlb:
-        problems.append(f"{learned}: objective {objective} trains no SDE; take continuous_vlb, with weight = None")
-    if config.times.name != "uniform":
-        why = f"times {config.times.name} would undo what the SDE learns, the share of t that each noise has"
+    if objective in OBJECTIVE.names and OBJECTIVE.find(objective) not in OF_SDES:
+        remedy = f"take {' or '.join(each.__name__ for each in OF_SDES)}, with weight = None"
+        problems.append(f"{learned}: objective {objective} trains no SDE; {remedy}")
+    if times != "uniform" and not clash(objective, times):
+        why = f"times {times} would undo what the SDE learns, the share of t that each noise has"
         problems.append(f"{learned}: {why}; take uniform")
     return problems
 
