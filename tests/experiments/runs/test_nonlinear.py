@@ -117,10 +117,10 @@ def trained(tmp_path_factory):
 def test_a_run_goes_by_the_drift_that_it_learned(tmp_path):
     """Its option has moved, and samples and densities are of the SDE that has it."""
     assert run("train", tmp_path, *double_well(learned="std"), *PATHS, "--config.train.steps=8") == 0
-    opened = experiments.open_run(tmp_path)
+    opened = experiments.open_run(tmp_path, "sde.name=user_parts:DoubleWell")
     assert float(opened.sde.std) == float(opened.params.sde["std"]) != 0.5
     assert np.isfinite(opened.log_prob(jnp.array([0.3, -0.8])))
-    assert main(["sample", str(tmp_path)]) == 0
+    assert main(["sample", str(tmp_path), "--config.sde.name=user_parts:DoubleWell"]) == 0
 
 
 @pytest.mark.slow
