@@ -114,8 +114,8 @@ def _functional(
     net: Any, part: Named, learner: str, compute: str, remat: bool, in_space: bool, **by_conditions: int
 ) -> Functional:
     """The network as functions. JAX caches traces by function, so arms that share a network have to share these."""
-    made = models.functional(_network(net, part, learner, by_conditions), compute, remat)
-    return models.in_space(made) if in_space else made
+    functions = models.functional(_network(net, part, learner, by_conditions), compute, remat)
+    return models.in_space(functions) if in_space else functions
 
 
 def _network(net: Any, part: Named, learner: str, by_conditions: dict[str, int]) -> Any:
