@@ -46,8 +46,8 @@ def score_model(
     Raises TypeError from `with_variance` if no variance is learned, and for an SDE without alpha if the parameterization is by
     it; ValueError if the network emits another shape.
     """
-    made = net if isinstance(net, Functional) else functional(net)
-    init, call = side_by_side(made) if isinstance(sde, AugmentedSDE) else made
+    functions = net if isinstance(net, Functional) else functional(net)
+    init, call = side_by_side(functions) if isinstance(sde, AugmentedSDE) else functions
 
     def evaluate(params: Any, x: Event, t: Scalar, y: Any, key: Key[Array, ""] | None) -> tuple[Event, list[Event]]:
         """The score, and the rest of the network's output."""
