@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from sde_lib.base import Diagonal, LinearSDE, Scalar
+from sde_lib.base import Diagonal, LinearSDE, Scalar, coordinates
 
 
 class Coefs(NamedTuple):
@@ -65,7 +65,7 @@ def velocity(sde: LinearSDE, t: Scalar, sigma_data: float) -> Coefs:
     eps - x_0, and eps = x + alpha u, but for its `end` (Liu et al. 2023, eq. 1).
     """
     gain = 2 * sde.sigma(t) / sde.diffusion(t) ** 2
-    return _coefs(sde, t, sigma_data, skip=-gain * sde.drift(jnp.ones(()), t), out=gain)
+    return _coefs(sde, t, sigma_data, skip=-gain * sde.drift(jnp.ones(coordinates(sde)), t), out=gain)
 
 
 def score(sde: LinearSDE, t: Scalar, sigma_data: float) -> Coefs:

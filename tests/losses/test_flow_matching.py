@@ -14,7 +14,7 @@ from models import MLP, eps, score_model, v, velocity, x0
 from samplers import ddim, sample, uniform_grid
 from sde_lib import RectifiedFlowSDE
 
-X_0, KEY = jnp.array([0.3, -0.8, 1.1]), jax.random.key(0)
+X_0, KEY = jnp.array([0.3, -0.8]), jax.random.key(0)
 NET = partial(MLP, width=8, depth=1)
 
 
