@@ -62,6 +62,7 @@ def test_a_network_of_x_0_under_the_velocity_s_weight_is_jit_s(t):
     assert float(loss) == pytest.approx(exact, rel=2e-3)
 
 
+@pytest.mark.slow
 def test_gradients_of_a_network_are_those_of_flow_matching():
     """With respect to its parameters, of the mean over a batch that draws t as Stable Diffusion 3 does."""
     sde, times = RectifiedFlowSDE(), losses.logit_normal(RectifiedFlowSDE(), unbiased=False)
