@@ -3,8 +3,9 @@
 python -m benchmarks.loop --out DIR [--rounds 5] [--start-up]
 
 Steps: `train`'s own loop (its batches, a row of its log every few steps) against as many calls of the compiled step alone on
-one batch that lies on the device, in turns in one process. The loop's seconds are those of its log's rows but the first two of
-each turn; the figures are medians over turns. Checkpoints and pictures come every thousands of steps and are left out.
+one batch that lies on the device, in turns in one process, each first in every other round. The loop's seconds are those of its
+log's rows but the first two of each turn, and a turn's are their median. The share outside the step is the median over rounds,
+each of neighbouring turns, with its quartiles. Checkpoints and pictures come every thousands of steps and are left out.
 
 Start-up: seconds from a process's start to the first row of its log, with an empty compile cache (cold) and again (warm), of
 the digits demo; and of DDPM++ on CIFAR-10 the seconds to trace and to compile its step, which is not run.
@@ -20,7 +21,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from statistics import median
+from statistics import median, quantiles
 from typing import Any
 
 import jax
@@ -103,19 +104,22 @@ def steps(rounds: int, intervals: int) -> list[dict[str, Any]]:
     """Returns a row for each shape."""
     results = []
     for name, (shape, every) in SHAPES.items():
-        n, times = every * (intervals + 2), {"loop": [], "step": []}
+        n = every * (intervals + 2)
+        times: dict[str, list[float]] = {"loop": [], "step": []}
         with tempfile.TemporaryDirectory() as there:
             config = config_of(name, random_levels(Path(there), name), n)
             data = load(open_sources(config.data), config.data, 0)
             experiment = build(config, shape)
             for i in range(rounds):
-                times["loop"] += [in_loop(experiment, data, Path(there) / f"run{i}")]
-                times["step"] += [alone(experiment, data, n)]
-        by_turn = {key: [median(turn) for turn in turns] for key, turns in times.items()}
-        loop, step = (median(by_turn[key]) for key in ("loop", "step"))
-        results.append({"shape": name, "ms_loop": loop * 1e3, "ms_step": step * 1e3, "outside": 1 - step / loop, **by_turn})
+                for key in ("loop", "step") if i % 2 else ("step", "loop"):
+                    turn = in_loop(experiment, data, Path(there) / f"run{i}") if key == "loop" else alone(experiment, data, n)
+                    times[key].append(median(turn))
+        loop, step = (median(times[key]) * 1e3 for key in ("loop", "step"))
+        low, outside, high = quantiles([1 - b / a for a, b in zip(times["loop"], times["step"], strict=True)])
+        share = {"outside": outside, "quartiles": (low, high)}
+        results.append({"shape": name, "ms_loop": loop, "ms_step": step, **share, **times})
         print(
-            f"{name}: {loop * 1e3:.2f} ms a step in the loop, {step * 1e3:.2f} ms alone, {1 - step / loop:.1%} outside",
+            f"{name}: {loop:.2f} ms a step in the loop, {step:.2f} ms alone, {outside:.1%} outside ({low:.1%} to {high:.1%})",
             flush=True,
         )
     return results
@@ -190,7 +194,7 @@ def main() -> None:
     """Measures the loop, or start-up, and writes loop.json or start_up.json."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="the folder that loop.json is written to")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=5, help="2 at least")
     parser.add_argument("--intervals", type=int, default=4, help="rows of the log in each turn")
     parser.add_argument("--start-up", action="store_true", help="measure that instead")
     words = parser.parse_args()

@@ -39,7 +39,8 @@ def half_bridge(sde: SDE, score: Score, control: Score, start: UnitInterval = 0.
             drift = step * sde.drift(x, tau) + h * g**2 * control(x, tau)
             return x + drift + g * jnp.sqrt(h) * z, (z, g)
 
-        x_t, (z, g) = jax.lax.scan(move, x, (jax.random.split(key, n_steps), jnp.arange(n_steps)))
-        return jnp.mean((g[-1] * jnp.sqrt(h) * (score(x_t, t) + control(x_t, t)) + z[-1]) ** 2)
+        x_t, each = jax.lax.scan(move, x, (jax.random.split(key, n_steps), jnp.arange(n_steps)))
+        z, g = jax.tree.map(lambda a: a[-1], each)
+        return jnp.mean((g * jnp.sqrt(h) * (score(x_t, t) + control(x_t, t)) + z) ** 2)
 
     return loss

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from sde_lib.base import SDE, Diagonal, GaussianSDE, LinearSDE, Scalar, gaussian, linear
+from sde_lib.base import SDE, Diagonal, GaussianSDE, LinearSDE, Scalar, coordinates, gaussian, linear
 
 
 class Coefs(NamedTuple):
@@ -75,7 +75,7 @@ def velocity(sde: SDE, t: Scalar, sigma_data: float) -> Coefs:
     """
     sde = _linear(sde, "velocity")
     gain = 2 * sde.sigma(t) / sde.diffusion(t) ** 2
-    return _coefs(sde, t, sigma_data, skip=-gain * sde.drift(jnp.ones(()), t), out=gain)
+    return _coefs(sde, t, sigma_data, skip=-gain * sde.drift(jnp.ones(coordinates(sde)), t), out=gain)
 
 
 def score(sde: SDE, t: Scalar, sigma_data: float) -> Coefs:

@@ -92,7 +92,8 @@ class Checkpoints:
         """
         if step not in self.steps():
             seal = ocp.args.JsonSave(make_seal(state, self._run, step, unlogged))
-            args = ocp.args.Composite(state=ocp.args.StandardSave(state), seal=seal)
+            # Of an array that several devices hold whole Orbax would write a slice from each, by a program for each slice.
+            args = ocp.args.Composite(state=ocp.args.StandardSave(devices.one_copy(state)), seal=seal)
             before = self._write(step, args, _bytes(state), wait)
             return step if wait else before
         if wait:

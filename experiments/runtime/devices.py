@@ -179,6 +179,12 @@ def split(rows: Any, axis: int = 0) -> Any:
     return jax.tree.map(lambda a: jax.make_array_from_process_local_data(over_data(axis), np.asarray(a)), rows)
 
 
+def one_copy(tree: Any) -> Any:
+    """Returns the tree with one device's copy of each array that the devices of this process all hold; nothing is copied."""
+    first = lambda a: a.addressable_data(0) if a.is_fully_addressable and a.is_fully_replicated else a
+    return jax.tree.map(lambda a: first(a) if isinstance(a, jax.Array) else a, tree)
+
+
 def gather(array: jax.Array | np.ndarray) -> np.ndarray:
     """Returns the whole array on this host."""
     here = isinstance(array, np.ndarray) or array.is_fully_addressable

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from brownian import Brownian, GaussianBridge
 from cubature import noise, noises
+from slow import one_in
 
 from losses import dsm, half_bridge
 from samplers import euler_maruyama, log_prob, sample
@@ -37,6 +38,7 @@ def test_one_step_without_a_control_is_denoising_score_matching():
     assert float(got) == pytest.approx(float(exact), rel=1e-5)
 
 
+@one_in(2)
 @pytest.mark.parametrize(("start", "std", "t"), [(0.0, BRIDGE.s_0, 0.6), (1.0, BRIDGE.s_1, 0.3)])
 def test_each_half_learns_the_other_s_control(start, std, t):
     """Exactly in the mean: the loss is quadratic in x and z, and in the slope, whose minimiser is right to the order of h."""

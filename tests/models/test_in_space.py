@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from models import cosine, in_space, score_model
 from models.functional import Functional
@@ -24,6 +25,7 @@ def image(z):
     return cosine().decode((), None, z)
 
 
+@pytest.mark.slow
 def test_the_score_of_images_is_that_of_their_codes():
     """C grad log p(C^T z) is the gradient of log p(C^T z) in z."""
     emitted = in_space(NET).apply((), Z[None], jnp.zeros(1), None, None)[0]

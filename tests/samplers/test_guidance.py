@@ -34,6 +34,7 @@ def scores(sde, guided, x, t, w):
     return guided(sde, w)(x, t), jax.grad(tilted)(x), MIXTURE.score(sde)(x, t), LABELLED.score(sde)(x, t)
 
 
+@slow_for(*ARRAYS)
 @pytest.mark.parametrize("guided", BOTH.values(), ids=BOTH)
 def test_guided_score_is_that_of_the_tilted_density(sde, guided):
     """grad log p_t(x)^(1 - w) p_t(x | y)^w: the score itself at w = 0, the conditional one at w = 1."""
@@ -84,6 +85,7 @@ def weighted(sde, ratio, x, w):
     return weight(t), [(guided(sde, weight)(x, t), guided(sde, w)(x, t)) for guided in BOTH.values()]
 
 
+@slow_for(*ARRAYS)
 def test_guidance_interval_is_1_outside(sde):
     """w in (low, high] of sigma/alpha and 1 elsewhere, as the weight of either guidance."""
     for ratio, w in ((0.1, 1.0), (0.25, 3.0), (1.8, 3.0), (2.5, 1.0)):

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from cubature import expectation, noise
 from oracle import MIXTURE, Mixture, Normal
+from slow import one_in
 
 import losses
 import models
@@ -253,6 +254,7 @@ def test_blurring_is_the_paper_s():
         assert float(sde.sigma(t)) == pytest.approx(sigma, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_blurring_spreads_a_point_as_heat_does():
     """In space the mean of a cosine code's law is the image, blurred by a Gaussian of blur_max sin^2(pi t/2) pixels."""
     n, t = 64, 0.5
@@ -274,6 +276,7 @@ def test_without_blur_all_frequencies_are_alike():
     np.testing.assert_allclose(alpha[:, 0, 0, 0] ** 2 + jax.vmap(sde.sigma)(T) ** 2, 1.0, rtol=1e-5)
 
 
+@one_in(2)
 @pytest.mark.parametrize(("sde", "shape"), [(BlurringSDE(), (8, 8, 3)), (PolynomialVPSDE((9.0, 8.0), -8.0), (4, 4, 2))])
 def test_check_accepts_events_that_arrays_broadcast_to(sde, shape):
     check(sde, shape)
@@ -332,6 +335,7 @@ def test_a_mask_is_seen_in_each_coordinate():
     np.testing.assert_allclose(seen, [plain[0], PAIR.perturb(X, Z, 0.4)[1]], rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_dps_descends_the_residual_of_a_code():
     """By zeta/|r| grad |r|^2 at x_t, r = y - A E[x_0 | x_t], with a diagonal law of x_0."""
     A, y, zeta = jnp.array([[1.0, 2.0]]), jnp.array([0.7]), 0.1
@@ -346,6 +350,7 @@ def test_dps_descends_the_residual_of_a_code():
     np.testing.assert_allclose(moved_by - step.update(KEY, X, (), 0.5, 0.4)[0], by_hand, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_a_codec_descends_the_bound_under_the_likelihood_weight():
     """The gradient of `latent` in the code is d/(2 D) that of the objective; d = 2 numbers of a code, D = 3 of x."""
     encode, x = lambda w: lambda key, x: (w * x[:2], 0.0), jnp.array([0.4, -0.9, 0.3])

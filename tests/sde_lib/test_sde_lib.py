@@ -5,7 +5,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from sdes import Straight
+from sdes import ARRAYS, Straight
+from slow import slow_for
 
 from sde_lib import (
     VESDE,
@@ -38,6 +39,7 @@ def integral(t, beta_min=0.1, beta_max=20.0):
     return beta_min * t + (beta_max - beta_min) * t**2 / 2
 
 
+@slow_for(*ARRAYS)
 def test_moment_equations(sde):
     """alpha' = f alpha and (sigma^2)' = 2 f sigma^2 + g^2."""
     each = ones(sde)
@@ -163,6 +165,7 @@ def test_posterior_at_zero_is_the_data():
         assert float(std) == 0
 
 
+@slow_for(*ARRAYS)
 def test_reverse_drift_keeps_the_marginals(sde):
     """Fokker-Planck for Gaussian data in one dimension: the flow and the reverse SDE move the variance alike.
 

@@ -1,9 +1,6 @@
 """Runs on codes: a codec is trained, its codes are scored, and samples, edits, likelihood and reports are of examples."""
 
 import json
-import os
-import subprocess
-import sys
 
 import jax
 import numpy as np
@@ -140,15 +137,6 @@ def test_a_codec_that_trained_further_is_refused(runs, tmp_path, capsys):
     assert len(error.splitlines()) <= 5
 
 
-def on_one_device(name, config, folder, *overrides):
-    """The command in a process of its own: on eight devices XLA:CPU hangs in this program if it reads it from a cache."""
-    options = [f"--config={config}", f"--workdir={folder}", "--no-restart", *SMALL, *overrides]
-    alone = {key: value for key, value in os.environ.items() if not key.startswith(("JAX_", "XLA_"))}
-    alone["XDG_CACHE_HOME"] = str(folder.parent / "cache")
-    argv = [sys.executable, "-m", "experiments", name, *options]
-    return subprocess.run(argv, cwd=ROOT, env=alone, capture_output=True, timeout=600).returncode
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["lsgm", "indm"])
 def test_a_codec_and_its_score_are_trained_together(name, tmp_path):
@@ -156,9 +144,9 @@ def test_a_codec_and_its_score_are_trained_together(name, tmp_path):
     config = f"configs/digits/{name}.py:tiny"
     for folder, steps in (("whole", (4,)), ("parts", (2, 4))):
         for n in steps:
-            assert on_one_device("train", config, tmp_path / folder, f"--config.train.steps={n}") == 0
+            assert command("train", config, tmp_path / folder, f"--config.train.steps={n}") == 0
     assert seal(tmp_path / "whole", 4) == seal(tmp_path / "parts", 4)
-    assert on_one_device("evaluate", config, tmp_path / "whole") == 0
+    assert command("evaluate", config, tmp_path / "whole") == 0
     opened = experiments.open_run(tmp_path / "whole")
     first = opened.experiment.initial(stream(opened.config.seed, Purpose.INIT))
     moved = jax.tree.map(lambda a, b: bool((a != b).any()), first, trained_state(opened.experiment, opened.folder).params)

@@ -286,6 +286,7 @@ FREE = (), ("--config.train.checkpoint_every=5",), ("--config.train.sample_every
 @pytest.mark.parametrize("kind", [POINTS, AWARE, UNET], ids=["points", "loss_aware", "unet"])
 def test_killed_anywhere(tmp_path, kind):
     """20 times at any moment and once at each that has a name, with other keys that a run is free to change in between."""
+    Running(tmp_path, kind, "first").done()  # it compiles, so that moments below are within the runs that they are to kill
     whole = Running(tmp_path, kind, "whole")
     whole.until(lambda now: now.training() < 0)  # never: to its end
     whole.done()
