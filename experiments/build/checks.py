@@ -258,7 +258,7 @@ def _check_interval(sampler: BoundSampler, grid: np.ndarray) -> None:
     interval = guidance and guidance.options.get("interval")
     if not interval:
         return
-    most, least = (float(sde.noise_level(t)) for t in (grid[0], grid[-1]))
+    most, least = (float(sde.noise_level(float(t))) for t in (grid[0], grid[-1]))
     if interval[0] >= most or interval[1] < least:
         raise ValueError(f"interval = {interval} would change nothing: the grid's noises are from {least:.3g} to {most:.3g}")
 

@@ -25,6 +25,7 @@ from samplers import (
     unipc,
 )
 from sde_lib import GeometricVPSDE, TableVPSDE, fast_random
+from sde_lib.base import coordinates
 
 MEAN, VARIANCE = np.array([0.5, -1.0, 0.2]), np.array([0.04, 0.5, 2.0])
 FLOW = {
@@ -101,7 +102,7 @@ def test_order_along_the_flow(sde, name):
     step, order = FLOW[name]
     if not smooth(sde, name):
         pytest.skip("the drift of a table jumps at its knots")
-    ns = (24, 48, 96)
+    ns = (96, 192, 384) if coordinates(sde) else (24, 48, 96)  # with fewer the error of one coordinate passes through 0
     x = marginal(sde, 1.0)[0] + jnp.sqrt(marginal(sde, 1.0)[1]) * jnp.array([0.7, -1.0, 1.3])
     run = jax.jit(lambda grid: sample(jax.random.key(0), step(sde, score(sde)), x, grid)[0])
     errors = []

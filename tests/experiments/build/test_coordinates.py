@@ -1,6 +1,7 @@
 """Configs of an SDE with an alpha for each frequency: what does not fit is refused with a reason."""
 
 import pytest
+from slow import one_in
 
 from experiments.build.build import build
 from experiments.config.reading import read_config
@@ -11,6 +12,7 @@ from experiments.runtime.errors import ConfigError
 pytestmark = pytest.mark.usefixtures("in_root")
 
 
+@one_in(3)
 @pytest.mark.parametrize(
     ("word", "says"),
     [
