@@ -32,7 +32,7 @@ def diffflow(sde: SDE, score: Score, n_steps: Count = 30) -> Loss:
     times = jnp.linspace(jnp.sqrt(sde.t_min), 1.0, n_steps + 1) ** 2
 
     @jax.checkpoint
-    def move(x: Event, at: tuple[Key[Array, ""], Scalar, Scalar]) -> tuple[Event, Scalar]:
+    def move(x: Event, at: tuple[Array, Array, Array]) -> tuple[Event, Scalar]:
         key, t, after = at
         h = after - t
         z, std = jax.random.normal(key, x.shape), sde.diffusion(after) * jnp.sqrt(h)

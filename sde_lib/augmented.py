@@ -77,7 +77,7 @@ class AugmentedSDE(GaussianSDE):
 
     def drift(self, x: Event, t: Scalar) -> Event:
         """f(x, t) = P' P^-1 x."""
-        rate = jnp.linalg.solve(self.mean_factor(t).T, derivative(self.mean_factor, t).T).T
+        rate = jnp.linalg.solve(self.mean_factor(t).T, jnp.transpose(derivative(self.mean_factor, t))).T
         return apply(rate, x)
 
     def diffusion(self, t: Scalar) -> Diagonal:

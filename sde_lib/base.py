@@ -79,7 +79,7 @@ class SDE(abc.ABC):
 
         As t -> 0 it is that of x_t given x_0, whatever the drift, and the score grows as its inverse.
         """
-        u, weight = np.polynomial.legendre.leggauss(16)
+        u, weight = map(jnp.asarray, np.polynomial.legendre.leggauss(16))
         return jnp.sqrt(t / 2 * jnp.tensordot(weight, jax.vmap(self.diffusion)(t * (u + 1) / 2) ** 2, 1))
 
     def level(self, t: Scalar) -> Scalar:

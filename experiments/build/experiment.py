@@ -120,7 +120,8 @@ class Experiment(NamedTuple):
         """
         if params is None or not learns_sde(self.config):
             return self
-        return self.on(self.sde.replace(**(params.sde if isinstance(params, Params) else params["sde"])))
+        sde: Any = self.sde
+        return self.on(sde.replace(**(params.sde if isinstance(params, Params) else params["sde"])))
 
     def adapted(self, frozen: Frozen) -> Experiment:
         """Returns the experiment as it is trained beside `frozen` parameters: with `lora` its model is one of adapters to them.

@@ -53,11 +53,10 @@ def covariance(L):
 @pytest.mark.parametrize("sde", [CLD(), CLD(beta=2.5, mass=1.0, gamma=0.3)], ids=["published", "other"])
 @pytest.mark.parametrize("t", T)
 def test_cld_is_langevin_dynamics(sde, t):
-    """P = e^(F t), and S solves S' = F S + S F^T + G G^T from diag(0, gamma M): by Van Loan's exponential of blocks."""
+    """P = e^(F t), and S' = F S + S F^T + G G^T from diag(0, gamma M): S = still + P (S_0 - still) P^T, at rest in `still`."""
     F, GG = langevin(sde)
-    P = scipy.linalg.expm(F * t)
-    blocks = scipy.linalg.expm(t * np.block([[-F, GG], [np.zeros((2, 2)), F.T]]))
-    S = blocks[2:, 2:].T @ blocks[:2, 2:] + P @ np.diag([0, float(sde.gamma * sde.mass)]) @ P.T
+    P, still = scipy.linalg.expm(F * t), scipy.linalg.solve_continuous_lyapunov(F, -GG)
+    S = still + P @ (np.diag([0, float(sde.gamma * sde.mass)]) - still) @ P.T
     np.testing.assert_allclose(sde.mean_factor(t), P, rtol=1e-9, atol=1e-12)
     np.testing.assert_allclose(covariance(sde.noise_factor(t)), S, rtol=1e-8, atol=1e-12)
 
