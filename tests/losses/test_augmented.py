@@ -107,6 +107,7 @@ def test_draws_of_t_are_unbiased(sde, make):
     assert 0.05 - 1e-6 <= float(t.min()) <= float(t.max()) <= 1
 
 
+@pytest.mark.slow
 def test_importance_makes_the_likelihood_weight_constant(sde):
     """g^2/sigma^2 of the velocity over p(t) is k Z, Z = level(t_min) - level(1)."""
     t, inverse_density = importance(sde, 1e-3).sample(KEY, None, 64)
@@ -121,6 +122,7 @@ def entropies(sde, t):
     return [float(jnp.linalg.slogdet(2 * jnp.pi * jnp.e * S)[1]) / 2 for S in (C, L @ L.T)]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("float64")
 def test_the_diffusion_term_is_a_difference_of_entropies(sde):
     """int g^2/2 E|score - grad log p(x_t | x_0)|^2 dt = H(t_min) - H(1) - (H(t_min | x_0) - H(1 | x_0)), by the exact score.
@@ -159,6 +161,7 @@ def test_the_prior_term_is_a_gaussian_divergence(sde):
     assert float(prior_term(sde, jnp.full((3, sde.k), 0.7))) == pytest.approx(3 * exact, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_cells_of_all_levels_sum_to_one(sde):
     """Grey levels given x_t, by the most likely x_0 of it."""
     width, x_0 = 0.25, -1 + 0.25 * jnp.arange(9)

@@ -65,6 +65,7 @@ def test_the_bound_does_not_depend_on_the_interior():
         assert abs(rough.var() / even.var() - 1) > 0.1
 
 
+@pytest.mark.slow
 def test_the_bound_moves_the_ends():
     """The gradient in log_snr_max and log_snr_min is that of l written out, at every t."""
 
@@ -104,6 +105,7 @@ def test_a_schedule_that_is_not_learned_has_no_gradient_of_its_own():
     assert float(of_bound) == pytest.approx(float(of_dsm), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_every_option_of_arrays_is_moved_by_the_bound():
     """Of `PolynomialVPSDE` the gradient in a, b and c is that of half of `dsm` at the likelihood weight."""
     options = {"a": jnp.array([0.5, 0.1]), "b": jnp.array([-0.3, 0.7]), "c": jnp.array([1.0, 0.4])}
@@ -136,6 +138,7 @@ def along(path, score):
     return D * jnp.tensordot(weights, jax.vmap(at)(points), 1)
 
 
+@pytest.mark.slow
 def test_by_a_score_of_one_law_several_log_snrs_may_take_any_path():
     """The integral is log det(I + SNR C)/2 between the ends (Guo et al. 2005), and nothing moves a, b and c but chance."""
     ends = float(jnp.trace(C) * jnp.exp(-6.0) / 2 + jnp.log(2 * jnp.pi) + 1 - 8.0)  # L_T and L_0
@@ -162,6 +165,7 @@ def mean_loss(sde, key, n):
     return jnp.mean(jax.vmap(loss)(jax.random.split(noise, n), x_0, spread(t_key, n)))
 
 
+@pytest.mark.slow
 def test_the_ends_of_normal_data_move_by_the_closed_form():
     """The bound is (log 2 pi e - l_0 + log(1 + V e^l_0) - log(1 + V e^l_1) + V e^l_1)/2 per dimension, from end to end."""
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import scipy.linalg
 from sdes import AUGMENTED, Integrator
+from slow import one_in
 
 from sde_lib import CLD, VPSDE, AugmentedSDE, check
 
@@ -90,6 +91,7 @@ def test_all_else_follows_from_the_two_matrices():
         np.testing.assert_allclose(ours, theirs, rtol=1e-6, atol=1e-12)
 
 
+@one_in(8)
 @pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("t", T)
 def test_moment_equations(sde, t):
@@ -105,6 +107,7 @@ def test_moment_equations(sde, t):
     assert float(slope) == pytest.approx(-np.trace(np.diag(g) @ np.linalg.inv(S) @ np.diag(g)) / sde.k, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_the_integrator_is_what_it_integrates():
     """Of the two matrices come F of the chain and g, in float32."""
     sde = Integrator()
@@ -156,6 +159,7 @@ class One(AugmentedSDE):
         return jnp.reshape(self.sde.sigma(t), (1, 1))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("float64")
 def test_of_one_variable_it_is_a_linear_sde():
     one, sde, x, z, t = One(VPSDE()), VPSDE(), jnp.array([[0.4], [-0.9]]), jnp.array([[0.7], [-1.1]]), 0.4
@@ -216,6 +220,7 @@ def test_gradients_reach_the_options():
     assert float(slope.beta) == pytest.approx(float(numeric), rel=1e-2)
 
 
+@one_in(2)
 def test_check_accepts_them(sde):
     check(sde)
     check(sde, (4, 4, 3, sde.k))
@@ -261,6 +266,7 @@ class Cloned(Bare):
         return self.sde.noise_factor(t + 0.1)
 
 
+@one_in(3)
 @pytest.mark.parametrize(
     ("broken", "says"),
     [

@@ -5,14 +5,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.integrate import cumulative_trapezoid
+from slow import one_in
 
 from sde_lib import LearnedVPSDE, LogLinearVPSDE, check
 
 T = np.linspace(0.0, 1.0, 401)
 KNOTS = {
+    "rough": tuple(np.random.default_rng(0).normal(0, 2, 17).tolist()),
     "even": (0.7,) * 17,
     "two": (1.0, -3.0),
-    "rough": tuple(np.random.default_rng(0).normal(0, 2, 17).tolist()),
     "steep": (-12.0, 4.0, 12.0, -12.0, 0.0),
 }
 
@@ -25,11 +26,13 @@ def at(function, t=T):
     return np.asarray(jax.vmap(function)(jnp.asarray(t)))
 
 
+@one_in(4)
 @pytest.mark.parametrize("name", KNOTS)
 def test_it_keeps_every_promise_of_a_linear_sde(name):
     check(sde_of(name))
 
 
+@one_in(4)
 @pytest.mark.parametrize("name", KNOTS)
 def test_the_clock_is_the_share_of_the_integral_of_the_rate(name):
     """c(t) = int_0^t r / int_0^1 r, r linear between softplus(knots): the trapezoidal rule is exact on 400 parts of 16."""
@@ -42,6 +45,7 @@ def test_the_clock_is_the_share_of_the_integral_of_the_rate(name):
         np.testing.assert_allclose(slope, -15.0 * rate[1:-1] / c[-1], rtol=1e-12)
 
 
+@one_in(4)
 @pytest.mark.parametrize("name", KNOTS)
 def test_time_at_is_the_inverse(name):
     """To rounding in float64; and in float32 the log-SNR of what it returns is the one that was asked for."""
@@ -61,6 +65,7 @@ def test_equal_knots_are_the_log_linear_schedule():
         np.testing.assert_allclose(at(getattr(sde_of("even"), function)), at(getattr(fixed, function)), rtol=2e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_gradients_reach_the_knots():
     """By differences, of the log-SNR and of the time at one."""
     with jax.enable_x64(True):

@@ -12,7 +12,7 @@ from fokker_planck import Law, law
 from oracle import Mixture
 from scipy.special import expit, ndtr
 from sdes import NONLINEAR
-from slow import slow_for
+from slow import one_in, slow_for
 
 import models
 from losses import ism, sigma2, ssm, ssm_vr
@@ -49,6 +49,7 @@ def survival(a, y_0, tau):
     return expit(2 * a) * ndtr((y_0 - a - tau) / np.sqrt(tau)) + expit(-2 * a) * ndtr((y_0 - a + tau) / np.sqrt(tau))
 
 
+@one_in(3)
 @pytest.mark.parametrize("t", [0.1, 0.4, 1.0])
 def test_the_fokker_planck_equation_has_the_closed_forms(t):
     """The density of the mixture on VP; and on the logistic SDE its distribution function, of draws of x_0 by quadrature."""
@@ -100,6 +101,7 @@ def test_langevin_dynamics_towards_a_normal_law_are_vp():
         assert float(sde.sigma(t)) == pytest.approx(float(vp.integral(t)) ** 0.5, rel=1e-5)
 
 
+@slow_for("Plain")
 @named
 def test_sigma_is_that_of_x_t_as_t_vanishes(name):
     """sigma^2 = int g^2 of `SDE`: the variance of x_t given x_0 over it is 1 to the order of t; the level is its logarithm."""
@@ -110,6 +112,7 @@ def test_sigma_is_that_of_x_t_as_t_vanishes(name):
     assert float(sde.level(t)) == pytest.approx(-2 * np.log(sde.sigma(t)), rel=1e-5)
 
 
+@slow_for("Plain")
 @named
 def test_simulated_draws_have_the_law_of_x_t(name):
     sde, n = NONLINEAR[name], 20_000
@@ -134,7 +137,7 @@ SAMPLERS = {
 }
 
 
-@slow_for("adaptive_sde", "probability_flow", "Plain")
+@slow_for("euler_maruyama", "adaptive_sde", "probability_flow", "Plain")
 @pytest.mark.parametrize("by", SAMPLERS)
 @named
 def test_samplers_draw_from_the_data(name, by):
@@ -152,7 +155,7 @@ def test_samplers_draw_from_the_data(name, by):
     assert law_of(name).distance(x, T_MIN) < 1.63 / n**0.5 + 0.01
 
 
-@slow_for("Plain")
+@pytest.mark.slow
 @named
 def test_the_flow_has_the_density_of_the_data(name):
     """log p of two coordinates, each of the law on the grid."""
@@ -162,7 +165,7 @@ def test_the_flow_has_the_density_of_the_data(name):
     np.testing.assert_allclose(log_p, [sum(exact.log_prob(float(a), T_MIN) for a in row) for row in x], atol=0.03)
 
 
-@slow_for("Plain")
+@pytest.mark.slow
 @named
 def test_the_score_minimises_the_objectives(name):
     """The slope of the mean loss of s + delta h in delta is 2 delta w E h^2: zero at the score of the grid's law."""
@@ -203,6 +206,7 @@ def test_a_network_is_a_score_in_units_of_the_noise(name):
         np.testing.assert_allclose(models.score_model(NET, sde, by).apply((), x, t), score, rtol=1e-4)
 
 
+@one_in(4)
 @pytest.mark.parametrize("by", ["x0", "v", "velocity", "edm"])
 def test_what_is_predicted_by_alpha_is_refused_by_name(by):
     model = models.score_model(NET, LogisticSDE(), getattr(models, by))
