@@ -241,7 +241,7 @@ def check_moves(name: str, step: samplers.Step) -> None:
 def _check_end(sampler: BoundSampler, step: samplers.Step, grid: np.ndarray) -> None:
     """Checks that no score is asked for at the grid's end if sigma = 0 there, where it is infinite."""
     sde, config = sampler.sde, sampler.config
-    if jnp.all(sde.sigma(grid[-1]) > 0):
+    if jnp.all(sde.sigma(float(grid[-1])) > 0):
         return
     where = f"the score is infinite at t = {grid[-1]:g}, where sigma = 0"
     if config.denoise:

@@ -13,7 +13,7 @@ from experiments.build.state import State
 from experiments.commands.arguments import Call, compile_cache, distributed, run_or_workdir
 from experiments.commands.opening import Needs, open_run
 from experiments.config.options import parameters
-from experiments.config.parts import EDIT
+from experiments.config.parts import EDIT, learns_sde
 from experiments.data.canvas import save
 from experiments.data.pictures import held_out_shown
 from experiments.runs.folder import Folder
@@ -37,10 +37,11 @@ def run(call: Call) -> None:
     """
     opened = open_run(call, Needs())
     opened.refuse_changes(opened.workdir, opened.experiment)
+    data, edit = opened.dataset, configured_edit(opened.experiment, opened.dataset.test)
     state = trained_state(opened.experiment, opened.workdir)
-    experiment, data = opened.experiment.at(state.ema), opened.dataset
+    experiment = opened.experiment.at(state.ema)
     config, scaler = experiment.config, experiment.scaler
-    edit = configured_edit(experiment, data.test)
+    edit = configured_edit(experiment, data.test) if learns_sde(config) else edit
     examples = edited_examples(experiment, edit, data)
     params = experiment.network(state.ema)
     towards = None if edit.towards is None else class_direction(experiment, params, data, edit.towards)
