@@ -129,7 +129,7 @@ def test_the_cells_run(sde):
         done |= run(cell, done)
 
 
-@slow_for(*KIN, "VPSDE", "VESDE")
+@slow_for(*KIN, *AUGMENTED, "VPSDE", "VESDE")
 @pytest.mark.parametrize("sde", SDES)
 def test_a_cell_runs(sde):
     """One of `test_the_cells_run`, on every run of the suite: not the same of every SDE."""

@@ -6,6 +6,7 @@ import pytest
 from edited_runs import experiment_of
 from oracle import AUGMENTED_GAUSSIAN, GAUSSIAN
 from runs import samples, seal
+from slow import one_in
 from small_experiments import trains_by_trace
 
 import models
@@ -36,6 +37,7 @@ def cld(*words):
     return build(Config.model_validate(tree), (8, 8, 1))
 
 
+@one_in(3)
 @pytest.mark.parametrize(
     ("words", "says"),
     [
@@ -63,6 +65,7 @@ def test_what_does_not_fit_is_refused(words, says):
         cld(*words)
 
 
+@one_in(6)
 @pytest.mark.parametrize("by", ["progressive", "inpaint", "dps", "pi_gdm", "colorize", "superresolve"])
 def test_edits_by_the_expected_example_are_refused(by):
     with pytest.raises(
@@ -71,6 +74,7 @@ def test_edits_by_the_expected_example_are_refused(by):
         configured_edit(cld(f"edit.by={by}", "edit.rows=2"), np.zeros((8, 8, 8, 1), np.uint8))
 
 
+@one_in(4)
 @pytest.mark.parametrize("by", ["sdedit", "between", "shared", "round_trip"])
 def test_edits_by_the_way_there_are_not(by):
     assert configured_edit(cld(f"edit.by={by}", "edit.rows=2"), np.zeros((8, 8, 8, 1), np.uint8))

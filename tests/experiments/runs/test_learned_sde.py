@@ -110,6 +110,7 @@ def test_a_learned_sde_is_the_sde_of_its_learned_options():
         np.testing.assert_allclose(*(getattr(each, name) for each in bits), rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_the_gradient_of_the_options_is_that_of_the_bound():
     """Of a run it reaches every one; of the network it is what it would be beside a fixed SDE."""
     experiment = small_experiment(*LEARNED)
