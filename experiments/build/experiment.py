@@ -17,7 +17,7 @@ from experiments.build.conditions import Condition, classes, conditions, is_capt
 from experiments.conditions.text import characters
 from experiments.config.guidance import Guide, Params
 from experiments.config.parts import OBJECTIVE, bridges, classifies, learns_flow, learns_sde, learns_variance, trains_codec
-from experiments.config.schema import Config
+from experiments.config.schema import Config, LearnedSDE
 from experiments.data.dataset import Batch
 from experiments.data.scaler import Scaler
 from models.conditions import simplest
@@ -108,6 +108,12 @@ class Experiment(NamedTuple):
         """The options of the SDE that `sde.learned` names, by name."""
         return {name: jnp.asarray(getattr(self.sde, name), float) for name in self.config.sde.learned}
 
+    @property
+    def fixed_sde(self) -> LearnedSDE:
+        """The section `sde` by which a config has this SDE as it is, and learns nothing of it."""
+        values = {name: tuple(leaf.tolist()) if leaf.ndim else float(leaf) for name, leaf in self.learned.items()}
+        return LearnedSDE(name=self.config.sde.name, **(self.config.sde.options | values))
+
     def on(self, sde: sde_lib.SDE) -> Experiment:
         """Returns the experiment on another SDE, which its network is of."""
         assert self.model_on
@@ -135,12 +141,9 @@ class Experiment(NamedTuple):
         return self._replace(model=model, frozen=frozen)
 
     def merged(self, params: Any) -> Any:
-        """Returns the trained parameters; if they are adapters, merged with their base, as parameters of that."""
+        """Returns the trained parameters; if they are adapters, merged with their base."""
         lora = self.config.lora
-        if lora is None:
-            return params
-        of_net = models.merged(self.frozen.base, params, lora.scale * lora.alpha / lora.rank)
-        return {"net": of_net, "sde": self.learned} if self.config.sde.learned else of_net
+        return models.merged(self.frozen.base, params, lora.scale * lora.alpha / lora.rank) if lora else params
 
     def network(self, params: Any) -> Any:
         """Returns the parameters to sample and evaluate with, from the trained ones: `merged`, beside those of other parts."""
@@ -149,7 +152,7 @@ class Experiment(NamedTuple):
         if self.trains == "codec":
             return Params({}, guides, of_codec)
         own = self.merged(params)
-        if self.trains == "both" or self.config.sde.learned:
+        if self.trains == "both" or learns_sde(self.config):
             return Params(own["net"], guides, of_codec, own.get("sde", ()))
         return Params(own, guides, of_codec) if guides or self.codec else own
 

@@ -79,7 +79,8 @@ def export_run(run: Path, out: Path, layout: str, overrides: list[str]) -> None:
     experiment = experiment._replace(config=experiment.config.model_copy(update={"sample": one_average}))
     if layout != "lora":
         params = experiment.merged(params)
-        experiment = experiment._replace(config=experiment.config.model_copy(update={"lora": None}))
+        alone = {"lora": None, "sde": experiment.fixed_sde} if config.lora else {}
+        experiment = experiment._replace(config=experiment.config.model_copy(update=alone))
     params = jax.tree.map(np.asarray, params)
     ours = {"a mixed score": config.mixed, "an encoder": autoencodes(config), "a learned SDE": bool(config.sde.learned)}
     if layout not in OURS and any(ours.values()):

@@ -191,6 +191,12 @@ def learns_variance(config: Config) -> bool:
     return OBJECTIVE.takes(config.objective.name, "score_and_v")
 
 
+def augments(config: Config) -> bool:
+    """Returns whether the SDE has variables beside the data, which are drawn."""
+    sde = SDE.find(config.sde.name)
+    return isinstance(sde, type) and issubclass(sde, sde_lib.AugmentedSDE)
+
+
 def learns_sde(config: Config) -> bool:
     """Returns whether options of the SDE are trained with the network. Adapters leave the SDE of their base as it is."""
     return bool(config.sde.learned) and config.lora is None

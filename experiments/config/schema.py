@@ -518,7 +518,7 @@ class Evaluate(Strict):
     - `t_min`: the time at which the flow and the bound start, below which the network may not have been trained; None is the
       SDE's own.
     - `probes`: the number of Hutchinson's probes of the divergence; 0 computes it exactly, with D products per evaluation.
-    - `draws`: the number of importance-weighted draws of the dequantizer for each example.
+    - `draws`: the number of importance-weighted draws of the dequantizer and the code for each example.
     - `dequantizer`: the noise within a grey level: "uniform", or "variational", which is fitted. `dequantizer_steps`: the
       number of steps of the fit.
     - `bound_times`: the number of times at which the bound is estimated for each example; 0 computes no bound.

@@ -216,7 +216,7 @@ def test_what_is_predicted_by_alpha_is_refused_by_name(by):
 
 @pytest.mark.slow
 def test_a_network_learns_the_score():
-    """An MLP by ssm_vr on the logistic SDE: its squared error over sigma^-2, in the mean over x_t, is below 3 %."""
+    """An MLP by ssm_vr on the logistic SDE: its squared error over sigma^-2, in the mean over x_t, is below 4 %."""
     sde, exact = LogisticSDE(), law_of("LogisticSDE")
     model = models.score_model(partial(models.MLP, width=64, depth=2), sde)
     optimizer = optax.adam(optax.cosine_decay_schedule(3e-3, 3000))
@@ -239,4 +239,4 @@ def test_a_network_learns_the_score():
     error = lambda x, t: sde.sigma(t) * (model.apply(params, x[None], t) - exact.score()(x[None], t))[0]
     for t in (0.02, 0.1, 0.3, 1.0):
         squares, weight = jax.vmap(error, (0, None))(jnp.asarray(exact.x[::8]), t) ** 2, exact.at(t)[::8]
-        assert float(np.sum(weight * squares) / weight.sum()) < 0.03, t
+        assert float(np.sum(weight * squares) / weight.sum()) < 0.04, t
