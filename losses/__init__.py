@@ -4,6 +4,7 @@ from losses.adaptive import loss_aware
 from losses.adversarial import adaptive_weight, adaptive_weight_of, hinge_discriminator, hinge_generator
 from losses.batch import batch_mean
 from losses.bound import Bound, continuous_bound, elbo, hybrid, vlb
+from losses.bridge import bridge
 from losses.classification import cross_entropy
 from losses.dsm import Loss, dsm
 from losses.latent import Joint, latent
@@ -11,9 +12,11 @@ from losses.latent_two_times import Apart, latent_two_times
 from losses.matching import esm, ism, ssm, ssm_vr
 from losses.perceptual import perceptual
 from losses.rate_distortion import rate_distortion
+from losses.reflow import reflow
+from losses.schroedinger import half_bridge
 from losses.terms import diffusion_term, prior_term, reconstruction_term
 from losses.times import TimeSampler, discrete, importance, log_normal, logit_normal, uniform
-from losses.weights import edm, likelihood, min_snr, p2, sigma2, soft_truncation
+from losses.weights import edm, likelihood, min_snr, p2, sigma2, soft_truncation, velocity
 
 __all__ = [
     "Apart",
@@ -24,6 +27,7 @@ __all__ = [
     "adaptive_weight",
     "adaptive_weight_of",
     "batch_mean",
+    "bridge",
     "continuous_bound",
     "cross_entropy",
     "diffusion_term",
@@ -32,6 +36,7 @@ __all__ = [
     "edm",
     "elbo",
     "esm",
+    "half_bridge",
     "hinge_discriminator",
     "hinge_generator",
     "hybrid",
@@ -49,16 +54,18 @@ __all__ = [
     "prior_term",
     "rate_distortion",
     "reconstruction_term",
+    "reflow",
     "sigma2",
     "soft_truncation",
     "ssm",
     "ssm_vr",
     "uniform",
+    "velocity",
     "vlb",
 ]
 
-OBJECTIVES = (cross_entropy, dsm, esm, hybrid, ism, rate_distortion, ssm, ssm_vr, vlb)
-WEIGHTS = (edm, likelihood, min_snr, p2, sigma2, soft_truncation)
+OBJECTIVES = (bridge, cross_entropy, dsm, esm, hybrid, ism, rate_distortion, reflow, ssm, ssm_vr, vlb)
+WEIGHTS = (edm, likelihood, min_snr, p2, sigma2, soft_truncation, velocity)
 TIMES = (discrete, importance, log_normal, logit_normal, loss_aware, uniform)
 """Draws of t."""
 BOUNDS = (continuous_bound, elbo, diffusion_term, prior_term, reconstruction_term)

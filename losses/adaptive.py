@@ -29,7 +29,7 @@ def loss_aware(
 ) -> TimeSampler:
     """p(t) = p_b |y'(t)| / Delta in bin b of y,  p_b = (1 - e) m_b / sum m + e / n_bins,  m_b^2 = mean of (l/|y'|)^2 in b.
 
-    y = -lambda for a LinearSDE and t otherwise, in `n_bins` bins of width Delta; e = `uniform_share`. The second moment of
+    y = -level for a LinearSDE and t otherwise, in `n_bins` bins of width Delta; e = `uniform_share`. The second moment of
     the estimate, E (l/p)^2 = int E[l^2]/p dt, is least at p ~ sqrt(E[l^2 | t]); over the p above it is
     sum_b Delta^2 m_b^2 / p_b, least at p_b ~ m_b. Each l is divided by |y'| since l dt = l/|y'| dy. 1/p(t) is exact at any
     memory, so every estimate is unbiased. Until every bin has had a loss p is uniform in y: for a LinearSDE, `importance`.
@@ -41,7 +41,7 @@ def loss_aware(
     """
     start = sde.t_min if t_min is None else t_min
     if isinstance(sde, LinearSDE):
-        y_of, t_of = lambda t: -sde.log_snr(t), lambda y: sde.time_at(-y)
+        y_of, t_of = lambda t: -sde.level(t), lambda y: sde.time_at(-y)
     else:
         y_of = t_of = lambda t: t
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Key
 
 from losses.weights import Weight, sigma2
-from sde_lib.base import SDE, Event, LinearSDE, Scalar, Score, linear
+from sde_lib.base import SDE, Event, LinearSDE, Scalar, Score, factors, linear
 
 Loss = Callable[[Key[Array, ""], Event, Scalar], Scalar]
 
@@ -19,7 +19,8 @@ def dsm(sde: SDE, score: Score, weight: Weight = sigma2, half_sum: bool = False)
 
     Coded as w/sigma^2 |sigma score + z|^2 / D, which stays of order one as sigma -> 0.
     Vincent (2011); Song et al. (2021), eq. 7; the mean over the D dimensions is score_sde's `reduce_mean`. `half_sum` is
-    score_sde's loss without it, w/2 |...|^2, D/2 times as much, which matters if the gradient is clipped.
+    score_sde's loss without it, w/2 |...|^2, D/2 times as much, which matters if the gradient is clipped. If w and sigma are
+    arrays, it is 1/D sum_i w_i (...)_i^2.
 
     Returns `loss(key, x_0, t)` for one example: `key` draws z. Raises TypeError for an SDE without alpha and sigma.
     """
@@ -27,11 +28,16 @@ def dsm(sde: SDE, score: Score, weight: Weight = sigma2, half_sum: bool = False)
 
     def loss(key: Key[Array, ""], x_0: Event, t: Scalar) -> Scalar:
         z = jax.random.normal(key, x_0.shape)
-        sigma_t = sde.sigma(t)
-        residual = sigma_t * score(sde.perturb(x_0, z, t), t) + z
-        return weight(sde, t) / sigma_t**2 * (jnp.sum(residual**2) / 2 if half_sum else jnp.mean(residual**2))
+        c, w = factors(weight(sde, t) / sde.sigma(t) ** 2)
+        error = w * residual(sde, score, x_0, z, t) ** 2
+        return c * (jnp.sum(error) / 2 if half_sum else jnp.mean(error))
 
     return loss
+
+
+def residual(sde: LinearSDE, score: Score, x_0: Event, z: Event, t: Scalar) -> Event:
+    """sigma score(x_t, t) + z at x_t = alpha x_0 + sigma z: the error of z_hat = -sigma score, with its sign turned."""
+    return sde.sigma(t) * score(sde.perturb(x_0, z, t), t) + z
 
 
 def require_linear(sde: SDE, objective: str) -> LinearSDE:

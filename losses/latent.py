@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Key, Shaped
 from losses.dsm import Loss
 from losses.terms import prior_term, require_linear_bound
 from losses.weights import Weight, likelihood
-from sde_lib.base import SDE, Scalar
+from sde_lib.base import SDE, Scalar, isotropic
 
 Data = Shaped[Array, "*event"]
 Encode = Callable[[Key[Array, ""], Data], tuple[Float[Array, "*code"], Scalar]]
@@ -37,9 +37,12 @@ def latent(
         (cost + L_T(z) + int g^2/2 E|score - grad log p|^2 dt)/D,
 
     the bound on -log p(x)/D but for a constant: Vahdat et al. (2021, LSGM), thm. 1 and sec. 3.3, with one t and one evaluation
-    of the network for both. Returns `loss(key, x, t)`. Raises TypeError for an SDE without alpha and sigma.
+    of the network for both. Returns `loss(key, x, t)`. Raises TypeError for an SDE without alpha and sigma; and, unless
+    w = g^2, for one whose g^2/w may be an array, as one gradient of a sum cannot serve several g^2/w.
     """
     linear_sde = require_linear_bound(sde, "latent")
+    if weight is not likelihood:
+        isotropic(linear_sde, "latent with another weight than likelihood", "take likelihood, or latent_two_times")
 
     def loss(key: Key[Array, ""], x: Data, t: Scalar) -> Joint:
         code_key, noise_key = jax.random.split(key)

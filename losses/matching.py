@@ -1,7 +1,8 @@
 """Score matching without p(x_t | x_0): implicit, sliced and explicit, for any SDE.
 
 In expectation over x_t ~ p_t each is w/D E|score - grad log p_t|^2 plus a constant, as `dsm` is: on a LinearSDE
-E dsm = E ism + w/sigma^2. x_t is drawn by `forward`, in `n_steps` if the SDE has no p(x_t | x_0).
+E dsm = E ism + w/sigma^2, the mean of it over coordinates. x_t is drawn by `forward`, in `n_steps` if the SDE has no
+p(x_t | x_0). If w is an array, |s|^2 is sum_i w_i s_i^2, div s is sum_i w_i ds_i/dx_i, and a probe v has E v v^T = diag w.
 """
 
 from __future__ import annotations
@@ -15,18 +16,20 @@ from jaxtyping import Array, Key
 from losses.dsm import Loss
 from losses.forward import forward
 from losses.weights import Weight, likelihood
-from sde_lib.base import SDE, Count, Event, Scalar, Score
+from sde_lib.base import SDE, Count, Diagonal, Event, Scalar, Score, factors
 
-Integrand = Callable[[Key[Array, ""], Event, Scalar], Scalar]
+Integrand = Callable[[Key[Array, ""], Event, Scalar, Diagonal], Scalar]
+"""integrand(key, x_t, t, w): w is 1 unless the weight is an array."""
 
 
 def _mean(sde: SDE, weight: Weight, n_steps: Count, integrand: Integrand) -> Loss:
-    """l(x_0, t) = w(t)/D integrand(x_t, t)."""
+    """l(x_0, t) = c/D integrand(x_t, t, w), with c w the weight."""
     draw = forward(sde, n_steps)
 
     def loss(key: Key[Array, ""], x_0: Event, t: Scalar) -> Scalar:
         noise_key, probe_key = jax.random.split(key)
-        return weight(sde, t) / x_0.size * integrand(probe_key, draw(noise_key, x_0, t), t)
+        c, w = factors(weight(sde, t))
+        return c / x_0.size * integrand(probe_key, draw(noise_key, x_0, t), t, w)
 
     return loss
 
@@ -37,10 +40,10 @@ def ism(sde: SDE, score: Score, weight: Weight = likelihood, n_steps: Count = 10
     Hyvärinen (2005), thm. 1: integration by parts of -2 E s . grad log p_t. Returns `loss(key, x_0, t)` for one example.
     """
 
-    def integrand(key, x, t):
+    def integrand(key, x, t, w):
         s, jvp = jax.linearize(lambda x: score(x, t), x)
-        basis = jnp.eye(x.size, dtype=x.dtype).reshape(x.size, *x.shape)
-        return jnp.sum(s**2) + 2 * jnp.trace(jax.vmap(jvp)(basis).reshape(x.size, x.size))
+        basis = w * jnp.eye(x.size, dtype=x.dtype).reshape(x.size, *x.shape)
+        return jnp.sum(w * s**2) + 2 * jnp.trace(jax.vmap(jvp)(basis).reshape(x.size, x.size))
 
     return _mean(sde, weight, n_steps, integrand)
 
@@ -51,8 +54,8 @@ def ssm(sde: SDE, score: Score, weight: Weight = likelihood, n_steps: Count = 10
     As E vv^T = I, its mean is that of `ism`. Song et al. (2019, "Sliced Score Matching"), sec. 3.
     """
 
-    def integrand(key, x, t):
-        s, v, along = _probe(score, key, x, t)
+    def integrand(key, x, t, w):
+        s, v, along = _probe(score, key, x, t, w)
         return jnp.vdot(v, s) ** 2 + 2 * along
 
     return _mean(sde, weight, n_steps, integrand)
@@ -64,16 +67,16 @@ def ssm_vr(sde: SDE, score: Score, weight: Weight = likelihood, n_steps: Count =
     Song et al. (2019, "Sliced Score Matching"), sec. 3.
     """
 
-    def integrand(key, x, t):
-        s, _, along = _probe(score, key, x, t)
-        return jnp.sum(s**2) + 2 * along
+    def integrand(key, x, t, w):
+        s, _, along = _probe(score, key, x, t, w)
+        return jnp.sum(w * s**2) + 2 * along
 
     return _mean(sde, weight, n_steps, integrand)
 
 
-def _probe(score: Score, key: Key[Array, ""], x: Event, t: Scalar) -> tuple[Event, Event, Scalar]:
-    """Returns s, a Rademacher v, and v . (grad s) v."""
-    v = jax.random.rademacher(key, x.shape, x.dtype)
+def _probe(score: Score, key: Key[Array, ""], x: Event, t: Scalar, w: Diagonal) -> tuple[Event, Event, Scalar]:
+    """Returns s, v = sqrt(w) times a Rademacher vector, and v . (grad s) v."""
+    v = jnp.sqrt(w) * jax.random.rademacher(key, x.shape, x.dtype)
     s, s_v = jax.jvp(lambda x: score(x, t), (x,), (v,))
     return s, v, jnp.vdot(v, s_v)
 
@@ -84,7 +87,7 @@ def esm(sde: SDE, score: Score, target: Score, weight: Weight = likelihood, n_st
     With target = grad log p_t its mean is E dsm(score) - E dsm(target). Vincent (2011), app.
     """
 
-    def integrand(key, x, t):
-        return jnp.sum((score(x, t) - target(x, t)) ** 2)
+    def integrand(key, x, t, w):
+        return jnp.sum(w * (score(x, t) - target(x, t)) ** 2)
 
     return _mean(sde, weight, n_steps, integrand)

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax.scipy.stats import norm
 from jaxtyping import Array, Float, Key
 
-from sde_lib.base import SDE, Event, LinearSDE, Positive, Scalar, Score, UnitInterval, linear
+from sde_lib.base import SDE, Event, LinearSDE, Positive, Scalar, Score, UnitInterval, factors, linear
 from sde_lib.cells import log_cell
 
 Share = Float[Array, "..."] | float
@@ -27,7 +27,8 @@ def prior_term(sde: SDE, x_0: Event) -> Scalar:
     Ho et al. (2020), eq. 5. Raises TypeError for an SDE without alpha and sigma.
     """
     sde = require_linear_bound(sde, "prior_term")
-    return jnp.sum((sde.alpha(1.0) * x_0 - sde.prior_mean) ** 2) / (2 * sde.sigma(1.0) ** 2)
+    c, v = factors(2 * sde.sigma(1.0) ** 2)
+    return jnp.sum((sde.alpha(1.0) * x_0 - sde.prior_mean) ** 2 / v) / c
 
 
 def diffusion_term(sde: SDE, score: Score, v: Variance = 0.0) -> Callable[[Key[Array, ""], Event, Scalar, Scalar], Scalar]:

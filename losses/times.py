@@ -16,7 +16,7 @@ from jax.scipy.special import ndtri
 from jax.scipy.stats import norm
 from jaxtyping import Array, Float, Key
 
-from sde_lib.base import SDE, Positive, Scalar, linear
+from sde_lib.base import SDE, Positive, Scalar, coordinate_mean, coordinates, inverse, linear
 
 Times = Float[Array, " n"]
 
@@ -58,9 +58,9 @@ def importance(
 ) -> TimeSampler:
     """p(t) = g(t)^2 / (Z sigma(t)^2), which makes the likelihood weight constant: minimal variance if |sigma score + z| is.
 
-    Since g^2/sigma^2 = -lambda', t is uniform in log-SNR and Z = lambda(t_min) - lambda(1), for every LinearSDE. `normalized`
-    False omits Z from 1/p, as ScoreFlow does: a loss Z times smaller, about 24 on VP and 38 on sub-VP.
-    Song et al. (2021, "Maximum Likelihood Training"), sec. 5.1, written there for VP.
+    Since g^2/sigma^2 = -lambda', t is uniform in log-SNR and Z = lambda(t_min) - lambda(1), for every LinearSDE; of arrays both
+    are means over coordinates. `normalized` False omits Z from 1/p, as ScoreFlow does: a loss Z times smaller, about 24 on VP
+    and 38 on sub-VP. Song et al. (2021, "Maximum Likelihood Training"), sec. 5.1, written there for VP.
 
     `prior_variance` v: for data that is about N(0, v I), p(t) = -lambda' sigmoid(lambda + log v) / Z. There the exact score has
     E|sigma score + z|^2 = D sigmoid(lambda + log v), so that no variance is left between t, which is uniform in
@@ -76,11 +76,13 @@ def importance(
 
     def y_of(t: Scalar) -> Scalar:
         log_snr = linear_sde.log_snr(t)
-        return log_snr if log_v is None else jax.nn.softplus(log_snr + log_v)
+        return coordinate_mean(log_snr if log_v is None else jax.nn.softplus(log_snr + log_v))
 
     def t_of(y: Scalar) -> Scalar:
         if log_v is None:
             return linear_sde.time_at(y)
+        if coordinates(linear_sde):
+            return inverse(y_of, y)
         l = jnp.maximum(y, 1e-30)  # rounding makes the least of them negative
         return linear_sde.time_at(l + jnp.log(-jnp.expm1(-l)) - log_v)
 
@@ -113,7 +115,7 @@ def discrete(sde: SDE, n: Several, t_min: float | None = None) -> TimeSampler:
 def log_normal(
     sde: SDE, mean: Scalar = -1.2, std: Positive = 1.2, t_min: float | None = None, unbiased: bool = True
 ) -> TimeSampler:
-    """y = log(sigma/alpha) ~ N(mean, std^2), truncated to its range over t in [t_min, 1].
+    """y = log(sigma/alpha), its mean over coordinates, ~ N(mean, std^2), truncated to its range over t in [t_min, 1].
 
     p(t) = N(y(t); mean, std^2) y'(t) / P(y(t_min) <= y <= y(1)), with y' = -lambda'/2. `unbiased` = False gives 1 for 1/p(t),
     so that p is part of the objective, E_{t~p} loss: Karras et al. (2022), table 1, with the weight `edm`.
@@ -121,7 +123,7 @@ def log_normal(
     """
     linear_sde = linear(sde, "log_normal", "logit_normal draws t for any SDE")
     start = sde.t_min if t_min is None else t_min
-    y_of = lambda t: -linear_sde.log_snr(t) / 2
+    y_of = lambda t: -linear_sde.level(t) / 2
 
     def sample(u: Times) -> tuple[Times, Times]:
         y, inverse_density = _truncated_normal(u, y_of(jnp.asarray(start)), y_of(jnp.asarray(1.0)), mean, std)
@@ -132,9 +134,20 @@ def log_normal(
 
 
 def logit_normal(
-    sde: SDE, mean: Scalar = 0.0, std: Positive = 1.0, t_min: float | None = None, unbiased: bool = True
+    sde: SDE,
+    mean: Scalar = 0.0,
+    std: Positive = 1.0,
+    t_min: float | None = None,
+    unbiased: bool = True,
+    shift: Positive = 1.0,
 ) -> TimeSampler:
-    """y = log(t/(1 - t)) ~ N(mean, std^2), truncated to t >= t_min: p(t) = N(y; mean, std^2) / (t (1 - t)) / P(y >= y(t_min)).
+    """y = log(t/(1 - t)) ~ N(m, std^2), m = mean + log shift, truncated to t >= t_min:
+
+        p(t) = N(y; m, std^2) / (t (1 - t)) / P(y >= y(t_min))
+
+    `shift` k replaces each t by k t / (1 + (k - 1) t), whose t/(1 - t) is k times as high, as is the noise of RectifiedFlowSDE:
+    for images of m pixels in the place of n, sqrt(m/n), so that the means over as many pixels are as noisy. Esser et al. (2024,
+    Stable Diffusion 3), eqs. 19 and 23.
 
     1/p(t) has no second moment as t -> 1, whatever `std`, and float32 reaches no t beyond y = mean + 5.3 std, 0.995 at the
     defaults. `unbiased` = False gives 1 for it, so that p is part of the objective, E_{t~p} loss, as in Esser et al. (2024,
@@ -144,7 +157,7 @@ def logit_normal(
 
     def sample(u: Times) -> tuple[Times, Times]:
         first = jnp.log(start) - jnp.log1p(-start)
-        y, inverse_density = _truncated_normal(u, first, jnp.inf, mean, std)
+        y, inverse_density = _truncated_normal(u, first, jnp.inf, mean + jnp.log(shift), std)
         t = jnp.clip(jax.nn.sigmoid(y), start, 1.0)
         return t, inverse_density * jax.nn.sigmoid(y) * jax.nn.sigmoid(-y) if unbiased else jnp.ones_like(t)
 

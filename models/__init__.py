@@ -20,6 +20,7 @@ from models.codecs.vq import vq_autoencoder
 from models.conditioning import conditioned, index, log_noise, rung, time
 from models.features import features
 from models.functional import functional
+from models.in_space import in_space
 from models.lora import adapters, lora, merged
 from models.mixed import mixed
 from models.networks.adm import ADM
@@ -40,7 +41,7 @@ from models.networks.patch_gan import PatchGAN
 from models.networks.uvit import UViT
 from models.networks.vgg import VGG
 from models.networks.zero import Zero
-from models.parameterization import Coefs, edm, eps, residual_eps, score, sigma_score, v, x0
+from models.parameterization import Coefs, edm, eps, residual_eps, score, sigma_score, v, velocity, x0
 from models.plain import Plain, plain
 from models.score_network import ScoreModel, score_model
 
@@ -93,6 +94,7 @@ __all__ = [
     "glow",
     "halves",
     "hierarchical_vae",
+    "in_space",
     "index",
     "kl_autoencoder",
     "laplace",
@@ -113,13 +115,14 @@ __all__ = [
     "time",
     "v",
     "vae",
+    "velocity",
     "vq_autoencoder",
     "without_density",
     "x0",
 ]
 
 NETWORKS = (ADM, Classifier, DDPM, DiT, EDMUNet, LDMUNet, MLP, NCSN, NCSNpp, NCSNv2, UViT, Zero)
-PARAMETERIZATIONS = (edm, eps, residual_eps, score, sigma_score, v, x0)
+PARAMETERIZATIONS = (edm, eps, residual_eps, score, sigma_score, v, velocity, x0)
 """The predictions that a network can make."""
 CONDITIONINGS = (index, log_noise, rung, time)
 """The forms in which a network gets its noise level."""

@@ -13,11 +13,11 @@ Conditioning = Callable[[LinearSDE, Scalar], Scalar]
 
 
 def log_noise(sde: LinearSDE, t: Scalar, scale: Positive = 0.25, factor: Positive = 1.0) -> Scalar:
-    """scale log(factor sigma/alpha), the same for the same noise on every SDE.
+    """scale log(factor sigma/alpha), the same for the same noise on every SDE; of arrays, its mean over coordinates.
 
     Scale 1/4 is Karras et al. (2022)'s, scale 1 NCSN++'s log(sigma) (Song et al. 2021, app. C.2).
     """
-    return scale * (jnp.log(factor) - sde.log_snr(t) / 2)
+    return scale * (jnp.log(factor) - sde.level(t) / 2)
 
 
 def time(sde: SDE, t: Scalar, scale: Positive = 999.0) -> Scalar:

@@ -1,10 +1,11 @@
-"""Parameterisations: the quantity that a network predicts, as four scalars.
+"""Parameterisations: the quantity that a network predicts, as four coefficients.
 
     eps_hat = skip x + out net(c_in x, c_noise),        score(x, t) = -eps_hat / sigma(t)
 
 With x_t = alpha x_0 + sigma eps, each parameterisation solves for eps. c_in = 1/sqrt(alpha^2 sigma_d^2 + sigma^2) gives the
 network inputs of unit variance on every SDE if the data has standard deviation sigma_d; on VP with sigma_d = 1 it is 1.
-c_noise = log(sigma/alpha)/4 is the noise level in one unit for every SDE (Karras et al. 2022, table 1).
+c_noise = log(sigma/alpha)/4 is the noise level in one unit for every SDE (Karras et al. 2022, table 1). If alpha and sigma are
+arrays, so are c_in, skip and out, and c_noise is the mean over coordinates.
 """
 
 from __future__ import annotations
@@ -14,26 +15,26 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from sde_lib.base import LinearSDE, Scalar
+from sde_lib.base import Diagonal, LinearSDE, Scalar, coordinates
 
 
 class Coefs(NamedTuple):
     """eps_hat = skip x + out net(c_in x, c_noise)."""
 
-    c_in: Scalar
+    c_in: Diagonal
     c_noise: Scalar
-    skip: Scalar
-    out: Scalar
+    skip: Diagonal
+    out: Diagonal
 
 
 Parameterization = Callable[[LinearSDE, Scalar, float], Coefs]
 
 
-def _coefs(sde: LinearSDE, t: Scalar, sigma_data: float, skip: Scalar, out: Scalar) -> Coefs:
-    return Coefs(1 / _norm(sde, t, sigma_data), -sde.log_snr(t) / 8, skip, out)
+def _coefs(sde: LinearSDE, t: Scalar, sigma_data: float, skip: Diagonal, out: Diagonal) -> Coefs:
+    return Coefs(1 / _norm(sde, t, sigma_data), -sde.level(t) / 8, skip, out)
 
 
-def _norm(sde: LinearSDE, t: Scalar, sigma_data: float) -> Scalar:
+def _norm(sde: LinearSDE, t: Scalar, sigma_data: float) -> Diagonal:
     """Standard deviation of x_t, sqrt(alpha^2 sigma_d^2 + sigma^2)."""
     return jnp.hypot(sde.alpha(t) * sigma_data, sde.sigma(t))
 
@@ -55,6 +56,16 @@ def v(sde: LinearSDE, t: Scalar, sigma_data: float) -> Coefs:
     """
     r = _norm(sde, t, 1.0)
     return _coefs(sde, t, sigma_data, skip=sde.sigma(t) / r**2, out=sde.alpha(t) / r)
+
+
+def velocity(sde: LinearSDE, t: Scalar, sigma_data: float) -> Coefs:
+    """net = u = alpha' x_0 + sigma' eps, the velocity of x_t, whose mean given x_t is the drift of the probability flow.
+
+    u = f x + g^2/(2 sigma) eps, so eps = (2 sigma/g^2)(u - f x): Lipman et al. (2023), eqs. 14-15. On RectifiedFlowSDE u is
+    eps - x_0, and eps = x + alpha u, but for its `end` (Liu et al. 2023, eq. 1).
+    """
+    gain = 2 * sde.sigma(t) / sde.diffusion(t) ** 2
+    return _coefs(sde, t, sigma_data, skip=-gain * sde.drift(jnp.ones(coordinates(sde)), t), out=gain)
 
 
 def score(sde: LinearSDE, t: Scalar, sigma_data: float) -> Coefs:

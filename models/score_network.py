@@ -32,7 +32,7 @@ def score_model(
     """The network as a score: score(x, t) = -(skip x + out net(c_in x, c_noise)) / sigma(t), on one example x.
 
     `net`: an NNX module or a builder of one, a linen module, or the `Functional` of one (see `models.functional`).
-    `parameterization`: the quantity that it predicts, one of `eps x0 v score sigma_score residual_eps edm` or another function.
+    `parameterization`: the quantity that it predicts, one of `models.PARAMETERIZATIONS` or another function.
     `sigma_data`: standard deviation of the data, for c_in and edm.
     `learned_variance`: the network emits twice the channels, [net, raw], and v = (raw + 1)/2 in log std = v log std_transition
     + (1 - v) log std_posterior. As in the source, nothing holds v to [0, 1]. Nichol & Dhariwal (2021), eq. 15.

@@ -1,7 +1,7 @@
 """Samplers and likelihood. The tuples at the end are grouped by kind; configs name from STEPS and GRIDS."""
 
 from samplers.ancestral import ancestral, ddim, ddim_inversion
-from samplers.grids import arctan_grid, karras_grid, log_snr_grid, quadratic_grid, uniform_grid
+from samplers.grids import arctan_grid, karras_grid, log_snr_grid, quadratic_grid, shifted_grid, uniform_grid
 from samplers.guidance import classifier, classifier_free, guidance_interval
 from samplers.inpaint import inpaint, resample
 from samplers.inverse import dps, pi_gdm
@@ -60,6 +60,7 @@ __all__ = [
     "sample",
     "sdedit",
     "shared",
+    "shifted_grid",
     "slerp",
     "solve",
     "translate",
@@ -72,7 +73,7 @@ STEPS = (
     *(adaptive_sde, ancestral, annealed_langevin, ddim, ddim_inversion, deis, dpmpp_2m, dpmpp_2s, dpmpp_3m),
     *(edm_heun, euler_maruyama, heun, langevin, probability_flow, reverse_diffusion, unipc),
 )
-GRIDS = (arctan_grid, karras_grid, log_snr_grid, quadratic_grid, uniform_grid)
+GRIDS = (arctan_grid, karras_grid, log_snr_grid, quadratic_grid, shifted_grid, uniform_grid)
 GUIDANCE = (classifier, classifier_free, guidance_interval, pi_gdm, under)
 """Functions of a score to a score."""
 PROJECTIONS = (coarse, grey)

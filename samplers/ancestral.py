@@ -70,7 +70,7 @@ def ddim_inversion(sde: SDE, score: Score, iterations: Count = 5) -> Step:
         scaled = sde.alpha(s) / sde.alpha(t) * x
         gain = sde.sigma(s) - sde.alpha(s) / sde.alpha(t) * sde.sigma(t)
         solved = lambda x, t: scaled - gain * sde.sigma(t) * score(x, t)
-        positive = sde.sigma(t) > 0
+        positive = jnp.all(sde.sigma(t) > 0)
         x_s = solved(jnp.where(positive, x, scaled), jnp.where(positive, t, s))
         return jax.lax.scan(lambda x_s, _: (solved(x_s, s), None), x_s, length=iterations - 1)[0]
 

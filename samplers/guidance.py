@@ -45,15 +45,16 @@ def classifier_free(conditional: Score, unconditional: Score, w: Weight) -> Scor
 def guidance_interval(sde: SDE, w: Scalar, low: NonNegative, high: Positive) -> Callable[[Scalar], Scalar]:
     """The weight that is w where sigma_t/alpha_t is in (low, high] and 1, the conditional score, elsewhere.
 
-    Guidance costs variety at high noise and buys nothing at low: Kynkäänniemi et al. (2024), whose sigma is sigma_t/alpha_t.
+    If that is an array, it is its geometric mean over coordinates. Guidance costs variety at high noise and buys nothing at
+    low: Kynkäänniemi et al. (2024), whose sigma is sigma_t/alpha_t.
 
     Raises TypeError for an SDE without alpha and sigma.
     """
     sde = linear(sde, "guidance_interval", "a weight may be any function of t")
 
     def weight(t: Scalar) -> Scalar:
-        ratio = sde.sigma(t) / sde.alpha(t)
-        return jnp.where((low < ratio) & (ratio <= high), w, 1.0)
+        noise = sde.noise_level(t)
+        return jnp.where((low < noise) & (noise <= high), w, 1.0)
 
     return weight
 

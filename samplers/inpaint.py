@@ -9,7 +9,7 @@ from jaxtyping import Array, Bool
 from samplers.projections import Projection
 from samplers.step import Step
 from sde_lib import fast_random
-from sde_lib.base import SDE, Count, Event, linear
+from sde_lib.base import SDE, Count, Event, isotropic, linear
 
 
 def inpaint(step: Step, sde: SDE, x_0: Event, observed: Bool[Array, "..."] | Projection) -> Step:
@@ -21,9 +21,12 @@ def inpaint(step: Step, sde: SDE, x_0: Event, observed: Bool[Array, "..."] | Pro
     P x_0 to sigma_s, and exactly if that is 0. The unobserved part sees the observed one only in the next score, which is late:
     `resample` mends that. Song et al. (2021), app. I.2.
 
-    Raises TypeError for an SDE without alpha and sigma.
+    Raises TypeError for an SDE without alpha and sigma; and by a projection for one of arrays, as P alpha x_0 is then not a
+    function of P x_0.
     """
     sde = linear(sde, "inpaint", "samplers.classifier on log p(y | x_t) serves any SDE")
+    if callable(observed):
+        isotropic(sde, "inpaint by a projection", "samplers.dps takes any measurement")
 
     def update(key, x, memory, t, s):
         step_key, noise_key = jax.random.split(key)

@@ -15,7 +15,7 @@ from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from samplers.step import Step
-from sde_lib.base import SDE, Event, NonNegative, Positive, Scalar, Score, linear
+from sde_lib.base import SDE, Event, NonNegative, Positive, Scalar, Score, isotropic, linear
 
 Measured = Float[Array, "*measured"]
 Measurement = Callable[[Event], Measured]
@@ -44,9 +44,11 @@ def pi_gdm(
     [m, d] and its singular values are computed once, when this is called, at m evaluations of A and O(m d min(m, d)); each
     evaluation then takes another 2 m min(m, d) multiplications.
 
-    Raises TypeError for an SDE without alpha and sigma, ValueError for an A that is not linear or whose shape is not that of y.
+    Raises TypeError for an SDE without alpha and sigma, or with arrays of them, as r_t would be one; ValueError for an A that
+    is not linear or whose shape is not that of y.
     """
     sde = linear(sde, "pi_gdm", "samplers.classifier on log p(y | x_t) serves any SDE")
+    isotropic(sde, "pi_gdm", "dps serves every linear SDE")
     v = sigma_data**2
     rotate, s2 = _spectrum(A, y, shape)
 

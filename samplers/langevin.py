@@ -11,7 +11,7 @@ from jaxtyping import Array, Key
 
 from samplers.step import Step, stateless
 from sde_lib import fast_random
-from sde_lib.base import SDE, Count, Event, LinearSDE, Scalar, Score, linear
+from sde_lib.base import SDE, Count, Diagonal, Event, LinearSDE, Scalar, Score, linear
 
 Norm = Literal["expected", "sample", "batch"]
 Ratio = Annotated[Scalar, Gt(0), Le(10)]
@@ -21,10 +21,10 @@ def langevin(sde: SDE, score: Score, snr: Ratio = 0.16, n_steps: Count = 1, norm
     """A corrector: `n_steps` of Langevin dynamics at t, which leave x at t and p_t unchanged. Chain it before a predictor.
 
     Each step is x <- x + e score(x, t) + sqrt(2 e) z with e = 2 (snr r)^2, Song et al. (2021), algs. 4 and 5. `norm` chooses r.
-    "expected" is sigma_t, which |z|/|score| estimates. "sample" is |z|/|score| of the sample itself, whose mean is infinite in
-    two dimensions. "batch" is the published choice, the ratio of the norms' means over the batch, so that a sample depends on
-    its batch; it needs `jax.vmap(..., axis_name="batch")`. If the score is next to zero, as that of an untrained network, r is
-    sigma_t.
+    "expected" is sigma_t, which |z|/|score| estimates; if it is an array, each coordinate has its own e. "sample" is
+    |z|/|score| of the sample itself, whose mean is infinite in two dimensions. "batch" is the published choice, the ratio of
+    the norms' means over the batch, so that a sample depends on its batch; it needs `jax.vmap(..., axis_name="batch")`. If the
+    score is next to zero, as that of an untrained network, r is sigma_t.
     """
     sde = linear(sde, "langevin", "euler_maruyama serves any SDE without a corrector")
     return stateless(lambda key, x, t, s: _dynamics(key, sde, score, x, t, snr, n_steps, norm), nfe=n_steps, corrector=True)
@@ -49,7 +49,7 @@ def _dynamics(
 ) -> Event:
     """`n_steps` of Langevin dynamics at one t."""
 
-    def ratio(z: Event, score_t: Event) -> Scalar:
+    def ratio(z: Event, score_t: Event) -> Diagonal:
         if norm == "expected":
             return sde.sigma(t)
         norms = jnp.linalg.norm(z.ravel()), jnp.linalg.norm(score_t.ravel())

@@ -6,6 +6,7 @@ With l = log(alpha/sigma) = lambda/2, the probability flow of any LinearSDE is l
 
 DEIS puts a polynomial in l for eps, the DPM-Solver++ family for x_0; the exponential is integrated exactly. The first
 steps have fewer values and are of lower order, which does no harm near t = 1, where x_t holds next to nothing of the data.
+If l is an array, each coordinate has a polynomial in its own l.
 """
 
 from __future__ import annotations
@@ -18,7 +19,19 @@ from jaxtyping import Array, Int
 
 from samplers.polynomial import integral
 from samplers.step import Step, noise, noisy
-from sde_lib.base import SDE, Event, LinearSDE, NonNegative, Positive, Scalar, Score, UnitInterval, linear
+from sde_lib.base import (
+    SDE,
+    Diagonal,
+    Event,
+    LinearSDE,
+    NonNegative,
+    Positive,
+    Scalar,
+    Score,
+    UnitInterval,
+    coordinates,
+    linear,
+)
 
 Order = Annotated[int, Interval(ge=1, le=5)]
 
@@ -29,16 +42,16 @@ class Past(NamedTuple):
     They are tuples: one array of them all would be copied at every step.
     """
 
-    l: tuple[Scalar, ...]
+    l: tuple[Diagonal, ...]
     values: tuple[Event, ...]
     n: Int[Array, ""]
 
     @classmethod
-    def none(cls, x: Event, q: int) -> Past:
+    def none(cls, sde: LinearSDE, x: Event, q: int) -> Past:
         """Returns an empty past with room for q predictions."""
-        return cls((jnp.zeros((), x.dtype),) * q, (jnp.zeros_like(x),) * q, jnp.zeros((), int))
+        return cls((jnp.zeros(coordinates(sde), x.dtype),) * q, (jnp.zeros_like(x),) * q, jnp.zeros((), int))
 
-    def push(self, l: Scalar, value: Event) -> Past:
+    def push(self, l: Diagonal, value: Event) -> Past:
         """Returns the past with one more value at the front; the oldest is dropped."""
         shift = lambda new, old: (jnp.asarray(new, old[0].dtype), *old[:-1])
         return Past(shift(l, self.l), shift(value, self.values), jnp.minimum(self.n + 1, len(self.l)))
@@ -66,7 +79,7 @@ def deis(sde: SDE, score: Score, order: Order = 4, eta: UnitInterval = 0.0, reac
         x = sde.alpha(s) / sde.alpha(t) * x - sde.alpha(s) * jnp.exp(-l_t) * change
         return x + noise(key, x, sde.sigma(s) * jnp.sqrt(renewed), eta), past
 
-    return Step(init=lambda x: Past.none(x, order), update=update, nfe=1, stochastic=noisy(eta))
+    return Step(init=lambda x: Past.none(sde, x, order), update=update, nfe=1, stochastic=noisy(eta))
 
 
 def dpmpp_2m(sde: SDE, score: Score, eta: NonNegative = 0.0) -> Step:
@@ -85,7 +98,7 @@ def dpmpp_2m(sde: SDE, score: Score, eta: NonNegative = 0.0) -> Step:
         d = past.values[0] + slope * (past.values[0] - past.values[1])
         return _noised(key, sde, x, d * -jnp.expm1(-(1 + eta**2) * h), h, eta, t, s), past
 
-    return Step(init=lambda x: Past.none(x, 2), update=update, nfe=1, stochastic=noisy(eta))
+    return Step(init=lambda x: Past.none(sde, x, 2), update=update, nfe=1, stochastic=noisy(eta))
 
 
 def dpmpp_3m(sde: SDE, score: Score, eta: NonNegative = 0.0) -> Step:
@@ -100,7 +113,7 @@ def dpmpp_3m(sde: SDE, score: Score, eta: NonNegative = 0.0) -> Step:
         past = past.push(sde.log_snr(t) / 2, sde.denoise(score, x, t))
         return _move(key, sde, x, past, t, s, eta), past
 
-    return Step(init=lambda x: Past.none(x, 3), update=update, nfe=1, stochastic=noisy(eta))
+    return Step(init=lambda x: Past.none(sde, x, 3), update=update, nfe=1, stochastic=noisy(eta))
 
 
 def unipc(sde: SDE, score: Score, order: Order = 3) -> Step:
@@ -123,7 +136,7 @@ def unipc(sde: SDE, score: Score, order: Order = 3) -> Step:
 
     def init(x: Event) -> Any:
         # The corrector uses one value more than the predictor.
-        return Past.none(x, order + 1), x, jnp.ones((), x.dtype), x
+        return Past.none(sde, x, order + 1), x, jnp.ones((), x.dtype), x
 
     return Step(init, update, nfe=1, stochastic=False)
 
@@ -137,7 +150,7 @@ def _move(key: Any, sde: LinearSDE, x: Event, past: Past, t: Scalar, s: Scalar, 
     return _noised(key, sde, x, a * x_0, h, eta, t, s)
 
 
-def _noised(key: Any, sde: LinearSDE, x: Event, x_0: Event, h: Scalar, eta: Scalar, t: Scalar, s: Scalar) -> Event:
+def _noised(key: Any, sde: LinearSDE, x: Event, x_0: Event, h: Diagonal, eta: Scalar, t: Scalar, s: Scalar) -> Event:
     """sigma_s/sigma_t e^(-eta^2 h) x_t + alpha_s x_0 + sigma_s sqrt(1 - e^(-2 eta^2 h)) z."""
     decay = jnp.where(eta > 0, eta**2 * h, 0.0)  # 0 for the flow, at an infinite h too
     std = sde.sigma(s) * jnp.sqrt(-jnp.expm1(-2 * decay))

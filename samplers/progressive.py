@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from samplers.step import Solution, Step, solve
@@ -24,7 +25,7 @@ def estimates(
     def expected(at: tuple[Event, Scalar]) -> Event:
         x, t = at
         noiseless = lambda: x / linear_sde.alpha(t)
-        return jax.lax.cond(linear_sde.sigma(t) > 0, lambda: linear_sde.denoise(score, x, t), noiseless)
+        return jax.lax.cond(jnp.all(linear_sde.sigma(t) > 0), lambda: linear_sde.denoise(score, x, t), noiseless)
 
     return jax.lax.map(expected, (path, times))
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from sde_lib import fast_random
-from sde_lib.base import SDE, Event, Scalar
+from sde_lib.base import SDE, Diagonal, Event, Scalar
 
 
 class Step(NamedTuple):
@@ -83,7 +83,7 @@ def chain(*steps: Step) -> Step:
     )
 
 
-def noise(key: Key[Array, ""], x: Event, std: Scalar, eta: Scalar) -> Event | float:
+def noise(key: Key[Array, ""], x: Event, std: Diagonal, eta: Scalar) -> Event | float:
     """std z, z ~ N(0, I) of the shape of x, for a step that is deterministic at eta = 0.
 
     If eta is the number 0, and not a traced value, the result is 0 and nothing is drawn: the draw would cost more than the rest

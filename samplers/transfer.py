@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from sde_lib.base import Event, LinearSDE, Scalar, Score
+from sde_lib.base import Event, LinearSDE, Scalar, Score, isotropic
 
 SLACK = 1e-3
 """The relative error of sigma/alpha by rounding in float32, for two schedules that end alike."""
@@ -18,7 +18,10 @@ def under(trained: LinearSDE, score: Score, sde: LinearSDE) -> Score:
     The law of x_t/alpha_t = x_0 + (sigma_t/alpha_t) z is the same under every linear SDE at equal sigma/alpha, so that
     k x ~ p_t' of `trained` if x ~ p_t of `sde` (Karras et al. 2022, eq. 20, whose s(t) is alpha). Beyond the noise levels of
     `trained` nothing is promised: `check_reach` refuses those.
+
+    Raises TypeError if either has arrays of alpha and sigma, whose log-SNRs do not all meet at one t'.
     """
+    _alike(trained, sde)
 
     def transferred(x: Event, t: Scalar) -> Event:
         t_trained = trained.time_at(jnp.asarray(sde.log_snr(t)))
@@ -31,8 +34,10 @@ def under(trained: LinearSDE, score: Score, sde: LinearSDE) -> Score:
 def check_reach(trained: LinearSDE, sde: LinearSDE, grid: Float[Array, " times"], t_min: float | None = None) -> None:
     """Raises ValueError if `sde` on `grid` needs more noise than `trained` has at t = 1, or less than it has at `t_min`.
 
-    `t_min`: the least time that the score was trained at (None: that of `trained`). At sigma = 0 no score is needed.
+    `t_min`: the least time that the score was trained at (None: that of `trained`). At sigma = 0 no score is needed. Raises
+    TypeError as `under` does.
     """
+    _alike(trained, sde)
     noise = lambda sde, times: jnp.exp(-jax.vmap(sde.log_snr)(jnp.asarray(times)) / 2)
     ends = jnp.array([trained.t_min if t_min is None else t_min, 1.0])
     (least, most), needed = noise(trained, ends), noise(sde, grid)
@@ -48,3 +53,9 @@ def check_reach(trained: LinearSDE, sde: LinearSDE, grid: Float[Array, " times"]
             f"the grid ends at sigma/alpha = {needed.min():.3g}, and the network was trained down to {least:.3g} on "
             f"{type(trained).__name__}: end it at t_min >= {end:.4g}, or log_snr_max <= {-2 * jnp.log(least):.6g}"
         )
+
+
+def _alike(trained: LinearSDE, sde: LinearSDE) -> None:
+    """Raises TypeError unless all coordinates have one log-SNR on either."""
+    for each in (trained, sde):
+        isotropic(each, "a score under another SDE", "sample on the SDE that it was trained on")

@@ -2,6 +2,7 @@
 
 from sde_lib.base import SDE, LinearSDE, Score
 from sde_lib.check import check
+from sde_lib.diagonal import BlurringSDE, PolynomialVPSDE
 from sde_lib.linear import (
     EDMSDE,
     VESDE,
@@ -9,6 +10,7 @@ from sde_lib.linear import (
     CosineVPSDE,
     GeometricVPSDE,
     LogLinearVPSDE,
+    RectifiedFlowSDE,
     SubVPSDE,
     TableVPSDE,
     ddpm_table,
@@ -26,9 +28,15 @@ __all__ = [
     "CosineVPSDE",
     "GeometricVPSDE",
     "LogLinearVPSDE",
+    "RectifiedFlowSDE",
+    "BlurringSDE",
+    "PolynomialVPSDE",
     "TableVPSDE",
     "ddpm_table",
 ]
 
-SDES = (VPSDE, VESDE, EDMSDE, SubVPSDE, CosineVPSDE, GeometricVPSDE, LogLinearVPSDE, ddpm_table)
+SDES = (
+    *(VPSDE, VESDE, EDMSDE, SubVPSDE, CosineVPSDE, GeometricVPSDE, LogLinearVPSDE, RectifiedFlowSDE, ddpm_table),
+    *(BlurringSDE, PolynomialVPSDE),
+)
 """The SDEs that a config names."""

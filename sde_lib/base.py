@@ -1,6 +1,10 @@
 """The two abstractions: an SDE, and the linear SDE, of which everything follows from alpha(t) and sigma(t).
 
 Time runs from t = 0 (data) to t = 1 (prior). Everything here takes one example `x` and a scalar `t`; batch with `jax.vmap`.
+
+alpha(t) and sigma(t) are numbers, or arrays that broadcast to the event: one for each coordinate, channel or frequency. All
+formulas are elementwise, and a density or a loss is the sum over coordinates. `level(t)` is then the one number that orders
+times.
 """
 
 from __future__ import annotations
@@ -21,6 +25,8 @@ NonNegative = Annotated[Scalar, Ge(0)]
 UnitInterval = Annotated[Scalar, Ge(0), Le(1)]
 Count = Annotated[int, Ge(1), Le(1_000_000)]
 Event = Float[Array, "*event"]
+Diagonal = Float[Array, "..."] | float
+"""A diagonal matrix that acts on events: a number, or an array that broadcasts to the event without a change of its shape."""
 Score = Callable[[Event, Scalar], Event]
 """score(x, t) = grad_x log p_t(x): the one currency between networks, samplers and likelihoods."""
 
@@ -43,7 +49,7 @@ class SDE(abc.ABC):
         """f(x, t)."""
 
     @abc.abstractmethod
-    def diffusion(self, t: Scalar) -> Scalar:
+    def diffusion(self, t: Scalar) -> Diagonal:
         """g(t)."""
 
     @abc.abstractmethod
@@ -64,9 +70,9 @@ class SDE(abc.ABC):
 
 
 class LinearSDE(SDE):
-    """An SDE with p(x_t | x_0) = N(alpha(t) x_0, sigma(t)^2 I).
+    """An SDE with p(x_t | x_0) = N(alpha(t) x_0, sigma(t)^2 I), or diag sigma(t)^2 if sigma(t) is an array.
 
-    Required: `alpha`, `sigma`, with the log-SNR lambda(t) = log(alpha^2 / sigma^2) strictly decreasing.
+    Required: `alpha`, `sigma`, with the log-SNR lambda(t) = log(alpha^2 / sigma^2) strictly decreasing, in every coordinate.
     Optional: `t_min`, `prior_mean`, and `time_at` if it has a closed form.
     Defined in terms of the above: everything else, by
 
@@ -78,29 +84,38 @@ class LinearSDE(SDE):
     """
 
     @abc.abstractmethod
-    def alpha(self, t: Scalar) -> Scalar:
+    def alpha(self, t: Scalar) -> Diagonal:
         """alpha(t) > 0: what is left of the data."""
 
     @abc.abstractmethod
-    def sigma(self, t: Scalar) -> Scalar:
+    def sigma(self, t: Scalar) -> Diagonal:
         """sigma(t) > 0: standard deviation of the noise. Write it with expm1: 1 - exp(..) is 2 % off at t = 1e-5."""
 
     @property
-    def prior_mean(self) -> Scalar:
+    def prior_mean(self) -> Diagonal:
         """Mean of x_1. Zero is exact as alpha(1) -> 0; if alpha(1) = 1 (VE) the mean of the data is closer."""
         return 0.0
 
-    def log_snr(self, t: Scalar) -> Scalar:
+    def log_snr(self, t: Scalar) -> Diagonal:
         """lambda(t) = log(alpha(t)^2 / sigma(t)^2)."""
         return 2 * (jnp.log(self.alpha(t)) - jnp.log(self.sigma(t)))
 
+    def level(self, t: Scalar) -> Scalar:
+        """The mean of lambda(t) over coordinates, which orders times: lambda(t) itself if it is a number."""
+        return coordinate_mean(self.log_snr(t))
+
+    def noise_level(self, t: Scalar) -> Scalar:
+        """sigma(t)/alpha(t), or e^(-level(t)/2), its geometric mean over coordinates, if that is an array."""
+        ratio = self.sigma(t) / self.alpha(t)
+        return jnp.exp(-self.level(t) / 2) if jnp.ndim(ratio) else ratio
+
     def drift(self, x: Event, t: Scalar) -> Event:
         """f(x, t) = (log alpha)'(t) x."""
-        return jax.grad(lambda t: jnp.log(self.alpha(t)))(t) * x
+        return derivative(lambda t: jnp.log(self.alpha(t)), t) * x
 
-    def diffusion(self, t: Scalar) -> Scalar:
+    def diffusion(self, t: Scalar) -> Diagonal:
         """g(t) = sigma(t) sqrt(-lambda'(t))."""
-        return self.sigma(t) * jnp.sqrt(-jax.grad(self.log_snr)(t))
+        return self.sigma(t) * jnp.sqrt(-derivative(self.log_snr, t))
 
     def perturb(self, x_0: Event, z: Event, t: Scalar) -> Event:
         """x_t = alpha(t) x_0 + sigma(t) z, distributed as p(x_t | x_0) when z ~ N(0, I)."""
@@ -110,14 +125,14 @@ class LinearSDE(SDE):
         """Tweedie's formula: E[x_0 | x_t] = (x_t + sigma(t)^2 score(x_t, t)) / alpha(t)."""
         return (x_t + self.sigma(t) ** 2 * score(x_t, t)) / self.alpha(t)
 
-    def transition(self, t: Scalar, s: Scalar) -> tuple[Scalar, Scalar]:
+    def transition(self, t: Scalar, s: Scalar) -> tuple[Diagonal, Diagonal]:
         """(alpha_ts, sigma_ts) of p(x_t | x_s) = N(alpha_ts x_s, sigma_ts^2 I), forward from s to t > s.
 
         alpha_ts = alpha_t / alpha_s, sigma_ts^2 = sigma_t^2 - alpha_ts^2 sigma_s^2 = sigma_t^2 (1 - e^(lambda_t - lambda_s)).
         """
         return self.alpha(t) / self.alpha(s), self.sigma(t) * jnp.sqrt(-jnp.expm1(self.log_snr(t) - self.log_snr(s)))
 
-    def posterior(self, x_t: Event, x_0: Event, t: Scalar, s: Scalar) -> tuple[Event, Scalar]:
+    def posterior(self, x_t: Event, x_0: Event, t: Scalar, s: Scalar) -> tuple[Event, Diagonal]:
         """Mean and standard deviation of q(x_s | x_t, x_0), from t to s < t.
 
         With r = e^(lambda_t - lambda_s), the mean is (alpha_s / alpha_t) r x_t + alpha_s (1 - r) x_0 and the variance
@@ -130,16 +145,8 @@ class LinearSDE(SDE):
         return mean, self.sigma(s) * jnp.sqrt(-jnp.expm1(log_r))
 
     def time_at(self, log_snr: Scalar) -> Scalar:
-        """The t in [0, 1] with lambda(t) = log_snr, by bisection: 60 halvings reach float32's resolution at any t."""
-
-        def halve(bracket, _):
-            low, high = bracket
-            middle = (low + high) / 2
-            too_clean = self.log_snr(middle) > log_snr
-            return (jnp.where(too_clean, middle, low), jnp.where(too_clean, high, middle)), None
-
-        (low, high), _ = jax.lax.scan(halve, (jnp.zeros_like(log_snr), jnp.ones_like(log_snr)), length=60)
-        return (low + high) / 2
+        """The t in [0, 1] with level(t) = log_snr."""
+        return inverse(self.level, log_snr)
 
     def prior_sample(self, key: Key[Array, ""], shape: tuple[int, ...]) -> Float[Array, "..."]:
         """x_1 ~ N(prior_mean, sigma(1)^2 I)."""
@@ -148,6 +155,47 @@ class LinearSDE(SDE):
     def prior_log_prob(self, x: Event) -> Scalar:
         """log N(x; prior_mean, sigma(1)^2 I)."""
         return norm.logpdf(x, self.prior_mean, self.sigma(1.0)).sum()
+
+
+def derivative(h: Callable[[Scalar], Diagonal], t: Scalar) -> Diagonal:
+    """h'(t), of the shape of h(t): backwards through a number, as `jax.grad` goes, and forwards through an array."""
+    value, pull = jax.vjp(h, t)
+    return pull(jnp.ones_like(value))[0] if jnp.ndim(value) == 0 else jax.jvp(h, (t,), (jnp.ones_like(t),))[1]
+
+
+def inverse(f: Callable[[Scalar], Scalar], y: Scalar) -> Scalar:
+    """The t in [0, 1] with f(t) = y of a decreasing f, by bisection: 60 halvings reach float32's resolution at any t."""
+
+    def halve(bracket, _):
+        low, high = bracket
+        middle = (low + high) / 2
+        too_early = f(middle) > y
+        return (jnp.where(too_early, middle, low), jnp.where(too_early, high, middle)), None
+
+    (low, high), _ = jax.lax.scan(halve, (jnp.zeros_like(y), jnp.ones_like(y)), length=60)
+    return (low + high) / 2
+
+
+def coordinate_mean(values: Diagonal) -> Scalar:
+    """The mean over coordinates; a number, which is the same for all, is its own."""
+    return jnp.mean(values) if jnp.ndim(values) else values
+
+
+def factors(weight: Diagonal) -> tuple[Scalar, Diagonal]:
+    """Returns (c, w) of a weighted sum c sum_i w_i e_i, with c w = `weight`: a number is all c, and an array is all w."""
+    return (1.0, weight) if jnp.ndim(weight) else (weight, 1.0)
+
+
+def coordinates(sde: LinearSDE) -> tuple[int, ...]:
+    """Returns the shape of lambda(t): () if it is a number, the same for all coordinates."""
+    return jax.eval_shape(sde.log_snr, 1.0).shape
+
+
+def isotropic(sde: LinearSDE, asker: str, instead: str) -> LinearSDE:
+    """Returns `sde` if its lambda(t) is a number; otherwise raises a TypeError that names the asker and an alternative."""
+    if coordinates(sde) == ():
+        return sde
+    raise TypeError(f"{asker} needs one log-SNR for all coordinates, and {type(sde).__name__} has an array of them; {instead}")
 
 
 def linear(sde: SDE, asker: str, instead: str) -> LinearSDE:

@@ -7,12 +7,12 @@ from jax.scipy.special import log_ndtr
 from jax.scipy.stats import norm
 from jaxtyping import Array, Bool
 
-from sde_lib.base import Event, Scalar
+from sde_lib.base import Diagonal, Event
 
 Ends = Bool[Array, "*event"]
 
 
-def log_cell(d: Event, half: Scalar, first: Ends, last: Ends) -> Event:
+def log_cell(d: Event, half: Diagonal, first: Ends, last: Ends) -> Event:
     """log P(d - half <= n <= d + half), n ~ N(0, 1): a cell at d standard deviations from the mean, 2 half of them wide.
 
     The cells of the `first` and of the `last` level are open outward, so that those of all levels sum to 1.
@@ -21,7 +21,7 @@ def log_cell(d: Event, half: Scalar, first: Ends, last: Ends) -> Event:
     return jnp.where(last, log_ndtr(half - d), log_p)
 
 
-def _closed(d: Event, half: Scalar) -> Event:
+def _closed(d: Event, half: Diagonal) -> Event:
     """log(Phi(d + half) - Phi(d - half)), in the left tail, where neither is close to 1.
 
     If the two are close, it is Taylor's series of the density about d, of relative error h^4 (d^4 - 6 d^2 + 3)/120.

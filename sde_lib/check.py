@@ -11,17 +11,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sde_lib.base import SDE, LinearSDE, Scalar
+from sde_lib.base import SDE, Diagonal, LinearSDE, Scalar, coordinates, derivative
 
 
-def check(sde: SDE, shape: tuple[int, ...] = (2,)) -> None:
+def check(sde: SDE, shape: tuple[int, ...] | None = None) -> None:
     """Raise a ValueError that names every broken promise of `sde`, tried on events of `shape`.
 
     An SDE promises a drift of event shape, a finite g(t)^2 > 0 on [t_min, 1] and a prior whose samples have finite density. A
-    LinearSDE also promises finite alpha, sigma^2 > 0, a strictly decreasing log-SNR with `time_at` as its inverse, and the
-    moment equations alpha' = f alpha and (sigma^2)' = 2 f sigma^2 + g^2 (Särkkä & Solin 2019, sec. 6.2). A prior that still
-    knows the data (SNR above 2 % at t = 1) is a warning. Beside the promises the error says what causes and mends it, as far as
-    alpha and sigma in float64 tell.
+    LinearSDE also promises finite alpha, sigma^2 > 0, a strictly decreasing log-SNR with `time_at` as the inverse of `level`,
+    and the moment equations alpha' = f alpha and (sigma^2)' = 2 f sigma^2 + g^2 (Särkkä & Solin 2019, sec. 6.2), in every
+    coordinate; arrays broadcast to the event. A prior that still knows the data (SNR above 2 % at t = 1) is a warning. Beside
+    the promises the error says what causes and mends it, as far as alpha and sigma in float64 tell. `shape` None: that of the
+    arrays, or (2,).
     """
     broken = list(_broken(sde, shape))
     if broken:
@@ -30,27 +31,34 @@ def check(sde: SDE, shape: tuple[int, ...] = (2,)) -> None:
         raise ValueError(f"{type(sde).__name__} breaks {len(broken)} promise(s):\n{lines}")
 
 
-def _broken(sde: SDE, shape: tuple[int, ...]) -> Iterator[str]:
+def _broken(sde: SDE, shape: tuple[int, ...] | None) -> Iterator[str]:
+    of_each = coordinates(sde) if isinstance(sde, LinearSDE) else ()
+    shape = (of_each or (2,)) if shape is None else shape
     try:
-        t, curves = (_remembered if is_dataclass(sde) else _tabulated)(sde)  # one of another class may have been changed
-    except TypeError:  # an SDE of arrays is not hashable, and a wrong one raises again
+        # One of another class may have been changed, and arrays of many coordinates take much memory.
+        t, curves = (_remembered if is_dataclass(sde) and not of_each else _tabulated)(sde)
+    except TypeError:  # an SDE that holds arrays is not hashable, and a wrong one raises again
         t, curves = _tabulated(sde)
     if isinstance(sde, LinearSDE):
         alpha, sigma, log_snr = curves["alpha"], curves["sigma"], curves["log_snr"]
         outside = [*_outside("alpha", t, alpha), *_outside("sigma", t, sigma)]
         yield from outside
-        rising = ~(np.diff(log_snr) < 0)
+        rises = np.diff(log_snr, axis=0)
+        rising = ~(rises < 0)
         if rising.any():
-            i = rising.argmax()
-            remedy = "; t = 0 is the data and t = 1 the prior: exchange the ends" if (np.diff(log_snr) > 0).all() else ""
-            rise = f"{log_snr[i]:.4g} at t = {t[i]:.3g}, {log_snr[i + 1]:.4g} at t = {t[i + 1]:.3g}"
-            yield f"log_snr(t) must decrease: {rise}{remedy}"
+            i, *j = _first(rising)
+            remedy = "; t = 0 is the data and t = 1 the prior: exchange the ends" if (rises > 0).all() else ""
+            rise = f"{log_snr[i, *j]:.4g} at t = {t[i]:.3g}, {log_snr[i + 1, *j]:.4g} at t = {t[i + 1]:.3g}"
+            yield f"log_snr(t){_of(j)} must decrease: {rise}{remedy}"
+        if not _broadcasts(of_each, shape):
+            yield f"alpha and sigma must broadcast to events of shape {shape}, and together they have shape {of_each}"
+            return
         if outside or rising.any():
             return  # what follows divides by sigma^2 and by lambda'
         yield from _broken_moments(sde, t, curves)
-        if log_snr[-1] > np.log(0.02):
+        if log_snr[-1].max() > np.log(0.02):
             warnings.warn(
-                f"{type(sde).__name__}: alpha(1)/sigma(1) = {alpha[-1] / sigma[-1]:.2g}, so x_1 still knows the data; "
+                f"{type(sde).__name__}: alpha(1)/sigma(1) = {(alpha[-1] / sigma[-1]).max():.2g}, so x_1 still knows the data; "
                 "samples start from a prior that the forward process does not reach",
                 stacklevel=3,
             )
@@ -65,6 +73,24 @@ def _broken(sde: SDE, shape: tuple[int, ...]) -> Iterator[str]:
         yield f"drift(x, t) must have the shape of x, {shape}, not {drift.shape}"
 
 
+def _broadcasts(of_each: tuple[int, ...], shape: tuple[int, ...]) -> bool:
+    """Whether arrays of that shape broadcast to events of the other without a change of the latter."""
+    try:
+        return np.broadcast_shapes(of_each, shape) == shape
+    except ValueError:
+        return False
+
+
+def _first(wrong: np.ndarray) -> tuple[int, ...]:
+    """The index of the first of the largest values, of its time and then of its coordinate."""
+    return tuple(int(i) for i in np.unravel_index(wrong.argmax(), wrong.shape))
+
+
+def _of(coordinate: list[int]) -> str:
+    """The index of a coordinate, if there is one."""
+    return f"{coordinate}" if coordinate else ""
+
+
 def _tabulated(sde: SDE) -> tuple[jax.Array, dict[str, np.ndarray]]:
     """64 times and the values of the curves there, by one program: a hundred, an operation each, take a second to compile."""
     t = jnp.linspace(sde.t_min, 1.0, 64)
@@ -74,20 +100,27 @@ def _tabulated(sde: SDE) -> tuple[jax.Array, dict[str, np.ndarray]]:
 _remembered = lru_cache(maxsize=64)(_tabulated)
 
 
-def _curves(sde: SDE) -> Callable[[Scalar], dict[str, Scalar]]:
-    """The functions of t that a promise is about: g, and of a LinearSDE alpha, sigma, log-SNR, f and derivatives."""
+def _curves(sde: SDE) -> Callable[[Scalar], dict[str, Diagonal]]:
+    """The functions of t that a promise is about: g; of a LinearSDE alpha, sigma, log-SNR, f, derivatives, and the level."""
     if not isinstance(sde, LinearSDE):
         return lambda t: {"g": sde.diffusion(t)}
-    return lambda t: {
-        "g": sde.diffusion(t),
-        "alpha": sde.alpha(t),
-        "sigma": sde.sigma(t),
-        "log_snr": sde.log_snr(t),
-        "f": sde.drift(jnp.ones(1), t)[0],
-        "d_alpha": jax.grad(lambda t: jnp.asarray(sde.alpha(t)))(t),
-        "d_sigma2": jax.grad(lambda t: jnp.asarray(sde.sigma(t)) ** 2)(t),
-        "back": sde.log_snr(sde.time_at(sde.log_snr(t))),
-    }
+    shape = coordinates(sde)
+
+    def curves(t: Scalar) -> dict[str, Diagonal]:
+        of_each = {
+            "g": sde.diffusion(t),
+            "alpha": sde.alpha(t),
+            "sigma": sde.sigma(t),
+            "log_snr": sde.log_snr(t),
+            "f": sde.drift(jnp.ones(shape or (1,)), t).reshape(shape),
+            "d_alpha": derivative(lambda t: jnp.asarray(sde.alpha(t)), t),
+            "d_sigma2": derivative(lambda t: jnp.asarray(sde.sigma(t)) ** 2, t),
+        }
+        level = sde.level(t)
+        broadcast = {name: jnp.broadcast_to(value, shape) for name, value in of_each.items()}
+        return broadcast | {"level": level, "back": sde.level(sde.time_at(level))}
+
+    return curves
 
 
 def _causes(sde: LinearSDE) -> Iterator[str]:
@@ -101,12 +134,12 @@ def _causes(sde: LinearSDE) -> Iterator[str]:
         with np.errstate(all="ignore"):
             lost = sound & (np.abs(single.astype(np.float64)) < 1e19) & ~(np.abs(single / double - 1) < 1e-3)
         if lost.any():
-            i = lost.argmax()
-            digits = f"{name}({t[i]:.3g}) = {single[i]:.4g} in float32, and {double[i]:.4g} in float64"
+            i, *j = _first(lost)
+            digits = f"{name}({t[i]:.3g}){_of(j)} = {single[i, *j]:.4g} in float32, and {double[i, *j]:.4g} in float64"
             yield f"{name} loses its digits, {digits}: write 1 - exp(-b) as -expm1(-b), say, or give the SDE a larger t_min"
-        if not sound[0] and sound[1:].all():
+        if not sound[0].all() and sound[1:].all():
             yield f"{name}(t) is sound after t = {t[0]:.3g}: give the SDE a t_min above that"
-        if not sound[-1] and sound[:-1].all():
+        if not sound[-1].all() and sound[:-1].all():
             yield f"{name}(t) is sound before t = 1: let it end a little short of that, as CosineVPSDE's t_end does"
 
 
@@ -119,14 +152,15 @@ def _outside(name: str, t: jax.Array, value: np.ndarray) -> Iterator[str]:
         (f"{name}(t)^2, in {value.dtype},", ~(np.isfinite(square) & (square > 0))),
     ):
         if bad.any():
-            i = bad.argmax()
-            yield f"{what} must be finite and positive: {name}({t[i]:.3g}) = {value[i]:.3g}"
+            i, *j = _first(bad)
+            yield f"{what} must be finite and positive: {name}({t[i]:.3g}){_of(j)} = {value[i, *j]:.3g}"
             return
 
 
 def _broken_moments(sde: LinearSDE, t: jax.Array, curves: dict[str, np.ndarray]) -> Iterator[str]:
     """A line for each equation whose sides, scaled to order one, differ."""
     alpha, sigma, f, g, d_alpha = (curves[key] for key in ("alpha", "sigma", "f", "g", "d_alpha"))
+    level = "level" if coordinates(sde) else "log_snr"
     equations = [
         ("alpha' = f alpha", d_alpha, f * alpha, np.abs(d_alpha) + 1, "drift"),
         (
@@ -136,12 +170,12 @@ def _broken_moments(sde: LinearSDE, t: jax.Array, curves: dict[str, np.ndarray])
             g**2 + np.abs(f) * sigma**2,
             "diffusion",
         ),
-        ("log_snr(time_at(l)) = l", curves["back"], curves["log_snr"], 1.0, "time_at"),
+        (f"{level}(time_at(l)) = l", curves["back"], curves["level"], 1.0, "time_at"),
     ]
     for name, left, right, scale, method in equations:
         with np.errstate(all="ignore"):
             error = np.abs(left - right) / scale
         if not (error < 1e-2).all():
-            i = int(np.nan_to_num(error, nan=np.inf).argmax())
+            i, *j = _first(np.nan_to_num(error, nan=np.inf))
             own = f"; leave your {method} out, it follows from alpha and sigma" if method in vars(type(sde)) else ""
-            yield f"{name} fails at t = {t[i]:.3g}: {left[i]:.5g} against {right[i]:.5g}{own}"
+            yield f"{name}{_of(j)} fails at t = {t[i]:.3g}: {left[i, *j]:.5g} against {right[i, *j]:.5g}{own}"

@@ -131,6 +131,40 @@ class EDMSDE(LinearSDE):
         return jnp.exp(-log_snr / 2) / self.sigma_max
 
 
+Margin = Annotated[Scalar, Gt(0), Lt(0.5)]
+
+
+@flax.struct.dataclass
+class RectifiedFlowSDE(LinearSDE):
+    """The straight path of flow matching: alpha = 1 - t, but for alpha(1) = `end`, and sigma = t, from t_min = `end` on.
+
+    Liu et al. (2023, "Flow Straight and Fast"), eq. 1; Lipman et al. (2023), eq. 20, whose time is 1 - t. At alpha = 0 the
+    drift f = -(1 - end)/alpha and g^2 = 2 sigma/alpha are infinite, and x_0 does not follow from eps. So alpha is
+    1 - (1 - end) t: the path stays straight, dx_t/dt = eps - (1 - end) x_0, and x_1 has a share end^2 of its variance from the
+    data.
+    """
+
+    end: Margin = 1e-3
+
+    @property
+    def t_min(self) -> float:
+        """`end`: as little noise as there is data at t = 1."""
+        return self.end  # pyright: ignore[reportReturnType]
+
+    def alpha(self, t: Scalar) -> Scalar:
+        """1 - (1 - end) t, as the sum of 1 - t and end t, which keeps its digits as t -> 1."""
+        return (1 - jnp.asarray(t)) + self.end * t
+
+    def sigma(self, t: Scalar) -> Scalar:
+        """t."""
+        return jnp.asarray(t)
+
+    def time_at(self, log_snr: Scalar) -> Scalar:
+        """sigma/alpha = e^(-lambda/2) = s, so t = s / (1 + (1 - end) s)."""
+        s = jnp.exp(-log_snr / 2)
+        return s / (1 + (1 - self.end) * s)
+
+
 @flax.struct.dataclass
 class LogLinearVPSDE(LinearSDE):
     """VDM's fixed schedule: lambda(t) falls linearly from log_snr_max to log_snr_min, alpha^2 = sigmoid(lambda) = 1 - sigma^2.

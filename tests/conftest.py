@@ -35,7 +35,7 @@ install_import_hook(
 import pytest
 from runs import homeless as homeless
 from runs import in_root as in_root
-from sdes import SDES
+from sdes import ISOTROPIC, SDES
 from slow import mark_slow
 
 from experiments.runtime.compile_cache import forget_if_crowded
@@ -44,6 +44,11 @@ from experiments.runtime.compile_cache import forget_if_crowded
 @pytest.fixture(params=SDES, ids=list(SDES))
 def sde(request):
     return SDES[request.param]
+
+
+@pytest.fixture(params=ISOTROPIC, ids=list(ISOTROPIC))
+def isotropic_sde(request):
+    return ISOTROPIC[request.param]
 
 
 LONGEST = "test_kill.py"

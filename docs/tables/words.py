@@ -8,7 +8,10 @@ SDES = {
     "CosineVPSDE": "VP with the cosine schedule (Nichol & Dhariwal 2021)",
     "GeometricVPSDE": "VP with sigma² geometric in t: LSGM's (Vahdat et al. 2021)",
     "LogLinearVPSDE": "VP with log-SNR linear in t: VDM's (Kingma et al. 2021)",
+    "RectifiedFlowSDE": "the straight path of flow matching (Lipman et al. 2023; Liu et al. 2023)",
     "ddpm_table": "the discrete DDPM, exact at t = i/N (Ho et al. 2020)",
+    "BlurringSDE": "heat dissipation beside noise, on cosine codes: an alpha for each frequency (Hoogeboom & Salimans 2023)",
+    "PolynomialVPSDE": "VP with a log-SNR for each channel, or coordinate: MuLAN's (Sahoo et al. 2024)",
 }
 NETWORKS = {
     "DDPM": ('Ho et al. (2020); `attention_up="level"` is score_sde\'s', "35,746,307; 35,218,947"),
@@ -35,7 +38,8 @@ CONDITIONINGS = {
 PARAMETERIZATIONS = {
     "eps": "the noise",
     "x0": "the sample",
-    "v": "the velocity",
+    "v": "the velocity along the circle of VP (Salimans & Ho 2022)",
+    "velocity": "dx_t/dt, the velocity of flow matching; on RectifiedFlowSDE the noise without the sample",
     "score": "the score",
     "sigma_score": "sigma times the score (NCSNv2, NCSN++)",
     "residual_eps": "the noise, beside x itself (VDM)",
@@ -48,6 +52,8 @@ OBJECTIVES = {
     "ism": "implicit score matching by the exact trace, for SDEs without p(x_t \\| x_0) too",
     "ssm": "sliced score matching, for SDEs without p(x_t \\| x_0) too",
     "ssm_vr": "sliced score matching of less variance, for SDEs without p(x_t \\| x_0) too",
+    "reflow": "flow matching of the pairs that the flow of another run, `teacher.run`, joins: straighter paths, and no score",
+    "bridge": "DDBM's: from a degraded image, `conditions.image`, in the place of noise, by `ancestral`",
     "cross_entropy": "a classifier of noisy examples, to guide by",
 }
 WEIGHTS = {
@@ -56,6 +62,7 @@ WEIGHTS = {
     "min_snr": "Min-SNR (Hang et al. 2023)",
     "p2": "P2 (Choi et al. 2022)",
     "edm": "EDM's (Karras et al. 2022)",
+    "velocity": "g⁴/4: flow matching's, of the velocity's error; JiT's with `sigma_min` = 0.05",
     "soft_truncation": "the likelihood weight under a random end (Kim et al. 2022)",
 }
 TIMES = {
@@ -63,7 +70,7 @@ TIMES = {
     "importance": "uniform in log-SNR, or in log(1 + `prior_variance` SNR), on every linear SDE",
     "discrete": "uniform on n times: DDPM's and NCSN's",
     "log_normal": "log(sigma/alpha) is normal: EDM's",
-    "logit_normal": "log(t/(1 - t)) is normal: Stable Diffusion 3's",
+    "logit_normal": "log(t/(1 - t)) is normal: Stable Diffusion 3's, whose `shift` is for larger images",
     "loss_aware": "learns at which t losses are worth most; its memory is in the checkpoint",
 }
 STEPS = {
@@ -87,6 +94,7 @@ STEPS = {
 GRIDS = {
     "uniform_grid": "even in t",
     "quadratic_grid": "even in the root of t",
+    "shifted_grid": "odds t/(1 - t) `shift` times as high as even ones: Stable Diffusion 3's, for larger images",
     "log_snr_grid": "even in log-SNR: DPM-Solver's",
     "karras_grid": "EDM's, rho = 7",
     "arctan_grid": "that of the fast solver: even in log-SNR, sparser at both ends",

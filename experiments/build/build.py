@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
@@ -14,7 +15,7 @@ from flax import linen, nnx
 import losses
 import models
 import sde_lib
-from experiments.build.checks import combination_problems, event_problems, experiment_problems
+from experiments.build.checks import check_coordinates, combination_problems, event_problems, experiment_problems
 from experiments.build.conditions import encoder, network_options
 from experiments.build.discriminator import discriminator_of
 from experiments.build.experiment import Experiment, Frozen
@@ -32,6 +33,7 @@ from experiments.config.parts import (
     SDE,
     TIMES,
     WEIGHT,
+    bridges,
     classifies,
     learns_variance,
 )
@@ -69,12 +71,16 @@ def build(
     problems = combination_problems(config, names) + event_problems(config, shape, moments)
     by_conditions = None if problems else attempt(problems, "conditions", lambda: network_options(config, shape, names))
     sde = attempt(problems, "sde", lambda: SDE.build(config.sde.name, **config.sde.options))
-    attempt(problems, "sde", lambda: sde and sde_lib.check(sde))
+    attempt(problems, "sde", lambda: sde and _check_sde(sde, config))
     if problems or by_conditions is None:
         raise ConfigError(problems)
 
     codec, of_codec = attempt(problems, "codec", lambda: _codec(config, shape, trained)) or (None, ())
     code_shape = attempt(problems, "codec", lambda: code_shape_of(codec, shape)) or shape
+    if not problems:
+        attempt(problems, "sde", lambda: check_coordinates(sde, code_shape))
+        if problems:
+            raise ConfigError(problems)
     model = attempt(problems, "net", lambda: _model(config, shape, sde, by_conditions))
     times = attempt(problems, "times", lambda: TIMES.build(config.times.name, sde, **config.times.options))
     objective = attempt(problems, "objective", lambda: _objective(config))
@@ -89,10 +95,21 @@ def build(
     return experiment
 
 
+def _check_sde(sde: sde_lib.SDE, config: Config) -> None:
+    """Checks the SDE. A bridge does not begin at its prior, and may know of the data there."""
+    with warnings.catch_warnings():
+        if bridges(config):
+            warnings.simplefilter("ignore", UserWarning)
+        sde_lib.check(sde)
+
+
 @lru_cache(maxsize=8)
-def _functional(net: Any, part: Named, learner: str, compute: str, remat: bool, **by_conditions: int) -> Functional:
+def _functional(
+    net: Any, part: Named, learner: str, compute: str, remat: bool, in_space: bool, **by_conditions: int
+) -> Functional:
     """The network as functions. JAX caches traces by function, so arms that share a network have to share these."""
-    return models.functional(_network(net, part, learner, by_conditions), compute, remat)
+    functions = models.functional(_network(net, part, learner, by_conditions), compute, remat)
+    return models.in_space(functions) if in_space else functions
 
 
 def _network(net: Any, part: Named, learner: str, by_conditions: dict[str, int]) -> Any:
@@ -139,7 +156,8 @@ def _model(
     """
     net, learner = NET.find(config.net.name), _learner(config)
     # `Named` is frozen, hence hashable, though pyright cannot see it.
-    functional = _functional(net, config.net, learner, config.compute, config.remat, **by_conditions)  # pyright: ignore[reportArgumentType]
+    options = (learner, config.compute, config.remat, config.in_space)
+    functional = _functional(net, config.net, *options, **by_conditions)  # pyright: ignore[reportArgumentType]
     if classifies(config):
         classes = config.net.options.get("classes", 0)
         return models.class_model(functional, sde, classes, _parameterization(config), config.sigma_data)
@@ -236,8 +254,9 @@ def _weight(config: Config) -> Callable[..., Any]:
 
 
 def _bound(part: Callable[..., Any], context: dict[str, Any], options: dict[str, Any]) -> Callable[..., Any]:
-    """The part with its options, and with as much of the context as it has arguments for."""
-    return partial(part, **(_taken(part, context) | options))
+    """The part with its options, and with as much of the context as it has arguments for; itself if there are none."""
+    arguments = _taken(part, context) | options
+    return partial(part, **arguments) if arguments else part
 
 
 def _taken(part: Callable[..., Any], context: dict[str, Any]) -> dict[str, Any]:

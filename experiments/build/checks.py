@@ -14,9 +14,11 @@ import losses
 import models
 import samplers
 import sde_lib
+from experiments.build.bridge_checks import bridge_problems, check_bridge
 from experiments.build.codec_checks import check_codec, codec_problems
 from experiments.build.conditions import classes, condition_problems
 from experiments.build.experiment import Experiment
+from experiments.build.flow_checks import check_flow, flow_problems
 from experiments.build.idle import idle_problems
 from experiments.build.optimizer import check_optimizer, check_rate
 from experiments.build.sampler import BoundSampler, bound_samplers
@@ -25,11 +27,12 @@ from experiments.config.classes import class_number, class_numbers
 from experiments.config.guidance import Guide
 from experiments.config.messages import in_words, suggestion
 from experiments.config.options import parameters
-from experiments.config.parts import NET, OBJECTIVE, STEP, clash, classifies
+from experiments.config.parts import NET, OBJECTIVE, STEP, bridges, clash, classifies, learns_flow
 from experiments.config.problems import Problems, attempt
 from experiments.config.schema import MOST_STEPS, Config, Named
 from experiments.data.augmentation import LABELS
 from experiments.data.moments import Moments
+from sde_lib.base import coordinates
 
 NO_NAMES = {None: ("none", "null"), "each": ("each",)}
 """For each value of sample.label that is no class the words that people write it by, and that a class may be called by, too."""
@@ -44,7 +47,9 @@ def experiment_problems(experiment: Experiment, weight: Callable[..., Any] | Non
         if not problems:
             attempt(problems, "codec", lambda: check_codec(experiment))
         attempt(problems, "lora", lambda: check_lora(experiment))
-    attempt(problems, "objective", lambda: objective and objective(sde, lambda x, t: x))
+    stand_ins = {"flow": lambda x_1: x_1} if learns_flow(config) else {"x_1": jnp.zeros(())} if bridges(config) else {}
+    attempt(problems, "objective", lambda: objective and objective(sde, lambda x, t: x, **stand_ins))
+    attempt(problems, "conditions.image", lambda: check_bridge(experiment))
     attempt(problems, "weight", lambda: weight and check_weight(weight, sde))
     attempt(problems, "times", lambda: times and check_times(config, sde, times))
     attempt(problems, "train.schedule", lambda: config.train.schedule and check_rate(config.train))
@@ -119,18 +124,25 @@ def event_problems(config: Config, shape: tuple[int, ...], moments: Moments | No
     return problems
 
 
+def check_coordinates(sde: sde_lib.SDE, shape: tuple[int, ...]) -> None:
+    """Checks that alpha and sigma, if they are arrays, broadcast to codes of `shape`."""
+    if isinstance(sde, sde_lib.LinearSDE) and coordinates(sde):
+        sde_lib.check(sde, shape)
+
+
 def check_weight(weight: Callable[..., Any], sde: sde_lib.LinearSDE) -> None:
-    """Checks that the weight at t = 0.5 is positive and finite."""
-    w = weight(sde, 0.5)
-    if not 0 < w < jnp.inf:
-        raise ValueError(f"its options give t = 0.5 the weight {w:.3g}, which must be positive and finite")
+    """Checks that the weight at t = 0.5, or that of each coordinate, is positive and finite."""
+    w = np.ravel(weight(sde, 0.5))
+    wrong = w[~((w > 0) & (w < np.inf))]
+    if wrong.size:
+        raise ValueError(f"its options give t = 0.5 the weight {wrong[0]:.3g}, which must be positive and finite")
 
 
 def check_times(config: Config, sde: sde_lib.SDE, times: losses.TimeSampler) -> None:
     """Checks that the draw with its options gives times, and none with sigma = 0."""
     options = config.times.options
     start = options.get("t_min")
-    clean = isinstance(sde, sde_lib.LinearSDE) and start is not None and not sde.sigma(start) > 0
+    clean = isinstance(sde, sde_lib.LinearSDE) and start is not None and not jnp.all(sde.sigma(start) > 0)
     if start is not None and (clean or not 0 <= start < 1):
         raise ValueError(f"t_min = {start:g} must be in [0, 1) with sigma(t_min) > 0; without it, it is {sde.t_min:g}")
     if options:
@@ -163,6 +175,7 @@ def sampler_problems(label: str, sampler: BoundSampler) -> Problems:
     where, config, experiment = f"samplers.{label}", sampler.config, sampler.experiment
     if config.sde is not None:
         attempt(problems, f"{where}.sde", lambda: sde_lib.check(sampler.sde))
+        attempt(problems, f"{where}.sde", lambda: samplers.under(experiment.sde, lambda x, t: x, sampler.sde))
         if problems:
             return problems
     step = attempt(problems, where, lambda: sampler.step(None, sampler.any_conditions))
@@ -173,6 +186,7 @@ def sampler_problems(label: str, sampler: BoundSampler) -> Problems:
         attempt(problems, f"{where}.sde", reach)
     if step is not None and isinstance(experiment.sde, sde_lib.LinearSDE):  # no network has the score of another
         attempt(problems, where, lambda: _check_moves(sampler))
+        attempt(problems, where, lambda: check_flow(sampler, step))
         if grid is not None and not problems:
             attempt(problems, where, lambda: _check_end(sampler, step, grid))
     if grid is not None:
@@ -215,7 +229,7 @@ def check_moves(name: str, step: samplers.Step) -> None:
 def _check_end(sampler: BoundSampler, step: samplers.Step, grid: np.ndarray) -> None:
     """Checks that no score is asked for at the grid's end if sigma = 0 there, where it is infinite."""
     sde, config = sampler.sde, sampler.config
-    if sde.sigma(grid[-1]) > 0:
+    if jnp.all(sde.sigma(grid[-1]) > 0):
         return
     where = f"the score is infinite at t = {grid[-1]:g}, where sigma = 0"
     if config.denoise:
@@ -232,7 +246,7 @@ def _check_interval(sampler: BoundSampler, grid: np.ndarray) -> None:
     interval = guidance and guidance.options.get("interval")
     if not interval:
         return
-    most, least = (float(sde.sigma(t) / sde.alpha(t)) for t in (grid[0], grid[-1]))
+    most, least = (float(sde.noise_level(float(t))) for t in (grid[0], grid[-1]))
     if interval[0] >= most or interval[1] < least:
         raise ValueError(f"interval = {interval} would change nothing: the grid's noises are from {least:.3g} to {most:.3g}")
 
@@ -308,7 +322,8 @@ def _undivided(key: str, batch: int) -> Problems:
 def combination_problems(config: Config, names: tuple[str, ...] = ()) -> Problems:
     """Returns the problems of combinations of keys that are right one by one; `names`: those of the labels, if any."""
     problems = label_problems(config, names) + condition_problems(config, names) + augment_problems(config)
-    problems += codec_problems(config) + idle_problems(config) + average_problems(config)
+    problems += codec_problems(config) + flow_problems(config) + bridge_problems(config)
+    problems += idle_problems(config) + average_problems(config)
     if config.sample.sampler not in config.samplers:
         close = suggestion(config.sample.sampler, list(config.samplers))
         problems.append(f"sample.sampler = {in_words(config.sample.sampler)} is not one of samplers{close}")
@@ -320,6 +335,8 @@ def combination_problems(config: Config, names: tuple[str, ...] = ()) -> Problem
         problems.append("evaluate.features = 'classifier' tells classes apart, and data.only leaves one: take 'pixels'")
     if config.mixed and classifies(config):
         problems.append("mixed = True mixes a score, and a classifier has none: take False")
+    if config.in_space and not (config.codec and config.codec.by and config.codec.by.name == "cosine"):
+        problems.append("in_space = True takes cosine codes back to images: set codec.by = 'cosine', or take False")
     if config.evaluate.neighbours >= config.evaluate.n:
         problems.append(f"evaluate.neighbours = {config.evaluate.neighbours} of evaluate.n = {config.evaluate.n}: take fewer")
     for label, sampler in config.samplers.items():

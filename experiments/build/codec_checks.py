@@ -111,7 +111,7 @@ def _terms(section: CodecConfig) -> str:
 def check_codec(experiment: Experiment) -> None:
     """Checks that the codec takes examples back and forth, and that what is to be trained can be trained.
 
-    Raises ValueError with the nearest that works.
+    Raises ValueError, or TypeError for an SDE of arrays, with the nearest that works.
     """
     codec, config = experiment.codec, experiment.config
     if experiment.trains == "net" and config.net.name == models.Zero.__name__:
@@ -178,6 +178,7 @@ def _check_together(experiment: Experiment, codec: models.Codec, by: str) -> Non
         raise ValueError(f"codec.by = {by} is trained by a bound on -log p(x), and a code as a vector leaves none; {APART}")
     if config.codec and config.codec.standardise != "none":
         raise ValueError(f"codec.standardise: codes change while {by} is trained with their score; take 'none', or {APART}")
+    experiment.loss({"net": None, "codec": None}, None)  # it refuses a weight that cannot train both
 
 
 def _has_parameters(experiment: Experiment) -> bool:

@@ -16,7 +16,7 @@ import sde_lib
 from experiments.build.conditions import Condition, classes, conditions, is_captions, shapes
 from experiments.conditions.text import characters
 from experiments.config.guidance import Guide, Params
-from experiments.config.parts import classifies, learns_variance, trains_codec
+from experiments.config.parts import bridges, classifies, learns_flow, learns_variance, trains_codec
 from experiments.config.schema import Config
 from experiments.data.dataset import Batch
 from experiments.data.scaler import Scaler
@@ -25,7 +25,7 @@ from models.functional import Functional
 
 
 class Frozen(NamedTuple):
-    """The parameters that training leaves as they are: of the `base` of adapters, and of each fixed part of a `codec`.
+    """The parameters that training leaves as they are: of a `base` of adapters, each fixed part of a `codec`, and a `teacher`.
 
     `features`: those that a perceptual term compares. All are () if there are none.
     """
@@ -33,6 +33,7 @@ class Frozen(NamedTuple):
     base: Any = ()
     codec: tuple[Any, ...] = ()
     features: Any = ()
+    teacher: Any = ()
 
 
 class Experiment(NamedTuple):
@@ -43,6 +44,7 @@ class Experiment(NamedTuple):
     `weight`: the objective's, weight(sde, t). `held_out`: the examples that conditions of samples come from, if they are read.
     `discriminator`: that of `codec.adversarial`. `distance`: that of `codec.perceptual`, distance(features)(x, x_hat) of the
     frozen parameters of its features; both only if the config asks for them, and the distance only to train by.
+    `teacher`: flow(params, y) -> (x_1 -> x_0), that of the run that a flow is learned from, only to train by.
     """
 
     config: Config
@@ -61,6 +63,7 @@ class Experiment(NamedTuple):
     held_out: Batch | None = None
     discriminator: Functional | None = None
     distance: Callable[[Any], Callable[[Any, Any], Any]] | None = None
+    teacher: Callable[[Any, Any], Callable[[jax.Array], jax.Array]] | None = None
 
     @property
     def trains(self) -> Literal["net", "codec", "both"]:
@@ -227,6 +230,10 @@ class Experiment(NamedTuple):
         """Returns conditions by name: of a number y those of that class, of None none, and others as they are."""
         return y if isinstance(y, Mapping) else self.conditions_of(None, jax.random.key(0), label=y)
 
+    def start(self, key: Any, sde: sde_lib.SDE, y: Mapping[str, Any]) -> Any:
+        """Returns x_1, at which a sample on `sde` begins: a draw of the prior, or a bridge's image of the conditions y."""
+        return y["image"] if bridges(self.config) else sde.prior_sample(key, self.code_shape)
+
     def score(self, params: Any, key: Any = None, y: Any = None) -> sde_lib.Score:
         """Returns the network's score at `params`, given the conditions `y` (None: none); `key` is for dropout."""
         return lambda x, t: self.model.apply(_own(params), x, t, simplest(y), key)
@@ -280,7 +287,12 @@ class Experiment(NamedTuple):
         if classifies(self.config):
             return self.objective(self.sde, lambda x, t: self.log_prob(params, x, t, key)[y])
         evaluate = self.model.with_variance if learns_variance(self.config) else self.model.apply
-        return self.objective(self.sde, lambda x, t: evaluate(params, x, t, y, key))
+        ends: dict[str, Any] = {}
+        if learns_flow(self.config) and self.teacher:
+            ends = {"flow": self.teacher(self.frozen.teacher, y)}
+        if bridges(self.config):
+            ends = {"x_1": self.named(y)["image"]}
+        return self.objective(self.sde, lambda x, t: evaluate(params, x, t, y, key), **ends)
 
     def reconstruct(self, params: Any, key: Any, x: Any, t: Any = 0.0) -> tuple[Any, Any]:
         """Returns the objective of an example x by which its codec is trained, and x_hat; that is x if z determines x.

@@ -11,6 +11,7 @@ from experiments.build.experiment import Experiment
 from experiments.commands.arguments import Call, compile_cache
 from experiments.commands.arguments import run as run_folder
 from experiments.commands.opening import Needs, open_run, runs_in
+from experiments.config.parts import has_marginals
 from experiments.data.dataset import first_held_out
 from experiments.page.address import opened as bound_socket
 from experiments.page.live import Live
@@ -62,6 +63,9 @@ def _all_live(call: Call, folders: list[Path]) -> list[Live]:
 def _live(call: Call, folder: Path) -> Live:
     opened = open_run(call, Needs(data=False), folder)
     experiment = opened.experiment
+    if not has_marginals(experiment.config):
+        name = experiment.config.objective.name
+        raise ConfigError(f"{folder} has no score, by objective {name}, and the brush fills in by one: use sample")
     opened.refuse_changes(opened.workdir, experiment)
     state = trained_state(experiment, opened.workdir)
     return Live(experiment, experiment.network(state.ema), int(state.step), _held_out(experiment), folder)

@@ -23,6 +23,8 @@ from experiments.config.schema import Named
 from experiments.runtime.progress import say
 from experiments.runtime.signals import stop
 from sde_lib import SDE as AnySDE
+from sde_lib import LinearSDE
+from sde_lib.base import coordinates
 from sde_lib.nonlinear import Nonlinear
 
 HELP = "print which SDE, objective, draw of t, sampler, likelihood and codec work together"
@@ -52,8 +54,9 @@ LIKELIHOODS = {
     "variational bound": lambda sde, score: lambda x: -losses.continuous_bound(sde, score)(jax.random.key(0), x).total,
 }
 SDES = {name: SDE.find(name) for name in SDE.names} | {"f and g alone": Nonlinear}
-SCORES = [name for name in OBJECTIVE.names if not OBJECTIVE.takes(name, "codec_loss")]
-"""The objectives that see the SDE."""
+ELSEWHERE = ("codec_loss", "flow", "x_1")
+"""Arguments of the objectives that train no score of the marginals: a codec, a flow or a bridge, which few samplers serve."""
+SCORES = [name for name in OBJECTIVE.names if not any(OBJECTIVE.takes(name, each) for each in ELSEWHERE)]
 N = 10
 """The number of times of a discrete objective or draw."""
 
@@ -77,6 +80,11 @@ def axes() -> Cell:
     """Returns the choices on each axis. A codec of a name alone is fixed."""
     codec = ["none", *codecs(), *together()]
     return Cell(list(SDES), SCORES, TIMES.names, STEP.names, list(LIKELIHOODS), codec)  # pyright: ignore[reportArgumentType]
+
+
+def event(sde: AnySDE) -> tuple[int, ...]:
+    """Returns the shape of the events that cells are tried on: (2,), or one to which alpha and sigma broadcast."""
+    return jnp.broadcast_shapes((2,), coordinates(sde) if isinstance(sde, LinearSDE) else ())
 
 
 def cells() -> Iterator[Cell]:
@@ -104,12 +112,13 @@ def refusal(axis: str, name: str, sde: str) -> str | None:
     """Returns why the SDE cannot have the part; None if it can."""
     stop.check()
     try:
-        part = make(axis, name, SDES[sde](), lambda x, t: -x)
+        on = SDES[sde]()
+        part = make(axis, name, on, lambda x, t: -x)
         if axis == "sampler":
             check_moves(name, part)
         if axis in ("objective", "likelihood"):  # these may refuse no sooner than they see an example
-            arguments = (jax.random.key(0), jnp.zeros(2), 0.5) if axis == "objective" else (jnp.zeros(2),)
-            jax.eval_shape(part, *arguments)
+            x_0 = jnp.zeros(event(on))
+            jax.eval_shape(part, *((jax.random.key(0), x_0, 0.5) if axis == "objective" else (x_0,)))
     except (TypeError, ValueError) as error:
         return str(error)
     return None

@@ -32,6 +32,7 @@ from experiments.runs.folder import Folder
 from experiments.runs.guides import with_guides
 from experiments.runs.lora_base import with_base
 from experiments.runs.record import RunRecord, data_facts, session, trained_moments
+from experiments.runs.teacher import with_teacher
 from experiments.runs.ways_on import refuse_changes
 from experiments.runtime import processes
 from experiments.runtime.compile_cache import keep_compiled
@@ -288,6 +289,7 @@ def _opened(call: Call, plan: Plan, workdir: Path, needs: Needs, facts: DataFact
     if needs.training:
         experiments = {name: with_features(experiment, workdir / name) for name, experiment in experiments.items()}
     experiments = {name: with_base(experiment, workdir / name) for name, experiment in experiments.items()}
+    experiments = {name: with_teacher(each, workdir / name, needs.training) for name, each in experiments.items()}
     return Opened(call, plan, data, facts, experiments, workdir, space)
 
 

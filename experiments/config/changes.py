@@ -11,7 +11,7 @@ from experiments.runtime.errors import ConfigError
 
 _CADENCE = ("train.log_every", "train.sample_every", "train.checkpoint_every")
 _WATCHED = ("train.callbacks", "train.log", "train.keep", "train.bad_steps")
-_OTHERS = ("codec.run", "codec.noise", "codec.perceptual.run", "codec.perceptual.file", "lora.run", "lora.scale")
+_OTHERS = ("codec.run", "codec.noise", "codec.perceptual.run", "codec.perceptual.file", "lora.run", "lora.scale", "teacher.run")
 FREE = ("title", "train.steps", *_CADENCE, *_WATCHED, "train.shard", *_OTHERS, "trust")
 _PLACES = ("data.data_dir", "data.resident_mib", "data.validation")
 FREE_SECTIONS = ("samplers.", "sample.", "evaluate.", "interpolate.", "edit.", *_PLACES)

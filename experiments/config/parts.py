@@ -111,6 +111,7 @@ class Kind:
 
 SCHEDULE = {"sde": "sde", "t": "times", "sigma_data": "sigma_data"}
 NOISE = {"score": "net", "score_and_v": "net", "log_prob_y": "net", "codec_loss": "codec"}
+ENDS = {"flow": "teacher", "x_1": "conditions.image"}
 BOUND = {"n": "times.n", "t_min": "times.t_min", "width": "data.levels", "low": "data.range"}
 LEVELS = {"levels": "data.levels", "low": "data.range"}
 NETWORK = {"shape": "data", "rngs": "seed"}
@@ -129,7 +130,7 @@ LIKELIHOOD = Kind(models, models.LIKELIHOODS, LEVELS, models.Likelihood)
 DISCRIMINATOR = Kind(models, models.DISCRIMINATORS, NETWORK)
 PARAMETERIZATION = Kind(models, models.PARAMETERIZATIONS, SCHEDULE)
 CONDITIONING = Kind(models, models.CONDITIONINGS, SCHEDULE)
-OBJECTIVE = Kind(losses, losses.OBJECTIVES, {"sde": "sde", **NOISE, "weight": "weight", **BOUND})
+OBJECTIVE = Kind(losses, losses.OBJECTIVES, {"sde": "sde", **NOISE, **ENDS, "weight": "weight", **BOUND})
 WEIGHT = Kind(losses, losses.WEIGHTS, SCHEDULE | {"t_min": "times.t_min"})
 TIMES = Kind(losses, losses.TIMES, {"sde": "sde"}, losses.TimeSampler)
 STEP = Kind(samplers, samplers.STEPS, {"sde": "sde", "score": "net"}, samplers.Step)
@@ -185,3 +186,23 @@ def autoencodes(config: Config) -> bool:
 def learns_variance(config: Config) -> bool:
     """Returns whether the objective trains v(x_t, t) beside the score."""
     return OBJECTIVE.takes(config.objective.name, "score_and_v")
+
+
+def learns_flow(config: Config) -> bool:
+    """Returns whether the objective trains a flow that has no score."""
+    return OBJECTIVE.takes(config.objective.name, "flow")
+
+
+def bridges(config: Config) -> bool:
+    """Returns whether the objective trains a bridge from a degraded image, which begins where others have the prior."""
+    return OBJECTIVE.takes(config.objective.name, "x_1")
+
+
+def has_marginals(config: Config) -> bool:
+    """Returns whether the network has the score of the SDE's marginals, as those of a flow or a bridge have not."""
+    return not (learns_flow(config) or bridges(config))
+
+
+def without_score(objective: str, step: str) -> str:
+    """Returns why a step that draws noise cannot sample what such an objective trains, and the remedy."""
+    return f"{step} draws noise by a score, and {objective} learns a flow that has none; take ddim, heun or probability_flow"

@@ -289,6 +289,20 @@ class Lora(Strict):
     digest: str = ""
 
 
+class Teacher(Strict):
+    """The section of the run that this one learns a flow from, by objective "reflow".
+
+    - `run`: its folder. Its averaged parameters stay fixed.
+    - `sampler`: the label of the one of its samplers that makes pairs of noise and data, which must draw no noise on the way;
+      "" is the one of its `sample.sampler`.
+    - `digest`: the digest of its parameters. A run records it when it begins, and refuses to train on by others.
+    """
+
+    run: str = ""
+    sampler: str = ""
+    digest: str = ""
+
+
 class Perceptual(Strict):
     """The section of a perceptual term of a codec's loss, D weight d(x, x_hat) for x of D numbers (see `losses.perceptual`).
 
@@ -562,13 +576,15 @@ class Config(Strict):
     - `sde`: the SDE. `net`: the network. `parameterization`: what the network predicts, such as "eps" or "v".
     - `sigma_data`: the standard deviation of the data, for parameterizations and weights that depend on it.
     - `mixed`: whether the score is mixed with that of N(0, I), in shares that are learned, one for each channel (LSGM).
+    - `in_space`: whether the network works on images although x is their codes by codec `cosine`; what it emits is coded.
     - `conditioning`: the function of the noise level that the network receives; None is the parameterization's own.
     - `scale_input`: whether x is scaled to unit variance before the network; networks older than EDM take it unscaled.
     - `compute`: the dtype inside the network. Parameters, schedules and reductions are always in float32.
     - `remat`: whether the backward pass computes the inside of each block again, which saves memory and takes time.
     - `objective`: the training loss. `weight`: the weight w(t) of the loss; None is the objective's own.
     - `times`: the distribution of the training times t.
-    - `data`, `conditions`, `codec`, `lora`, `train`, `sample`, `evaluate`, `interpolate`, `edit`: sections of their own.
+    - `data`, `conditions`, `codec`, `lora`, `teacher`, `train`, `sample`, `evaluate`, `interpolate`, `edit`: sections of their
+      own.
     - `samplers`: any number of samplers, each under a label of its own.
     - `trust`: code that the config.json of a guide or of a base may name, as "my_pkg.my_module:MyNet", several with commas.
     - `arms`: for each arm its label and the keys that it changes.
@@ -581,6 +597,7 @@ class Config(Strict):
     parameterization: str = "eps"
     sigma_data: Annotated[float, Field(ge=1e-6, le=1e6)] = 1.0
     mixed: bool = False
+    in_space: bool = False
     conditioning: Named | None = None
     scale_input: bool = True
     compute: Literal["float32", "bfloat16"] = "float32"
@@ -592,6 +609,7 @@ class Config(Strict):
     conditions: Conditions = Conditions()
     codec: CodecConfig | None = None
     lora: Lora | None = None
+    teacher: Teacher | None = None
     train: Train
     samplers: Annotated[dict[Label, Sampler], Field(min_length=1), BeforeValidator(resolve_samplers)]
     sample: Sample

@@ -104,7 +104,8 @@ def _evaluate(section: dict[str, Any]) -> dict[str, Any]:
     fitted = section.get("dequantizer") == "variational"
     unlikely = {"likelihood": 0} if section.get("likelihood") == 0 else {}  # of a codec without a density, say
     between = {"pairs": 1} if section.get("pairs") else {}
-    return section | EVALUATE | ({"dequantizer_steps": 5} if fitted else {}) | unlikely | between
+    wanted = {key: value for key, value in EVALUATE.items() if section.get(key) != 0}  # 0 of what an objective does not have
+    return section | wanted | ({"dequantizer_steps": 5} if fitted else {}) | unlikely | between
 
 
 def _sample(section: dict[str, Any]) -> dict[str, Any]:

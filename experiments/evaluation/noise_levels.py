@@ -9,11 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.build.experiment import Experiment
+from experiments.config.parts import bridges
 from experiments.data.dataset import Batch, Dataset
 from experiments.evaluation.likelihood import held_out, standard_error
 from experiments.randomness import Purpose, stream
 from experiments.runtime import devices
-from losses import dsm, sigma2
+from losses import bridge, dsm, sigma2
 
 
 def accuracy_by_log_snr(experiment: Experiment, params: Any, data: Dataset) -> dict[str, Any]:
@@ -51,16 +52,16 @@ def encoded(experiment: Experiment, params: Any, key: jax.Array, x: jax.Array) -
 
 
 def even_log_snr(experiment: Experiment) -> jax.Array:
-    """`evaluate.noise_levels` log-SNRs, from that of t = 1 to that of t_min."""
+    """`evaluate.noise_levels` log-SNRs, from that of t = 1 to that of t_min; each is the SDE's `level`."""
     sde = experiment.sde
-    noisiest, cleanest = (sde.log_snr(t) for t in (1.0, max(sde.t_min, 1e-5)))
+    noisiest, cleanest = (sde.level(t) for t in (1.0, max(sde.t_min, 1e-5)))
     return jnp.linspace(noisiest, cleanest, experiment.config.evaluate.noise_levels)
 
 
 def loss_by_log_snr(experiment: Experiment, params: Any, data: Dataset, key: jax.Array) -> dict[str, list[float]]:
     """E|eps - eps_hat|^2 / D of held-out examples at even log-SNRs: dsm with weight sigma^2, whatever the network predicts.
 
-    A network with conditions hears those of each example.
+    That of a bridge is at its x_t. A network with conditions hears those of each example.
     """
     config, sde, log_snr = experiment.config.evaluate, experiment.sde, even_log_snr(experiment)
 
@@ -69,7 +70,8 @@ def loss_by_log_snr(experiment: Experiment, params: Any, data: Dataset, key: jax
         data_key, noise_key = jax.random.split(key)
         x = experiment.scaler.encode(data_key, example.levels)
         x_0, y = encoded(experiment, params, data_key, x), experiment.conditions_of(params, key, x, example.y)
-        loss = dsm(sde, experiment.score(params, y=y), sigma2)
+        score = experiment.score(params, y=y)
+        loss = bridge(sde, score, y["image"], sigma2) if bridges(experiment.config) else dsm(sde, score, sigma2)
         return jax.lax.map(lambda level: loss(noise_key, x_0, sde.time_at(level)), log_snr)
 
     n = held_out(experiment.config, data.test) or min(config.batch, len(data.test))

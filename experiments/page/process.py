@@ -90,7 +90,7 @@ class LiveProcess:
             if known_part is not None:
                 levels = np.where(known_part.mask, known_part.levels, levels)
             t = float(grid[step])
-            yield Frame(step, request.steps, t, float(sde.log_snr(t)), noisy, expected, levels, float(nfe.mean()), seconds)
+            yield Frame(step, request.steps, t, float(sde.level(t)), noisy, expected, levels, float(nfe.mean()), seconds)
             if step == request.steps:
                 return
             moved = min(math.ceil(request.steps / FRAMES), request.steps - step)

@@ -21,7 +21,7 @@ from experiments.runtime.paths import home, is_file
 from experiments.runtime.startup import PROGRAM
 
 SAME = ("sde", "net", "parameterization", "sigma_data", "conditioning", "scale_input", "data.range", "data.standardise")
-SAME += ("mixed", "codec.by", "codec.standardise", "codec.mean", "codec.std", "codec.digest")
+SAME += ("mixed", "in_space", "codec.by", "codec.standardise", "codec.mean", "codec.std", "codec.digest")
 """Sections and keys on which the function of the network depends: a base and its adapters must agree on them."""
 
 

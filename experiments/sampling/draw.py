@@ -83,12 +83,14 @@ def drawing(sampler: BoundSampler) -> Callable[..., Samples]:
     experiment, config = sampler.experiment, sampler.config
 
     def one(params: Any, row: Rows, grid: jax.Array, swept: dict[str, Any]):
-        key = row.keys
-        reverse = sampler.reverse(params, sampler.conditions(params, row), **swept)
-        solution = samplers.draw(key, reverse.sde, reverse.step, grid, experiment.code_shape, reverse.final)
+        prior_key, step_key = jax.random.split(row.keys)
+        y = sampler.conditions(params, row)
+        reverse = sampler.reverse(params, y, **swept)
+        x_1 = experiment.start(prior_key, reverse.sde, y)
+        solution = samplers.solve(step_key, reverse.step, x_1, grid, reverse.final)
         finite = solution.finite == len(solution.path) + config.denoise
         nfe = solution.nfe * sampler.networks
-        of_codec = jax.random.fold_in(jax.random.split(key)[1], 0)  # none of the sampler's
+        of_codec = jax.random.fold_in(step_key, 0)  # none of the sampler's
         return experiment.levels(params, solution.x, of_codec), finite, nfe, solution.finite, solution.gave_up
 
     run, conditions = devices.mapped(one), beside(sampler)

@@ -15,7 +15,7 @@ from experiments.build.checks import with_exact_score
 from experiments.build.experiment import Experiment
 from experiments.build.sampler import BoundSampler, Rows, bound_samplers, sample_sampler
 from experiments.config.classes import class_numbers
-from experiments.config.parts import EDIT, autoencodes
+from experiments.config.parts import EDIT, autoencodes, bridges, learns_flow
 from experiments.config.problems import attempt
 from experiments.data.dataset import Batch, Dataset
 from experiments.edits.base import Edit, Frames, Row, Setting, Trained
@@ -25,6 +25,9 @@ from experiments.runtime.errors import ConfigError, NumericsError
 from experiments.runtime.startup import PROGRAM
 from models.conditions import without
 from sde_lib import Score
+
+OF_FLOWS = ("round_trip", "progressive")
+"""The edits that follow the flow alone."""
 
 
 def configured_edit(experiment: Experiment, test: np.ndarray) -> Edit:
@@ -43,8 +46,13 @@ def configured_edit(experiment: Experiment, test: np.ndarray) -> Edit:
 
 
 def _edit(experiment: Experiment) -> Edit:
-    """The edit that the config names, for `sample.sampler`."""
+    """The edit that the config names, for `sample.sampler`. ValueError if it noises data, and the run learns a flow alone."""
     config, by, sampler = experiment.config, experiment.config.edit.by, sample_sampler(experiment)
+    if bridges(config):
+        raise ValueError(f"{config.objective.name} begins at a degraded image, and knows no edit: sample it, by sample.like")
+    if learns_flow(config) and by.name not in OF_FLOWS:
+        has_none = f"{config.objective.name} learns a flow that has no score"
+        raise ValueError(f"{by.name} needs p(x_t | x_0), and {has_none}; take {' or '.join(OF_FLOWS)}")
     setting = Setting(
         sampler.sde,
         experiment.code_shape,

@@ -13,6 +13,7 @@ from jaxtyping import Array, Bool, Float, Key, Shaped
 
 from experiments.build.experiment import Experiment
 from experiments.build.sampler import sample_sampler
+from experiments.config.parts import bridges, learns_flow
 from experiments.config.problems import attempt
 from experiments.randomness import Purpose, streams
 from experiments.runtime import devices
@@ -48,6 +49,9 @@ def interpolate_examples(experiment: Experiment, params: Any, test: np.ndarray) 
     sampler = sample_sampler(experiment)
     whole = sampler.grid()
     problems = []
+    if learns_flow(experiment.config):
+        name = experiment.config.objective.name
+        problems.append(f"interpolate needs p(x_t | x_0), and {name} learns a flow that has no score; edit by round_trip")
     if 2 * config.pairs > len(test):
         problems.append(f"interpolate.pairs = {config.pairs}: {len(test)} held-out examples make {len(test) // 2}")
     if config.t <= whole[-1]:
@@ -101,7 +105,13 @@ def on_the_arc(experiment: Experiment, params: Any, pairs: Shaped[np.ndarray, "p
 
 
 def check_between(experiment: Experiment) -> None:
-    """Raises ValueError if there is no score between two examples: it takes a label, or conditions that do not mix."""
+    """Raises ValueError if there is no score between two examples: it takes a label, or conditions that do not mix.
+
+    Nor are there latents between which a bridge could go.
+    """
+    if bridges(experiment.config):
+        name = experiment.config.objective.name
+        raise ValueError(f"{name} begins at a degraded image, and has no latents to go between: sample it, by sample.like")
     shapes, sampler = experiment.condition_shapes, sample_sampler(experiment)
     for name in _of_examples(experiment):
         if not jnp.issubdtype(shapes[name].dtype, jnp.floating):

@@ -10,12 +10,15 @@ import numpy as np
 
 from experiments.build.experiment import Experiment
 from experiments.build.sampler import Rows, sample_sampler
+from experiments.config.parts import learns_flow
 from experiments.runtime import devices
 from samplers import ancestral, solve
 
 
 def reverse_process(experiment: Experiment, params: Any, key: jax.Array, snapshots: int = 12) -> tuple[np.ndarray, int]:
     """Ancestral sampling at even steps, noise first, as pictures [snapshots, n, *event] on the scale of the data.
+
+    A flow that has no score is shown by `sample.sampler` itself.
 
     It is of 8 events, or of 512 points, which have a shape in their number alone. x_t is shown over sqrt(alpha^2 + sigma^2),
     since a VE process starts at sigma_max. The second value counts the samples that are not finite: if there are any, there
@@ -27,10 +30,11 @@ def reverse_process(experiment: Experiment, params: Any, key: jax.Array, snapsho
     def one(params: Any, row: Rows) -> tuple[jax.Array, jax.Array]:
         prior_key, step_key = jax.random.split(row.keys)
         y = sampler.conditions(params, row)
-        sde, score, *_ = sampler.reverse(params, y)
-        x_1 = sde.prior_sample(prior_key, experiment.code_shape)
+        sde, score, own, _ = sampler.reverse(params, y)
+        x_1 = experiment.start(prior_key, sde, y)
         learned = experiment.variance(params, y) if sampler.config.sde is None else {}
-        solution = solve(step_key, ancestral(sde, score, **learned), x_1, grid)
+        step = own if learns_flow(experiment.config) else ancestral(sde, score, **learned)
+        solution = solve(step_key, step, x_1, grid)
         path = jnp.concatenate([x_1[None], solution.path])
         steps = jnp.round(jnp.linspace(0, sampler.config.n, snapshots)).astype(int)
         scale = jax.vmap(lambda t: jnp.hypot(sde.alpha(t), sde.sigma(t)))(grid[steps])

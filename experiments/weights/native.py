@@ -34,7 +34,7 @@ MOMENTS = ("data/mean", "data/std")
 Moments = tuple[tuple[float, ...], tuple[float, ...]]
 """The mean and the standard deviation of each channel of the data."""
 PATHS = ("data.data_dir", "evaluate.inception", "evaluate.statistics", "codec.run", "lora.run")
-PATHS += ("codec.perceptual.run", "codec.perceptual.file")
+PATHS += ("codec.perceptual.run", "codec.perceptual.file", "teacher.run")
 """Keys of the writer's own folders and files. A reader has others, and opens none because a file says so."""
 
 

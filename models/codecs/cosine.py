@@ -17,12 +17,22 @@ def cosine() -> Codec:
     """
 
     def encode(params: tuple[()], key: Key[Array, ""], x: Event) -> tuple[Event, Scalar]:
-        return fft.dctn(x, axes=_space(x), norm="ortho"), 0.0
+        return frequencies(x), 0.0
 
     def decode(params: tuple[()], key: Key[Array, ""] | None, z: Event) -> Event:
-        return fft.idctn(z, axes=_space(z), norm="ortho")
+        return positions(z)
 
     return Codec(lambda key, x: (), encode, decode)
+
+
+def frequencies(x: Event) -> Event:
+    """Returns C x along each axis of space."""
+    return fft.dctn(x, axes=_space(x), norm="ortho")
+
+
+def positions(z: Event) -> Event:
+    """Returns C^T z along each axis of space."""
+    return fft.idctn(z, axes=_space(z), norm="ortho")
 
 
 def _space(x: Event) -> tuple[int, ...]:

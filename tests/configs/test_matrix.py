@@ -72,20 +72,22 @@ def score_of(sde: SDE) -> Callable[..., Score]:
     return lambda w: lambda x, t: -2 * w * x**3  # of exp(-w x^4/2), which at w = 1 dx = -x^3 dt + dw leaves as it is
 
 
-X_0 = jnp.array([0.3, -0.8])
+def x_0_of(sde: SDE) -> jax.Array:
+    """An example."""
+    return jnp.broadcast_to(jnp.array([0.3, -0.8]), matrix.event(sde))
 
 
 def gradient(cell: Cell) -> dict[str, Any]:
     """One gradient of the objective in w, by the draw of t, and what that remembers."""
     sde = SDES[cell.sde]()
-    times = matrix.make("times", cell.times, sde, lambda x, t: x)
+    times, x_0 = matrix.make("times", cell.times, sde, lambda x, t: x), x_0_of(sde)
 
     def loss(w, key):
         t_key, key = jax.random.split(key)
         objective = matrix.make("objective", cell.objective, sde, score_of(sde)(w))
         memory = times.init()
         t, inverse_density = times.sample(t_key, memory, 4)
-        values = jax.vmap(lambda key, t: objective(key, X_0, t))(jax.random.split(key, 4), t)
+        values = jax.vmap(lambda key, t: objective(key, x_0, t))(jax.random.split(key, 4), t)
         return jnp.mean(values * inverse_density), times.update(memory, t, values)
 
     gradient, memory = jax.grad(loss, has_aux=True)(jnp.array(1.0), jax.random.key(0))
@@ -97,14 +99,14 @@ def drawn(cell: Cell) -> dict[str, Any]:
     sde = SDES[cell.sde]()
     step = matrix.make("sampler", cell.sampler, sde, score_of(sde)(1.0))
     grid = samplers.uniform_grid(sde, 4, t_min=0.2)
-    x, _ = samplers.sample(jax.random.key(1), step, sde.prior_sample(jax.random.key(2), (2,)), grid)
+    x, _ = samplers.sample(jax.random.key(1), step, sde.prior_sample(jax.random.key(2), matrix.event(sde)), grid)
     return {"sample": x}
 
 
 def likelihood(cell: Cell) -> dict[str, Any]:
-    """The likelihood of X_0."""
+    """The likelihood of an example."""
     sde = SDES[cell.sde]()
-    return {"log_p": matrix.make("likelihood", cell.likelihood, sde, score_of(sde)(1.0))(X_0)}
+    return {"log_p": matrix.make("likelihood", cell.likelihood, sde, score_of(sde)(1.0))(x_0_of(sde))}
 
 
 def run(cell: Cell, done: Set[Any] = frozenset()) -> set[Any]:

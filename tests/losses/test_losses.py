@@ -6,12 +6,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from sdes import exported
 
 from experiments.commands.matrix import Nonlinear
-from losses import discrete, dsm, edm, likelihood, min_snr, p2, sigma2, soft_truncation
+from losses import discrete, dsm, edm, likelihood, min_snr, p2, sigma2, soft_truncation, velocity
 from sde_lib import VESDE, VPSDE, ddpm_table
 
 X_0, KEY, T = jnp.array([0.3, -0.8, 1.1]), jax.random.key(0), 0.4
+SDES = exported(3)
+
+
+@pytest.fixture(params=SDES, ids=list(SDES))
+def sde(request):
+    return SDES[request.param]
 
 
 def test_sigma2_is_ddpm_s_simple_loss(sde):
@@ -46,24 +53,25 @@ def test_discrete_ddpm_and_ncsn_are_their_papers():
 
 
 def weigh_x_0(sde, weight, x_0_hat):
-    """Mean square error of x_0, and the loss, of a score whose denoised x_0 is always x_0_hat."""
+    """Square errors of x_0, and the loss, of a score whose denoised x_0 is always x_0_hat."""
     score = lambda x, t: (sde.alpha(t) * x_0_hat - x) / sde.sigma(t) ** 2
-    return float(jnp.mean((X_0 - x_0_hat) ** 2)), float(dsm(sde, score, weight)(KEY, X_0, T))
+    return np.asarray((X_0 - x_0_hat) ** 2), float(dsm(sde, score, weight)(KEY, X_0, T))
 
 
 def test_weights_of_x_0(sde):
     """In x_0: SNR for sigma2, min(SNR, gamma) for min_snr, (s^2 + sd^2)/(s sd)^2 for edm at s = sigma/alpha, Choi's for p2."""
-    snr = float(sde.alpha(T) / sde.sigma(T)) ** 2
+    snr = np.asarray(sde.alpha(T) / sde.sigma(T), np.float64) ** 2
+    low, high = float(0.5 * snr.min()), float(2 * snr.max())
     for weight, expected in (
         (sigma2, snr),
-        (partial(min_snr, gamma=0.5 * snr), 0.5 * snr),
-        (partial(min_snr, gamma=2 * snr), snr),
+        (partial(min_snr, gamma=low), low),
+        (partial(min_snr, gamma=high), snr),
         (partial(edm, sigma_data=0.6), (1 / snr + 0.36) / (0.36 / snr)),
         (partial(p2, k=2.0, gamma=0.5), snr / (2 + snr) ** 0.5),
         (partial(p2, gamma=0.0), snr),
     ):
-        error, loss = weigh_x_0(sde, weight, jnp.array([0.5, 0.1, -0.4]))
-        assert loss == pytest.approx(expected * error, rel=2e-3), weight
+        errors, loss = weigh_x_0(sde, weight, jnp.array([0.5, 0.1, -0.4]))
+        assert loss == pytest.approx(np.mean(expected * errors), rel=2e-3), weight
 
 
 @pytest.mark.parametrize("k", [0.0, 0.9, 0.9999, 1.0, 1.0001, 1.2, 2.0])
@@ -78,7 +86,7 @@ def test_soft_truncation_is_the_mean_over_its_cut(k):
         assert float(soft_truncation(sde, t, k, t_min)) == pytest.approx(exact, rel=2e-3, abs=1e-6)
 
 
-@pytest.mark.parametrize("make", [sigma2, min_snr, p2, edm])
+@pytest.mark.parametrize("make", [sigma2, min_snr, p2, edm, velocity])
 def test_weights_of_a_nonlinear_sde_are_refused_by_name(make):
     with pytest.raises(TypeError, match=f"{make.__name__} needs alpha.*Nonlinear is not a LinearSDE; likelihood weighs any"):
         make(Nonlinear(), 0.5)

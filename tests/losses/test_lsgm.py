@@ -38,8 +38,9 @@ def excess(sde, t):
 
 
 @slow_for(*KIN)
-def test_the_cross_entropy_is_an_integral_of_the_score_s_error(sde):
+def test_the_cross_entropy_is_an_integral_of_the_score_s_error(isotropic_sde):
     """CE(q_e || p_e) = log(2 pi e s_e^2)/2 + int g^2/2 E|grad log q(z_t | z_0) - grad log p_t|^2 dt + {the same at t = 1}."""
+    sde = isotropic_sde
     bound = continuous_bound(sde, P.score(sde), None, 400)
     with patch.object(jax.random, "uniform", lambda key: jnp.float32(1 / 800)):  # the rule of the midpoint
         integral = jax.jit(lambda: expectation(lambda key, z: bound(key, z).diffusion, 2, Q))()

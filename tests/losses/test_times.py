@@ -11,7 +11,7 @@ from slow import one_in, slow_for
 
 from experiments.commands.matrix import Nonlinear
 from losses import discrete, dsm, importance, likelihood, log_normal, logit_normal, loss_aware, uniform
-from sde_lib import EDMSDE, VESDE, VPSDE, CosineVPSDE, GeometricVPSDE, SubVPSDE, ddpm_table
+from sde_lib import EDMSDE, VESDE, VPSDE, CosineVPSDE, GeometricVPSDE, RectifiedFlowSDE, SubVPSDE, ddpm_table
 
 
 def with_memory(sde, t_min):
@@ -107,7 +107,7 @@ def test_importance_for_a_normal_leaves_no_variance_between_times(sde):
     times, loss = importance(sde, prior_variance=GAUSSIAN.std**2), dsm(sde, GAUSSIAN.score(sde), likelihood)
     t, inverse_density = times.sample(jax.random.key(0), None, 64)
     errors = jax.jit(jax.vmap(lambda t: expectation(lambda key, x_0: loss(key, x_0, t), 2)))(t)
-    z = -np.subtract(*(np.log1p(GAUSSIAN.std**2 * np.exp(float(sde.log_snr(t)))) for t in (1.0, sde.t_min)))
+    z = -np.subtract(*(np.mean(np.log1p(GAUSSIAN.std**2 * np.exp(np.float64(sde.log_snr(t))))) for t in (1.0, sde.t_min)))
     np.testing.assert_allclose(errors * inverse_density, z, rtol=2e-3)
 
 
@@ -193,6 +193,22 @@ def test_logit_normal_is_stable_diffusion_s_draw():
     t = np.asarray(t, np.float64)
     np.testing.assert_allclose(np.quantile(np.log(t / (1 - t)), [0.25, 0.5, 0.75]), [-0.67449, 0, 0.67449], atol=5e-3)
     assert (np.asarray(weight) == 1).all()
+
+
+def test_a_shift_multiplies_the_odds_of_every_t():
+    """t -> k t / (1 + (k - 1) t), Stable Diffusion 3's eq. 23; the draw stays unbiased."""
+    k, of = 3.0, lambda **options: logit_normal(VPSDE(), 0.2, 1.5, 1e-5, **options).sample(jax.random.key(0), None, 10_000)
+    (t, _), (shifted, inverse_density) = of(), of(shift=k)
+    np.testing.assert_allclose(shifted, k * t / (1 + (k - 1) * t), rtol=1e-4)
+    h = lambda t: t**2 * (1 - t) ** 2
+    assert float(np.mean(h(np.asarray(shifted, np.float64)) * np.asarray(inverse_density))) == pytest.approx(1 / 30, rel=5e-3)
+
+
+def test_logit_normal_is_log_normal_on_the_rectified_flow():
+    """There log(sigma/alpha) = log(t/(1 - t)), but for `end`: EDM's draw and Stable Diffusion 3's are one family."""
+    draws = [make(RectifiedFlowSDE(1e-5), -0.3, 1.1, unbiased=False) for make in (log_normal, logit_normal)]
+    edm, sd3 = (times.sample(jax.random.key(0), None, 1000)[0] for times in draws)
+    np.testing.assert_allclose(edm, sd3, rtol=1e-3)
 
 
 @one_in(2)

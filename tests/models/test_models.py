@@ -13,7 +13,7 @@ import models
 from models import DDPM, MLP, Coefs, score_model
 from models.functional import functional
 from models.layers.norm import most_groups
-from sde_lib import VESDE, VPSDE
+from sde_lib import VESDE, VPSDE, RectifiedFlowSDE
 
 TARGETS = {
     "eps": lambda a, s, x_0, e: e,
@@ -27,9 +27,26 @@ TARGETS = {
 def test_each_target_gives_back_eps(sde, name):
     """eps_hat = skip x + out target is eps itself, whatever the SDE."""
     x_0, e, t = 0.7, -1.3, 0.4
-    a, s = float(sde.alpha(t)), float(sde.sigma(t))
+    a, s = np.asarray(sde.alpha(t)), np.asarray(sde.sigma(t))
     c = getattr(models, name)(sde, t, 1.0)
-    assert float(c.skip * (a * x_0 + s * e) + c.out * TARGETS[name](a, s, x_0, e)) == pytest.approx(e, rel=1e-4)
+    np.testing.assert_allclose(c.skip * (a * x_0 + s * e) + c.out * TARGETS[name](a, s, x_0, e), e, rtol=1e-4)
+    assert jnp.ndim(c.c_noise) == 0
+
+
+def test_velocity_gives_back_eps(sde):
+    """eps_hat = skip x + out u is eps itself at u = alpha' x_0 + sigma' eps, whatever the SDE."""
+    x_0, e, t = jnp.array([0.7, 0.2]), jnp.array([-1.3, 0.6]), 0.4
+    x, u = jax.jvp(lambda t: sde.perturb(x_0, e, t), (t,), (1.0,))
+    c = models.velocity(sde, t, 1.0)
+    np.testing.assert_allclose(c.skip * x + c.out * u, e, rtol=2e-3)
+
+
+def test_velocity_of_the_rectified_flow():
+    """eps = (1 - end) x + alpha u."""
+    sde = RectifiedFlowSDE()
+    for t in (1e-3, 0.4, 1.0):
+        c = models.velocity(sde, t, 1.0)
+        np.testing.assert_allclose([c.skip, c.out], [0.999, sde.alpha(t)], rtol=1e-4)
 
 
 def test_edm_is_karras_table_1():
@@ -145,8 +162,8 @@ def test_cifar_ddpm_has_the_published_size():
         (partial(models.index, n=50), lambda sde, t: 50 * t - 1),
         (partial(models.index, n=4000, scale=0.25), lambda sde, t: (4000 * t - 1) / 4),
         (partial(models.rung, n=11), lambda sde, t: 10 * (1 - t)),
-        (models.log_noise, lambda sde, t: np.log(sde.sigma(t) / sde.alpha(t)) / 4),
-        (partial(models.log_noise, scale=1.0, factor=0.5), lambda sde, t: np.log(0.5 * sde.sigma(t) / sde.alpha(t))),
+        (models.log_noise, lambda sde, t: np.mean(np.log(sde.sigma(t) / sde.alpha(t))) / 4),
+        (partial(models.log_noise, scale=1.0, factor=0.5), lambda sde, t: np.mean(np.log(0.5 * sde.sigma(t) / sde.alpha(t)))),
     ],
     ids=["time", "index", "scaled index", "rung", "quarter log", "log sigma"],
 )
@@ -154,8 +171,9 @@ def test_the_network_hears_what_its_paper_tells_it(sde, conditioning, label):
     """c_noise is the label at t and c_in is 1 where the input is not scaled; skip and out are the parameterisation's."""
     plain, told = models.v(sde, 0.3, 0.5), models.conditioned(models.v, conditioning, scale_input=False)(sde, 0.3, 0.5)
     assert float(told.c_noise) == pytest.approx(float(label(sde, 0.3)), rel=1e-4)
-    assert float(told.c_in) == 1.0
-    assert (told.skip, told.out) == (plain.skip, plain.out)
+    np.testing.assert_array_equal(told.c_in, np.ones(jnp.shape(plain.c_in)))
+    np.testing.assert_array_equal(told.skip, plain.skip)
+    np.testing.assert_array_equal(told.out, plain.out)
 
 
 def test_labels_of_ddpm_and_ncsn_are_whole_at_their_times():

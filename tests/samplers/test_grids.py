@@ -5,17 +5,17 @@ import numpy as np
 import pytest
 
 from experiments.commands.matrix import Nonlinear
-from samplers import arctan_grid, karras_grid, log_snr_grid, quadratic_grid, uniform_grid
+from samplers import arctan_grid, karras_grid, log_snr_grid, quadratic_grid, shifted_grid, uniform_grid
 from sde_lib import VESDE, VPSDE
 
-BY_TIME = {"uniform": uniform_grid, "quadratic": quadratic_grid}
+BY_TIME = {"uniform": uniform_grid, "quadratic": quadratic_grid, "shifted": shifted_grid}
 BY_NOISE = {"log_snr": log_snr_grid, "karras": karras_grid, "arctan": arctan_grid}
 GRIDS = BY_TIME | BY_NOISE
 
 
 def ratio(sde, grid):
-    """sigma/alpha at every time."""
-    return np.exp(-np.asarray(jax.vmap(sde.log_snr)(grid), np.float64) / 2)
+    """sigma/alpha at every time, or its geometric mean over coordinates."""
+    return np.exp(-np.asarray(jax.vmap(sde.level)(grid), np.float64) / 2)
 
 
 @pytest.mark.parametrize("name", GRIDS)
@@ -29,7 +29,7 @@ def test_grids_decrease_from_1_to_their_end(sde, name):
         assert (np.diff(times) < 0).all()
 
 
-@pytest.mark.parametrize("name", ["uniform", "quadratic", "arctan"])
+@pytest.mark.parametrize("name", ["uniform", "quadratic", "shifted", "arctan"])
 def test_grids_that_reach_the_data(sde, name):
     """t_min = 0, where sigma may be 0 and the log-SNR infinite."""
     times = np.asarray(GRIDS[name](sde, 20, 0.0))
@@ -40,7 +40,7 @@ def test_grids_that_reach_the_data(sde, name):
 
 @pytest.mark.parametrize("name", BY_NOISE)
 def test_grids_end_at_the_same_noise_on_every_sde(sde, name):
-    assert float(sde.log_snr(BY_NOISE[name](sde, 10, log_snr_max=4.0)[-1])) == pytest.approx(4.0, abs=1e-2)
+    assert float(sde.level(BY_NOISE[name](sde, 10, log_snr_max=4.0)[-1])) == pytest.approx(4.0, abs=1e-2)
 
 
 def test_grids_by_time_are_even(sde):
@@ -49,9 +49,18 @@ def test_grids_by_time_are_even(sde):
     np.testing.assert_allclose(np.diff(np.sqrt(quadratic_grid(sde, 8, 0.04))), -0.1, rtol=1e-5)
 
 
+def test_shifted_grid_has_k_times_the_odds_of_an_even_one():
+    """t/(1 - t) of every inner time; k = 1 is the even grid; k and 1/k are mirror images in t -> 1 - t."""
+    sde, odds = VPSDE(), lambda t: np.asarray(t, np.float64) / (1 - np.asarray(t, np.float64))
+    shifted, even = shifted_grid(sde, 10, 0.0, shift=3.0)[1:-1], uniform_grid(sde, 10, 0.0)[1:-1]
+    np.testing.assert_allclose(odds(shifted), 3 * odds(even), rtol=1e-5)
+    np.testing.assert_allclose(shifted_grid(sde, 8, 0.2, shift=1.0), uniform_grid(sde, 8, 0.2), rtol=1e-6)
+    np.testing.assert_allclose(shifted_grid(sde, 10, 0.0, 1 / 3)[::-1], 1 - shifted_grid(sde, 10, 0.0, 3.0), atol=1e-6)
+
+
 def test_log_snr_grid_is_even_in_log_snr(sde):
-    log_snr = jax.vmap(sde.log_snr)(log_snr_grid(sde, 10, 0.05))
-    np.testing.assert_allclose(np.diff(log_snr), float(log_snr[-1] - log_snr[0]) / 10, rtol=2e-2)
+    level = jax.vmap(sde.level)(log_snr_grid(sde, 10, 0.05))
+    np.testing.assert_allclose(np.diff(level), float(level[-1] - level[0]) / 10, rtol=2e-2)
 
 
 def test_karras_grid_is_even_in_the_root_of_the_noise(sde):

@@ -9,7 +9,8 @@ import pytest
 from every import traced
 from labelled import LABELLED, log_prob_y
 from oracle import MIXTURE
-from slow import one_in
+from sdes import ARRAYS
+from slow import one_in, slow_for
 
 from experiments.commands.matrix import Nonlinear
 from samplers import classifier, classifier_free, dpmpp_2m, encode, guidance_interval, log_snr_grid, sample
@@ -34,6 +35,7 @@ def scores(sde, guided, x, t, w):
     return guided(sde, w)(x, t), jax.grad(tilted)(x), MIXTURE.score(sde)(x, t), LABELLED.score(sde)(x, t)
 
 
+@slow_for(*ARRAYS)
 @pytest.mark.parametrize("guided", BOTH.values(), ids=BOTH)
 def test_guided_score_is_that_of_the_tilted_density(sde, guided):
     """grad log p_t(x)^(1 - w) p_t(x | y)^w: the score itself at w = 0, the conditional one at w = 1."""
@@ -61,6 +63,7 @@ def sampled(sde, grid):
 
 
 @one_in(3)
+@slow_for(*ARRAYS)
 def test_guided_samples_are_the_component(sde):
     """Mean and covariance to 4.5 standard errors, and 0.01 for the solver and for what of the data is left at t = 1."""
     x = np.asarray(sampled(traced(sde), log_snr_grid(sde, 40, max(sde.t_min, 1e-3))))
@@ -83,6 +86,7 @@ def weighted(sde, ratio, x, w):
     return weight(t), [(guided(sde, weight)(x, t), guided(sde, w)(x, t)) for guided in BOTH.values()]
 
 
+@slow_for(*ARRAYS)
 def test_guidance_interval_is_1_outside(sde):
     """w in (low, high] of sigma/alpha and 1 elsewhere, as the weight of either guidance."""
     for ratio, w in ((0.1, 1.0), (0.25, 3.0), (1.8, 3.0), (2.5, 1.0)):

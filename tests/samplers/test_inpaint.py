@@ -54,8 +54,9 @@ def inpainted(sde, grid):
 
 
 @slow_for(*KIN, "Straight")
-def test_known_is_reached_and_what_is_independent_keeps_its_law(sde):
+def test_known_is_reached_and_what_is_independent_keeps_its_law(isotropic_sde):
     """The known value to sigma(t_end) around alpha(t_end) known; the third one's mean and variance to 4.5 standard errors."""
+    sde = isotropic_sde
     grid = log_snr_grid(sde, 60, max(sde.t_min, 1e-3))
     x = np.asarray(inpainted(traced(sde), grid))
     z = (x[:, 0] - float(sde.alpha(grid[-1]) * KNOWN[0])) / float(sde.sigma(grid[-1]))
@@ -201,9 +202,9 @@ def there_and_back(sde):
 
 
 @one_in(3)
-def test_resampling_an_exact_step_changes_no_law(sde):
+def test_resampling_an_exact_step_changes_no_law(isotropic_sde):
     """Mean and variance of x_s, to 4.5 standard errors."""
-    x = there_and_back(traced(sde))
+    x = there_and_back(traced(isotropic_sde))
     assert float(x.mean()) == pytest.approx(0.0, abs=4.5 / np.sqrt(N))
     assert float(x.var()) == pytest.approx(1.0, abs=4.5 * np.sqrt(2 / N))
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from every import traced
 from oracle import Normal
-from sdes import KIN, SDES
+from sdes import ISOTROPIC as SDES
+from sdes import KIN
 from slow import one_in, slow_for
 
 from experiments.commands.matrix import Nonlinear
@@ -37,6 +38,11 @@ MEASUREMENTS = {
     "without noise, of rank 2": (jnp.array([[1.0, 2.0, -0.5], [0.25, -0.5, 1.5], [1.25, 1.5, 1.0]]), 0.0),
     "nothing": (jnp.zeros((2, 3)), 0.2),
 }
+
+
+@pytest.fixture
+def sde(isotropic_sde):
+    return isotropic_sde
 
 
 def measured(A):

@@ -15,17 +15,17 @@ from sde_lib import VPSDE
 
 def posterior(sde, x_t, t):
     """p(x_0 | x_t), a mixture too: of N(m_k, s^2) and x_t = alpha x_0 + sigma z, component by component."""
-    variance = (sde.alpha(t) * MIXTURE.std) ** 2 + sde.sigma(t) ** 2
+    variance = jnp.broadcast_to((sde.alpha(t) * MIXTURE.std) ** 2 + sde.sigma(t) ** 2, (2,))
     gain = sde.alpha(t) * MIXTURE.std**2 / variance
     means = MIXTURE.means + gain * (x_t - sde.alpha(t) * MIXTURE.means)
-    log_w = jnp.log(MIXTURE.weights) - jnp.sum((x_t - sde.alpha(t) * MIXTURE.means) ** 2, -1) / (2 * variance)
+    log_w = jnp.log(MIXTURE.weights) - jnp.sum((x_t - sde.alpha(t) * MIXTURE.means) ** 2 / variance, -1) / 2
     return Mixture(means, MIXTURE.std * sde.sigma(t) / jnp.sqrt(variance), jax.nn.softmax(log_w))
 
 
 def moments(law):
     """Mean, and the trace of the covariance."""
     mean = law.weights @ law.means
-    return mean, 2 * law.std**2 + law.weights @ jnp.sum((law.means - mean) ** 2, -1)
+    return mean, jnp.sum(law.std**2) + law.weights @ jnp.sum((law.means - mean) ** 2, -1)
 
 
 @jax.jit

@@ -8,13 +8,21 @@ import numpy as np
 import pytest
 from every import traced
 from oracle import MIXTURE
-from sdes import SDES
+from sdes import ISOTROPIC as SDES
 from slow import one_in
 
 from samplers import check_reach, deis, log_snr_grid, probability_flow, sample, under, uniform_grid
 from sde_lib import EDMSDE, VESDE, VPSDE, SubVPSDE, TableVPSDE
 
 VP = traced(SDES["VPSDE"])
+
+
+@pytest.fixture
+def sde(isotropic_sde):
+    """Of another no score is that of one of these."""
+    return isotropic_sde
+
+
 NOISE = np.array([0.05, 0.3, 1.0, 4.0, 30.0], np.float32)
 """Of sigma/alpha, which every SDE of the fixture has."""
 

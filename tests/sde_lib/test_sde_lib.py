@@ -5,10 +5,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from sdes import Straight
+from sdes import ARRAYS, Straight
+from slow import slow_for
 
 from experiments.commands.matrix import Nonlinear
-from sde_lib import VESDE, VPSDE, CosineVPSDE, GeometricVPSDE, LinearSDE, SubVPSDE, check, ddpm_table
+from sde_lib import VESDE, VPSDE, CosineVPSDE, GeometricVPSDE, LinearSDE, RectifiedFlowSDE, SubVPSDE, check, ddpm_table
+from sde_lib.base import coordinates
 
 T = np.linspace(0.01, 1.0, 67, dtype=np.float32)
 
@@ -17,17 +19,25 @@ def at(function, t=T):
     return np.asarray(jax.vmap(function)(jnp.asarray(t)), np.float64)
 
 
+def ones(sde):
+    """An event of one number for each of the SDE's coordinates."""
+    return jnp.ones(coordinates(sde))
+
+
 def integral(t, beta_min=0.1, beta_max=20.0):
     t = np.asarray(t, np.float64)
     return beta_min * t + (beta_max - beta_min) * t**2 / 2
 
 
+@slow_for(*ARRAYS)
 def test_moment_equations(sde):
     """alpha' = f alpha and (sigma^2)' = 2 f sigma^2 + g^2."""
-    f = at(lambda t: sde.drift(jnp.ones(()), t))
-    alpha, sigma, g = at(sde.alpha), at(sde.sigma), at(sde.diffusion)
-    np.testing.assert_allclose(at(jax.grad(lambda t: 1.0 * sde.alpha(t))), f * alpha, rtol=1e-3, atol=1e-5)
-    np.testing.assert_allclose(at(jax.grad(lambda t: sde.sigma(t) ** 2)), 2 * f * sigma**2 + g**2, rtol=2e-3, atol=1e-3)
+    each = ones(sde)
+    f = at(lambda t: sde.drift(each, t))
+    alpha, sigma, g = (at(lambda t, of=of: of(t) * each) for of in (sde.alpha, sde.sigma, sde.diffusion))
+    d_alpha, d_sigma2 = (at(jax.jacfwd(lambda t, of=of: of(t) * each)) for of in (sde.alpha, lambda t: sde.sigma(t) ** 2))
+    np.testing.assert_allclose(d_alpha, f * alpha, rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(d_sigma2, 2 * f * sigma**2 + g**2, rtol=2e-3, atol=1e-3)
 
 
 def test_vp_is_the_paper_s():
@@ -66,6 +76,27 @@ def test_geometric_vp_is_the_paper_s():
     np.testing.assert_allclose(at(GeometricVPSDE().diffusion, t) ** 2, variance * log_r / (1 - variance), rtol=1e-3)
 
 
+def test_rectified_flow_is_a_straight_path():
+    """alpha = 1 - t and sigma = t to `end`, dx_t/dt the same at every t, f = -(1 - end)/alpha, g^2 = 2 sigma/alpha."""
+    sde, end = RectifiedFlowSDE(), 1e-3
+    t = np.linspace(end, 1, 67, dtype=np.float32)
+    np.testing.assert_allclose(at(sde.alpha, t), 1 - t, atol=1.01 * end)
+    np.testing.assert_allclose(at(sde.sigma, t), t)
+    velocity = at(jax.grad(lambda t: sde.perturb(jnp.array(0.3), jnp.array(-1.2), t)), t)
+    np.testing.assert_allclose(velocity, -1.2 - (1 - end) * 0.3, rtol=1e-6)
+    alpha = 1 - (1 - end) * t.astype(np.float64)
+    np.testing.assert_allclose(at(lambda t: sde.drift(jnp.ones(()), t), t), -(1 - end) / alpha, rtol=1e-4)
+    np.testing.assert_allclose(at(sde.diffusion, t) ** 2, 2 * t / alpha, rtol=1e-4)
+
+
+@pytest.mark.parametrize("end", [1e-5, 1e-3, 0.1])
+def test_rectified_flow_ends_with_as_much_noise_as_it_begins_with_data(end):
+    sde = RectifiedFlowSDE(end)
+    assert float(sde.sigma(sde.t_min)) == pytest.approx(end)
+    assert float(sde.alpha(1.0)) == pytest.approx(end, rel=1e-5)
+    assert float(sde.alpha(np.float32(1 - 1e-4))) == pytest.approx(1e-4 + end, rel=2e-3)
+
+
 @pytest.mark.parametrize("n", [10, 1000])
 def test_ddpm_table_is_the_product_of_1_minus_beta(n):
     """alpha(i/n)^2 = prod_{j <= i} (1 - beta_j), at every i, and t_min is the first of them."""
@@ -89,27 +120,31 @@ def test_sigma_does_not_cancel_in_float32(make):
     assert float(make().sigma(1e-5)) == pytest.approx(exact, rel=1e-5)
 
 
-def test_time_at_inverts_log_snr(sde):
+def test_time_at_inverts_the_level(sde):
+    """The log-SNR, or its mean over coordinates."""
     t = T if sde.t_min < 0.01 else T[1:]
-    np.testing.assert_allclose(at(lambda t: sde.time_at(sde.log_snr(t)), t), t, rtol=2e-4, atol=1e-5)
+    np.testing.assert_allclose(at(lambda t: sde.time_at(sde.level(t)), t), t, rtol=2e-4, atol=1e-5)
+    np.testing.assert_allclose(at(sde.level, t), np.mean(at(sde.log_snr, t).reshape(len(t), -1), 1), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(np.log(at(sde.noise_level, t)), -at(sde.level, t) / 2, rtol=1e-4, atol=1e-4)
 
 
 def test_posterior_is_bayes_rule(sde):
     """q(x_s | x_t, x_0) = p(x_t | x_s) p(x_s | x_0) / p(x_t | x_0): precisions add."""
-    t, s, x_t, x_0 = 0.7, 0.4, 0.3, -1.2
-    forward, noise = (float(a) for a in sde.transition(t, s))
-    alpha_s, sigma_s = float(sde.alpha(s)), float(sde.sigma(s))
+    t, s, x_t, x_0 = 0.7, 0.4, 0.3 * ones(sde), -1.2 * ones(sde)
+    forward, noise = (np.asarray(a, np.float64) for a in sde.transition(t, s))
+    alpha_s, sigma_s = np.asarray(sde.alpha(s), np.float64), np.asarray(sde.sigma(s), np.float64)
     precision = forward**2 / noise**2 + 1 / sigma_s**2
-    mean, std = sde.posterior(jnp.array(x_t), jnp.array(x_0), t, s)
-    assert float(std) == pytest.approx(precision**-0.5, rel=1e-4)
-    assert float(mean) == pytest.approx((forward * x_t / noise**2 + alpha_s * x_0 / sigma_s**2) / precision, rel=1e-3)
+    mean, std = sde.posterior(x_t, x_0, t, s)
+    np.testing.assert_allclose(std, precision**-0.5, rtol=1e-4)
+    np.testing.assert_allclose(mean, (forward * x_t / noise**2 + alpha_s * x_0 / sigma_s**2) / precision, rtol=1e-3)
 
 
 def test_transitions_compose(sde):
     """p(x_t | x_0) = int p(x_t | x_s) p(x_s | x_0): alphas multiply, variances add."""
     forward, noise = sde.transition(0.8, 0.3)
-    assert float(forward * sde.alpha(0.3)) == pytest.approx(float(sde.alpha(0.8)), rel=1e-5)
-    assert float(noise**2 + (forward * sde.sigma(0.3)) ** 2) == pytest.approx(float(sde.sigma(0.8)) ** 2, rel=1e-4)
+    np.testing.assert_allclose(forward * sde.alpha(0.3), sde.alpha(0.8), rtol=1e-5)
+    variance = noise**2 + (forward * sde.sigma(0.3)) ** 2
+    np.testing.assert_allclose(variance, jnp.broadcast_to(sde.sigma(0.8) ** 2, variance.shape), rtol=1e-4)
 
 
 def test_posterior_at_zero_is_the_data():
@@ -120,6 +155,7 @@ def test_posterior_at_zero_is_the_data():
         assert float(std) == 0
 
 
+@slow_for(*ARRAYS)
 def test_reverse_drift_keeps_the_marginals(sde):
     """Fokker-Planck for Gaussian data in one dimension: the flow and the reverse SDE move the variance alike.
 
@@ -127,13 +163,13 @@ def test_reverse_drift_keeps_the_marginals(sde):
     """
     v = lambda t: 0.49 * sde.alpha(t) ** 2 + sde.sigma(t) ** 2
     score = lambda x, t: -x / v(t)
-    one = jnp.ones(())
+    one = ones(sde)
     for t in (0.2, 0.6):
-        slope = float(jax.grad(v)(t))
+        slope = jax.jacfwd(v)(t)
         flow = 2 * sde.reverse_drift(score, 0.0)(one, t) * v(t)
         reverse = 2 * sde.reverse_drift(score, 1.0)(one, t) * v(t) - sde.diffusion(t) ** 2
-        assert float(flow) == pytest.approx(slope, rel=1e-3)
-        assert float(reverse) == pytest.approx(slope, rel=1e-3)
+        np.testing.assert_allclose(flow, slope, rtol=1e-3)
+        np.testing.assert_allclose(reverse, slope, rtol=1e-3)
 
 
 def test_gradients_reach_schedule_parameters():

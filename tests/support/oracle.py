@@ -16,14 +16,14 @@ class Mixture:
     """sum_k weights[k] N(means[k], std^2 I); one component is a Gaussian."""
 
     means: jax.Array
-    std: float
+    std: float | jax.Array
     weights: jax.Array
 
     def log_prob(self, sde: LinearSDE, x: jax.Array, t: float) -> jax.Array:
-        """log p_t(x) = log sum_k w_k N(x; alpha m_k, (alpha^2 std^2 + sigma^2) I)."""
-        variance = (sde.alpha(t) * self.std) ** 2 + sde.sigma(t) ** 2
-        squared = jnp.sum((x - sde.alpha(t) * self.means) ** 2, axis=-1)
-        return logsumexp(-squared / (2 * variance), b=self.weights) - x.size / 2 * jnp.log(2 * jnp.pi * variance)
+        """log p_t(x) = log sum_k w_k N(x; alpha m_k, diag(alpha^2 std^2 + sigma^2))."""
+        variance = jnp.broadcast_to((sde.alpha(t) * self.std) ** 2 + sde.sigma(t) ** 2, x.shape)
+        squared = jnp.sum((x - sde.alpha(t) * self.means) ** 2 / variance, axis=-1)
+        return logsumexp(-squared / 2, b=self.weights) - jnp.sum(jnp.log(2 * jnp.pi * variance)) / 2
 
     def score(self, sde: LinearSDE):
         """grad_x log p_t(x)."""
@@ -44,11 +44,13 @@ class Normal:
     covariance: jax.Array
 
     def score(self, sde: LinearSDE):
-        """-(alpha^2 C + sigma^2 I)^-1 (x - alpha m)."""
-        I = jnp.eye(len(self.mean))
-        return lambda x, t: (
-            -jnp.linalg.solve(sde.alpha(t) ** 2 * self.covariance + sde.sigma(t) ** 2 * I, x - sde.alpha(t) * self.mean)
-        )
+        """-(alpha C alpha + sigma^2)^-1 (x - alpha m), with alpha and sigma as diagonal matrices."""
+
+        def score(x: jax.Array, t: float) -> jax.Array:
+            alpha, sigma = (jnp.diag(jnp.broadcast_to(each, x.shape)) for each in (sde.alpha(t), sde.sigma(t)))
+            return -jnp.linalg.solve(alpha @ self.covariance @ alpha + sigma**2, x - alpha @ self.mean)
+
+        return score
 
     def given(self, A: jax.Array, y: jax.Array, std: float) -> Normal:
         """The law of x given y = A x + std n: K = C A^T (A C A^T + std^2 I)^+, N(m + K (y - A m), C - K A C)."""

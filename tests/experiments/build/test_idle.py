@@ -124,7 +124,7 @@ def test_no_run_guides_itself(tmp_path):
     experiment = small_experiment(
         GUIDED.replace("classifier_free", "autoguidance") % f", 'run': '{tmp_path}/../{tmp_path.name}'"
     )
-    with pytest.raises(ConfigError, match="is this run itself, which would change nothing"):
+    with pytest.raises(ConfigError, match="is this run itself: name another trained run as the guide"):
         guides.with_guides(experiment, tmp_path)
 
 

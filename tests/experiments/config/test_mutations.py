@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from shapes import SHAPES
 from slow import one_in
-from small_experiments import frozen_shapes, identity_codec
+from small_experiments import frozen_shapes, identity_codec, taught
 
 from experiments.build.optimizer import optimizer_of
 from experiments.build.sampler import BoundSampler, Rows
@@ -134,7 +134,7 @@ def trace_training(experiment):
     row = experiment.row(jnp.uint8 if config.data.levels else jnp.float32)
     y = jax.ShapeDtypeStruct((2, config.train.batch), jnp.int32) if experiment.classes else None
     batches = Batch(jax.ShapeDtypeStruct((2, config.train.batch, *row.shape), row.dtype), y)
-    frozen, advance = frozen_shapes(experiment), make_call(experiment, optimizer, stream(config.seed, Purpose.STEP))
+    frozen, advance = frozen_shapes(experiment), make_call(taught(experiment), optimizer, stream(config.seed, Purpose.STEP))
     after = jax.eval_shape(advance, state, batches, frozen)
     assert jax.tree.map(lambda a: (a.shape, a.dtype), after) == jax.tree.map(lambda a: (a.shape, a.dtype), state)
 

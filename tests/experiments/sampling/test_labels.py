@@ -194,7 +194,7 @@ def test_from_training_to_guided_samples(tmp_path, capsys):
         (wrong, (), "is no classifier: train one with objective cross_entropy", 2),
         (wrong | {"run": str(classifier)}, ("--config.sample.label=None",), "guidance classifier goes to a class", 2),
         (wrong | {"name": "autoguidance", "run": str(classifier)}, (), "is a classifier: autoguidance takes a score", 2),
-        (wrong | {"run": str(tmp_path / "none")}, (), "holds no run: train it first", 5),
+        (wrong | {"run": str(tmp_path / "none")}, (), "holds no run (there is no config.json): name another", 5),
     ):
         assert run("sample", base, f"--config.samplers.fast.guidance={guidance}", *more) == code
         assert says in capsys.readouterr().err

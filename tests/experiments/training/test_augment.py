@@ -168,7 +168,7 @@ OBJECTIVES = {
     "ssm_vr": ("objective=ssm_vr",),
     "loss_aware": ("times=loss_aware",),
 }
-SDES = ("VESDE", "SubVPSDE", "CosineVPSDE", "GeometricVPSDE", "LogLinearVPSDE", "EDMSDE", "ddpm_table")
+SDES = ("VESDE", "SubVPSDE", "CosineVPSDE", "GeometricVPSDE", "LogLinearVPSDE", "RectifiedFlowSDE", "EDMSDE", "ddpm_table")
 
 
 @one_in(4)

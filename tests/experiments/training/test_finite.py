@@ -36,7 +36,20 @@ from experiments.sampling.draw import drawing, save_images, unsound
 from experiments.sampling.interpolation import interpolate_examples
 from losses import loss_aware
 from samplers import ancestral, chain, ddim, encode, inpaint, langevin, probability_flow, resample, solve, uniform_grid
-from sde_lib import EDMSDE, SDE, VESDE, VPSDE, CosineVPSDE, GeometricVPSDE, LogLinearVPSDE, Score, SubVPSDE, check, ddpm_table
+from sde_lib import (
+    EDMSDE,
+    SDE,
+    VESDE,
+    VPSDE,
+    CosineVPSDE,
+    GeometricVPSDE,
+    LogLinearVPSDE,
+    RectifiedFlowSDE,
+    Score,
+    SubVPSDE,
+    check,
+    ddpm_table,
+)
 
 ROOT = Path(__file__).parents[3]
 
@@ -199,6 +212,7 @@ SPACES = {
     "EDMSDE": st.builds(EDMSDE, number(2**-13, 1), number(2, 2**20)),
     "GeometricVPSDE": st.builds(GeometricVPSDE, number(2**-20, 2**-5), number(0.5, 1 - 2**-13)),
     "LogLinearVPSDE": st.builds(LogLinearVPSDE, number(2, 25), number(-25, -1)),
+    "RectifiedFlowSDE": st.builds(RectifiedFlowSDE, number(2**-16, 0.25)),
     "CosineVPSDE": st.builds(CosineVPSDE, number(0, 0.125), number(0.5, 0.9921875)),
     "TableVPSDE": st.builds(lambda first, last: ddpm_table(50, first, last), number(2**-14, 2**-7), number(2**-6, 0.5)),
     "Straight": st.builds(Straight),

@@ -1,0 +1,29 @@
+"""Flow matching on 8x8 digits at one budget: draws of t, their shift, JiT's recipe, and the VP-SDE beside them.
+
+python -m experiments compare --config=configs/digits/flow_matching.py --workdir=runs/flow_matching
+"""
+
+from ml_collections import ConfigDict
+
+from configs.digits import jit, rectified_flow, vp
+
+
+def get_config() -> ConfigDict:
+    config = rectified_flow.get_config()
+    config.title = "Flow matching on 8x8 digits"
+    config.samplers = {label: config.samplers[label] for label in ("fast", "euler")}
+    times = config.times.to_dict()
+    config.arms = {
+        "uniform": {"title": "t uniform", "times": {"name": "uniform"}},
+        "logit_normal": {"title": "t logit-normal", "times": times},
+        "shifted": {"title": "t logit-normal, shifted by 2", "times": times | {"shift": 2.0}},
+        "jit": arm(jit.get_config(), "parameterization", "weight", "times"),
+        "vp": arm(vp.get_config(), "sde", "parameterization", "weight", "times"),
+    }
+    return config
+
+
+def arm(config: ConfigDict, *keys: str) -> dict:
+    """The title of another config, and its sections of these names."""
+    whole = config.to_dict()
+    return {key: whole[key] for key in ("title", *keys)}
