@@ -58,6 +58,7 @@ def test_straight_paths_leave_no_loss():
         assert float(mine) < 1e-6 < 1e-3 < float(other)
 
 
+@pytest.mark.slow
 def test_one_step_of_euler_s_method_follows_straight_paths():
     """From t = 1 to 0: x_0 = flow(x_1), to rounding; and the density along the flow is that of x_t."""
     sde, t, x = RectifiedFlowSDE(), 0.1, jnp.array([0.4, -0.2])

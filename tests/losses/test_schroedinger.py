@@ -83,6 +83,7 @@ def test_gaussian_iterative_fitting_finds_the_bridge():
     assert epsilon * BRIDGE.forward(0.37) == pytest.approx(0.6360234, abs=1e-7)
 
 
+@pytest.mark.slow
 def test_the_flow_of_the_bridge_has_its_density():
     """By backward - forward in the place of a score: log p_t of N(0, v(t)) at t = 0.05, from the law at t = 1."""
 

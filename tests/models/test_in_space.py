@@ -32,6 +32,7 @@ def test_the_score_of_images_is_that_of_their_codes():
     np.testing.assert_allclose(-emitted, jax.grad(lambda z: log_p(image(z)))(Z), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_score_model_of_codes_is_one_of_images_coded():
     """On an SDE whose coordinates are alike; and with an alpha for each frequency it is a score of the code's shape."""
     x, sde = image(Z), VPSDE()
