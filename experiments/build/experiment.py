@@ -112,7 +112,7 @@ class Experiment(NamedTuple):
     def fixed_sde(self) -> LearnedSDE:
         """The section `sde` by which a config has this SDE as it is, and learns nothing of it."""
         values = {name: tuple(leaf.tolist()) if leaf.ndim else float(leaf) for name, leaf in self.learned.items()}
-        return LearnedSDE(name=self.config.sde.name, **(self.config.sde.options | values))
+        return LearnedSDE.model_validate({"name": self.config.sde.name, **self.config.sde.options, **values})
 
     def on(self, sde: sde_lib.SDE) -> Experiment:
         """Returns the experiment on another SDE, which its network is of."""
