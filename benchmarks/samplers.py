@@ -39,7 +39,7 @@ from experiments.runtime.startup import make_fast
 from experiments.sampling.draw import drawing
 
 END = {"log_snr_max": 6.0}
-NOT_SAMPLERS = {"langevin", "ddim_inversion"}  # a corrector, which stands before a step below; and the way to noise
+NOT_SAMPLERS = {"langevin", "ddim_inversion", "sscs"}  # a corrector, before a step below; the way to noise; and CLD's own
 TOLERANCES = (0.5, 0.1, 0.02)
 
 

@@ -62,3 +62,16 @@ def samplers(n: int) -> ConfigDict:
             },
         }
     )
+
+
+def samplers_of_any_sde(n: int) -> ConfigDict:
+    """The samplers that need drift and diffusion alone, at about n evaluations of the score and fewer."""
+    grid, whole = {"name": "quadratic_grid"}, {"grid": {"name": "uniform_grid"}, "n": 1}
+    return ConfigDict(
+        {
+            "euler_maruyama": {"step": {"name": "euler_maruyama"}, "grid": grid, "n": n, "sweep": {"n": (n // 4, n // 2)}},
+            "heun": {"step": {"name": "heun"}, "grid": grid, "n": n // 2, "sweep": {"n": (n // 8, n // 4)}},
+            "probability_flow": {"step": {"name": "probability_flow", "rtol": 1e-2, "atol": 1e-2}, **whole},
+            "adaptive_sde": {"step": {"name": "adaptive_sde"}, **whole},
+        }
+    )

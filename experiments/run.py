@@ -48,7 +48,7 @@ from experiments.runtime.errors import ConfigError
 from experiments.sampling.draw import Samples, drawing
 from experiments.training.callbacks import Callback
 from samplers.likelihood import Encoding
-from sde_lib.base import Event, Scalar
+from sde_lib.base import Event, Scalar, linear
 
 Label = int | str | None
 Conditions = Label | Mapping[str, Any]
@@ -71,7 +71,7 @@ def _opened(call: Call) -> Run:
     opened = open_folder(call, Needs(data=False))
     opened.refuse_changes(opened.workdir, opened.experiment)
     state = trained_state(opened.experiment, opened.workdir)
-    return Run(opened.workdir, opened.experiment, opened.experiment.network(state.ema), int(state.step))
+    return Run(opened.workdir, opened.experiment.at(state.ema), opened.experiment.network(state.ema), int(state.step))
 
 
 def train(
@@ -132,7 +132,7 @@ class Run:
         return self.experiment.config
 
     @property
-    def sde(self) -> sde_lib.LinearSDE:
+    def sde(self) -> sde_lib.SDE:
         """The SDE that the network was trained on."""
         return self.experiment.sde
 
@@ -154,8 +154,11 @@ class Run:
         return self._score(y)(x, t)
 
     def denoise(self, x: Event, t: Scalar, y: Conditions = None) -> Event:
-        """Returns E[x_0 | x_t = x, y] = (x + sigma_t^2 score)/alpha_t [*event], Tweedie's formula."""
-        return self.sde.denoise(self._score(y), x, t)
+        """Returns E[x_0 | x_t = x, y] = (x + sigma_t^2 score)/alpha_t [*event], Tweedie's formula.
+
+        Raises TypeError for an SDE without alpha and sigma.
+        """
+        return linear(self.sde, "denoise", "sample from x").denoise(self._score(y), x, t)
 
     def log_prob(self, x: Event, y: Conditions = None, *, key: Key[Array, ""] | None = None, **options: Any) -> Scalar:
         """Returns log p(x | y) in nats along the probability flow, exact without `key`, by a random probe with it.

@@ -6,8 +6,10 @@ from losses.batch import batch_mean
 from losses.bound import Bound, continuous_bound, elbo, hybrid, vlb
 from losses.bridge import bridge
 from losses.classification import cross_entropy
+from losses.continuous_vlb import continuous_vlb
+from losses.diffflow import diffflow
 from losses.dsm import Loss, dsm
-from losses.latent import Joint, latent
+from losses.latent import Joint, latent, latent_vlb
 from losses.latent_two_times import Apart, latent_two_times
 from losses.matching import esm, ism, ssm, ssm_vr
 from losses.perceptual import perceptual
@@ -29,7 +31,9 @@ __all__ = [
     "batch_mean",
     "bridge",
     "continuous_bound",
+    "continuous_vlb",
     "cross_entropy",
+    "diffflow",
     "diffusion_term",
     "discrete",
     "dsm",
@@ -44,6 +48,7 @@ __all__ = [
     "ism",
     "latent",
     "latent_two_times",
+    "latent_vlb",
     "likelihood",
     "log_normal",
     "logit_normal",
@@ -64,7 +69,10 @@ __all__ = [
     "vlb",
 ]
 
-OBJECTIVES = (bridge, cross_entropy, dsm, esm, hybrid, ism, rate_distortion, reflow, ssm, ssm_vr, vlb)
+OBJECTIVES = (
+    *(bridge, continuous_vlb, cross_entropy, diffflow, dsm, esm),
+    *(hybrid, ism, rate_distortion, reflow, ssm, ssm_vr, vlb),
+)
 WEIGHTS = (edm, likelihood, min_snr, p2, sigma2, soft_truncation, velocity)
 TIMES = (discrete, importance, log_normal, logit_normal, loss_aware, uniform)
 """Draws of t."""

@@ -10,7 +10,7 @@ from annotated_types import Ge, Gt, Le, Lt
 from jaxtyping import Array, Bool, Float, Key
 
 from losses.times import Times, TimeSampler, spread
-from sde_lib.base import SDE, Count, LinearSDE, Scalar
+from sde_lib.base import SDE, Count, GaussianSDE, Scalar
 
 
 class Memory(NamedTuple):
@@ -29,10 +29,10 @@ def loss_aware(
 ) -> TimeSampler:
     """p(t) = p_b |y'(t)| / Delta in bin b of y,  p_b = (1 - e) m_b / sum m + e / n_bins,  m_b^2 = mean of (l/|y'|)^2 in b.
 
-    y = -level for a LinearSDE and t otherwise, in `n_bins` bins of width Delta; e = `uniform_share`. The second moment of
+    y = -level for a GaussianSDE and t otherwise, in `n_bins` bins of width Delta; e = `uniform_share`. The second moment of
     the estimate, E (l/p)^2 = int E[l^2]/p dt, is least at p ~ sqrt(E[l^2 | t]); over the p above it is
     sum_b Delta^2 m_b^2 / p_b, least at p_b ~ m_b. Each l is divided by |y'| since l dt = l/|y'| dy. 1/p(t) is exact at any
-    memory, so every estimate is unbiased. Until every bin has had a loss p is uniform in y: for a LinearSDE, `importance`.
+    memory, so every estimate is unbiased. Until every bin has had a loss p is uniform in y: for a GaussianSDE, `importance`.
     Each loss moves the mean of its bin by 1 - `decay`, and the losses of one batch move it together. Nichol & Dhariwal (2021),
     eq. 18, take the mean of the last ten losses of each step.
 
@@ -40,7 +40,7 @@ def loss_aware(
     square is beyond float32's sums. The memory is a tree of arrays, for checkpoints.
     """
     start = sde.t_min if t_min is None else t_min
-    if isinstance(sde, LinearSDE):
+    if isinstance(sde, GaussianSDE):
         y_of, t_of = lambda t: -sde.level(t), lambda y: sde.time_at(-y)
     else:
         y_of = t_of = lambda t: t

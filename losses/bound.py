@@ -19,6 +19,7 @@ from losses.terms import (
     noise_error,
     prior_term,
     reconstruction_term,
+    require_bound,
     require_linear_bound,
     variance_share,
 )
@@ -138,7 +139,7 @@ def continuous_bound(
     and the mean KL(q(x_0 | x_t) || N(x_0_hat, (sigma/alpha)^2)) at t_min. Kingma et al. (2021), eqs. 11-18; Song et al. (2021,
     "Maximum Likelihood Training"), thm. 3. Returns bound(key, x_0). Raises TypeError for an SDE without alpha and sigma.
     """
-    sde = require_linear_bound(sde, "continuous_bound")
+    sde = require_bound(sde, "continuous_bound")
     last = reconstruction_term(sde, score, width, low)
     error, times = dsm(sde, score, likelihood), importance(sde, t_min)
     start = sde.t_min if t_min is None else t_min

@@ -9,9 +9,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Key
 
 from losses.weights import Weight, sigma2
-from sde_lib.base import SDE, Event, LinearSDE, Scalar, Score, factors, linear
+from sde_lib.base import SDE, Event, GaussianSDE, LinearSDE, Scalar, Score, factors, gaussian, linear
 
 Loss = Callable[[Key[Array, ""], Event, Scalar], Scalar]
+ANY_SDE = "ism, ssm and ssm_vr train the score of any SDE"
 
 
 def dsm(sde: SDE, score: Score, weight: Weight = sigma2, half_sum: bool = False) -> Loss:
@@ -22,9 +23,12 @@ def dsm(sde: SDE, score: Score, weight: Weight = sigma2, half_sum: bool = False)
     score_sde's loss without it, w/2 |...|^2, D/2 times as much, which matters if the gradient is clipped. If w and sigma are
     arrays, it is 1/D sum_i w_i (...)_i^2.
 
+    On an AugmentedSDE it is hybrid score matching: x_t is drawn given the data alone, and all weights are 0 but for that of the
+    variable which noise enters. Dockhorn et al. (2022), sec. 3.2.
+
     Returns `loss(key, x_0, t)` for one example: `key` draws z. Raises TypeError for an SDE without alpha and sigma.
     """
-    sde = require_linear(sde, "dsm")
+    sde = gaussian(sde, "dsm", ANY_SDE)
 
     def loss(key: Key[Array, ""], x_0: Event, t: Scalar) -> Scalar:
         z = jax.random.normal(key, x_0.shape)
@@ -35,11 +39,11 @@ def dsm(sde: SDE, score: Score, weight: Weight = sigma2, half_sum: bool = False)
     return loss
 
 
-def residual(sde: LinearSDE, score: Score, x_0: Event, z: Event, t: Scalar) -> Event:
+def residual(sde: GaussianSDE, score: Score, x_0: Event, z: Event, t: Scalar) -> Event:
     """sigma score(x_t, t) + z at x_t = alpha x_0 + sigma z: the error of z_hat = -sigma score, with its sign turned."""
     return sde.sigma(t) * score(sde.perturb(x_0, z, t), t) + z
 
 
 def require_linear(sde: SDE, objective: str) -> LinearSDE:
     """Returns `sde` if it has the p(x_t | x_0) that `objective` trains on; raises TypeError otherwise."""
-    return linear(sde, objective, "ism, ssm and ssm_vr train the score of any SDE")
+    return linear(sde, objective, ANY_SDE)

@@ -53,3 +53,18 @@ def latent(
         return Joint(jnp.asarray((cost + prior_term(linear_sde, z)) / x.size), objective(noise_key, at, t))
 
     return loss
+
+
+def latent_vlb(encode: Encode, bound: Loss) -> Callable[[Key[Array, ""], Data, Scalar], Joint]:
+    """(cost/D, d/D l(z, t)) of (z, cost) = encode(x), for x of D numbers and z of d: the bound on -log p(x)/D.
+
+    `bound` is l = `continuous_vlb`, whose mean over t bounds -log p(z)/d. So encoder, score and SDE descend one bound: Kim et
+    al. (2022, INDM), and Vahdat et al. (2021, LSGM) by the likelihood weight alone. Returns `loss(key, x, t)`.
+    """
+
+    def loss(key: Key[Array, ""], x: Data, t: Scalar) -> Joint:
+        code_key, noise_key = jax.random.split(key)
+        z, cost = encode(code_key, x)
+        return Joint(jnp.asarray(cost / x.size), z.size / x.size * bound(noise_key, z, t))
+
+    return loss

@@ -16,7 +16,7 @@ from jax.scipy.special import ndtri
 from jax.scipy.stats import norm
 from jaxtyping import Array, Float, Key
 
-from sde_lib.base import SDE, Positive, Scalar, coordinate_mean, coordinates, inverse, linear
+from sde_lib.base import SDE, Positive, Scalar, coordinate_mean, coordinates, gaussian, inverse, linear
 
 Times = Float[Array, " n"]
 
@@ -59,8 +59,9 @@ def importance(
     """p(t) = g(t)^2 / (Z sigma(t)^2), which makes the likelihood weight constant: minimal variance if |sigma score + z| is.
 
     Since g^2/sigma^2 = -lambda', t is uniform in log-SNR and Z = lambda(t_min) - lambda(1), for every LinearSDE; of arrays both
-    are means over coordinates. `normalized` False omits Z from 1/p, as ScoreFlow does: a loss Z times smaller, about 24 on VP
-    and 38 on sub-VP. Song et al. (2021, "Maximum Likelihood Training"), sec. 5.1, written there for VP.
+    are means over coordinates, and of an AugmentedSDE lambda is its `level`. `normalized` False omits Z from 1/p, as ScoreFlow
+    does: a loss Z times smaller, about 24 on VP and 38 on sub-VP. Song et al. (2021, "Maximum Likelihood Training"), sec. 5.1,
+    written there for VP.
 
     `prior_variance` v: for data that is about N(0, v I), p(t) = -lambda' sigmoid(lambda + log v) / Z. There the exact score has
     E|sigma score + z|^2 = D sigmoid(lambda + log v), so that no variance is left between t, which is uniform in
@@ -70,21 +71,11 @@ def importance(
     twice the information of x_t about x_0 in each dimension. With v = 1 on VP, -l = log sigma^2, the draw of Vahdat et al.
     (2021), sec. 3.3, for the likelihood weight; as v grows, l becomes lambda + log v.
     """
-    linear_sde = linear(sde, "importance", "uniform draws t for any SDE")
+    gaussian_sde = gaussian(sde, "importance", "uniform draws t for any SDE")
     start = sde.t_min if t_min is None else t_min
-    log_v = None if prior_variance is None else jnp.log(prior_variance)
-
-    def y_of(t: Scalar) -> Scalar:
-        log_snr = linear_sde.log_snr(t)
-        return coordinate_mean(log_snr if log_v is None else jax.nn.softplus(log_snr + log_v))
-
-    def t_of(y: Scalar) -> Scalar:
-        if log_v is None:
-            return linear_sde.time_at(y)
-        if coordinates(linear_sde):
-            return inverse(y_of, y)
-        l = jnp.maximum(y, 1e-30)  # rounding makes the least of them negative
-        return linear_sde.time_at(l + jnp.log(-jnp.expm1(-l)) - log_v)
+    y_of, t_of = (
+        (gaussian_sde.level, gaussian_sde.time_at) if prior_variance is None else _information(gaussian_sde, prior_variance)
+    )
 
     def sample(u: Times) -> tuple[Times, Times]:
         cleanest, noisiest = y_of(jnp.asarray(start)), y_of(jnp.asarray(1.0))
@@ -93,6 +84,21 @@ def importance(
         return t, z / -jax.vmap(jax.grad(y_of))(t)
 
     return _fixed(sample)
+
+
+def _information(sde: SDE, v: Scalar) -> tuple[Callable[[Scalar], Scalar], Callable[[Scalar], Scalar]]:
+    """t -> l = log(1 + v SNR), its mean over coordinates, and back."""
+    linear_sde = linear(sde, "importance by a prior_variance", "leave it out")
+    log_v = jnp.log(v)
+    y_of = lambda t: coordinate_mean(jax.nn.softplus(linear_sde.log_snr(t) + log_v))
+
+    def t_of(y: Scalar) -> Scalar:
+        if coordinates(linear_sde):
+            return inverse(y_of, y)
+        l = jnp.maximum(y, 1e-30)  # rounding makes the least of them negative
+        return linear_sde.time_at(l + jnp.log(-jnp.expm1(-l)) - log_v)
+
+    return y_of, t_of
 
 
 Several = Annotated[int, Ge(2), Le(1_000_000)]
@@ -121,13 +127,13 @@ def log_normal(
     so that p is part of the objective, E_{t~p} loss: Karras et al. (2022), table 1, with the weight `edm`.
     Raises TypeError for an SDE without alpha and sigma.
     """
-    linear_sde = linear(sde, "log_normal", "logit_normal draws t for any SDE")
+    gaussian_sde = gaussian(sde, "log_normal", "logit_normal draws t for any SDE")
     start = sde.t_min if t_min is None else t_min
-    y_of = lambda t: -linear_sde.level(t) / 2
+    y_of = lambda t: -gaussian_sde.level(t) / 2
 
     def sample(u: Times) -> tuple[Times, Times]:
         y, inverse_density = _truncated_normal(u, y_of(jnp.asarray(start)), y_of(jnp.asarray(1.0)), mean, std)
-        t = jnp.clip(jax.vmap(linear_sde.time_at)(-2 * y), start, 1.0)
+        t = jnp.clip(jax.vmap(gaussian_sde.time_at)(-2 * y), start, 1.0)
         return t, inverse_density / jax.vmap(jax.grad(y_of))(t) if unbiased else jnp.ones_like(t)
 
     return _fixed(sample)

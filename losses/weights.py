@@ -24,9 +24,9 @@ def likelihood(sde: SDE, t: Scalar) -> Diagonal:
 def sigma2(sde: SDE, t: Scalar) -> Diagonal:
     """w = sigma(t)^2: DDPM's L_simple (Ho et al. 2020, eq. 14) and NCSN's lambda(sigma) (Song & Ermon 2019, sec. 4.2).
 
-    Raises TypeError for an SDE without alpha and sigma.
+    Of an AugmentedSDE it is 0 but for the variable that noise enters.
     """
-    return linear(sde, "sigma2", "likelihood weighs any SDE").sigma(t) ** 2
+    return sde.sigma(t) ** 2 * sde.noise_mask
 
 
 def min_snr(sde: SDE, t: Scalar, gamma: Positive = 5.0) -> Diagonal:

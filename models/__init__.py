@@ -13,6 +13,7 @@ from models.codecs.kl import kl_autoencoder
 from models.codecs.laplace import laplace
 from models.codecs.likelihoods import Likelihood, bernoulli, discretized_gaussian, gaussian
 from models.codecs.logistics import logistic_mixture
+from models.codecs.phase_space import phase_space
 from models.codecs.real_nvp import real_nvp
 from models.codecs.residual_flow import residual_flow
 from models.codecs.vae import vae
@@ -44,6 +45,7 @@ from models.networks.zero import Zero
 from models.parameterization import Coefs, edm, eps, residual_eps, score, sigma_score, v, velocity, x0
 from models.plain import Plain, plain
 from models.score_network import ScoreModel, score_model
+from models.side_by_side import side_by_side
 
 __all__ = [
     "ADM",
@@ -103,6 +105,7 @@ __all__ = [
     "lora",
     "merged",
     "mixed",
+    "phase_space",
     "plain",
     "real_nvp",
     "reconstructing",
@@ -111,6 +114,7 @@ __all__ = [
     "rung",
     "score",
     "score_model",
+    "side_by_side",
     "sigma_score",
     "time",
     "v",

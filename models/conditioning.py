@@ -7,12 +7,12 @@ from collections.abc import Callable
 import jax.numpy as jnp
 
 from models.parameterization import Coefs, Parameterization
-from sde_lib.base import SDE, Count, LinearSDE, Positive, Scalar
+from sde_lib.base import SDE, Count, Positive, Scalar
 
-Conditioning = Callable[[LinearSDE, Scalar], Scalar]
+Conditioning = Callable[[SDE, Scalar], Scalar]
 
 
-def log_noise(sde: LinearSDE, t: Scalar, scale: Positive = 0.25, factor: Positive = 1.0) -> Scalar:
+def log_noise(sde: SDE, t: Scalar, scale: Positive = 0.25, factor: Positive = 1.0) -> Scalar:
     """scale log(factor sigma/alpha), the same for the same noise on every SDE; of arrays, its mean over coordinates.
 
     Scale 1/4 is Karras et al. (2022)'s, scale 1 NCSN++'s log(sigma) (Song et al. 2021, app. C.2).
@@ -43,7 +43,7 @@ def conditioned(
 ) -> Parameterization:
     """The parameterisation with another c_noise; and c_in = 1 unless `scale_input`, as in networks from before EDM."""
 
-    def coefs(sde: LinearSDE, t: Scalar, sigma_data: float) -> Coefs:
+    def coefs(sde: SDE, t: Scalar, sigma_data: float) -> Coefs:
         c = parameterization(sde, t, sigma_data)
         c = c if conditioning is None else c._replace(c_noise=conditioning(sde, t))
         return c if scale_input else c._replace(c_in=jnp.ones_like(c.c_in))

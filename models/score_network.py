@@ -11,7 +11,9 @@ from jaxtyping import Array, Key
 
 from models.functional import Functional, functional
 from models.parameterization import Parameterization, eps
-from sde_lib.base import SDE, Event, Scalar, linear
+from models.side_by_side import side_by_side
+from sde_lib.augmented import AugmentedSDE
+from sde_lib.base import SDE, Event, Scalar
 
 
 class ScoreModel(NamedTuple):
@@ -31,6 +33,8 @@ def score_model(
 ) -> ScoreModel:
     """The network as a score: score(x, t) = -(skip x + out net(c_in x, c_noise)) / sigma(t), on one example x.
 
+    Of an AugmentedSDE that is the score of the variable that noise enters, and 0 for the others: see `side_by_side`.
+
     `net`: an NNX module or a builder of one, a linen module, or the `Functional` of one (see `models.functional`).
     `parameterization`: the quantity that it predicts, one of `models.PARAMETERIZATIONS` or another function.
     `sigma_data`: standard deviation of the data, for c_in and edm.
@@ -39,19 +43,19 @@ def score_model(
     `y` and `key` of `apply` are the network's: a label or conditions by name (`models.conditions`), of one example, and the
     randomness of dropout (None: none).
 
-    Raises TypeError for an SDE without alpha and sigma, and from `with_variance` if no variance is learned; ValueError if
-    the network emits another shape.
+    Raises TypeError from `with_variance` if no variance is learned, and for an SDE without alpha if the parameterization is by
+    it; ValueError if the network emits another shape.
     """
-    linear_sde = linear(sde, "score_model", "write the score of another SDE as a plain function score(x, t)")
-    init, call = net if isinstance(net, Functional) else functional(net)
+    functions = net if isinstance(net, Functional) else functional(net)
+    init, call = side_by_side(functions) if isinstance(sde, AugmentedSDE) else functions
 
     def evaluate(params: Any, x: Event, t: Scalar, y: Any, key: Key[Array, ""] | None) -> tuple[Event, list[Event]]:
         """The score, and the rest of the network's output."""
-        c = parameterization(linear_sde, t, sigma_data)
+        c = parameterization(sde, t, sigma_data)
         batched = jax.tree.map(lambda a: jnp.asarray(a)[None], (c.c_in * x, c.c_noise, y))
         emitted = _shaped(call(params, *batched, key)[0], x, learned_variance)
         out, *rest = jnp.split(emitted, 2, axis=-1) if learned_variance else [emitted]
-        return -(c.skip * x + c.out * out) / linear_sde.sigma(t), rest
+        return -(c.skip * x + c.out * out) / sde.sigma(t) * sde.noise_mask, rest
 
     def apply(params: Any, x: Event, t: Scalar, y: Any = None, key: Key[Array, ""] | None = None) -> Event:
         return evaluate(params, x, t, y, key)[0]

@@ -14,6 +14,7 @@ from samplers.progressive import estimates, shared
 from samplers.projections import coarse, grey
 from samplers.sde import adaptive_sde, euler_maruyama, reverse_diffusion
 from samplers.singlestep import dpmpp_2s, edm_heun
+from samplers.sscs import sscs
 from samplers.step import Solution, Step, chain, draw, moves, sample, solve
 from samplers.transfer import check_reach, under
 
@@ -63,6 +64,7 @@ __all__ = [
     "shifted_grid",
     "slerp",
     "solve",
+    "sscs",
     "translate",
     "under",
     "uniform_grid",
@@ -71,7 +73,7 @@ __all__ = [
 
 STEPS = (
     *(adaptive_sde, ancestral, annealed_langevin, ddim, ddim_inversion, deis, dpmpp_2m, dpmpp_2s, dpmpp_3m),
-    *(edm_heun, euler_maruyama, heun, langevin, probability_flow, reverse_diffusion, unipc),
+    *(edm_heun, euler_maruyama, heun, langevin, probability_flow, reverse_diffusion, sscs, unipc),
 )
 GRIDS = (arctan_grid, karras_grid, log_snr_grid, quadratic_grid, shifted_grid, uniform_grid)
 GUIDANCE = (classifier, classifier_free, guidance_interval, pi_gdm, under)

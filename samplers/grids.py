@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from sde_lib.base import SDE, Count, LinearSDE, Positive, linear
+from sde_lib.base import SDE, Count, GaussianSDE, Positive, gaussian
 
 Grid = Float[Array, " times"]
 
@@ -42,13 +42,13 @@ def log_snr_grid(sde: SDE, n: Count, t_min: float | None = None, log_snr_max: fl
 
     The end is at `log_snr_max`, the same noise on every SDE, or else at `t_min`.
     """
-    sde = linear(sde, "log_snr_grid", "uniform_grid serves any SDE")
+    sde = gaussian(sde, "log_snr_grid", "uniform_grid serves any SDE")
     return _by_noise(sde, n, t_min, log_snr_max, lambda a, b, u: a * (b / a) ** u)
 
 
 def karras_grid(sde: SDE, n: Count, t_min: float | None = None, log_snr_max: float | None = None, rho: Positive = 7.0) -> Grid:
     """(sigma/alpha)^(1/rho) even from t = 1 to the end, which is `log_snr_grid`'s (Karras et al. 2022, eq. 5)."""
-    sde = linear(sde, "karras_grid", "uniform_grid serves any SDE")
+    sde = gaussian(sde, "karras_grid", "uniform_grid serves any SDE")
     between = lambda a, b, u: (a ** (1 / rho) + u * (b ** (1 / rho) - a ** (1 / rho))) ** rho
     return _by_noise(sde, n, t_min, log_snr_max, between)
 
@@ -70,7 +70,7 @@ def arctan_grid(
     the library's fast solver, `deis` on `arctan_grid(sde, n, t_min=0)`: its constants, and the `reach` of `deis`, minimise the
     error on the mixtures of benchmarks/common/problems.py.
     """
-    sde = linear(sde, "arctan_grid", "uniform_grid serves any SDE")
+    sde = gaussian(sde, "arctan_grid", "uniform_grid serves any SDE")
     angle = lambda s: jnp.arctan(jnp.log(s / centre) / width)
     last = knee / n**power
 
@@ -82,7 +82,7 @@ def arctan_grid(
     return _by_noise(sde, n, t_min, log_snr_max, between)
 
 
-def _by_noise(sde: LinearSDE, n: int, t_min: float | None, log_snr_max: float | None, between: Callable[..., Array]) -> Grid:
+def _by_noise(sde: GaussianSDE, n: int, t_min: float | None, log_snr_max: float | None, between: Callable[..., Array]) -> Grid:
     """The times at which sigma/alpha = e^(-lambda/2) takes the values between(most, least, u) for even u in [0, 1]."""
     if t_min is not None and log_snr_max is not None:
         raise ValueError(f"t_min = {t_min} and log_snr_max = {log_snr_max} are both an end: give one, and None for the other")

@@ -15,7 +15,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from sde_lib.base import SDE, Event, NonNegative, Positive, Scalar, Score, linear
+from sde_lib.base import SDE, Event, NonNegative, Positive, Scalar, Score
 
 Weight = Scalar | Callable[[Scalar], Scalar]
 
@@ -45,12 +45,9 @@ def classifier_free(conditional: Score, unconditional: Score, w: Weight) -> Scor
 def guidance_interval(sde: SDE, w: Scalar, low: NonNegative, high: Positive) -> Callable[[Scalar], Scalar]:
     """The weight that is w where sigma_t/alpha_t is in (low, high] and 1, the conditional score, elsewhere.
 
-    If that is an array, it is its geometric mean over coordinates. Guidance costs variety at high noise and buys nothing at
-    low: Kynkäänniemi et al. (2024), whose sigma is sigma_t/alpha_t.
-
-    Raises TypeError for an SDE without alpha and sigma.
+    If that is an array, it is its geometric mean over coordinates; of an SDE without alpha_t it is sigma_t, its noise. Guidance
+    costs variety at high noise and buys nothing at low: Kynkäänniemi et al. (2024), whose sigma is sigma_t/alpha_t.
     """
-    sde = linear(sde, "guidance_interval", "a weight may be any function of t")
 
     def weight(t: Scalar) -> Scalar:
         noise = sde.noise_level(t)

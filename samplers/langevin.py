@@ -11,7 +11,7 @@ from jaxtyping import Array, Key
 
 from samplers.step import Step, stateless
 from sde_lib import fast_random
-from sde_lib.base import SDE, Count, Diagonal, Event, LinearSDE, Scalar, Score, linear
+from sde_lib.base import SDE, Count, Diagonal, Event, GaussianSDE, Scalar, Score, gaussian, linear
 
 Norm = Literal["expected", "sample", "batch"]
 Ratio = Annotated[Scalar, Gt(0), Le(10)]
@@ -24,9 +24,9 @@ def langevin(sde: SDE, score: Score, snr: Ratio = 0.16, n_steps: Count = 1, norm
     "expected" is sigma_t, which |z|/|score| estimates; if it is an array, each coordinate has its own e. "sample" is
     |z|/|score| of the sample itself, whose mean is infinite in two dimensions. "batch" is the published choice, the ratio of
     the norms' means over the batch, so that a sample depends on its batch; it needs `jax.vmap(..., axis_name="batch")`. If the
-    score is next to zero, as that of an untrained network, r is sigma_t.
+    score is next to zero, as that of an untrained network, r is sigma_t. On an AugmentedSDE the noised variable alone moves.
     """
-    sde = linear(sde, "langevin", "euler_maruyama serves any SDE without a corrector")
+    sde = gaussian(sde, "langevin", "euler_maruyama serves any SDE without a corrector")
     return stateless(lambda key, x, t, s: _dynamics(key, sde, score, x, t, snr, n_steps, norm), nfe=n_steps, corrector=True)
 
 
@@ -45,7 +45,7 @@ def annealed_langevin(sde: SDE, score: Score, snr: Ratio = 0.176, n_steps: Count
 
 
 def _dynamics(
-    key: Key[Array, ""], sde: LinearSDE, score: Score, x: Event, t: Scalar, snr: Scalar, n_steps: int, norm: Norm = "expected"
+    key: Key[Array, ""], sde: GaussianSDE, score: Score, x: Event, t: Scalar, snr: Scalar, n_steps: int, norm: Norm = "expected"
 ) -> Event:
     """`n_steps` of Langevin dynamics at one t."""
 
@@ -58,7 +58,7 @@ def _dynamics(
         return jnp.where(r < 1e6 * sde.sigma(t), r, sde.sigma(t))
 
     def move(x, key):
-        z, score_t = fast_random.normal(key, x.shape), score(x, t)
+        z, score_t = (sde.noise_mask * each for each in (fast_random.normal(key, x.shape), score(x, t)))
         step_size = 2 * (snr * ratio(z, score_t)) ** 2
         return x + step_size * score_t + jnp.sqrt(2 * step_size) * z, None
 

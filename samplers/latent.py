@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 from samplers.ode import integrate
 from samplers.step import Solution, Step, solve
 from sde_lib import fast_random
-from sde_lib.base import SDE, Count, Event, Positive, Scalar, Score, linear
+from sde_lib.base import SDE, Count, Event, Positive, Scalar, Score, gaussian
 
 
 def decode(
@@ -100,9 +100,9 @@ def sdedit(
     Meng et al. (2022), alg. 1; t is the strength of the edit. `final` as in `solve`.
     Raises TypeError for an SDE without alpha and sigma.
     """
-    linear_sde = linear(sde, "sdedit", "encode, slerp and decode serve any SDE")
+    gaussian_sde = gaussian(sde, "sdedit", "encode, slerp and decode serve any SDE")
     noise_key, step_key = jax.random.split(key)
-    x_t = linear_sde.perturb(x, fast_random.normal(noise_key, x.shape, x.dtype), grid[0])
+    x_t = gaussian_sde.perturb(x, fast_random.normal(noise_key, x.shape, x.dtype), grid[0])
     return solve(step_key, step, x_t, grid, final)
 
 
@@ -122,5 +122,5 @@ def interpolate(
     w, and `key` fixes z and the noise of the steps for all frames of a pair. `final` as in `sample`.
     Raises TypeError for an SDE without alpha and sigma.
     """
-    sde = linear(sde, "interpolate", "encode, slerp and decode serve any SDE")
+    sde = gaussian(sde, "interpolate", "encode, slerp and decode serve any SDE")
     return sdedit(key, step, sde, (1 - w) * x_a + w * x_b, grid, final).x

@@ -1,4 +1,4 @@
-"""The two abstractions: an SDE, and the linear SDE, of which everything follows from alpha(t) and sigma(t).
+"""The abstractions: an SDE, one whose p(x_t | x_0) is known, and the linear one, which is all alpha(t) and sigma(t).
 
 Time runs from t = 0 (data) to t = 1 (prior). Everything here takes one example `x` and a scalar `t`; batch with `jax.vmap`.
 
@@ -15,6 +15,7 @@ from typing import Annotated
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from annotated_types import Ge, Gt, Le
 from jax.scipy.stats import norm
 from jaxtyping import Array, Float, Key
@@ -35,14 +36,19 @@ class SDE(abc.ABC):
     """A diffusion dx = f(x, t) dt + g(t) dw on t in [0, 1] that carries data into a tractable prior.
 
     Required: `drift`, `diffusion`, `prior_sample`, `prior_log_prob`.
-    Optional: `t_min`.
-    Defined in terms of the above: `reverse_drift`.
+    Optional: `t_min`, `prior_mean`.
+    Defined in terms of the above: `reverse_drift`, and the scale of the noise, `sigma`, `level` and `noise_level`.
     """
 
     @property
     def t_min(self) -> float:
         """The default time at which grids, time samplers and likelihoods stop short of the data."""
         return 1e-5
+
+    @property
+    def prior_mean(self) -> Diagonal:
+        """Mean of x_1. Of a LinearSDE zero is exact as alpha(1) -> 0; if alpha(1) = 1 (VE) the mean of the data is closer."""
+        return 0.0
 
     @abc.abstractmethod
     def drift(self, x: Event, t: Scalar) -> Event:
@@ -68,8 +74,70 @@ class SDE(abc.ABC):
         """
         return lambda x, t: self.drift(x, t) - (1 + eta**2) / 2 * self.diffusion(t) ** 2 * score(x, t)
 
+    def sigma(self, t: Scalar) -> Diagonal:
+        """sqrt(int_0^t g(u)^2 du), the standard deviation of the noise that has entered, by Gauss's quadrature at 16 times.
 
-class LinearSDE(SDE):
+        As t -> 0 it is that of x_t given x_0, whatever the drift, and the score grows as its inverse.
+        """
+        u, weight = map(jnp.asarray, np.polynomial.legendre.leggauss(16))
+        return jnp.sqrt(t / 2 * jnp.tensordot(weight, jax.vmap(self.diffusion)(t * (u + 1) / 2) ** 2, 1))
+
+    def level(self, t: Scalar) -> Scalar:
+        """-2 log sigma(t), its mean over coordinates, which orders times."""
+        return coordinate_mean(-2 * jnp.log(self.sigma(t)))
+
+    def noise_level(self, t: Scalar) -> Scalar:
+        """e^(-level(t)/2)."""
+        return jnp.exp(-self.level(t) / 2)
+
+    def spread(self, t: Scalar, sigma_data: float = 1.0) -> Diagonal:
+        """Standard deviation of x_t if that of x_0 is `sigma_data`; 1 unless the SDE tells more."""
+        return 1.0
+
+    @property
+    def noise_mask(self) -> Diagonal:
+        """1 for coordinates that noise enters, and 0 for those that it reaches by the drift, whose score nothing asks for."""
+        return 1.0
+
+
+class GaussianSDE(SDE):
+    """An SDE with a Gaussian p(x_t | x_0) that is known: x_t = a + sigma(t) z, z ~ N(0, I), coordinate by coordinate.
+
+    Required: `perturb`, `sigma`, `signal`, and `level`, strictly decreasing.
+    Optional: `t_min`, `prior_mean`, `noise_mask`, and `time_at` if it has a closed form.
+    Defined in terms of the above: `spread`, `time_at`.
+    """
+
+    @abc.abstractmethod
+    def perturb(self, x_0: Event, z: Event, t: Scalar) -> Event:
+        """x_t, distributed as p(x_t | x_0) when z ~ N(0, I)."""
+
+    @abc.abstractmethod
+    def sigma(self, t: Scalar) -> Diagonal:
+        """sigma(t) > 0: standard deviation of the noise. Write it with expm1: 1 - exp(..) is 2 % off at t = 1e-5."""
+
+    @abc.abstractmethod
+    def signal(self, t: Scalar, sigma_data: float = 1.0) -> Diagonal:
+        """Standard deviation of a, of data with that of `sigma_data`."""
+
+    @abc.abstractmethod
+    def level(self, t: Scalar) -> Scalar:
+        """The log-SNR, or its mean over coordinates: one number that orders times."""
+
+    @abc.abstractmethod
+    def prior_kl(self, x_0: Event) -> Scalar:
+        """KL(p(x_1 | x_0) || p_1) in nats, summed over the event."""
+
+    def spread(self, t: Scalar, sigma_data: float = 1.0) -> Diagonal:
+        """Standard deviation of x_t, sqrt(signal(t)^2 + sigma(t)^2)."""
+        return jnp.hypot(self.signal(t, sigma_data), self.sigma(t))
+
+    def time_at(self, log_snr: Scalar) -> Scalar:
+        """The t in [0, 1] with level(t) = log_snr."""
+        return inverse(self.level, log_snr)
+
+
+class LinearSDE(GaussianSDE):
     """An SDE with p(x_t | x_0) = N(alpha(t) x_0, sigma(t)^2 I), or diag sigma(t)^2 if sigma(t) is an array.
 
     Required: `alpha`, `sigma`, with the log-SNR lambda(t) = log(alpha^2 / sigma^2) strictly decreasing, in every coordinate.
@@ -87,14 +155,9 @@ class LinearSDE(SDE):
     def alpha(self, t: Scalar) -> Diagonal:
         """alpha(t) > 0: what is left of the data."""
 
-    @abc.abstractmethod
-    def sigma(self, t: Scalar) -> Diagonal:
-        """sigma(t) > 0: standard deviation of the noise. Write it with expm1: 1 - exp(..) is 2 % off at t = 1e-5."""
-
-    @property
-    def prior_mean(self) -> Diagonal:
-        """Mean of x_1. Zero is exact as alpha(1) -> 0; if alpha(1) = 1 (VE) the mean of the data is closer."""
-        return 0.0
+    def signal(self, t: Scalar, sigma_data: float = 1.0) -> Diagonal:
+        """alpha(t) sigma_data."""
+        return self.alpha(t) * sigma_data
 
     def log_snr(self, t: Scalar) -> Diagonal:
         """lambda(t) = log(alpha(t)^2 / sigma(t)^2)."""
@@ -108,6 +171,10 @@ class LinearSDE(SDE):
         """sigma(t)/alpha(t), or e^(-level(t)/2), its geometric mean over coordinates, if that is an array."""
         ratio = self.sigma(t) / self.alpha(t)
         return jnp.exp(-self.level(t) / 2) if jnp.ndim(ratio) else ratio
+
+    def spread(self, t: Scalar, sigma_data: float = 1.0) -> Diagonal:
+        """Standard deviation of x_t, sqrt(alpha(t)^2 sigma_data^2 + sigma(t)^2)."""
+        return jnp.hypot(self.alpha(t) * sigma_data, self.sigma(t))
 
     def drift(self, x: Event, t: Scalar) -> Event:
         """f(x, t) = (log alpha)'(t) x."""
@@ -144,10 +211,6 @@ class LinearSDE(SDE):
         mean = alpha_s / self.alpha(t) * jnp.exp(log_r) * x_t - alpha_s * jnp.expm1(log_r) * x_0
         return mean, self.sigma(s) * jnp.sqrt(-jnp.expm1(log_r))
 
-    def time_at(self, log_snr: Scalar) -> Scalar:
-        """The t in [0, 1] with level(t) = log_snr."""
-        return inverse(self.level, log_snr)
-
     def prior_sample(self, key: Key[Array, ""], shape: tuple[int, ...]) -> Float[Array, "..."]:
         """x_1 ~ N(prior_mean, sigma(1)^2 I)."""
         return self.prior_mean + self.sigma(1.0) * jax.random.normal(key, shape)
@@ -155,6 +218,11 @@ class LinearSDE(SDE):
     def prior_log_prob(self, x: Event) -> Scalar:
         """log N(x; prior_mean, sigma(1)^2 I)."""
         return norm.logpdf(x, self.prior_mean, self.sigma(1.0)).sum()
+
+    def prior_kl(self, x_0: Event) -> Scalar:
+        """|alpha(1) x_0 - prior_mean|^2 / (2 sigma(1)^2)."""
+        c, v = factors(2 * self.sigma(1.0) ** 2)
+        return jnp.sum((self.alpha(1.0) * x_0 - self.prior_mean) ** 2 / v) / c
 
 
 def derivative(h: Callable[[Scalar], Diagonal], t: Scalar) -> Diagonal:
@@ -203,3 +271,8 @@ def linear(sde: SDE, asker: str, instead: str) -> LinearSDE:
     if isinstance(sde, LinearSDE):
         return sde
     raise TypeError(f"{asker} needs alpha(t) and sigma(t), and {type(sde).__name__} is not a LinearSDE; {instead}")
+
+
+def gaussian(sde: SDE, asker: str, instead: str) -> GaussianSDE:
+    """Returns `sde` if its p(x_t | x_0) is known; otherwise raises a TypeError that names the asker and an alternative."""
+    return sde if isinstance(sde, GaussianSDE) else linear(sde, asker, instead)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Annotated
 
 import flax.struct
-import jax
 import jax.numpy as jnp
 import numpy as np
 from annotated_types import Ge, Gt, Le, Len, Lt
 from jaxtyping import Array, Float
 
 from sde_lib.base import Diagonal, LinearSDE, NonNegative, Scalar
+from sde_lib.linear import SigmoidVP
 
 Sides = Annotated[tuple[Annotated[int, Ge(1), Le(8192)], ...], Len(1, 3)]
 Numbers = Diagonal | tuple[float, ...]
@@ -62,7 +62,7 @@ class BlurringSDE(LinearSDE):
 
 
 @flax.struct.dataclass
-class PolynomialVPSDE(LinearSDE):
+class PolynomialVPSDE(SigmoidVP):
     """VP of which each coordinate has a log-SNR of its own, alpha^2 = sigmoid(lambda) = 1 - sigma^2, along a polynomial:
 
         lambda(t) = log_snr_max + (log_snr_min - log_snr_max) p(t)/p(1),        p(t) = int_0^t (a u^2 + b u + c)^2 du
@@ -78,21 +78,8 @@ class PolynomialVPSDE(LinearSDE):
     b: Numbers = 0.0
     c: Numbers = 1.0
 
-    @property
-    def t_min(self) -> float:
-        """0: sigma(0)^2 = sigmoid(-log_snr_max) > 0, and nothing is singular there."""
-        return 0.0
-
     def log_snr(self, t: Scalar) -> Diagonal:
         """log_snr_max + (log_snr_min - log_snr_max) p(t)/p(1)."""
         first, last, a, b, c = map(jnp.asarray, (self.log_snr_max, self.log_snr_min, self.a, self.b, self.c))
         p = lambda t: t * (c**2 + t * (b * c + t * ((b**2 + 2 * a * c) / 3 + t * (a * b / 2 + t * a**2 / 5))))
         return first + (last - first) * p(t) / p(1.0)
-
-    def alpha(self, t: Scalar) -> Diagonal:
-        """sqrt(sigmoid(lambda))."""
-        return jnp.exp(jax.nn.log_sigmoid(self.log_snr(t)) / 2)
-
-    def sigma(self, t: Scalar) -> Diagonal:
-        """sqrt(sigmoid(-lambda))."""
-        return jnp.exp(jax.nn.log_sigmoid(-self.log_snr(t)) / 2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import math
 from typing import Annotated
 
@@ -12,7 +13,7 @@ import numpy as np
 from annotated_types import Ge, Gt, Le, Lt
 from jaxtyping import Array, Float
 
-from sde_lib.base import LinearSDE, NonNegative, Positive, Scalar, UnitInterval
+from sde_lib.base import Diagonal, LinearSDE, NonNegative, Positive, Scalar, UnitInterval
 
 
 @flax.struct.dataclass
@@ -165,8 +166,32 @@ class RectifiedFlowSDE(LinearSDE):
         return s / (1 + (1 - self.end) * s)
 
 
+class SigmoidVP(LinearSDE):
+    """VP by its log-SNR: alpha^2 = sigmoid(lambda) = 1 - sigma^2.
+
+    Required: `log_snr`, finite on [0, 1].
+    """
+
+    @abc.abstractmethod
+    def log_snr(self, t: Scalar) -> Diagonal:
+        """lambda(t)."""
+
+    @property
+    def t_min(self) -> float:
+        """0: sigma(0)^2 = sigmoid(-lambda(0)) > 0, and nothing is singular there."""
+        return 0.0
+
+    def alpha(self, t: Scalar) -> Diagonal:
+        """sqrt(sigmoid(lambda))."""
+        return jnp.exp(jax.nn.log_sigmoid(self.log_snr(t)) / 2)
+
+    def sigma(self, t: Scalar) -> Diagonal:
+        """sqrt(sigmoid(-lambda))."""
+        return jnp.exp(jax.nn.log_sigmoid(-self.log_snr(t)) / 2)
+
+
 @flax.struct.dataclass
-class LogLinearVPSDE(LinearSDE):
+class LogLinearVPSDE(SigmoidVP):
     """VDM's fixed schedule: lambda(t) falls linearly from log_snr_max to log_snr_min, alpha^2 = sigmoid(lambda) = 1 - sigma^2.
 
     Kingma et al. (2021), sec. 3.2 and app. C, whose gamma is -lambda. Uniform t is its importance-sampled t. At the default end
@@ -177,22 +202,9 @@ class LogLinearVPSDE(LinearSDE):
     log_snr_max: Scalar = 13.3
     log_snr_min: Scalar = -5.0
 
-    @property
-    def t_min(self) -> float:
-        """0: sigma(0)^2 = sigmoid(-log_snr_max) > 0, and nothing is singular there."""
-        return 0.0
-
     def log_snr(self, t: Scalar) -> Scalar:
         """log_snr_max + t (log_snr_min - log_snr_max)."""
         return self.log_snr_max + t * (self.log_snr_min - self.log_snr_max)
-
-    def alpha(self, t: Scalar) -> Scalar:
-        """sqrt(sigmoid(lambda))."""
-        return jnp.exp(jax.nn.log_sigmoid(self.log_snr(t)) / 2)
-
-    def sigma(self, t: Scalar) -> Scalar:
-        """sqrt(sigmoid(-lambda))."""
-        return jnp.exp(jax.nn.log_sigmoid(-self.log_snr(t)) / 2)
 
     def time_at(self, log_snr: Scalar) -> Scalar:
         """(lambda - log_snr_max) / (log_snr_min - log_snr_max)."""

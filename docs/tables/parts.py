@@ -150,6 +150,8 @@ def _option(parameter: inspect.Parameter, hint: Any) -> str:
 
 
 def _shown(value: Any) -> str:
+    if isinstance(value, tuple) and len(value) > 4 and len({*value}) == 1:
+        return f"({_shown(value[0])},) * {len(value)}"
     return f"{value:g}" if isinstance(value, float) else repr(value).replace("'", '"')
 
 

@@ -12,6 +12,9 @@ SDES = {
     "ddpm_table": "the discrete DDPM, exact at t = i/N (Ho et al. 2020)",
     "BlurringSDE": "heat dissipation beside noise, on cosine codes: an alpha for each frequency (Hoogeboom & Salimans 2023)",
     "PolynomialVPSDE": "VP with a log-SNR for each channel, or coordinate: MuLAN's (Sahoo et al. 2024)",
+    "LearnedVPSDE": "VP with log-SNR on a clock of its knots, for training to find: VDM's (Kingma et al. 2021)",
+    "CLD": "critically damped Langevin diffusion: a velocity beside each number, which noise enters (Dockhorn et al. 2022)",
+    "LogisticSDE": "not linear: Langevin dynamics towards a logistic prior, of exponential tails ([the page](../nonlinear.md))",
 }
 NETWORKS = {
     "DDPM": ('Ho et al. (2020); `attention_up="level"` is score_sde\'s', "35,746,307; 35,218,947"),
@@ -46,18 +49,20 @@ PARAMETERIZATIONS = {
     "edm": "EDM's preconditioned residual",
 }
 OBJECTIVES = {
-    "dsm": "denoising score matching; DDPM's and NCSN's losses are its `discrete` draws of t",
+    "dsm": "denoising score matching, on `CLD` the hybrid one; DDPM's and NCSN's losses are its `discrete` draws of t",
     "vlb": "the variational bound L_0, ..., L_T, term by term; with `times.name=discrete`",
+    "continuous_vlb": "the variational bound in continuous time, which also trains what `sde.learned` names",
     "hybrid": "L_simple + 0.001 L_vlb with a learned variance, which `ancestral` then uses; with `times.name=discrete`",
     "ism": "implicit score matching by the exact trace, for SDEs without p(x_t \\| x_0) too",
     "ssm": "sliced score matching, for SDEs without p(x_t \\| x_0) too",
     "ssm_vr": "sliced score matching of less variance, for SDEs without p(x_t \\| x_0) too",
+    "diffflow": "a bound by whole paths, without p(x_t \\| x_0) too; it also trains `sde.learned` (Zhang & Chen 2021)",
     "reflow": "flow matching of the pairs that the flow of another run, `teacher.run`, joins: straighter paths, and no score",
     "bridge": "DDBM's: from a degraded image, `conditions.image`, in the place of noise, by `ancestral`",
     "cross_entropy": "a classifier of noisy examples, to guide by",
 }
 WEIGHTS = {
-    "sigma2": "DDPM's L_simple, NCSN's sigma²",
+    "sigma2": "DDPM's L_simple, NCSN's sigma²; on an SDE without alpha ∫g²",
     "likelihood": "g²: the likelihood weight",
     "min_snr": "Min-SNR (Hang et al. 2023)",
     "p2": "P2 (Choi et al. 2022)",
@@ -84,6 +89,7 @@ STEPS = {
     "ddim": ("the same family at noise eta; eta = 0 is deterministic", "1"),
     "euler_maruyama": ("the reverse SDE of any SDE", "1"),
     "reverse_diffusion": ("the reverse of the exact forward transition", "1"),
+    "sscs": ("of `CLD`: the exact motion towards the prior, and a kick by the rest of the score (Dockhorn et al. 2022)", "1"),
     "langevin": ("a corrector; before a predictor it is predictor-corrector", "n_steps"),
     "annealed_langevin": ("Langevin alone down the grid: NCSN's", "n_steps"),
     "heun": ("the probability flow at order 2", "2"),

@@ -32,7 +32,7 @@ def autoencoder_codec(experiment: Experiment) -> models.Codec:
         prior_key, step_key = jax.random.split(jax.random.key(0) if key is None else key)
         mean = jnp.broadcast_to(jnp.asarray(reverse.sde.prior_mean, jnp.float32), experiment.code_shape)
         x_1 = mean if key is None else reverse.sde.prior_sample(prior_key, experiment.code_shape)
-        solution = samplers.solve(step_key, reverse.step, x_1, sampler.grid(), reverse.final)
+        solution = samplers.solve(step_key, reverse.step, x_1, sampler.at(params).grid(), reverse.final)
         return experiment.decode(params, solution.x)
 
     return models.Codec(lambda key, x: experiment.network(experiment.initial(key)), encode, decode, density=False)

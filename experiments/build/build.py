@@ -15,10 +15,12 @@ from flax import linen, nnx
 import losses
 import models
 import sde_lib
+from experiments.build.augmented_checks import augmented_problems
 from experiments.build.checks import check_coordinates, combination_problems, event_problems, experiment_problems
 from experiments.build.conditions import encoder, network_options
 from experiments.build.discriminator import discriminator_of
 from experiments.build.experiment import Experiment, Frozen
+from experiments.build.learned_checks import check_learned
 from experiments.config.options import parameters
 from experiments.config.parts import (
     CODEC,
@@ -72,22 +74,26 @@ def build(
     by_conditions = None if problems else attempt(problems, "conditions", lambda: network_options(config, shape, names))
     sde = attempt(problems, "sde", lambda: SDE.build(config.sde.name, **config.sde.options))
     attempt(problems, "sde", lambda: sde and _check_sde(sde, config))
+    attempt(problems, "sde.learned", lambda: sde and check_learned(sde, config.sde))
+    problems += augmented_problems(config, sde)
     if problems or by_conditions is None:
         raise ConfigError(problems)
 
-    codec, of_codec = attempt(problems, "codec", lambda: _codec(config, shape, trained)) or (None, ())
+    codec, of_codec = attempt(problems, "codec", lambda: _codec(config, shape, sde, trained)) or (None, ())
     code_shape = attempt(problems, "codec", lambda: code_shape_of(codec, shape)) or shape
     if not problems:
         attempt(problems, "sde", lambda: check_coordinates(sde, code_shape))
         if problems:
             raise ConfigError(problems)
-    model = attempt(problems, "net", lambda: _model(config, shape, sde, by_conditions))
+    model_on = lambda sde: _model(config, shape, sde, by_conditions)
+    model = attempt(problems, "net", lambda: model_on(sde))
     times = attempt(problems, "times", lambda: TIMES.build(config.times.name, sde, **config.times.options))
     objective = attempt(problems, "objective", lambda: _objective(config))
     weight = attempt(problems, "weight", lambda: _weight(config))
     experiment = Experiment(config, shape, code_shape, sde, model, times, objective, scale(config, moments), names=names)
     discriminator = attempt(problems, "codec.adversarial", lambda: discriminator_of(config))
     experiment = experiment._replace(codec=codec, frozen=Frozen(codec=of_codec), weight=weight, discriminator=discriminator)
+    experiment = experiment._replace(model_on=model_on)
 
     problems += experiment_problems(experiment, weight)
     if problems:
@@ -125,7 +131,7 @@ def _network(net: Any, part: Named, learner: str, by_conditions: dict[str, int])
 def structure(experiment: Experiment) -> nnx.Module | None:
     """Returns the network with shapes in place of arrays; None for a linen module, which has no shapes before it is called."""
     net = _builder(experiment)
-    return None if isinstance(net, linen.Module) else abstract(net, experiment.code_shape)
+    return None if isinstance(net, linen.Module) else abstract(net, experiment.net_shape)
 
 
 def features_of(experiment: Experiment) -> Callable[[Any, Event], tuple[jax.Array, ...]]:
@@ -148,7 +154,7 @@ def _builder(experiment: Experiment) -> Any:
 
 
 def _model(
-    config: Config, shape: tuple[int, ...], sde: sde_lib.LinearSDE, by_conditions: dict[str, int]
+    config: Config, shape: tuple[int, ...], sde: sde_lib.SDE, by_conditions: dict[str, int]
 ) -> models.ScoreModel | models.ClassModel:
     """The network as a score of examples of `shape` or as a classifier, in its dtype.
 
@@ -167,23 +173,29 @@ def _model(
     return models.autoencoded(model, encode, shape) if encode else model
 
 
-def _codec(config: Config, shape: tuple[int, ...], trained: Trained | None) -> tuple[models.Codec | None, tuple[Any, ...]]:
-    """The chain of the codec of `codec.run`, `codec.by` and the affine one of codec.mean and std; and what is fixed of it."""
+def _codec(
+    config: Config, shape: tuple[int, ...], sde: sde_lib.SDE, trained: Trained | None
+) -> tuple[models.Codec | None, tuple[Any, ...]]:
+    """The chain of the codec of `codec.run`, `codec.by`, the affine one of codec.mean and std, and that of an augmented SDE.
+
+    The second value is what is fixed of its parameters.
+    """
     section = config.codec
-    if section is None:
-        return None, ()
-    if section.run and trained is None:
+    if section and section.run and trained is None:
         raise ValueError(f"run = {section.run}: it was not opened, and its codec is needed")
     parts, params = ([trained.codec._replace(loss=None)], [trained.params]) if trained else ([], [])
-    if section.by:
+    if section and section.by:
         event = code_shape_of(models.chain(*parts), shape)
         parts.append(_own_codec(config, section, section.by, event))
         if parts[-1].loss is None:
             params.append(devices.put(parts[-1].init(jax.random.key(0), jnp.zeros(event)), devices.replicated()))
-    if section.mean:
+    if section and section.mean:
         parts.append(models.affine(np.asarray(section.mean, np.float32), np.asarray(section.std, np.float32)))
         params.append(())
-    return models.chain(*parts), tuple(params)
+    if isinstance(sde, sde_lib.AugmentedSDE):
+        parts.append(models.phase_space(sde))
+        params.append(())
+    return (models.chain(*parts), tuple(params)) if parts else (None, ())
 
 
 def _own_codec(config: Config, section: CodecConfig, by: Named, event: tuple[int, ...]) -> models.Codec:

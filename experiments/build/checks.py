@@ -20,11 +20,12 @@ from experiments.build.conditions import classes, condition_problems
 from experiments.build.experiment import Experiment
 from experiments.build.flow_checks import check_flow, flow_problems
 from experiments.build.idle import idle_problems
+from experiments.build.learned_checks import learning_problems
 from experiments.build.optimizer import check_optimizer, check_rate
 from experiments.build.sampler import BoundSampler, bound_samplers
 from experiments.build.training_checks import average_problems, watching_problems
 from experiments.config.classes import class_number, class_numbers
-from experiments.config.guidance import Guide
+from experiments.config.guidance import Guide, Params
 from experiments.config.messages import in_words, suggestion
 from experiments.config.options import parameters
 from experiments.config.parts import NET, OBJECTIVE, STEP, bridges, clash, classifies, learns_flow
@@ -32,7 +33,7 @@ from experiments.config.problems import Problems, attempt
 from experiments.config.schema import MOST_STEPS, Config, Named
 from experiments.data.augmentation import LABELS
 from experiments.data.moments import Moments
-from sde_lib.base import coordinates
+from sde_lib.base import GaussianSDE, coordinates, gaussian
 
 NO_NAMES = {None: ("none", "null"), "each": ("each",)}
 """For each value of sample.label that is no class the words that people write it by, and that a class may be called by, too."""
@@ -52,6 +53,9 @@ def experiment_problems(experiment: Experiment, weight: Callable[..., Any] | Non
     attempt(problems, "conditions.image", lambda: check_bridge(experiment))
     attempt(problems, "weight", lambda: weight and check_weight(weight, sde))
     attempt(problems, "times", lambda: times and check_times(config, sde, times))
+    if config.evaluate.dequantizer == "variational":
+        fitted = "'variational', fitted by the bound,"
+        attempt(problems, "evaluate.dequantizer", lambda: gaussian(sde, fitted, "take 'uniform'"))
     attempt(problems, "train.schedule", lambda: config.train.schedule and check_rate(config.train))
     if not problems:
         attempt(problems, "train", lambda: check_loss(experiment))
@@ -66,10 +70,11 @@ def experiment_problems(experiment: Experiment, weight: Callable[..., Any] | Non
 def check_net(experiment: Experiment) -> None:
     """Traces the network on a code, without compiling, so that it takes and returns what a score model asks of it."""
     z, x = (jax.ShapeDtypeStruct(shape, jnp.float32) for shape in (experiment.code_shape, experiment.shape))
-    params = jax.eval_shape(experiment.model.init, jax.random.key(0), z)
+    own = jax.eval_shape(experiment.model.init, jax.random.key(0), z)
     if classifies(experiment.config):
-        jax.eval_shape(experiment.model.apply, params, z, 0.5)
+        jax.eval_shape(experiment.model.apply, own, z, 0.5)
     else:
+        params = Params(own, {}, sde=experiment.learned)
         score = lambda params, z, x: experiment.score(params, y=_conditions(experiment, params, x))(z, 0.5)
         jax.eval_shape(score, params, z, x)
 
@@ -130,9 +135,10 @@ def check_coordinates(sde: sde_lib.SDE, shape: tuple[int, ...]) -> None:
         sde_lib.check(sde, shape)
 
 
-def check_weight(weight: Callable[..., Any], sde: sde_lib.LinearSDE) -> None:
-    """Checks that the weight at t = 0.5, or that of each coordinate, is positive and finite."""
-    w = np.ravel(weight(sde, 0.5))
+def check_weight(weight: Callable[..., Any], sde: sde_lib.SDE) -> None:
+    """Checks that the weight at t = 0.5, or that of each coordinate that noise enters, is positive and finite."""
+    w, mask = np.broadcast_arrays(weight(sde, 0.5), sde.noise_mask)
+    w = w[mask > 0]
     wrong = w[~((w > 0) & (w < np.inf))]
     if wrong.size:
         raise ValueError(f"its options give t = 0.5 the weight {wrong[0]:.3g}, which must be positive and finite")
@@ -142,7 +148,7 @@ def check_times(config: Config, sde: sde_lib.SDE, times: losses.TimeSampler) -> 
     """Checks that the draw with its options gives times, and none with sigma = 0."""
     options = config.times.options
     start = options.get("t_min")
-    clean = isinstance(sde, sde_lib.LinearSDE) and start is not None and not jnp.all(sde.sigma(start) > 0)
+    clean = start is not None and not jnp.all(sde.sigma(start) > 0)
     if start is not None and (clean or not 0 <= start < 1):
         raise ValueError(f"t_min = {start:g} must be in [0, 1) with sigma(t_min) > 0; without it, it is {sde.t_min:g}")
     if options:
@@ -155,12 +161,18 @@ def check_times(config: Config, sde: sde_lib.SDE, times: losses.TimeSampler) -> 
 def with_exact_score(experiment: Experiment) -> Experiment:
     """Returns the experiment on data x_0 ~ N(0, I): its exact score instead of a network's, a variance, and exact guides.
 
-    The score is computed as a network's is, -eps_hat/sigma, so it is undefined if sigma = 0.
+    On an AugmentedSDE it is that of the last variable by itself, and of an SDE without p(x_t | x_0) that of the prior, at every
+    t. The score is computed as a network's is, -eps_hat/sigma, so it is undefined if sigma = 0.
     """
     sde, config = experiment.sde, experiment.config
 
+    def eps_hat(x: jax.Array, t: Any) -> jax.Array:
+        if isinstance(sde, GaussianSDE):
+            return sde.sigma(t) * x / sde.spread(t) ** 2
+        return -sde.sigma(t) * jax.grad(sde.prior_log_prob)(x)
+
     def apply(params: Any, x: jax.Array, t: Any, y: Any = None, key: Any = None) -> jax.Array:
-        return -(sde.sigma(t) * x / (sde.alpha(t) ** 2 + sde.sigma(t) ** 2)) / sde.sigma(t)
+        return -eps_hat(x, t) / sde.sigma(t) * sde.noise_mask
 
     model = models.ScoreModel(lambda key, x: None, apply, lambda *a, **k: (apply(*a, **k), jnp.full_like(a[1], 0.5)))
     guide = Guide(1, lambda params, y: lambda x, t: -x, lambda params, x, t: -jnp.sum(x**2)[None] / 2)
@@ -184,7 +196,7 @@ def sampler_problems(label: str, sampler: BoundSampler) -> Problems:
         least = experiment.config.times.options.get("t_min")
         reach = lambda: samplers.check_reach(experiment.sde, sampler.sde, jnp.asarray(grid), least)
         attempt(problems, f"{where}.sde", reach)
-    if step is not None and isinstance(experiment.sde, sde_lib.LinearSDE):  # no network has the score of another
+    if step is not None:
         attempt(problems, where, lambda: _check_moves(sampler))
         attempt(problems, where, lambda: check_flow(sampler, step))
         if grid is not None and not problems:
@@ -229,7 +241,7 @@ def check_moves(name: str, step: samplers.Step) -> None:
 def _check_end(sampler: BoundSampler, step: samplers.Step, grid: np.ndarray) -> None:
     """Checks that no score is asked for at the grid's end if sigma = 0 there, where it is infinite."""
     sde, config = sampler.sde, sampler.config
-    if jnp.all(sde.sigma(grid[-1]) > 0):
+    if jnp.all(sde.sigma(float(grid[-1])) > 0):
         return
     where = f"the score is infinite at t = {grid[-1]:g}, where sigma = 0"
     if config.denoise:
@@ -322,7 +334,7 @@ def _undivided(key: str, batch: int) -> Problems:
 def combination_problems(config: Config, names: tuple[str, ...] = ()) -> Problems:
     """Returns the problems of combinations of keys that are right one by one; `names`: those of the labels, if any."""
     problems = label_problems(config, names) + condition_problems(config, names) + augment_problems(config)
-    problems += codec_problems(config) + flow_problems(config) + bridge_problems(config)
+    problems += codec_problems(config) + flow_problems(config) + bridge_problems(config) + learning_problems(config)
     problems += idle_problems(config) + average_problems(config)
     if config.sample.sampler not in config.samplers:
         close = suggestion(config.sample.sampler, list(config.samplers))

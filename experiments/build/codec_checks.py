@@ -11,6 +11,7 @@ from experiments.build.experiment import Experiment
 from experiments.config.parts import CODEC, LIKELIHOOD, autoencodes, trains_codec
 from experiments.config.problems import OF_CODECS, Problems
 from experiments.config.schema import CodecConfig, Config, Named
+from sde_lib.base import linear
 
 APART = "train it by objective rate_distortion with net Zero, and name that run as codec.run"
 
@@ -31,8 +32,6 @@ def _of_training(config: Config) -> Problems:
         problems.append(
             f"codec.standardise = {config.codec.standardise!r}: codes change while their codec is trained; {remedy}"
         )
-    if config.times.name != "uniform":
-        problems.append(f"times: {name} depends on no t, and {config.times.name} would weigh examples at random; take uniform")
     if config.lora:
         problems.append(f"lora adapts a network, and {name} trains none; take None, or objective dsm")
     return problems
@@ -139,8 +138,8 @@ def check_codec(experiment: Experiment) -> None:
         raise ValueError(f"{why}{f' without {terms}' if terms else ''}, or evaluate.likelihood = 0")
     check_discriminator(experiment)
     key, x = jax.random.key(0), jax.ShapeDtypeStruct(experiment.shape, jnp.float32)
-    if config.conditions.image and experiment.code_shape[:-1] != experiment.shape[:-1]:
-        sides = " x ".join(map(str, experiment.code_shape[:-1]))
+    if config.conditions.image and experiment.net_shape[:-1] != experiment.shape[:-1]:
+        sides = " x ".join(map(str, experiment.net_shape[:-1]))
         raise ValueError(f"conditions.image has the sides of an example, and enters beside a code of {sides}: take tokens")
     there_and_back = lambda x: codec.decode(codec.init(key, x), key, codec.encode(codec.init(key, x), key, x)[0])
     batch = jax.ShapeDtypeStruct((1, *x.shape), x.dtype)  # of which a step of an autoencoder's sampler may take means
@@ -158,8 +157,9 @@ def without_likelihood(codec: models.Codec, name: str) -> str | None:
 
 def not_together(codec: models.Codec, by: str, objective: Named) -> str | None:
     """Returns why the codec cannot be trained together with the score of its codes by that objective; None if it can."""
-    if objective.name != "dsm" or objective.options.get("half_sum"):
-        return f"codec.by = {by} is trained with its score by objective dsm alone; take that, without half_sum, or {APART}"
+    if objective.name not in ("dsm", "continuous_vlb") or objective.options.get("half_sum"):
+        which = "dsm without half_sum, or continuous_vlb"
+        return f"codec.by = {by} is trained with its score by objective dsm or continuous_vlb alone; take {which}, or {APART}"
     if not codec.density:
         return f"codec.by = {by} has no density p(x | z), so that codes trained with their score would shrink; {APART}"
     return None
@@ -168,6 +168,7 @@ def not_together(codec: models.Codec, by: str, objective: Named) -> str | None:
 def _check_together(experiment: Experiment, codec: models.Codec, by: str) -> None:
     """Checks that the codec can be trained together with the score of its codes."""
     config = experiment.config
+    linear(experiment.sde, f"codec.by = {by}, trained with its score,", APART)
     if why := not_together(codec, by, config.objective):
         raise ValueError(why)
     if config.lora:
@@ -178,7 +179,7 @@ def _check_together(experiment: Experiment, codec: models.Codec, by: str) -> Non
         raise ValueError(f"codec.by = {by} is trained by a bound on -log p(x), and a code as a vector leaves none; {APART}")
     if config.codec and config.codec.standardise != "none":
         raise ValueError(f"codec.standardise: codes change while {by} is trained with their score; take 'none', or {APART}")
-    experiment.loss({"net": None, "codec": None}, None)  # it refuses a weight that cannot train both
+    experiment.loss({"net": None, "codec": None, "sde": experiment.learned}, None)  # it refuses a weight that cannot train both
 
 
 def _has_parameters(experiment: Experiment) -> bool:

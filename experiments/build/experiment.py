@@ -16,12 +16,13 @@ import sde_lib
 from experiments.build.conditions import Condition, classes, conditions, is_captions, shapes
 from experiments.conditions.text import characters
 from experiments.config.guidance import Guide, Params
-from experiments.config.parts import bridges, classifies, learns_flow, learns_variance, trains_codec
-from experiments.config.schema import Config
+from experiments.config.parts import OBJECTIVE, bridges, classifies, learns_flow, learns_sde, learns_variance, trains_codec
+from experiments.config.schema import Config, LearnedSDE
 from experiments.data.dataset import Batch
 from experiments.data.scaler import Scaler
 from models.conditions import simplest
 from models.functional import Functional
+from models.side_by_side import folded
 
 
 class Frozen(NamedTuple):
@@ -40,17 +41,19 @@ class Experiment(NamedTuple):
     """The objects that a config names, built for examples of `shape`, whose codes have `code_shape`.
 
     `model`: a ScoreModel, or a ClassModel if the objective trains a classifier. `guides`: the runs that guide samplers, by
-    their folders. `names`: those of the labels, if they have names. `codec`: a chain of codecs; without one x is its own code.
+    their folders. `names`: those of the labels, if they have names. `codec`: a chain of codecs, the last of them that of an
+    augmented SDE; without one x is its own code.
     `weight`: the objective's, weight(sde, t). `held_out`: the examples that conditions of samples come from, if they are read.
     `discriminator`: that of `codec.adversarial`. `distance`: that of `codec.perceptual`, distance(features)(x, x_hat) of the
     frozen parameters of its features; both only if the config asks for them, and the distance only to train by.
     `teacher`: flow(params, y) -> (x_1 -> x_0), that of the run that a flow is learned from, only to train by.
+    `model_on`: model_on(sde) is the `model` on another SDE.
     """
 
     config: Config
     shape: tuple[int, ...]
     code_shape: tuple[int, ...]
-    sde: sde_lib.LinearSDE
+    sde: sde_lib.SDE
     model: Any
     times: losses.TimeSampler
     objective: Callable[..., losses.Loss]
@@ -64,6 +67,12 @@ class Experiment(NamedTuple):
     discriminator: Functional | None = None
     distance: Callable[[Any], Callable[[Any, Any], Any]] | None = None
     teacher: Callable[[Any, Any], Callable[[jax.Array], jax.Array]] | None = None
+    model_on: Callable[[sde_lib.SDE], Any] | None = None
+
+    @property
+    def net_shape(self) -> tuple[int, ...]:
+        """The shape that the network sees of a code: its own, or that of `models.side_by_side`."""
+        return folded(self.code_shape) if isinstance(self.sde, sde_lib.AugmentedSDE) else self.code_shape
 
     @property
     def trains(self) -> Literal["net", "codec", "both"]:
@@ -75,19 +84,50 @@ class Experiment(NamedTuple):
     def initial(self, key: Any) -> Any:
         """Returns the parameters that training begins with: the network's, adapters to it, or the codec's.
 
-        Those of several are a dictionary: {"net", "codec"}, or {"codec", "discriminator"}.
+        Those of several are a dictionary: {"net", "codec", "sde"} or two of them, or {"codec", "discriminator"}.
         """
-        z, of_codec = jnp.zeros(self.code_shape), None
+        z, parts = jnp.zeros(self.code_shape), {}
         if self.codec and self.trains != "net":
-            of_codec = self.codec.init(jax.random.fold_in(key, 0), jnp.zeros(self.shape))[-1]
+            parts["codec"] = self.codec.init(jax.random.fold_in(key, 0), jnp.zeros(self.shape))[-1]
         if self.discriminator:
-            of_discriminator = self.discriminator.init(jax.random.fold_in(key, 1), jnp.zeros(self.shape))
-            return {"codec": of_codec, "discriminator": of_discriminator}
-        if self.trains == "codec":
-            return of_codec
-        shapes = Frozen(jax.eval_shape(self.model.init, key, z)) if self.config.lora else Frozen()
-        of_net = self.adapted(shapes).model.init(key, z)
-        return {"net": of_net, "codec": of_codec} if self.trains == "both" else of_net
+            parts["discriminator"] = self.discriminator.init(jax.random.fold_in(key, 1), jnp.zeros(self.shape))
+        if self.trains != "codec":
+            shapes = Frozen(jax.eval_shape(self.model.init, key, z)) if self.config.lora else Frozen()
+            parts["net"] = self.adapted(shapes).model.init(key, z)
+        if learns_sde(self.config):
+            parts["sde"] = self.learned
+        return parts if len(parts) > 1 else next(iter(parts.values()))
+
+    def part(self, params: Any, name: str) -> Any:
+        """Returns the parameters of a part, "net" or "codec", from the trained ones: all of them if it is trained alone."""
+        several = self.trains == "both" or self.discriminator is not None or learns_sde(self.config)
+        return params[name] if several else params
+
+    @property
+    def learned(self) -> dict[str, jax.Array]:
+        """The options of the SDE that `sde.learned` names, by name."""
+        return {name: jnp.asarray(getattr(self.sde, name), float) for name in self.config.sde.learned}
+
+    @property
+    def fixed_sde(self) -> LearnedSDE:
+        """The section `sde` by which a config has this SDE as it is, and learns nothing of it."""
+        values = {name: tuple(leaf.tolist()) if leaf.ndim else float(leaf) for name, leaf in self.learned.items()}
+        return LearnedSDE.model_validate({"name": self.config.sde.name, **self.config.sde.options, **values})
+
+    def on(self, sde: sde_lib.SDE) -> Experiment:
+        """Returns the experiment on another SDE, which its network is of."""
+        assert self.model_on
+        return self._replace(sde=sde, model=self.model_on(sde))
+
+    def at(self, params: Any) -> Experiment:
+        """Returns the experiment on the SDE of these parameters, the trained ones or those of `network`.
+
+        It is this one if nothing of its SDE is learned, or if there are no parameters.
+        """
+        if params is None or not learns_sde(self.config):
+            return self
+        sde: Any = self.sde
+        return self.on(sde.replace(**(params.sde if isinstance(params, Params) else params["sde"])))
 
     def adapted(self, frozen: Frozen) -> Experiment:
         """Returns the experiment as it is trained beside `frozen` parameters: with `lora` its model is one of adapters to them.
@@ -108,10 +148,13 @@ class Experiment(NamedTuple):
     def network(self, params: Any) -> Any:
         """Returns the parameters to sample and evaluate with, from the trained ones: `merged`, beside those of other parts."""
         guides = {run: guide.params for run, guide in self.guides.items()}
-        if self.trains != "net":
-            return Params(params["net"] if self.trains == "both" else {}, guides, self.whole_codec(params))
+        of_codec = self.frozen.codec if self.trains == "net" else self.whole_codec(params)
+        if self.trains == "codec":
+            return Params({}, guides, of_codec)
         own = self.merged(params)
-        return Params(own, guides, self.frozen.codec) if guides or self.codec else own
+        if self.trains == "both" or learns_sde(self.config):
+            return Params(own["net"], guides, of_codec, own.get("sde", ()))
+        return Params(own, guides, of_codec) if guides or self.codec else own
 
     def without_discriminator(self, params: Any) -> Any:
         """Returns the trained parameters without those of a discriminator, which is of no use to a run."""
@@ -119,7 +162,7 @@ class Experiment(NamedTuple):
 
     def whole_codec(self, params: Any) -> tuple[Any, ...]:
         """Returns the parameters of each part of the codec, fixed and trained, from the trained ones."""
-        return (*self.frozen.codec, params["codec"] if self.trains == "both" else self.without_discriminator(params))
+        return (*self.frozen.codec, self.part(params, "codec"))
 
     @property
     def reads_codes(self) -> bool:
@@ -175,6 +218,12 @@ class Experiment(NamedTuple):
         """Returns the example of a code z as levels, or as floats in the units of the data."""
         return self.scaler.decode(self.decode(params, z, key))
 
+    def _net(self, params: Any) -> Any:
+        """The network's parameters, of the trained ones or of those of `network`; None of None."""
+        if isinstance(params, Params):
+            return params.own
+        return params if params is None or self.trains == "codec" else self.part(params, "net")
+
     def _of_codec(self, params: Any) -> Any:
         """The codec's parameters: those beside the network's, or the frozen ones if `params` are those that are trained."""
         return params.codec if isinstance(params, Params) else self.frozen.codec
@@ -213,7 +262,7 @@ class Experiment(NamedTuple):
         there = {name for name, value in (("x", x), ("label", label)) if value is not None} | {"key", "names"}
         y = {"label": label} if self._labels and label is not None else {}
         own = {name: each for name, each in self.conditions.items() if each.needs <= there}
-        return y | {name: each.of(_own(params), key, x, label) for name, each in own.items()}
+        return y | {name: each.of(self._net(params), key, x, label) for name, each in own.items()}
 
     @property
     def condition_shapes(self) -> dict[str, Any]:
@@ -236,7 +285,8 @@ class Experiment(NamedTuple):
 
     def score(self, params: Any, key: Any = None, y: Any = None) -> sde_lib.Score:
         """Returns the network's score at `params`, given the conditions `y` (None: none); `key` is for dropout."""
-        return lambda x, t: self.model.apply(_own(params), x, t, simplest(y), key)
+        model = self.at(params).model
+        return lambda x, t: model.apply(self._net(params), x, t, simplest(y), key)
 
     def unconditional(self, params: Any) -> sde_lib.Score:
         """Returns the score without any condition. Raises ValueError if the network has not learned it."""
@@ -267,9 +317,13 @@ class Experiment(NamedTuple):
         """
         y = simplest(y)
         if self.trains == "both" and self.codec:
-            score = lambda z, t: self.model.apply(params["net"], z, t, y, key)
+            here = self.at(params)
+            score = lambda z, t: here.model.apply(params["net"], z, t, y, key)
             encode = partial(self.codec.encode, self.whole_codec(params))
-            return losses.latent(self.sde, encode, self.objective(self.sde, score), self.weight)
+            objective = self.objective(here.sde, score)
+            if OBJECTIVE.find(self.config.objective.name) is losses.continuous_vlb:
+                return losses.latent_vlb(encode, objective)
+            return losses.latent(self.sde, encode, objective, self.weight)
         objective = self._objective(params, key, y)
 
         def loss(key: Any, x: Any, t: Any) -> losses.Joint:
@@ -286,13 +340,14 @@ class Experiment(NamedTuple):
             return lambda key, x, t: self.reconstruct(params, key, x, t)[0]
         if classifies(self.config):
             return self.objective(self.sde, lambda x, t: self.log_prob(params, x, t, key)[y])
-        evaluate = self.model.with_variance if learns_variance(self.config) else self.model.apply
+        here, own = self.at(params), self._net(params)
+        evaluate = here.model.with_variance if learns_variance(self.config) else here.model.apply
         ends: dict[str, Any] = {}
         if learns_flow(self.config) and self.teacher:
             ends = {"flow": self.teacher(self.frozen.teacher, y)}
         if bridges(self.config):
             ends = {"x_1": self.named(y)["image"]}
-        return self.objective(self.sde, lambda x, t: evaluate(params, x, t, y, key), **ends)
+        return self.objective(here.sde, lambda x, t: evaluate(own, x, t, y, key), **ends)
 
     def reconstruct(self, params: Any, key: Any, x: Any, t: Any = 0.0) -> tuple[Any, Any]:
         """Returns the objective of an example x by which its codec is trained, and x_hat; that is x if z determines x.
@@ -317,7 +372,7 @@ class Experiment(NamedTuple):
 
     def variance(self, params: Any, y: Any = None) -> dict[str, Any]:
         """Returns {"v": the learned variance v(x, t) at `params`}, or nothing if none is learned: options of a step."""
-        v = lambda x, t: self.model.with_variance(_own(params), x, t, simplest(y))[1]
+        v = lambda x, t: self.model.with_variance(self._net(params), x, t, simplest(y))[1]
         return {"v": v} if learns_variance(self.config) else {}
 
 
@@ -327,8 +382,3 @@ def mirrored(x: Any) -> Any:
 
 
 _A = {"vector": "a vector", "image": "an image", "tokens": "tokens"}
-
-
-def _own(params: Any) -> Any:
-    """The network's parameters, without those of other parts."""
-    return params.own if isinstance(params, Params) else params

@@ -5,14 +5,14 @@ from __future__ import annotations
 from experiments.build.conditions import conditions, is_captions
 from experiments.config.messages import in_words
 from experiments.config.options import parameters
-from experiments.config.parts import LEARNING_RATE, STEP
+from experiments.config.parts import LEARNING_RATE, STEP, augments
 from experiments.config.schedules import OF_SECTION
 from experiments.config.schema import Config, Sampler, Train
 from experiments.data.shipped import SHIPPED
 from experiments.data.toys import TOYS
 
 OF_INCEPTION = ("evaluate.inception", "evaluate.statistics")
-OF_LEVELS = ("data.dequantize", "data.range", "evaluate.dequantizer", "evaluate.draws", "sample.pngs")
+OF_LEVELS = ("data.dequantize", "data.range", "evaluate.dequantizer", "sample.pngs")
 OF_FLOATS = ("data.standardise",)
 OF_SIZE = ("data.crop",)
 OF_FILES = ("data.data_dir", "data.train", "data.test")
@@ -32,6 +32,7 @@ def idle_problems(config: Config) -> list[str]:
     rules = (
         (by_inception, OF_INCEPTION, "features are not 'inception'"),
         (levels, OF_LEVELS, "floats (data.levels = 0) have no grey levels"),
+        (levels or config.codec or augments(config), ("evaluate.draws",), "floats (data.levels = 0) have no grey levels"),
         (not levels, OF_FLOATS, "grey levels are scaled as data.range says, and data.levels = 0 is for floats"),
         (config.data.size is not None, OF_SIZE, "images keep their size unless data.size is set"),
         (name not in (*TOYS, *SHIPPED), OF_FILES, f"{name} reads no file of yours"),

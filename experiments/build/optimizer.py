@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import optax
 
 from experiments.config.optimizers import STEADIER, takes_schedule
-from experiments.config.parts import LEARNING_RATE, OPTIMIZER, schedule_of
+from experiments.config.parts import LEARNING_RATE, OPTIMIZER, learns_sde, schedule_of
 from experiments.config.schema import Config, Named, Train
 from experiments.runtime.errors import users_line
 
@@ -26,19 +26,29 @@ def make_optimizer(config: Train) -> optax.GradientTransformation:
 
 
 def optimizer_of(config: Config) -> optax.GradientTransformation:
-    """Returns the optimiser of a run: that of its section, and with `codec.adversarial` one for each of the two players."""
+    """Returns the optimiser of a run: that of its section, and with `codec.adversarial` one for each of the two players.
+
+    Options of an SDE that are learned have Adam by the same numbers, but nothing that decays: 0 is no schedule to return to.
+    """
     optimizer = make_optimizer(config.train)
+    if learns_sde(config):
+        adam = make_optimizer(config.train.model_copy(update={"optimizer": None, "weight_decay": 0.0}))
+        return for_each(optimizer, sde=adam)
     return for_each(optimizer) if config.codec and config.codec.adversarial else optimizer
 
 
-def for_each(optimizer: optax.GradientTransformation) -> optax.GradientTransformation:
-    """Returns the optimiser of a dictionary of parameters: each entry has a state, and so a global norm, of its own."""
+def for_each(optimizer: optax.GradientTransformation, **others: optax.GradientTransformation) -> optax.GradientTransformation:
+    """Returns the optimiser of a dictionary of parameters: each entry has a state, and so a global norm, of its own.
+
+    `others`: the optimisers of the entries of these names, in the place of the first.
+    """
+    of = lambda name: others.get(name, optimizer)
 
     def init(params: Any) -> dict[str, Any]:
-        return {name: optimizer.init(part) for name, part in params.items()}
+        return {name: of(name).init(part) for name, part in params.items()}
 
     def update(updates: Any, state: Any, params: Any = None) -> tuple[dict[str, Any], dict[str, Any]]:
-        each = {name: optimizer.update(updates[name], state[name], params and params[name]) for name in updates}
+        each = {name: of(name).update(updates[name], state[name], params and params[name]) for name in updates}
         return {name: after[0] for name, after in each.items()}, {name: after[1] for name, after in each.items()}
 
     return optax.GradientTransformation(init, update)

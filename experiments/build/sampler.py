@@ -20,6 +20,7 @@ from experiments.config.schema import Sampler
 from experiments.randomness import Purpose, streams
 from models.conditions import without
 from samplers.reverse import Reverse
+from sde_lib.base import linear
 
 
 class Rows(NamedTuple):
@@ -41,8 +42,12 @@ class BoundSampler(NamedTuple):
     experiment: Experiment
     config: Sampler
 
+    def at(self, params: Any) -> BoundSampler:
+        """Returns the sampler of the experiment on the SDE of these parameters."""
+        return self._replace(experiment=self.experiment.at(params))
+
     @property
-    def sde(self) -> sde_lib.LinearSDE:
+    def sde(self) -> sde_lib.SDE:
         """The SDE that the sampler runs on: its own, or the one that the network was trained on."""
         named = self.config.sde
         return self.experiment.sde if named is None else SDE.build(named.name, **named.options)
@@ -157,7 +162,7 @@ class BoundSampler(NamedTuple):
         label = {} if y is None or isinstance(y, Mapping) else {"label": y}
         y = {**label, **self.experiment.named(y)}
         score = self._guided(params, y, {"w": swept.pop("w")} if "w" in swept else {})
-        config, sde = self.config, self.sde
+        config, sde = self.config, self.at(params).sde
         learned = self.experiment.variance(params, y) if STEP.takes(config.step.name, "v") else {}
         if config.sde is not None:
             if learned and "v" not in config.step.options:
@@ -167,7 +172,8 @@ class BoundSampler(NamedTuple):
         step = STEP.build(config.step.name, sde, score, **(learned | config.step.options | swept))
         if config.corrector is not None:
             step = samplers.chain(STEP.build(config.corrector.name, sde, score, **config.corrector.options), step)
-        return Reverse(sde, score, step, partial(sde.denoise, score) if config.denoise else None)
+        final = partial(linear(sde, "denoise", "take denoise = False").denoise, score) if config.denoise else None
+        return Reverse(sde, score, step, final)
 
     def step(self, params: Any, y: Any = None, **swept: Any) -> samplers.Step:
         """Returns the step of `reverse`."""
@@ -205,7 +211,7 @@ class BoundSampler(NamedTuple):
                 raise ValueError(no_label)
             return lambda x, t: log_prob(guide_params[run], x, t)[y["label"]]
 
-        scores = Scores(experiment.sde, conditional, unconditional, weaker, log_prob_y)
+        scores = Scores(experiment.at(params).sde, conditional, unconditional, weaker, log_prob_y)
         return GUIDANCE.build(guidance.name, scores, **(guidance.options | swept))
 
 

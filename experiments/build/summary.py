@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from experiments.build.build import structure
 from experiments.build.experiment import Experiment
 from experiments.build.optimizer import warm_up
-from experiments.config.parts import autoencodes
+from experiments.config.parts import autoencodes, learns_sde
 from experiments.config.schema import Train
 
 
@@ -41,6 +41,8 @@ def summary(experiment: Experiment) -> list[str]:
     if autoencodes(config):
         sides, (size_of_code,) = " x ".join(map(str, experiment.shape)), experiment.condition_shapes["vector"].shape
         lines += [f"of these an encoder, {sides} -> {size_of_code}"]
+    if learns_sde(config):
+        lines += [f"{config.sde.name}: {', '.join(config.sde.learned)} trained, {size(experiment.learned)} numbers"]
     if config.lora:
         adapters = size(jax.eval_shape(experiment.initial, jax.random.key(0)))
         lines += [f"trained: {adapters:,} parameters, of adapters of rank {config.lora.rank} (on {config.lora.on})"]

@@ -18,6 +18,7 @@ from experiments.page.live import Live
 from experiments.runs.resume import trained_state
 from experiments.runtime.errors import ConfigError, DataError, UserError
 from experiments.runtime.progress import say
+from sde_lib import LinearSDE
 
 
 def add_address(parser: argparse.ArgumentParser) -> None:
@@ -66,6 +67,9 @@ def _live(call: Call, folder: Path) -> Live:
     if not has_marginals(experiment.config):
         name = experiment.config.objective.name
         raise ConfigError(f"{folder} has no score, by objective {name}, and the brush fills in by one: use sample")
+    if not isinstance(experiment.sde, LinearSDE):
+        why = "has no alpha(t) and sigma(t) to expect x_0 and to fill in by"
+        raise ConfigError(f"{folder} is of {experiment.config.sde.name}, which {why}: use sample")
     opened.refuse_changes(opened.workdir, experiment)
     state = trained_state(experiment, opened.workdir)
     return Live(experiment, experiment.network(state.ema), int(state.step), _held_out(experiment), folder)

@@ -13,7 +13,7 @@ from experiments.build.state import State
 from experiments.commands.arguments import Call, compile_cache, distributed, run_or_workdir
 from experiments.commands.opening import Needs, open_run
 from experiments.config.options import parameters
-from experiments.config.parts import EDIT
+from experiments.config.parts import EDIT, learns_sde
 from experiments.data.canvas import save
 from experiments.data.pictures import held_out_shown
 from experiments.runs.folder import Folder
@@ -36,11 +36,12 @@ def run(call: Call) -> None:
     Raises ConfigError before anything is computed if the edit does not apply to the run.
     """
     opened = open_run(call, Needs())
-    experiment, data = opened.experiment, opened.dataset
-    opened.refuse_changes(opened.workdir, experiment)
+    opened.refuse_changes(opened.workdir, opened.experiment)
+    data, edit = opened.dataset, configured_edit(opened.experiment, opened.dataset.test)
+    state = trained_state(opened.experiment, opened.workdir)
+    experiment = opened.experiment.at(state.ema)
     config, scaler = experiment.config, experiment.scaler
-    edit = configured_edit(experiment, data.test)
-    state = trained_state(experiment, opened.workdir)
+    edit = configured_edit(experiment, data.test) if learns_sde(config) else edit
     examples = edited_examples(experiment, edit, data)
     params = experiment.network(state.ema)
     towards = None if edit.towards is None else class_direction(experiment, params, data, edit.towards)

@@ -79,10 +79,12 @@ def export_run(run: Path, out: Path, layout: str, overrides: list[str]) -> None:
     experiment = experiment._replace(config=experiment.config.model_copy(update={"sample": one_average}))
     if layout != "lora":
         params = experiment.merged(params)
-        experiment = experiment._replace(config=experiment.config.model_copy(update={"lora": None}))
+        alone = {"lora": None, "sde": experiment.fixed_sde} if config.lora else {}
+        experiment = experiment._replace(config=experiment.config.model_copy(update=alone))
     params = jax.tree.map(np.asarray, params)
-    if layout not in OURS and (config.mixed or autoencodes(config)):
-        which = "a mixed score" if config.mixed else "an encoder"
+    ours = {"a mixed score": config.mixed, "an encoder": autoencodes(config), "a learned SDE": bool(config.sde.learned)}
+    if layout not in OURS and any(ours.values()):
+        which = next(name for name, there in ours.items() if there)
         raise ConfigError(f"--layout={layout} has no place for {which}, as {run} has one: take native")
     if layout in OURS:
         native.write_weights(out, experiment.config, params, data.shape, step, digest, data.classes, data.moments)

@@ -23,9 +23,8 @@ from experiments.config.schema import Named
 from experiments.runtime.progress import say
 from experiments.runtime.signals import stop
 from sde_lib import SDE as AnySDE
-from sde_lib import LinearSDE
+from sde_lib import AugmentedSDE, LinearSDE
 from sde_lib.base import coordinates
-from sde_lib.nonlinear import Nonlinear
 
 HELP = "print which SDE, objective, draw of t, sampler, likelihood and codec work together"
 ARGUMENTS = ()
@@ -53,7 +52,7 @@ LIKELIHOODS = {
     "flow, Hutchinson": lambda sde, score: partial(samplers.log_prob, sde, score, key=jax.random.key(0)),
     "variational bound": lambda sde, score: lambda x: -losses.continuous_bound(sde, score)(jax.random.key(0), x).total,
 }
-SDES = {name: SDE.find(name) for name in SDE.names} | {"f and g alone": Nonlinear}
+SDES = {name: SDE.find(name) for name in SDE.names}
 ELSEWHERE = ("codec_loss", "flow", "x_1")
 """Arguments of the objectives that train no score of the marginals: a codec, a flow or a bridge, which few samplers serve."""
 SCORES = [name for name in OBJECTIVE.names if not any(OBJECTIVE.takes(name, each) for each in ELSEWHERE)]
@@ -83,7 +82,9 @@ def axes() -> Cell:
 
 
 def event(sde: AnySDE) -> tuple[int, ...]:
-    """Returns the shape of the events that cells are tried on: (2,), or one to which alpha and sigma broadcast."""
+    """Returns the shape of the events that cells are tried on: (2,), (2, k), or one to which alpha and sigma broadcast."""
+    if isinstance(sde, AugmentedSDE):
+        return (2, sde.k)
     return jnp.broadcast_shapes((2,), coordinates(sde) if isinstance(sde, LinearSDE) else ())
 
 
@@ -176,6 +177,5 @@ def table() -> str:
         lines += [row.ljust(wide) + "  ".join(mark(rule(row, column)).ljust(len(column)) for column in columns) for row in rows]
         lines += [""]
     lines += [f"[{i}] {note}" for i, note in enumerate(notes, 1)]
-    lines += ["", "An SDE that is known by f and g alone is for Python: no config has a network for its score."]
-    lines += ["A codec is fixed, or trained together with the score."]
+    lines += ["", "A codec is fixed, or trained together with the score."]
     return "\n".join([*lines, f"{works().sum()} of {works().size} cells run; each other is refused with a reason above"])

@@ -24,8 +24,8 @@ def run(call: Call) -> None:
     opened = open_run(call, Needs(data=False))
     experiment, folder = with_held_out(opened.experiment), opened.workdir
     opened.refuse_changes(folder, experiment)
-    sample, sampler = experiment.config.sample, sample_sampler(experiment)
-    state = trained_state(experiment, folder)
+    sample, state = experiment.config.sample, trained_state(experiment, folder)
+    sampler = sample_sampler(experiment.at(state.ema))
     samples = drawing(sampler)(experiment.network(state.ema), sampler.rows(sample.seed, sample.n), sampler.config.n)
     settings = sampler_settings(sampler, int(state.step)) | {"n": sample.n}
     path = picture_path(Folder(folder).samples, f"{sample.sampler}_seed{sample.seed}", sample.file, settings)

@@ -16,7 +16,7 @@ from annotated_types import Ge, Gt, Le
 from jaxtyping import Array
 
 import samplers
-from sde_lib.base import Event, LinearSDE, Scalar, Score
+from sde_lib.base import SDE, Event, Scalar, Score
 
 __all__ = ["autoguidance", "classifier", "classifier_free"]
 
@@ -41,11 +41,15 @@ class Guide(NamedTuple):
 
 
 class Params(NamedTuple):
-    """A network's `own` parameters, those of its `guides` by their folders, and its `codec`'s: one argument of a program."""
+    """A network's `own` parameters, those of its `guides` by their folders, its `codec`'s, and the learned ones of its `sde`.
+
+    They are one argument of a program.
+    """
 
     own: Any
     guides: dict[str, Any]
     codec: Any = ()
+    sde: Any = ()
 
 
 class Scores(NamedTuple):
@@ -56,7 +60,7 @@ class Scores(NamedTuple):
     `weaker(run)`, another run's score given them; and `log_prob_y(run)`, its log p(label | x_t).
     """
 
-    sde: LinearSDE
+    sde: SDE
     conditional: Score
     unconditional: Callable[..., Score]
     weaker: Callable[[str], Score]
@@ -84,7 +88,7 @@ def classifier(scores: Scores, run: str, w: Strength = 1.0, interval: Interval =
     return samplers.classifier(scores.unconditional("label"), scores.log_prob_y(run), _weight(scores.sde, w, interval))
 
 
-def _weight(sde: LinearSDE, w: Scalar, interval: Interval) -> Callable[[Scalar], Scalar]:
+def _weight(sde: SDE, w: Scalar, interval: Interval) -> Callable[[Scalar], Scalar]:
     low, high = interval or (0.0, math.inf)
     if low >= high:
         raise ValueError(f"interval = {interval}: give a lower and then a higher noise sigma_t/alpha_t")

@@ -19,6 +19,7 @@ from experiments.config.schema import (
     Conditions,
     Config,
     EditConfig,
+    LearnedSDE,
     Named,
     Sampler,
     Strict,
@@ -32,6 +33,8 @@ LABEL = "LABEL"
 OF_SECTIONS = {Config: PARTS, Train: TRAIN_PARTS, Sampler: SAMPLER_PARTS, CodecConfig: CODEC_PARTS, EditConfig: EDIT_PARTS}
 OF_SECTIONS |= {Conditions: CONDITIONS, Adversarial: ADVERSARIAL_PARTS}
 """For each section the kinds of the parts that it names."""
+PART_NAMES = {part.__name__ for part in (Named, Condition, LearnedSDE)}
+"""The types of a part's section."""
 
 
 class Key(NamedTuple):
@@ -92,7 +95,7 @@ def _type(schema: dict[str, Any]) -> str:
     if "anyOf" in schema:
         return " or ".join(map(_type, schema["anyOf"]))
     if "$ref" in schema:
-        return "name, or {name, options}" if schema["$ref"] in (Named.__name__, Condition.__name__) else "section"
+        return "name, or {name, options}" if schema["$ref"] in PART_NAMES else "section"
     if "enum" in schema:
         return " or ".join(f'"{value}"' for value in schema["enum"])
     words = {"integer": "int", "number": "float", "string": "str", "boolean": "bool", "null": "None", "array": "tuple"}

@@ -164,6 +164,9 @@ def clash(objective: str, times: str) -> str | None:
     """Returns why the objective cannot be trained with that draw of t, and the remedy; None if it can."""
     if OBJECTIVE.takes(objective, "n") and times != "discrete":
         return f"{objective} sums over the n times of discrete, and over no other draw; take discrete, or objective dsm"
+    timeless = OBJECTIVE.takes(objective, "codec_loss") or OBJECTIVE.find(objective) is losses.diffflow
+    if timeless and times != "uniform":
+        return f"{objective} depends on no t, and {times} would weigh examples at random; take uniform"
     return None
 
 
@@ -186,6 +189,17 @@ def autoencodes(config: Config) -> bool:
 def learns_variance(config: Config) -> bool:
     """Returns whether the objective trains v(x_t, t) beside the score."""
     return OBJECTIVE.takes(config.objective.name, "score_and_v")
+
+
+def augments(config: Config) -> bool:
+    """Returns whether the SDE has variables beside the data, which are drawn."""
+    sde = SDE.find(config.sde.name)
+    return isinstance(sde, type) and issubclass(sde, sde_lib.AugmentedSDE)
+
+
+def learns_sde(config: Config) -> bool:
+    """Returns whether options of the SDE are trained with the network. Adapters leave the SDE of their base as it is."""
+    return bool(config.sde.learned) and config.lora is None
 
 
 def learns_flow(config: Config) -> bool:

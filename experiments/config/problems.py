@@ -34,7 +34,7 @@ from experiments.config.parts import (
     Kind,
     schedule_of,
 )
-from experiments.config.schema import Condition, Config, Named, Train
+from experiments.config.schema import Condition, Config, LearnedSDE, Named, Train
 from experiments.runtime.errors import ConfigError, UserError, blamed, users_line
 
 PARTS = {
@@ -102,7 +102,7 @@ def part_problems(tree: dict[str, Any]) -> Problems:
 
     for key, kind in PARTS.items():
         if tree.get(key) is not None:
-            part(kind, key, tree[key])
+            part(kind, key, tree[key], LearnedSDE if key == "sde" else Named)
     conditions = tree.get("conditions")
     for key, section in conditions.items() if isinstance(conditions, dict) else ():
         if key in CONDITIONS and section is not None:

@@ -365,6 +365,15 @@ class CodecConfig(Strict):
     adversarial: Adversarial | None = None
 
 
+class LearnedSDE(Named):
+    """An SDE with its options.
+
+    - `learned`: the options that are trained with the network, as ("knots",). The others stay as they are.
+    """
+
+    learned: Annotated[tuple[str, ...], BeforeValidator(_one_or_several), AfterValidator(_distinct)] = ()
+
+
 class Condition(Named):
     """A function of an example that makes a condition, with its options.
 
@@ -509,7 +518,7 @@ class Evaluate(Strict):
     - `t_min`: the time at which the flow and the bound start, below which the network may not have been trained; None is the
       SDE's own.
     - `probes`: the number of Hutchinson's probes of the divergence; 0 computes it exactly, with D products per evaluation.
-    - `draws`: the number of importance-weighted draws of the dequantizer for each example.
+    - `draws`: the number of importance-weighted draws of the dequantizer and the code for each example.
     - `dequantizer`: the noise within a grey level: "uniform", or "variational", which is fitted. `dequantizer_steps`: the
       number of steps of the fit.
     - `bound_times`: the number of times at which the bound is estimated for each example; 0 computes no bound.
@@ -573,7 +582,8 @@ class Config(Strict):
     """A config: one experiment, or several that are compared, one for each of its arms.
 
     - `title`: the title of reports and pictures. `seed`: the seed of training, and of all else that has no seed of its own.
-    - `sde`: the SDE. `net`: the network. `parameterization`: what the network predicts, such as "eps" or "v".
+    - `sde`: the SDE, whose `learned` names the options that are trained with the network. `net`: the network.
+      `parameterization`: what the network predicts, such as "eps" or "v".
     - `sigma_data`: the standard deviation of the data, for parameterizations and weights that depend on it.
     - `mixed`: whether the score is mixed with that of N(0, I), in shares that are learned, one for each channel (LSGM).
     - `in_space`: whether the network works on images although x is their codes by codec `cosine`; what it emits is coded.
@@ -592,7 +602,7 @@ class Config(Strict):
 
     title: str
     seed: Seed = 0
-    sde: Named
+    sde: LearnedSDE
     net: Named
     parameterization: str = "eps"
     sigma_data: Annotated[float, Field(ge=1e-6, le=1e6)] = 1.0

@@ -14,7 +14,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 
 from samplers import Solution
 from samplers.reverse import Reverse
-from sde_lib import LinearSDE, Score
+from sde_lib import SDE, Score
 from sde_lib.base import Event, Scalar
 
 Frame = Annotated[int, Ge(1), Le(64)]
@@ -31,7 +31,7 @@ class Setting(NamedTuple):
     `t_min`: `evaluate`'s, for the flow.
     """
 
-    sde: LinearSDE
+    sde: SDE
     shape: tuple[int, ...]
     sampler: str
     grid: np.ndarray
@@ -114,9 +114,9 @@ def map_lines(line: Callable[[Any], Frames], over: Any) -> Frames:
     return frames._replace(gave_up=frames.gave_up.any())
 
 
-def to_data_scale(sde: LinearSDE, x_t: Event, t: Scalar) -> Event:
+def to_data_scale(sde: SDE, x_t: Event, t: Scalar) -> Event:
     """Returns x_t / sqrt(alpha_t^2 + sigma_t^2), which a picture can show. On VP it is x_t."""
-    return x_t / jnp.hypot(sde.alpha(t), sde.sigma(t))
+    return x_t / sde.spread(t)
 
 
 def rms(difference: np.ndarray, axes: int) -> Any:

@@ -11,6 +11,7 @@ import numpy as np
 import samplers
 from experiments.edits.base import Edit, Frame, Frames, Row, Setting, Times, Trained, append, map_lines, rms, to_data_scale
 from sde_lib import fast_random as noise
+from sde_lib.base import gaussian
 
 
 def shared(setting: Setting, times: Times = (0.1, 0.3, 0.5), draws: Frame = 6) -> Edit:
@@ -26,7 +27,7 @@ def shared(setting: Setting, times: Times = (0.1, 0.3, 0.5), draws: Frame = 6) -
         )
     if draws < 2:
         raise ValueError("draws = 1: a comparison takes two or more; sdedit makes one of an example")
-    grids = setting.grids_from("times", *times)
+    grids, sde = setting.grids_from("times", *times), gaussian(setting.sde, "shared", "take round_trip")
 
     def one(run: Trained, row: Row) -> Frames:
         reverse = run.reverse()
@@ -34,9 +35,9 @@ def shared(setting: Setting, times: Times = (0.1, 0.3, 0.5), draws: Frame = 6) -
         def line(at: Any) -> Frames:
             key, grid = at
             noise_key, step_key = jax.random.split(key)
-            x_t = setting.sde.perturb(row.x, noise.normal(noise_key, row.x.shape), grid[0])
+            x_t = sde.perturb(row.x, noise.normal(noise_key, row.x.shape), grid[0])
             solutions = samplers.shared(step_key, reverse.step, x_t, grid, draws, reverse.final)
-            return append(jnp.stack([row.x, to_data_scale(setting.sde, x_t, grid[0])]), solutions)
+            return append(jnp.stack([row.x, to_data_scale(sde, x_t, grid[0])]), solutions)
 
         return map_lines(line, (jax.random.split(row.key, len(times)), grids))
 

@@ -22,7 +22,7 @@ from experiments.runtime import devices
 from experiments.runtime.progress import progress, say
 from losses import continuous_bound
 from samplers import encode
-from sde_lib.base import Event, LinearSDE, Scalar, Score
+from sde_lib.base import SDE, Event, GaussianSDE, Scalar, Score
 
 
 class Bits(NamedTuple):
@@ -34,7 +34,7 @@ class Bits(NamedTuple):
 
 
 def bits_of(
-    sde: LinearSDE,
+    sde: SDE,
     score: Score,
     scaler: Scaler,
     draw: Callable[[Key[Array, ""], Levels], tuple[Event, Scalar]],
@@ -87,9 +87,15 @@ def held_out(config: Config, test: np.ndarray) -> int:
     return len(test) if wanted == "all" else min(wanted, len(test))
 
 
+def _options(experiment: Experiment) -> Evaluate:
+    """The options of the likelihood: `evaluate`'s, but without a bound if the SDE has none."""
+    options = experiment.config.evaluate
+    return options if isinstance(experiment.sde, GaussianSDE) else options.model_copy(update={"bound_times": 0})
+
+
 def measure_bits(experiment: Experiment, params: Any, test: Batch, q: Dequantizer = UNIFORM) -> Bits:
     """The `bits_of` every example [n, *event], as arrays [n]; each has its own key, and the conditions that there are."""
-    options = experiment.config.evaluate
+    options = _options(experiment)
 
     def one(params: Any, row: tuple[jax.Array, Batch]) -> Bits:
         (score_params, q_params), (key, example) = params, row
@@ -113,7 +119,7 @@ def measure_bits(experiment: Experiment, params: Any, test: Batch, q: Dequantize
 
 def bits_per_dim(experiment: Experiment, params: Any, data: Dataset) -> dict[str, Any] | None:
     """The means of `measure_bits` over some held-out examples, and how they were obtained; None if there are none."""
-    config, options = experiment.config, experiment.config.evaluate
+    config, options = experiment.config, _options(experiment)
     n = held_out(config, data.test)
     if not n:
         return None

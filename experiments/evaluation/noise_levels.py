@@ -15,11 +15,14 @@ from experiments.evaluation.likelihood import held_out, standard_error
 from experiments.randomness import Purpose, stream
 from experiments.runtime import devices
 from losses import bridge, dsm, sigma2
+from sde_lib import LinearSDE
+from sde_lib.base import GaussianSDE, coordinate_mean
 
 
 def accuracy_by_log_snr(experiment: Experiment, params: Any, data: Dataset) -> dict[str, Any]:
     """The share of all held-out examples that the classifier gets right, and the mean of -log p(y | x_t), at even log-SNRs."""
     config, sde, log_snr = experiment.config, experiment.sde, even_log_snr(experiment)
+    assert isinstance(sde, LinearSDE)  # `models.class_model` refuses any other
 
     def one(params: Any, row: tuple[jax.Array, Batch]) -> tuple[jax.Array, jax.Array]:
         key, example = row
@@ -61,9 +64,12 @@ def even_log_snr(experiment: Experiment) -> jax.Array:
 def loss_by_log_snr(experiment: Experiment, params: Any, data: Dataset, key: jax.Array) -> dict[str, list[float]]:
     """E|eps - eps_hat|^2 / D of held-out examples at even log-SNRs: dsm with weight sigma^2, whatever the network predicts.
 
-    That of a bridge is at its x_t. A network with conditions hears those of each example.
+    D counts the numbers that noise enters. The loss of a bridge is at its x_t. A network with conditions hears those of each
+    example. Empty if there is no p(x_t | x_0).
     """
     config, sde, log_snr = experiment.config.evaluate, experiment.sde, even_log_snr(experiment)
+    if not isinstance(sde, GaussianSDE):
+        return {"log_snr": [], "loss": [], "std_error": []}
 
     def one(params: Any, row: tuple[jax.Array, Batch]) -> jax.Array:
         key, example = row
@@ -72,7 +78,8 @@ def loss_by_log_snr(experiment: Experiment, params: Any, data: Dataset, key: jax
         x_0, y = encoded(experiment, params, data_key, x), experiment.conditions_of(params, key, x, example.y)
         score = experiment.score(params, y=y)
         loss = bridge(sde, score, y["image"], sigma2) if bridges(experiment.config) else dsm(sde, score, sigma2)
-        return jax.lax.map(lambda level: loss(noise_key, x_0, sde.time_at(level)), log_snr)
+        of_all = jax.lax.map(lambda level: loss(noise_key, x_0, sde.time_at(level)), log_snr)
+        return of_all / coordinate_mean(sde.noise_mask)
 
     n = held_out(experiment.config, data.test) or min(config.batch, len(data.test))
     rows = jax.random.split(key, n), data.held_out(n, experiment.classes)

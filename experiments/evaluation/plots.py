@@ -169,6 +169,8 @@ def loss_against_log_snr(results: dict[str, Any]) -> Figure:
     figure, (panel,) = panel_row(1, 6.4, 3.6)
     for i, arm in enumerate(results["arms"]):
         curve = arm["loss_by_log_snr"]
+        if not curve["loss"]:  # of an SDE without alpha and sigma
+            continue
         x, y, error = (np.array(curve[k], float) for k in ("log_snr", "loss", "std_error"))
         panel.plot(x, y, color=colour(i), marker=marker(i), markersize=3, label=plain(arm["label"]))
         _band(panel, i, x, y, np.array(curve["std"], float) if "std" in curve else 2 * error)

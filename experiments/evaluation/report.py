@@ -79,6 +79,7 @@ def _drawings(
     ways = {labels[arm]: each["between"] for arm, each in pictures.items() if len(each.get("between", ()))}
     moving = {arm: snapshots for arm, snapshots in process.items() if snapshots.shape[1]}
     view = View.of(real)
+    by_noise = any(arm["loss_by_log_snr"]["loss"] for arm in results["arms"])
     guided = any("w" in point for arm in results["arms"] for row in arm["samplers"] for point in row["sweep"])
 
     def figure(draw: Callable[..., Any], *of: Any) -> Callable[[Path], Any]:
@@ -91,7 +92,7 @@ def _drawings(
         "sweep.png": figure(plots.quality_against_keys, every) if every.get("swept") else None,
         "quality.png": figure(plots.quality_against_nfe, results),
         "guidance.png": figure(plots.quality_against_w, results) if guided else None,
-        "loss_log_snr.png": figure(plots.loss_against_log_snr, results),
+        "loss_log_snr.png": figure(plots.loss_against_log_snr, results) if by_noise else None,
         "curves.png": figure(plots.training_curves, results),
         "samples.png": figure(sample_sheets.first_samples, grids, real, labels),
         "between.png": figure(_ways, ways, real) if ways else None,

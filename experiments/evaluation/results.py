@@ -37,6 +37,7 @@ def evaluate(
     Samples that are not finite are counted and not shown: a picture may be of no samples. `part` measures each part, or has
     it from an evaluation that was stopped.
     """
+    experiment = experiment.at(params)
     config, headline = experiment.config, measures.applicable(reference.space)[0]
     rows = {}
     with progress("evaluate", len(config.samplers)) as show:

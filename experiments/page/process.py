@@ -43,7 +43,7 @@ class LiveProcess:
     """The reverse process of a run, by any sampler of its config: `frames` of the samples that `sample` would draw."""
 
     def __init__(self, experiment: Experiment, params: Any):
-        self.experiment, self._params = experiment, params
+        self.experiment, self._params = experiment.at(params), params
         self._programs: dict[tuple[Any, ...], Program] = {}
         self._compiled: set[tuple[Any, ...]] = set()
 

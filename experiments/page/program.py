@@ -13,6 +13,7 @@ from experiments.build.sampler import BoundSampler
 from experiments.config.schema import Named
 from experiments.runtime import devices
 from samplers import inpaint, moves, resample
+from sde_lib import LinearSDE
 
 FRAMES = 32
 """The number of parts that a grid is cut into; one of fewer steps has a frame for each."""
@@ -64,6 +65,7 @@ def make_program(experiment: Experiment, name: str, repeats: int) -> Program:
         w = {"w": inputs.w} if labelled and experiment.has_unconditional else {}
         sampler = page_sampler(experiment, name, labelled)
         sde, score, step, _ = sampler.reverse(params, inputs.label, **inputs.options, **w)
+        assert isinstance(sde, LinearSDE)  # `demo` refuses any other
         if inputs.mask is not None:
             step = inpaint(step, sde, inputs.x_0, inputs.mask)
             step = resample(step, sde, repeats) if repeats > 1 else step
@@ -83,7 +85,7 @@ def make_program(experiment: Experiment, name: str, repeats: int) -> Program:
         t = times[-1]
         x_0 = jnp.where(sde.sigma(t) > 0, sde.denoise(score, x, t), x)  # at sigma = 0 the score is infinite
         end = x_0 if denoises else x
-        scale = jnp.maximum(jnp.hypot(sde.alpha(t), sde.sigma(t)), 1.0)
+        scale = jnp.maximum(sde.spread(t), 1.0)
         nfe = step.count(memory, stop)
         frames = (experiment.levels(params, z, jax.random.fold_in(key, 0)) for z in (x / scale, x_0, end))
         view = *frames, nfe, finite, jnp.isfinite(end).all(), step.gave_up(memory)

@@ -27,8 +27,10 @@ def companion(key: str, run: str, ours: Experiment, workdir: Path, role: str) ->
     config = config_of_other(key, folder, ours.config, workdir, f"name another trained run as the {role}")
     if config.data.range != ours.config.data.range:
         raise ConfigError(f"{run} was trained with data.range = {config.data.range}, and this run {ours.config.data.range}")
+    if config.sde.learned or ours.config.sde.learned:
+        raise ConfigError(f"{run} and this run have no SDE in common, as sde.learned trains it: train both on a fixed one")
     if config.sde != ours.config.sde:
-        there, here = (" ".join(map(str, part.model_dump().values())) for part in (config.sde, ours.config.sde))
+        there, here = (" ".join(map(str, (part.name, *part.options.values()))) for part in (config.sde, ours.config.sde))
         raise ConfigError(f"{run} was trained on the SDE {there}, and this run on {here}: {same}")
     if autoencodes(config):
         raise ConfigError(f"{run} hears codes of its own encoder, and this run has another or none: take a {role} without")

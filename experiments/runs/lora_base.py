@@ -8,7 +8,7 @@ from pathlib import Path
 from experiments.build.experiment import Experiment
 from experiments.build.state import params_digest
 from experiments.config.messages import in_words
-from experiments.config.parts import TIMES, learns_variance
+from experiments.config.parts import TIMES, learns_sde, learns_variance
 from experiments.config.problems import attempt, parse
 from experiments.config.schema import Config
 from experiments.config.tree import flatten, read_json_tree
@@ -35,7 +35,8 @@ def with_base(experiment: Experiment, workdir: Path) -> Experiment:
     if lora is None:
         return experiment
     run = home(lora.run)
-    params = trained_state(_of_base(experiment, run), run).ema
+    base = _of_base(experiment, run)
+    params = trained_state(base, run).ema
     digest, expected = params_digest(params), lora.digest or _recorded_digest(workdir)
     if expected not in ("", digest):
         raise StorageError(
@@ -46,7 +47,10 @@ def with_base(experiment: Experiment, workdir: Path) -> Experiment:
             ]
         )
     settled = experiment.config.model_copy(update={"lora": lora.model_copy(update={"digest": digest})})
-    return experiment._replace(config=settled, frozen=experiment.frozen._replace(base=params))
+    of_net = base.part(params, "net")
+    # What the base learned of its SDE stays as it is.
+    experiment = experiment.on(base.at(params).sde) if learns_sde(base.config) else experiment
+    return experiment._replace(config=settled, frozen=experiment.frozen._replace(base=of_net))
 
 
 def _of_base(experiment: Experiment, run: Path) -> Experiment:

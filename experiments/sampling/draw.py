@@ -100,7 +100,7 @@ def drawing(sampler: BoundSampler) -> Callable[..., Samples]:
 
     def draw(params: Any, rows: Rows, steps: int, **swept: float) -> Samples:
         # Grids are padded to the longest: a step of length zero costs nothing, a compile costs seconds.
-        grid = jnp.pad(sampler.grid(steps), (0, longest - steps), mode="edge")
+        grid = jnp.pad(sampler.at(params).grid(steps), (0, longest - steps), mode="edge")
         outside = config.step.options | (config.guidance.options if config.guidance else {})
         options = {k: jnp.float32(swept.get(k, outside.get(k))) for k in config.sweep if k != "n"}
         first = devices.batches(len(rows.keys), batch)[0]

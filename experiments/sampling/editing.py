@@ -24,10 +24,15 @@ from experiments.runtime import devices
 from experiments.runtime.errors import ConfigError, NumericsError
 from experiments.runtime.startup import PROGRAM
 from models.conditions import without
-from sde_lib import Score
+from sde_lib import SDE, LinearSDE, Score
+from sde_lib.base import GaussianSDE, gaussian, linear
 
 OF_FLOWS = ("round_trip", "progressive")
 """The edits that follow the flow alone."""
+OF_ANY_SDE = ("round_trip", "manipulate")
+"""The edits that need no p(x_t | x_0)."""
+OF_NOISE = ("sdedit", "between", "shared")
+"""Those that need no more than a draw of it."""
 
 
 def configured_edit(experiment: Experiment, test: np.ndarray) -> Edit:
@@ -46,7 +51,10 @@ def configured_edit(experiment: Experiment, test: np.ndarray) -> Edit:
 
 
 def _edit(experiment: Experiment) -> Edit:
-    """The edit that the config names, for `sample.sampler`. ValueError if it noises data, and the run learns a flow alone."""
+    """The edit that the config names, for `sample.sampler`.
+
+    ValueError if it noises data, and the run learns a flow alone; TypeError if it does, and the SDE has no p(x_t | x_0).
+    """
     config, by, sampler = experiment.config, experiment.config.edit.by, sample_sampler(experiment)
     if bridges(config):
         raise ValueError(f"{config.objective.name} begins at a degraded image, and knows no edit: sample it, by sample.like")
@@ -54,7 +62,7 @@ def _edit(experiment: Experiment) -> Edit:
         has_none = f"{config.objective.name} learns a flow that has no score"
         raise ValueError(f"{by.name} needs p(x_t | x_0), and {has_none}; take {' or '.join(OF_FLOWS)}")
     setting = Setting(
-        sampler.sde,
+        _sde(sampler, by.name),
         experiment.code_shape,
         config.sample.sampler,
         np.asarray(sampler.grid()),
@@ -65,6 +73,16 @@ def _edit(experiment: Experiment) -> Edit:
         _least_time(sampler),
     )
     return EDIT.build(by.name, setting, **by.options)
+
+
+def _sde(sampler: BoundSampler, edit: str) -> SDE:
+    """The SDE of the sampler. TypeError if it lacks what the edit needs."""
+    if edit in OF_ANY_SDE:
+        return sampler.sde
+    if edit in OF_NOISE:
+        return gaussian(sampler.sde, edit, f"take {' or '.join(OF_ANY_SDE)}")
+    others = OF_ANY_SDE + OF_NOISE if isinstance(sampler.sde, GaussianSDE) else OF_ANY_SDE
+    return linear(sampler.sde, edit, f"take {' or '.join(others)}")
 
 
 def _attribute(experiment: Experiment, label: int | str) -> int:
@@ -95,6 +113,8 @@ def _least_time(sampler: BoundSampler) -> float | None:
     trained, sde, t_min = sampler.experiment.sde, sampler.sde, sampler.experiment.config.evaluate.t_min
     if sampler.config.sde is None:
         return t_min
+    assert isinstance(trained, LinearSDE)  # both, as `samplers.under` demands
+    assert isinstance(sde, LinearSDE)
     least = float(sde.time_at(trained.log_snr(trained.t_min if t_min is None else t_min)))
     return least if t_min else max(least, float(sde.t_min))
 

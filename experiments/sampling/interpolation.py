@@ -19,7 +19,7 @@ from experiments.randomness import Purpose, streams
 from experiments.runtime import devices
 from experiments.runtime.errors import ConfigError, NumericsError
 from samplers import decode, encode, interpolate, slerp
-from sde_lib.base import Event, Scalar
+from sde_lib.base import Event, Scalar, gaussian
 
 
 class Way(NamedTuple):
@@ -44,7 +44,7 @@ def interpolate_examples(experiment: Experiment, params: Any, test: np.ndarray) 
     and 1, are the examples themselves, encoded and decoded, or noised and denoised.
     ConfigError if the config asks for more than there is; NumericsError if a frame is not finite.
     """
-    config = experiment.config.interpolate
+    config, experiment = experiment.config.interpolate, experiment.at(params)
     label = experiment.config.sample.sampler
     sampler = sample_sampler(experiment)
     whole = sampler.grid()
@@ -57,6 +57,7 @@ def interpolate_examples(experiment: Experiment, params: Any, test: np.ndarray) 
     if config.t <= whole[-1]:
         problems.append(f"interpolate.t = {config.t:g}: the grid of samplers.{label} ends at {whole[-1]:.3g}; start above it")
     attempt(problems, "interpolate", lambda: check_between(experiment))
+    attempt(problems, "interpolate", lambda: gaussian(experiment.sde, "the way from t on", "edit by round_trip"))
     if problems:
         raise ConfigError(problems)
     grid = jnp.concatenate([jnp.full(1, config.t), whole[whole < config.t]])

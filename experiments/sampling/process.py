@@ -13,15 +13,16 @@ from experiments.build.sampler import Rows, sample_sampler
 from experiments.config.parts import learns_flow
 from experiments.runtime import devices
 from samplers import ancestral, solve
+from sde_lib import LinearSDE
 
 
 def reverse_process(experiment: Experiment, params: Any, key: jax.Array, snapshots: int = 12) -> tuple[np.ndarray, int]:
     """Ancestral sampling at even steps, noise first, as pictures [snapshots, n, *event] on the scale of the data.
 
-    A flow that has no score is shown by `sample.sampler` itself.
+    A flow that has no score, and an SDE without alpha and sigma, is shown by `sample.sampler` itself.
 
-    It is of 8 events, or of 512 points, which have a shape in their number alone. x_t is shown over sqrt(alpha^2 + sigma^2),
-    since a VE process starts at sigma_max. The second value counts the samples that are not finite: if there are any, there
+    It is of 8 events, or of 512 points, which have a shape in their number alone. x_t is shown over the SDE's `spread`, since a
+    VE process starts at sigma_max. The second value counts the samples that are not finite: if there are any, there
     are no pictures, [snapshots, 0, *event].
     """
     sampler = sample_sampler(experiment)
@@ -33,11 +34,12 @@ def reverse_process(experiment: Experiment, params: Any, key: jax.Array, snapsho
         sde, score, own, _ = sampler.reverse(params, y)
         x_1 = experiment.start(prior_key, sde, y)
         learned = experiment.variance(params, y) if sampler.config.sde is None else {}
-        step = own if learns_flow(experiment.config) else ancestral(sde, score, **learned)
+        posterior = isinstance(sde, LinearSDE) and not learns_flow(experiment.config)
+        step = ancestral(sde, score, **learned) if posterior else own
         solution = solve(step_key, step, x_1, grid)
         path = jnp.concatenate([x_1[None], solution.path])
         steps = jnp.round(jnp.linspace(0, sampler.config.n, snapshots)).astype(int)
-        scale = jax.vmap(lambda t: jnp.hypot(sde.alpha(t), sde.sigma(t)))(grid[steps])
+        scale = jax.vmap(sde.spread)(grid[steps])
         frames = jax.vmap(lambda z, s: experiment.levels(params, z / s))(path[steps], jnp.maximum(scale, 1.0))
         return frames, solution.finite == sampler.config.n
 

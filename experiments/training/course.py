@@ -182,7 +182,7 @@ def _picture(experiment: Experiment, folder: Folder) -> Callable[[State, int], N
             rows = sampler.rows(config.sample.seed, min(config.sample.n, 64))
             params = experiment.network(averages.choose(config, state.ema))
             samples = draw(params, rows, sampler.config.n)
-            if why := unsound(samples, sampler.grid()):
+            if why := unsound(samples, sampler.at(params).grid()):
                 say(f"warning: no picture of step {step}: {why}")
             else:
                 save_images(samples, experiment, path)

@@ -29,8 +29,8 @@ FILES = sorted(
     path.relative_to(ROOT) for path in (ROOT / "configs").rglob("*.py") if path.name not in ("__init__.py", "base.py")
 )
 RECIPES = [path for path in FILES if path.parent.name == "cifar10"]
-LONG = ("blurring", "conditional", "classifier", "families", "flow_matching", "jit", "lsgm", "indm")
-LONG += ("diffae", "diffae_prior", "text", "super_resolution")
+LONG = ("blurring", "cld", "conditional", "classifier", "families", "flow_matching", "jit", "lsgm", "indm")
+LONG += ("diffae", "diffae_prior", "nonlinear", "schedules", "text", "super_resolution")
 QUICK = [path for path in FILES if path.stem == "ncsnpp_continuous_ve"]
 QUICK += [path for path in FILES if path.parent.name in ("digits", "toy2d") and path.stem not in LONG]
 """Configs that differ most; the others are traced among the slow tests."""

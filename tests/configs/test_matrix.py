@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from runs import DIGITS
-from sdes import KIN
+from sdes import AUGMENTED, KIN
 from slow import slow_for
 from small_experiments import ONE_SAMPLER, trains_by_trace
 from source_files import ROOT
@@ -26,8 +26,8 @@ from experiments.config.reading import read_config
 from experiments.config.schema import Config
 from experiments.main import main
 from experiments.runtime.errors import ConfigError
-from sde_lib import SDE, LinearSDE
-from sde_lib.base import Score
+from sde_lib import SDE
+from sde_lib.base import GaussianSDE, Score
 
 WITHOUT_DENSITY = {"autoencoder", "vq_autoencoder"}
 
@@ -35,7 +35,8 @@ WITHOUT_DENSITY = {"autoencoder", "vq_autoencoder"}
 def test_every_cell_runs_or_is_refused_with_what_works():
     """A refusal names an alternative that the matrix has, and the only cells refused are those that could not be right."""
     works = {name for axis in matrix.axes() for name in axis} | {"log_prob", "rate_distortion"}
-    unfit = {"f and g alone", "vlb", "hybrid", "langevin", "ddim_inversion", *WITHOUT_DENSITY, *matrix.together()}
+    unfit = {"LogisticSDE", *AUGMENTED, "vlb", "hybrid", "diffflow", "langevin", "sscs", "ddim_inversion"}
+    unfit |= {*WITHOUT_DENSITY, *matrix.together()}
     for (a, b), rule in RULES.items():
         for row, column in product(getattr(matrix.axes(), a), getattr(matrix.axes(), b)):
             if reason := rule(row, column):
@@ -67,9 +68,9 @@ def walk(sde: str) -> list[Cell]:
 
 def score_of(sde: SDE) -> Callable[..., Score]:
     """score(w), of a known law at w = 1."""
-    if isinstance(sde, LinearSDE):
-        return lambda w: lambda x, t: -x / (sde.alpha(t) ** 2 / w + sde.sigma(t) ** 2)
-    return lambda w: lambda x, t: -2 * w * x**3  # of exp(-w x^4/2), which at w = 1 dx = -x^3 dt + dw leaves as it is
+    if isinstance(sde, GaussianSDE):
+        return lambda w: lambda x, t: -x / (sde.signal(t) ** 2 / w + sde.sigma(t) ** 2)
+    return lambda w: lambda x, t: w * jax.grad(sde.prior_log_prob)(x)  # of p^w, which at w = 1 it leaves as it is
 
 
 def x_0_of(sde: SDE) -> jax.Array:
@@ -128,7 +129,7 @@ def test_the_cells_run(sde):
         done |= run(cell, done)
 
 
-@slow_for(*KIN, "VPSDE", "VESDE")
+@slow_for(*KIN, *AUGMENTED, "VPSDE", "VESDE")
 @pytest.mark.parametrize("sde", SDES)
 def test_a_cell_runs(sde):
     """One of `test_the_cells_run`, on every run of the suite: not the same of every SDE."""

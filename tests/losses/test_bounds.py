@@ -12,10 +12,9 @@ from scipy.special import log_ndtr
 from sdes import KIN
 from slow import slow_for
 
-from experiments.commands.matrix import Nonlinear
 from losses import continuous_bound, diffusion_term, elbo, hybrid, prior_term, reconstruction_term, vlb
 from losses.terms import cell_nll
-from sde_lib import VESDE, VPSDE, ddpm_table
+from sde_lib import VESDE, VPSDE, LogisticSDE, ddpm_table
 
 X_0, KEY = jnp.array([0.4, -0.9]), jax.random.key(7)
 EPS = np.asarray(jax.random.normal(KEY, (2,)), np.float64)
@@ -188,6 +187,6 @@ def test_bound_on_a_mixture_is_its_surprise():
 def test_a_nonlinear_sde_is_refused_by_name(make):
     args = (lambda x, t: x, 10) if make in (vlb, elbo, hybrid) else (lambda x, t: x,)
     with pytest.raises(
-        TypeError, match=f"{make.__name__} needs alpha.*Nonlinear is not a LinearSDE; (samplers.log_prob|ism, ssm)"
+        TypeError, match=f"{make.__name__} needs alpha.*LogisticSDE is not a LinearSDE; (samplers.log_prob|ism, ssm)"
     ):
-        make(Nonlinear(), *args)
+        make(LogisticSDE(), *args)

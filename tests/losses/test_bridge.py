@@ -10,10 +10,9 @@ from brownian import Brownian
 from cubature import nodes
 from slow import slow_for
 
-from experiments.commands.matrix import Nonlinear
 from losses import bridge, dsm, likelihood, sigma2
 from samplers import ancestral, uniform_grid
-from sde_lib import EDMSDE, VPSDE, fast_random
+from sde_lib import EDMSDE, VPSDE, LogisticSDE, fast_random
 
 MEAN, VARIANCE, GAIN, NOISE = 0.3, 0.49, 0.5, 0.2
 """x_0 ~ N(MEAN, VARIANCE), and x_1 = GAIN x_0 + NOISE n."""
@@ -137,5 +136,5 @@ def test_at_its_end_a_bridge_is_x_1_and_on_noise_it_is_denoising_score_matching(
 
 
 def test_a_nonlinear_sde_is_refused_by_name():
-    with pytest.raises(TypeError, match=r"bridge needs alpha\(t\) and sigma\(t\), and Nonlinear is not"):
-        bridge(Nonlinear(), lambda x, t: x, jnp.zeros(2))
+    with pytest.raises(TypeError, match=r"bridge needs alpha\(t\) and sigma\(t\), and LogisticSDE is not"):
+        bridge(LogisticSDE(), lambda x, t: x, jnp.zeros(2))

@@ -9,10 +9,9 @@ import pytest
 from ppca import DIAGONAL
 from slow import slow_for
 
-from experiments.commands.matrix import Nonlinear
 from losses import continuous_bound, dsm, importance, latent, likelihood, min_snr, prior_term, sigma2
 from models import affine
-from sde_lib import VESDE, VPSDE
+from sde_lib import VESDE, VPSDE, LogisticSDE
 
 KEY, T = jax.random.key(0), 0.4
 
@@ -97,5 +96,5 @@ def test_codes_of_another_size_count_by_their_share():
 
 
 def test_a_nonlinear_sde_is_refused_by_name():
-    with pytest.raises(TypeError, match=r"latent needs alpha\(t\) and sigma\(t\), and Nonlinear is not"):
-        latent(Nonlinear(), lambda key, x: (x, 0.0), lambda key, x, t: 0.0)
+    with pytest.raises(TypeError, match=r"latent needs alpha\(t\) and sigma\(t\), and LogisticSDE is not"):
+        latent(LogisticSDE(), lambda key, x: (x, 0.0), lambda key, x, t: 0.0)

@@ -6,14 +6,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from sdes import exported
+from sdes import exported, linear
 
-from experiments.commands.matrix import Nonlinear
 from losses import discrete, dsm, edm, likelihood, min_snr, p2, sigma2, soft_truncation, velocity
-from sde_lib import VESDE, VPSDE, ddpm_table
+from sde_lib import VESDE, VPSDE, LogisticSDE, ddpm_table
 
 X_0, KEY, T = jnp.array([0.3, -0.8, 1.1]), jax.random.key(0), 0.4
-SDES = exported(3)
+SDES = linear(exported(3))
 
 
 @pytest.fixture(params=SDES, ids=list(SDES))
@@ -86,12 +85,12 @@ def test_soft_truncation_is_the_mean_over_its_cut(k):
         assert float(soft_truncation(sde, t, k, t_min)) == pytest.approx(exact, rel=2e-3, abs=1e-6)
 
 
-@pytest.mark.parametrize("make", [sigma2, min_snr, p2, edm, velocity])
+@pytest.mark.parametrize("make", [min_snr, p2, edm, velocity])
 def test_weights_of_a_nonlinear_sde_are_refused_by_name(make):
-    with pytest.raises(TypeError, match=f"{make.__name__} needs alpha.*Nonlinear is not a LinearSDE; likelihood weighs any"):
-        make(Nonlinear(), 0.5)
+    with pytest.raises(TypeError, match=f"{make.__name__} needs alpha.*LogisticSDE is not a LinearSDE; likelihood weighs any"):
+        make(LogisticSDE(), 0.5)
 
 
 def test_a_nonlinear_sde_is_refused_by_name():
-    with pytest.raises(TypeError, match=r"dsm needs alpha\(t\) and sigma\(t\), and Nonlinear is not.*; ism, ssm and ssm_vr"):
-        dsm(Nonlinear(), lambda x, t: x)
+    with pytest.raises(TypeError, match=r"dsm needs alpha\(t\) and sigma\(t\), and LogisticSDE is not.*; ism, ssm and ssm_vr"):
+        dsm(LogisticSDE(), lambda x, t: x)

@@ -12,7 +12,6 @@ from oracle import Mixture
 from sdes import KIN
 from slow import slow_for
 
-from experiments.commands.matrix import Nonlinear
 from losses import (
     continuous_bound,
     dsm,
@@ -24,7 +23,7 @@ from losses import (
     sigma2,
     uniform,
 )
-from sde_lib import VESDE, VPSDE, GeometricVPSDE, SubVPSDE
+from sde_lib import VESDE, VPSDE, GeometricVPSDE, LogisticSDE, SubVPSDE
 
 Q = Mixture(jnp.array([[0.7]]), 0.3**0.5, jnp.ones(1))
 P = Mixture(jnp.array([[0.0]]), 1.4**0.5, jnp.ones(1))
@@ -154,5 +153,5 @@ def test_two_times_train_each_its_own():
 
 
 def test_a_nonlinear_sde_is_refused_by_name():
-    with pytest.raises(TypeError, match=r"latent_two_times needs alpha.*Nonlinear is not a LinearSDE"):
-        latent_two_times(Nonlinear(), encode, lambda *a: 0.0, lambda *a: 0.0)
+    with pytest.raises(TypeError, match=r"latent_two_times needs alpha.*LogisticSDE is not a LinearSDE"):
+        latent_two_times(LogisticSDE(), encode, lambda *a: 0.0, lambda *a: 0.0)

@@ -5,10 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.commands.matrix import Nonlinear
 from losses import reflow, sigma2
 from samplers import ddim, encode, sample
-from sde_lib import RectifiedFlowSDE
+from sde_lib import LogisticSDE, RectifiedFlowSDE
 
 SHIFT, SCALE = jnp.array([0.5, -1.0]), jnp.array([0.2, 0.7])
 KEYS = jax.random.split(jax.random.key(0), 5)
@@ -79,5 +78,5 @@ def test_no_gradient_reaches_the_flow_or_the_example():
 
 
 def test_a_nonlinear_sde_is_refused_by_name():
-    with pytest.raises(TypeError, match=r"reflow needs alpha\(t\) and sigma\(t\), and Nonlinear is not"):
-        reflow(Nonlinear(), lambda x, t: x, flow)
+    with pytest.raises(TypeError, match=r"reflow needs alpha\(t\) and sigma\(t\), and LogisticSDE is not"):
+        reflow(LogisticSDE(), lambda x, t: x, flow)

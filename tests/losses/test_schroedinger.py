@@ -1,13 +1,13 @@
 """Halves of a Schroedinger bridge, against that of two Gaussians in closed form."""
 
 from functools import partial
-from unittest.mock import patch
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from brownian import Brownian, GaussianBridge
+from cubature import noise, noises
 from slow import one_in
 
 from losses import dsm, half_bridge
@@ -24,10 +24,7 @@ def linear(slope):
 
 def with_noise(loss, z, x, t):
     """The loss at the noise z [n] of its steps."""
-    with (
-        patch.object(jax.random, "split", lambda key, n: jnp.arange(n)),
-        patch.object(jax.random, "normal", lambda i, shape: z[i]),
-    ):
+    with noises(z):
         return loss(KEY, x, t)
 
 
@@ -35,7 +32,7 @@ def test_one_step_without_a_control_is_denoising_score_matching():
     """On Brownian motion a step of Euler-Maruyama is exact, and the loss that of the noise."""
     score, x, z, t = lambda x, t: jnp.sin(x) - t * x, jnp.array([0.3, -1.2]), jnp.array([[0.7, -0.1]]), 0.4
     zero = lambda x, t: jnp.zeros_like(x)
-    with patch.object(jax.random, "normal", lambda key, shape: z[0]):
+    with noise(z[0]):
         exact = dsm(SDE, score)(KEY, x, t)
     got = with_noise(half_bridge(SDE, score, zero, 0.0, 1), z, x, t)
     assert float(got) == pytest.approx(float(exact), rel=1e-5)

@@ -9,9 +9,8 @@ from oracle import GAUSSIAN
 from sdes import KIN, SDES
 from slow import one_in, slow_for
 
-from experiments.commands.matrix import Nonlinear
 from losses import discrete, dsm, importance, likelihood, log_normal, logit_normal, loss_aware, uniform
-from sde_lib import EDMSDE, VESDE, VPSDE, CosineVPSDE, GeometricVPSDE, RectifiedFlowSDE, SubVPSDE, ddpm_table
+from sde_lib import EDMSDE, VESDE, VPSDE, CosineVPSDE, GeometricVPSDE, LogisticSDE, RectifiedFlowSDE, SubVPSDE, ddpm_table
 
 
 def with_memory(sde, t_min):
@@ -31,7 +30,7 @@ SAMPLERS = {
     "loss_aware": with_memory,
 }
 ANY_SDE = ("uniform", "logit_normal", "loss_aware")
-PAIRS = [(name, which) for name in SAMPLERS for which in SDES] + [(name, "Nonlinear") for name in ANY_SDE]
+PAIRS = [(name, which) for name in SAMPLERS for which in SDES] + [(name, "LogisticSDE") for name in ANY_SDE]
 
 
 def draw(name, sde, n):
@@ -49,7 +48,7 @@ def draw(name, sde, n):
 @pytest.mark.parametrize(("name", "which"), PAIRS)
 def test_weights_are_unbiased(name, which):
     """E[h(t) / p(t)] = int h dt, for smooth h: low-discrepancy draws make this sharp at one key."""
-    t, inverse_density = draw(name, SDES.get(which, Nonlinear()), 10_000)(jax.random.key(1))
+    t, inverse_density = draw(name, SDES.get(which, LogisticSDE()), 10_000)(jax.random.key(1))
     h = lambda t: 1 + np.cos(3 * t)
     exact = 0.95 + (np.sin(3) - np.sin(0.15)) / 3
     assert float(np.mean(h(np.asarray(t)) * np.asarray(inverse_density))) == pytest.approx(exact, rel=5e-3)
@@ -249,7 +248,7 @@ def test_loss_aware_leaves_no_variance_on_a_loss_it_can_tell_apart(sde):
 
 def test_loss_aware_forgets_at_its_decay():
     """c^2 after k losses of one and m of another: decay^m c_1^2 + (1 - decay^m) c_2^2; a bin that sees none keeps its own."""
-    times = loss_aware(Nonlinear(), 2, decay=0.8, t_min=0.0)
+    times = loss_aware(LogisticSDE(), 2, decay=0.8, t_min=0.0)
     memory = times.update(times.init(), jnp.array([0.2, 0.3, 0.7]), jnp.array([2.0, 2.0, 5.0]))
     memory = times.update(memory, jnp.array([0.1, 0.2, 0.3]), jnp.array([1.0, 3.0, 1.0]))
     np.testing.assert_allclose(memory.square, [0.8**3 * 4 + (1 - 0.8**3) * 11 / 3, 25.0], rtol=1e-5)
@@ -274,8 +273,8 @@ def test_loss_aware_finds_a_peak():
 
 @pytest.mark.parametrize("make", [importance, log_normal])
 def test_what_needs_alpha_and_sigma_says_so(make):
-    with pytest.raises(TypeError, match=f"{make.__name__} needs alpha.*Nonlinear is not a LinearSDE; (uniform|logit_normal)"):
-        make(Nonlinear())
+    with pytest.raises(TypeError, match=f"{make.__name__} needs alpha.*LogisticSDE is not a LinearSDE; (uniform|logit_normal)"):
+        make(LogisticSDE())
 
 
 @pytest.mark.parametrize("mean", [-9.0, 9.0])

@@ -12,10 +12,9 @@ from oracle import GAUSSIAN
 from sdes import KIN
 from slow import slow_for
 
-from experiments.commands.matrix import Nonlinear
 from losses import continuous_bound
 from models import MLP, ScoreModel, eps, mixed, score_model
-from sde_lib import VPSDE
+from sde_lib import VPSDE, LogisticSDE
 
 X, KEY = jnp.array([0.4, -0.9]), jax.random.key(1)
 BENT = ScoreModel(lambda *_: (), lambda params, x, *_: jnp.sin(3 * x) - x[::-1], lambda params, x, *_: (jnp.cos(x), 0.3 * x))
@@ -75,5 +74,5 @@ def test_the_variance_is_the_model_s():
 
 
 def test_a_nonlinear_sde_is_refused_by_name():
-    with pytest.raises(TypeError, match=r"mixed needs alpha.*Nonlinear is not a LinearSDE; train the model itself"):
-        mixed(BENT, Nonlinear())
+    with pytest.raises(TypeError, match=r"mixed needs alpha.*LogisticSDE is not a LinearSDE; train the model itself"):
+        mixed(BENT, LogisticSDE())

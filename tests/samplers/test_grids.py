@@ -4,9 +4,8 @@ import jax
 import numpy as np
 import pytest
 
-from experiments.commands.matrix import Nonlinear
 from samplers import arctan_grid, karras_grid, log_snr_grid, quadratic_grid, shifted_grid, uniform_grid
-from sde_lib import VESDE, VPSDE
+from sde_lib import VESDE, VPSDE, LogisticSDE
 
 BY_TIME = {"uniform": uniform_grid, "quadratic": quadratic_grid, "shifted": shifted_grid}
 BY_NOISE = {"log_snr": log_snr_grid, "karras": karras_grid, "arctan": arctan_grid}
@@ -95,6 +94,6 @@ def test_arctan_grid_reaches_its_knee_one_step_before_the_end():
 
 @pytest.mark.parametrize("name", BY_NOISE)
 def test_what_needs_alpha_and_sigma_says_so(name):
-    with pytest.raises(TypeError, match=f"{name}_grid needs alpha.*Nonlinear is not a LinearSDE; uniform_grid serves any"):
-        BY_NOISE[name](Nonlinear(), 4)
-    assert BY_TIME["uniform"](Nonlinear(), 4).shape == (5,)
+    with pytest.raises(TypeError, match=f"{name}_grid needs alpha.*LogisticSDE is not a LinearSDE; uniform_grid serves any"):
+        BY_NOISE[name](LogisticSDE(), 4)
+    assert BY_TIME["uniform"](LogisticSDE(), 4).shape == (5,)

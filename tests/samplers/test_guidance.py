@@ -12,9 +12,8 @@ from oracle import MIXTURE
 from sdes import ARRAYS
 from slow import one_in, slow_for
 
-from experiments.commands.matrix import Nonlinear
 from samplers import classifier, classifier_free, dpmpp_2m, encode, guidance_interval, log_snr_grid, sample
-from sde_lib import VPSDE
+from sde_lib import VPSDE, LogisticSDE
 
 
 def by_classifier(sde, w):
@@ -96,6 +95,7 @@ def test_guidance_interval_is_1_outside(sde):
             np.testing.assert_allclose(by_function, by_constant, rtol=1e-6)
 
 
-def test_guidance_interval_says_what_it_needs():
-    with pytest.raises(TypeError, match=r"guidance_interval needs alpha.*Nonlinear is not a LinearSDE; a weight may be"):
-        guidance_interval(Nonlinear(), 2.0, 0.1, 1.0)
+def test_guidance_interval_is_of_the_noise_of_any_sde():
+    """Of sigma^2 = int g^2 = 0.1 t + 9.95 t^2: it is 1 at t = 0.312."""
+    weight = guidance_interval(LogisticSDE(), 2.0, 0.1, 1.0)
+    np.testing.assert_array_equal([weight(t) for t in (0.02, 0.3, 0.33)], [1.0, 2.0, 1.0])

@@ -11,7 +11,6 @@ from oracle import Mixture, Normal
 from sdes import KIN
 from slow import one_in, slow_for
 
-from experiments.commands.matrix import Nonlinear
 from samplers import (
     Step,
     ancestral,
@@ -29,7 +28,7 @@ from samplers import (
     unipc,
 )
 from samplers.step import stateless
-from sde_lib import VESDE, VPSDE, fast_random
+from sde_lib import VESDE, VPSDE, LogisticSDE, fast_random
 
 MEAN = jnp.array([0.5, -0.3, 1.0])
 COVARIANCE = jnp.array([[1.0, 0.6, 0.0], [0.6, 0.5, 0.0], [0.0, 0.0, 0.3]])
@@ -247,5 +246,5 @@ def test_resampling_counts_every_evaluation(name):
 
 @pytest.mark.parametrize("part", [lambda step, sde: inpaint(step, sde, KNOWN, MASK), lambda step, sde: resample(step, sde, 2)])
 def test_what_needs_alpha_and_sigma_says_so(part):
-    with pytest.raises(TypeError, match=r"(inpaint|resample) needs alpha.*Nonlinear is not a LinearSDE"):
-        part(ancestral(VPSDE(), lambda x, t: x), Nonlinear())
+    with pytest.raises(TypeError, match=r"(inpaint|resample) needs alpha.*LogisticSDE is not a LinearSDE"):
+        part(ancestral(VPSDE(), lambda x, t: x), LogisticSDE())

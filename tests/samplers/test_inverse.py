@@ -12,7 +12,6 @@ from sdes import ISOTROPIC as SDES
 from sdes import KIN
 from slow import one_in, slow_for
 
-from experiments.commands.matrix import Nonlinear
 from samplers import (
     Step,
     ancestral,
@@ -25,7 +24,7 @@ from samplers import (
     resample,
     solve,
 )
-from sde_lib import VPSDE
+from sde_lib import VPSDE, LogisticSDE
 
 MEAN = jnp.array([0.5, -0.3, 1.0])
 STD = 0.7
@@ -211,10 +210,10 @@ def test_what_is_done_to_images_needs_no_matrix(measure, of, c):
 
 @pytest.mark.parametrize("part", [pi_gdm, dps])
 def test_what_needs_alpha_and_sigma_says_so(part):
-    sde, score, step = Nonlinear(), lambda x, t: x, ancestral(VPSDE(), lambda x, t: x)
+    sde, score, step = LogisticSDE(), lambda x, t: x, ancestral(VPSDE(), lambda x, t: x)
     arguments = {"sde": sde, "score": score, "A": lambda x: x, "y": jnp.zeros(3)}
     rest = {"std": 0.1, "shape": (3,)} if part is pi_gdm else {"step": step, "zeta": 1.0}
-    with pytest.raises(TypeError, match=r"(pi_gdm|dps) needs alpha.*Nonlinear is not a LinearSDE"):
+    with pytest.raises(TypeError, match=r"(pi_gdm|dps) needs alpha.*LogisticSDE is not a LinearSDE"):
         part(**arguments, **rest)
 
 

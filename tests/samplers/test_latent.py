@@ -16,7 +16,6 @@ from small_experiments import small_experiment
 
 from experiments.build.build import build
 from experiments.build.checks import with_exact_score
-from experiments.commands.matrix import Nonlinear
 from experiments.config.reading import read_config
 from experiments.config.schema import Config
 from experiments.runtime.errors import ConfigError
@@ -35,7 +34,7 @@ from samplers import (
     uniform_grid,
 )
 from samplers.step import stateless
-from sde_lib import VESDE, VPSDE, TableVPSDE, fast_random
+from sde_lib import VESDE, VPSDE, LogisticSDE, TableVPSDE, fast_random
 
 pytestmark = pytest.mark.usefixtures("in_root")
 
@@ -138,7 +137,7 @@ def test_the_last_denoising_is_applied():
 def test_interpolation_of_an_sde_that_is_not_linear_is_refused():
     with pytest.raises(TypeError, match="interpolate needs alpha"):
         interpolate(
-            jax.random.key(0), ancestral(VPSDE(), lambda x, t: x), Nonlinear(), jnp.ones(2), jnp.ones(2), 0.5, jnp.ones(2)
+            jax.random.key(0), ancestral(VPSDE(), lambda x, t: x), LogisticSDE(), jnp.ones(2), jnp.ones(2), 0.5, jnp.ones(2)
         )
 
 
@@ -218,7 +217,7 @@ def test_a_translation_into_the_same_law_is_the_identity(sde):
 
 def test_sdedit_of_an_sde_that_is_not_linear_is_refused():
     with pytest.raises(TypeError, match="sdedit needs alpha"):
-        sdedit(jax.random.key(0), ancestral(VPSDE(), lambda x, t: x), Nonlinear(), jnp.ones(2), jnp.ones(2))
+        sdedit(jax.random.key(0), ancestral(VPSDE(), lambda x, t: x), LogisticSDE(), jnp.ones(2), jnp.ones(2))
 
 
 SMALL = ["--config.interpolate.pairs=3", "--config.interpolate.frames=3", "--config.train.steps=4"]

@@ -8,9 +8,8 @@ from every import traced
 from oracle import MIXTURE, Mixture
 from slow import one_in
 
-from experiments.commands.matrix import Nonlinear
 from samplers import ancestral, ddim, estimates, log_snr_grid, sample, shared, uniform_grid
-from sde_lib import VPSDE
+from sde_lib import VPSDE, LogisticSDE
 
 
 def posterior(sde, x_t, t):
@@ -98,4 +97,4 @@ def test_of_a_deterministic_step_all_are_one():
 
 def test_estimates_need_alpha_and_sigma():
     with pytest.raises(TypeError, match="estimates needs alpha"):
-        estimates(Nonlinear(), lambda x, t: x, jnp.ones((1, 2)), jnp.ones(1))
+        estimates(LogisticSDE(), lambda x, t: x, jnp.ones((1, 2)), jnp.ones(1))

@@ -13,7 +13,6 @@ from oracle import GAUSSIAN, MIXTURE
 from sdes import KIN
 from slow import one_in, slow_for
 
-from experiments.commands.matrix import Nonlinear
 from samplers import (
     Step,
     adaptive_sde,
@@ -40,7 +39,7 @@ from samplers import (
     unipc,
 )
 from samplers.step import stateless
-from sde_lib import VESDE, VPSDE, TableVPSDE, ddpm_table, fast_random
+from sde_lib import VESDE, VPSDE, LogisticSDE, TableVPSDE, ddpm_table, fast_random
 
 PREDICTORS = {
     "euler_maruyama": euler_maruyama,
@@ -352,14 +351,14 @@ def test_a_nan_score_ends_in_nan_and_in_time():
 
 @pytest.mark.parametrize("step", [reverse_diffusion, ancestral, ddim, langevin, annealed_langevin])
 def test_what_needs_alpha_and_sigma_says_so(step):
-    with pytest.raises(TypeError, match=f"{step.__name__} needs alpha.*Nonlinear is not a LinearSDE; euler|heun"):
-        step(Nonlinear(), lambda x, t: x)
+    with pytest.raises(TypeError, match=f"{step.__name__} needs alpha.*LogisticSDE is not a LinearSDE; euler|heun"):
+        step(LogisticSDE(), lambda x, t: x)
 
 
 @pytest.mark.parametrize("step", [euler_maruyama, heun, probability_flow])
 def test_any_sde_can_be_sampled(step):
-    """The flow and the reverse SDE need drift and diffusion alone: the cubic SDE's solve agrees between solvers."""
-    sde, score = Nonlinear(), lambda x, t: -x
+    """The flow and the reverse SDE need drift and diffusion alone: solves of the logistic SDE agree between solvers."""
+    sde, score = LogisticSDE(), lambda x, t: -x
     n = 1 if step is probability_flow else 2000
     x, _ = jax.jit(lambda x: sample(jax.random.key(0), step(sde, score), x, uniform_grid(sde, n)))(jnp.array([0.5]))
     exact, _ = sample(jax.random.key(0), heun(sde, score), jnp.array([0.5]), uniform_grid(sde, 500))

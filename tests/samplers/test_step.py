@@ -1,6 +1,7 @@
 """Steps as values: `draw` is the loop that one would write, and a step says truly whether it draws noise and moves x."""
 
 from functools import partial
+from itertools import product
 
 import jax
 import jax.numpy as jnp
@@ -10,9 +11,9 @@ from slow import one_in
 
 import samplers
 from samplers.step import stateless
-from sde_lib import VESDE, VPSDE
+from sde_lib import CLD, VESDE, VPSDE
 
-STEPS = [step.__name__ for step in samplers.STEPS]
+STEPS = [step.__name__ for step in samplers.STEPS if step is not samplers.sscs]
 OPTIONS = {
     "ddim": {"eta": 0.5},
     "deis": {"eta": 0.1},
@@ -21,7 +22,7 @@ OPTIONS = {
     "edm_heun": {"churn": 0.1},
 }
 """Those under which a deterministic step draws noise."""
-CASES = [(name, {}) for name in STEPS] + list(OPTIONS.items())
+CASES = [*product((VPSDE(), VESDE()), [(name, {}) for name in STEPS] + list(OPTIONS.items())), (CLD(), ("sscs", {}))]
 
 
 def reads(step, argument):
@@ -31,11 +32,13 @@ def reads(step, argument):
     return any(variable is traced.invars[argument] for equation in traced.eqns for variable in equation.invars)
 
 
-@pytest.mark.parametrize("sde", [VPSDE(), VESDE()], ids=["VPSDE", "VESDE"])
-@pytest.mark.parametrize(("name", "options"), CASES, ids=[f"{name}{options or ''}" for name, options in CASES])
-def test_a_step_says_what_it_reads(sde, name, options):
+@pytest.mark.parametrize(
+    ("sde", "case"), CASES, ids=[f"{name}{options or ''}-{type(sde).__name__}" for sde, (name, options) in CASES]
+)
+def test_a_step_says_what_it_reads(sde, case):
     """`stochastic`: it uses its key. `corrector`: it does not use s."""
-    step = getattr(samplers, name)(sde, GAUSSIAN.score(sde), **options)
+    name, options = case
+    step = getattr(samplers, name)(sde, lambda x, t: -x, **options)
     assert step.stochastic == reads(step, 0)
     assert step.corrector == (not reads(step, -1))
 

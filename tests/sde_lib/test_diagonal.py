@@ -21,7 +21,7 @@ from sde_lib import VPSDE, BlurringSDE, LinearSDE, LogLinearVPSDE, PolynomialVPS
 
 KEY, X, Z = jax.random.key(3), jnp.array([0.4, -0.9]), jnp.array([0.7, -1.1])
 T = np.linspace(0.01, 1.0, 34, dtype=np.float32)
-FIXED = {step.__name__: step for step in samplers.STEPS if step.__name__ not in ("adaptive_sde", "probability_flow")}
+FIXED = {step.__name__: step for step in samplers.STEPS if step.__name__ not in ("adaptive_sde", "probability_flow", "sscs")}
 STEPS = FIXED | {
     "ddim 0.5": partial(samplers.ddim, eta=0.5),
     "edm_heun churned": partial(samplers.edm_heun, churn=0.3),

@@ -8,8 +8,18 @@ import pytest
 from sdes import ARRAYS, Straight
 from slow import slow_for
 
-from experiments.commands.matrix import Nonlinear
-from sde_lib import VESDE, VPSDE, CosineVPSDE, GeometricVPSDE, LinearSDE, RectifiedFlowSDE, SubVPSDE, check, ddpm_table
+from sde_lib import (
+    VESDE,
+    VPSDE,
+    CosineVPSDE,
+    GeometricVPSDE,
+    LinearSDE,
+    LogisticSDE,
+    RectifiedFlowSDE,
+    SubVPSDE,
+    check,
+    ddpm_table,
+)
 from sde_lib.base import coordinates
 
 T = np.linspace(0.01, 1.0, 67, dtype=np.float32)
@@ -309,5 +319,5 @@ def test_check_warns_of_a_prior_that_knows_the_data():
 
 
 def test_check_accepts_a_nonlinear_sde():
-    check(Nonlinear())
-    assert not isinstance(Nonlinear(), LinearSDE)
+    check(LogisticSDE())
+    assert not isinstance(LogisticSDE(), LinearSDE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
 
@@ -23,6 +24,16 @@ def nodes(n: int, dimensions: int) -> tuple[np.ndarray, np.ndarray]:
 def noise(z: jax.Array):
     """`jax.random.normal` gives z, whatever the key."""
     return patch.object(jax.random, "normal", lambda key, shape: z)
+
+
+@contextmanager
+def noises(z: jax.Array):
+    """The i-th of the keys that are split from one gives z[i]."""
+    with (
+        patch.object(jax.random, "split", lambda key, n: jnp.arange(n)),
+        patch.object(jax.random, "normal", lambda i, shape: z[i]),
+    ):
+        yield
 
 
 def expectation(of: Callable[..., Any], n: int = 3, data: Mixture = GAUSSIAN) -> Any:

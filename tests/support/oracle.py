@@ -1,4 +1,4 @@
-"""Data whose score, density and samples are exact under every linear SDE: mixtures of isotropic Gaussians, any Gaussian."""
+"""Data whose score, density and samples are exact under every linear SDE, augmented or not: mixtures of isotropic Gaussians."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax.scipy.special import logsumexp
 
-from sde_lib import LinearSDE
+from sde_lib import AugmentedSDE, LinearSDE
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,23 @@ class Mixture:
 
 
 @dataclass(frozen=True)
+class AugmentedMixture(Mixture):
+    """The same law of the data x_0, as that of events [d, k] of an augmented SDE."""
+
+    def moments(self, sde: AugmentedSDE, t: float) -> tuple[jax.Array, jax.Array]:
+        """Means [n, d, k] of the components of p_t, and the covariance [k, k] that all numbers of all of them have."""
+        P, L = sde.mean_factor(t), sde.noise_factor(t)
+        return self.means[..., None] * P[:, 0], L @ L.T + self.std**2 * jnp.outer(P[:, 0], P[:, 0])
+
+    def log_prob(self, sde: AugmentedSDE, x: jax.Array, t: float) -> jax.Array:
+        """log p_t(x) = log sum_k w_k N(x; P (m_k, 0, ..), L L^T + std^2 P (1, 0, ..)(1, 0, ..)^T P^T)."""
+        means, covariance = self.moments(sde, t)
+        d = x - means
+        squared = jnp.sum(d * (d @ jnp.linalg.inv(covariance)), axis=(1, 2))
+        return logsumexp(-squared / 2, b=self.weights) - len(x) * jnp.linalg.slogdet(2 * jnp.pi * covariance)[1] / 2
+
+
+@dataclass(frozen=True)
 class Normal:
     """N(mean [d], covariance [d, d])."""
 
@@ -60,3 +77,6 @@ class Normal:
 
 GAUSSIAN = Mixture(jnp.array([[0.5, -1.0]]), 0.7, jnp.ones(1))
 MIXTURE = Mixture(jnp.array([[-1.0, 0.0], [1.0, 0.5]]), 0.25, jnp.array([0.3, 0.7]))
+AUGMENTED_GAUSSIAN, AUGMENTED_MIXTURE = (AugmentedMixture(*vars(law).values()) for law in (GAUSSIAN, MIXTURE))
+AUGMENTED_NUMBER = AugmentedMixture(GAUSSIAN.means[:, :1], GAUSSIAN.std, GAUSSIAN.weights)
+"""The first number of the Gaussian, N(0.5, 0.49)."""

@@ -4,10 +4,11 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 from flax import linen
+from jax.scipy.stats import norm
 
 from losses import sigma2
 from models.conditions import by_name
-from sde_lib import LinearSDE
+from sde_lib import LangevinSDE, LinearSDE
 
 
 @flax.struct.dataclass
@@ -19,6 +20,21 @@ class Straight(LinearSDE):
 
     def sigma(self, t):
         return jnp.asarray(t)
+
+
+@flax.struct.dataclass
+class DoubleWell(LangevinSDE):
+    """Langevin dynamics towards an even mixture of N(-1, std^2) and N(1, std^2)."""
+
+    std: float = 0.5
+
+    def prior_sample(self, key, shape):
+        sign, noise = jax.random.split(key)
+        return jax.random.rademacher(sign, shape, float) + self.std * jax.random.normal(noise, shape)
+
+    def prior_log_prob(self, x):
+        left, right = (norm.logpdf(x, centre, self.std) for centre in (-1.0, 1.0))
+        return jnp.sum(jnp.logaddexp(left, right) - jnp.log(2.0))
 
 
 class Net(linen.Module):

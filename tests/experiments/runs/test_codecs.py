@@ -175,7 +175,7 @@ def test_the_families_are_compared_in_one_report(tmp_path):
 
 WIDE = "--config.net={'name': 'DDPM', 'width': 16, 'multipliers': (1, 2), 'attention': ()}"
 REFUSED = {
-    "--config.objective=ssm": "codec.by = vae is trained with its score by objective dsm alone",
+    "--config.objective=ssm": "codec.by = vae is trained with its score by objective dsm or continuous_vlb alone",
     "--config.codec=None": "objective: rate_distortion trains a codec, and the config names none",
     WIDE: "rate_distortion trains the codec alone, and net DDPM has parameters; take net Zero",
     "--config.times=importance": "rate_distortion depends on no t",

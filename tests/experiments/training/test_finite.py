@@ -37,6 +37,7 @@ from experiments.sampling.interpolation import interpolate_examples
 from losses import loss_aware
 from samplers import ancestral, chain, ddim, encode, inpaint, langevin, probability_flow, resample, solve, uniform_grid
 from sde_lib import (
+    CLD,
     EDMSDE,
     SDE,
     VESDE,
@@ -79,7 +80,7 @@ def broken(value, x, t):
 @cache
 def solutions(name):
     """Under every network, alone."""
-    sde = VPSDE()
+    sde = CLD() if name == "sscs" else VPSDE()
     grid = uniform_grid(sde, 1 if name in ADAPTIVE else 6, 1e-3)
     one = lambda value: solve(
         jax.random.key(0),
