@@ -1,0 +1,56 @@
+"""Arms that differ by their linear SDE alone share their programs, of which the SDE is an argument."""
+
+from __future__ import annotations
+
+import json
+
+import jax.numpy as jnp
+
+from experiments.build.checks import experiment_problems
+from experiments.build.experiment import Experiment
+from experiments.build.family import Family
+from experiments.config.parts import classifies, learns_sde, trains_codec
+from experiments.runtime import devices
+from experiments.runtime.progress import say
+from sde_lib import LinearSDE
+from sde_lib.base import coordinates
+
+
+def sharing(experiments: dict[str, Experiment]) -> dict[str, Experiment]:
+    """Returns the experiments, each in a family: of all that differ by their linear SDE alone, or else of itself.
+
+    The SDEs of a family have numbers for alpha(t) and sigma(t), and every part of the config is tried on them as one. If a part
+    asks for more than alpha and sigma, each experiment keeps its own programs.
+    """
+    alike: dict[str, list[str]] = {}
+    for name, experiment in experiments.items():
+        alike.setdefault(_but_for_the_sde(experiment) if _by_number(experiment) else name, []).append(name)
+    shared = {}
+    for names in alike.values():
+        family = Family(tuple(experiments[name].sde for name in names))
+        for number, name in enumerate(names):
+            which = devices.put(jnp.int32(number), devices.replicated()) if len(names) > 1 else ()
+            frozen = experiments[name].frozen._replace(which=which)
+            shared[name] = experiments[name]._replace(frozen=frozen, family=family)
+        if len(names) > 1 and (problems := _problems(shared[names[0]])):
+            say(f"{', '.join(names)} compile programs of their own: {problems[0]}")
+            shared |= {name: experiments[name]._replace(family=Family((experiments[name].sde,))) for name in names}
+    return {name: shared[name] for name in experiments}
+
+
+def _by_number(experiment: Experiment) -> bool:
+    """Returns whether the SDE can be one of several in a program."""
+    config, sde = experiment.config, experiment.sde
+    fixed = not (learns_sde(config) or trains_codec(config) or classifies(config))
+    return fixed and isinstance(sde, LinearSDE) and coordinates(sde) == ()
+
+
+def _but_for_the_sde(experiment: Experiment) -> str:
+    """The config without its SDE and title, as JSON."""
+    return json.dumps(experiment.config.model_dump(exclude={"sde", "title"}), sort_keys=True, default=str)
+
+
+def _problems(experiment: Experiment) -> list[str]:
+    """The problems of the parts on the family's SDE."""
+    on_family = experiment.adapted(experiment.frozen)
+    return experiment_problems(on_family, on_family.weight)
