@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import jax.numpy as jnp
-from jax.scipy.special import log_ndtr
 from jax.scipy.stats import norm
 from jaxtyping import Array, Bool
 
@@ -17,8 +16,8 @@ def log_cell(d: Event, half: Diagonal, first: Ends, last: Ends) -> Event:
 
     The cells of the `first` and of the `last` level are open outward, so that those of all levels sum to 1.
     """
-    log_p = jnp.where(first, log_ndtr(d + half), _closed(d, half))
-    return jnp.where(last, log_ndtr(half - d), log_p)
+    log_p = jnp.where(first, norm.logcdf(d + half), _closed(d, half))
+    return jnp.where(last, norm.logcdf(half - d), log_p)
 
 
 def _closed(d: Event, half: Diagonal) -> Event:
@@ -28,7 +27,7 @@ def _closed(d: Event, half: Diagonal) -> Event:
     """
     d = -jnp.abs(d)
     narrow = half * jnp.maximum(1.0, -d) < 0.05
-    upper = log_ndtr(d + half)
-    ratio = jnp.where(narrow, -1.0, log_ndtr(d - half) - upper)
+    upper = norm.logcdf(d + half)
+    ratio = jnp.where(narrow, -1.0, norm.logcdf(d - half) - upper)
     series = norm.logpdf(d) + jnp.log(2 * half) + jnp.log1p(half**2 * (d**2 - 1) / 6)
     return jnp.where(narrow, series, upper + jnp.log(-jnp.expm1(ratio)))

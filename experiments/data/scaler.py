@@ -63,7 +63,7 @@ class Scaler(NamedTuple):
             if self.moments is None:
                 return x
             mean, std = np.asarray(self.moments, np.float32)
-            return mean + std * x
+            return x * std + mean
         k_and_u = (x * (self.levels - 1) - self._offset) / (1 - self.low)
         return jnp.clip(jnp.floor(k_and_u), 0, self.levels - 1).astype(jnp.uint8)
 

@@ -57,6 +57,7 @@ def linear_classifier(z: Float[np.ndarray, "n D"], of_class: Bool[np.ndarray, " 
         margin = y * (ones @ w)
         decayed = np.append(w[:-1], 0.0)
         slope = -y / (1 + np.exp(np.clip(margin, -500, 500)))
-        return np.logaddexp(0, -margin).mean() + DECAY / 2 * decayed @ decayed, ones.T @ slope / len(z) + DECAY * decayed
+        value = np.logaddexp(0, -margin).mean() + DECAY / 2 * decayed @ decayed
+        return float(value), ones.T @ slope / len(z) + DECAY * decayed
 
     return minimize(loss, np.zeros(ones.shape[1]), jac=True, method="L-BFGS-B", options={"maxiter": 1000}).x[:-1]

@@ -643,7 +643,8 @@ def test_a_folder_of_theirs_there_and_back(unet, tmp_path):
     file.write_text(CONFIG)
     assert main(["import", str(source), str(tmp_path / "run"), f"--config={file}"]) == 0
     config = native.read_weights(tmp_path / "run").config
-    assert config["sde"] == {"name": "ddpm_table", "n": 1000, "beta_1": 1e-4, "beta_n": 0.01, "power": 1.0}
+    table = {"name": "ddpm_table", "n": 1000, "beta_1": 1e-4, "beta_n": 0.01, "power": 1.0}
+    assert config["sde"] == table | {"learned": ()}
     assert (config["parameterization"], config["conditioning"], config["scale_input"]) == (
         "v",
         {"name": "index", "n": 1000},
