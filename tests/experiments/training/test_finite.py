@@ -146,7 +146,7 @@ def test_running_out_of_steps_is_not_a_broken_network():
     """A sound score in too few steps gives up, wherever the solver is inside; nan never does; both are nan."""
     sde, values = VPSDE(), jnp.array([-1.0, jnp.nan])
     sound = partial(broken, -1.0)
-    few = {"rtol": 1e-7, "atol": 1e-7, "max_steps": 8}
+    few = {"rtol": 1e-9, "atol": 1e-9, "max_steps": 16}
 
     def deep_inside(value):
         flow = chain(langevin(sde, sound), probability_flow(sde, partial(broken, value), **few))
