@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from small_experiments import clusters, small_experiment
+from small_experiments import DISCRETE, UNWEIGHTED, clusters, small_experiment
 
 from experiments.build.optimizer import optimizer_of
 from experiments.build.sampler import BoundSampler
@@ -22,15 +22,21 @@ pytestmark = pytest.mark.usefixtures("in_root")
 SAMPLERS = {
     "ancestral": {"step": "ancestral", "grid": "uniform_grid", "n": 3},
     "corrected": {"step": "ddim", "corrector": {"name": "langevin", "snr": 0.1}, "grid": "log_snr_grid", "n": 3},
-    "elsewhere": {"step": "ddim", "grid": "uniform_grid", "n": 3, "sde": {"name": "EDMSDE"}},
+    "elsewhere": {
+        "step": "ddim",
+        "grid": {"name": "uniform_grid", "t_min": 0.1},
+        "n": 3,
+        "sde": {"name": "EDMSDE", "sigma_max": 9.0},
+    },
 }
 SDES = ("VPSDE", "{'name': 'VESDE', 'sigma_max': 10.0, 'prior_mean': 0.2}", "SubVPSDE")
 BY = (f"--config.samplers={SAMPLERS}", "--config.sample.sampler=ancestral", "--config.evaluate.bound_times=4")
+VARIANCE = ("--config.objective=hybrid", UNWEIGHTED, DISCRETE, "--config.samplers.elsewhere=None")
 
 
-def arms(*overrides, sdes=SDES):
+def arms(*overrides, sdes=SDES, by=BY):
     """An experiment on each SDE, by its place."""
-    return {str(i): small_experiment(f"--config.sde={sde}", *BY, *overrides) for i, sde in enumerate(sdes)}
+    return {str(i): small_experiment(f"--config.sde={sde}", *by, *overrides) for i, sde in enumerate(sdes)}
 
 
 def trained(experiment, steps=3):
@@ -58,10 +64,12 @@ def results(experiment):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("times", ["importance", "log_normal", "{'name': 'discrete', 'n': 10, 't_min': 0.1}", "loss_aware"])
+@pytest.mark.parametrize(
+    "times", ["--config.times=importance", "--config.times=log_normal", DISCRETE, "--config.times=loss_aware"]
+)
 def test_an_arm_is_trained_as_it_is_alone(times):
     """To float32's rounding: a number that is an argument is not folded into others."""
-    alone = arms(f"--config.times={times}")
+    alone = arms(times)
     for together, own in zip(sharing(alone).values(), alone.values(), strict=True):
         leaves = zip(*map(jax.tree.leaves, (trained(together).ema, trained(own).ema)), strict=True)
         for ours, theirs in leaves:
@@ -69,9 +77,7 @@ def test_an_arm_is_trained_as_it_is_alone(times):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "overrides", [(), ("--config.objective=hybrid", "--config.times={'name': 'discrete', 'n': 10, 't_min': 0.1}")]
-)
+@pytest.mark.parametrize("overrides", [(), VARIANCE], ids=["score", "variance"])
 def test_an_arm_is_measured_as_it_is_alone(overrides):
     """By samplers with a corrector and on another SDE, with a learned variance, by the flow and by the bound."""
     alone = arms(*overrides)
@@ -103,7 +109,7 @@ def families(experiments):
 def test_only_linear_sdes_of_numbers_are_arguments():
     assert families(arms()) == ["012"]
     polynomial = "{'name': 'PolynomialVPSDE', 'log_snr_max': (12.0, 9.0), 'log_snr_min': (-10.0, -11.0)}"
-    assert families(arms(sdes=(*SDES, polynomial))) == ["012", "3"]
+    assert families(arms(sdes=(*SDES, polynomial), by=())) == ["012", "3"]
 
 
 def test_arms_that_differ_by_more_have_programs_of_their_own():
