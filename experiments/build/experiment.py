@@ -105,8 +105,8 @@ class Experiment(NamedTuple):
         if self.discriminator:
             parts["discriminator"] = self.discriminator.init(jax.random.fold_in(key, 1), jnp.zeros(self.shape))
         if self.trains != "codec":
-            shapes = Frozen(jax.eval_shape(self.model.init, key, z)) if self.config.lora else Frozen()
-            parts["net"] = self.adapted(shapes).model.init(key, z)
+            base = jax.eval_shape(self.model.init, key, z) if self.config.lora else ()
+            parts["net"] = self.adapted(self.frozen._replace(base=base)).model.init(key, z)
         if learns_sde(self.config):
             parts["sde"] = self.learned
         return parts if len(parts) > 1 else next(iter(parts.values()))
@@ -131,9 +131,6 @@ class Experiment(NamedTuple):
         """Returns the program of a name: the family's, if there is one, which the first call of any of its runs makes."""
         return self.family.once(name, make) if self.family else make()
 
-    def _family_sde(self, which: Any) -> sde_lib.SDE | None:
-        return self.family.sde(which) if self.family else None
-
     def on(self, sde: sde_lib.SDE) -> Experiment:
         """Returns the experiment on another SDE, which its network is of."""
         assert self.model_on
@@ -144,8 +141,8 @@ class Experiment(NamedTuple):
 
         It is this one if nothing of its SDE is learned and the family has no other, or if there are no parameters.
         """
-        if isinstance(params, Params) and (sde := self._family_sde(params.sde)):
-            return self.on(sde)
+        if self.family and self.family.several and isinstance(params, Params):
+            return self.on(self.family.sde(params.sde))
         if params is None or not learns_sde(self.config):
             return self
         sde: Any = self.sde
@@ -157,9 +154,10 @@ class Experiment(NamedTuple):
         They are an argument here, although the experiment holds them, so that they are one of a compiled program too. Its SDE,
         if it is one of several, and the draw of t go by that argument as well.
         """
-        if sde := self._family_sde(frozen.which):
-            times = TIMES.build(self.config.times.name, sde, **self.config.times.options)
-            return self.on(sde)._replace(times=times, family=None).adapted(frozen)
+        if self.family and self.family.several:
+            sde, times = self.family.sde(frozen.which), self.config.times
+            own = self.on(sde)._replace(times=TIMES.build(times.name, sde, **times.options), family=None)
+            return own.adapted(frozen)
         lora = self.config.lora
         if lora is None or not frozen.base:
             return self._replace(frozen=frozen)
@@ -180,7 +178,8 @@ class Experiment(NamedTuple):
         own = self.merged(params)
         if self.trains == "both" or learns_sde(self.config):
             return Params(own["net"], guides, of_codec, own.get("sde", self.frozen.which))
-        return Params(own, guides, of_codec, self.frozen.which) if guides or self.codec or self._family_sde(0) else own
+        several = self.family is not None and self.family.several
+        return Params(own, guides, of_codec, self.frozen.which) if guides or self.codec or several else own
 
     def without_discriminator(self, params: Any) -> Any:
         """Returns the trained parameters without those of a discriminator, which is of no use to a run."""

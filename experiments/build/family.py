@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import jax
+
 import sde_lib
 from sde_lib.one_of import OneOf
 
@@ -14,7 +16,7 @@ from sde_lib.one_of import OneOf
 class Family:
     """The SDEs of runs that differ by their SDE and their seed alone, and the programs that all of these runs call.
 
-    An SDE is an argument of a program, by its number; of a single one it is no argument. `programs`: by what they do.
+    If there are several SDEs, the number of one is an argument of every program. `programs`: by what they do.
     """
 
     sdes: tuple[sde_lib.SDE, ...]
@@ -26,6 +28,11 @@ class Family:
             self.programs[name] = make()
         return self.programs[name]
 
-    def sde(self, which: Any) -> sde_lib.SDE | None:
-        """Returns the SDE of a number, which may be traced; None if there is but one."""
-        return OneOf(which, self.sdes) if len(self.sdes) > 1 else None
+    @property
+    def several(self) -> bool:
+        """True if there is more than one SDE."""
+        return len(self.sdes) > 1
+
+    def sde(self, which: Any) -> sde_lib.SDE:
+        """Returns the SDE of a number; in a program, where the number is traced, it is one of all."""
+        return OneOf(which, self.sdes) if isinstance(which, jax.core.Tracer) else self.sdes[int(which)]

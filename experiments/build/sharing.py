@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
+import jax
 import jax.numpy as jnp
 
-from experiments.build.checks import experiment_problems
-from experiments.build.experiment import Experiment
+import samplers
+from experiments.build.checks import with_exact_score
+from experiments.build.experiment import Experiment, Frozen
 from experiments.build.family import Family
+from experiments.build.sampler import bound_samplers
 from experiments.config.parts import classifies, learns_sde, trains_codec
 from experiments.runtime import devices
+from experiments.runtime.errors import brief
 from experiments.runtime.progress import say
 from sde_lib import LinearSDE
 from sde_lib.base import coordinates
@@ -32,8 +37,8 @@ def sharing(experiments: dict[str, Experiment]) -> dict[str, Experiment]:
             which = devices.put(jnp.int32(number), devices.replicated()) if len(names) > 1 else ()
             frozen = experiments[name].frozen._replace(which=which)
             shared[name] = experiments[name]._replace(frozen=frozen, family=family)
-        if len(names) > 1 and (problems := _problems(shared[names[0]])):
-            say(f"{', '.join(names)} compile programs of their own: {problems[0]}")
+        if len(names) > 1 and (why := _obstacle(shared[names[0]])):
+            say(f"{', '.join(names)} compile programs of their own: {why}")
             shared |= {name: experiments[name]._replace(family=Family((experiments[name].sde,))) for name in names}
     return {name: shared[name] for name in experiments}
 
@@ -50,7 +55,19 @@ def _but_for_the_sde(experiment: Experiment) -> str:
     return json.dumps(experiment.config.model_dump(exclude={"sde", "title"}), sort_keys=True, default=str)
 
 
-def _problems(experiment: Experiment) -> list[str]:
-    """The problems of the parts on the family's SDE."""
-    on_family = experiment.adapted(experiment.frozen)
-    return experiment_problems(on_family, on_family.weight)
+def _obstacle(experiment: Experiment) -> str:
+    """Returns why a part fails on the family's SDE in a program, by tracing each of them; "" if none does."""
+    key, x = jax.random.key(0), jnp.zeros(experiment.code_shape)
+
+    def parts(frozen: Frozen) -> Any:
+        on_family = with_exact_score(experiment.adapted(frozen))
+        t, _ = on_family.times.sample(key, on_family.times.init(), 8)
+        steps = [sampler.step(None, sampler.any_conditions) for sampler in bound_samplers(on_family).values()]
+        solve = jax.vmap(lambda x: [samplers.solve(key, step, x, t[:2]).x for step in steps], axis_name="batch")
+        return on_family.weight(on_family.sde, t[0]), solve(x[None])
+
+    try:
+        jax.eval_shape(parts, experiment.frozen)
+    except Exception as error:  # of a part of the user's, anything
+        return brief(error)
+    return ""
