@@ -141,7 +141,7 @@ class Experiment(NamedTuple):
 
         It is this one if nothing of its SDE is learned and the family has no other, or if there are no parameters.
         """
-        if self.family and self.family.several and isinstance(params, Params):
+        if self.family and self.family.sdes and isinstance(params, Params):
             return self.on(self.family.sde(params.sde))
         if params is None or not learns_sde(self.config):
             return self
@@ -154,7 +154,7 @@ class Experiment(NamedTuple):
         They are an argument here, although the experiment holds them, so that they are one of a compiled program too. Its SDE,
         if it is one of several, and the draw of t go by that argument as well.
         """
-        if self.family and self.family.several:
+        if self.family and self.family.sdes:
             sde, times = self.family.sde(frozen.which), self.config.times
             own = self.on(sde)._replace(times=TIMES.build(times.name, sde, **times.options), family=None)
             return own.adapted(frozen)
@@ -178,8 +178,8 @@ class Experiment(NamedTuple):
         own = self.merged(params)
         if self.trains == "both" or learns_sde(self.config):
             return Params(own["net"], guides, of_codec, own.get("sde", self.frozen.which))
-        several = self.family is not None and self.family.several
-        return Params(own, guides, of_codec, self.frozen.which) if guides or self.codec or several else own
+        by_number = self.family is not None and bool(self.family.sdes)
+        return Params(own, guides, of_codec, self.frozen.which) if guides or self.codec or by_number else own
 
     def without_discriminator(self, params: Any) -> Any:
         """Returns the trained parameters without those of a discriminator, which is of no use to a run."""

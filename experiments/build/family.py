@@ -6,20 +6,20 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import jax
+from jax.core import Tracer
 
-import sde_lib
+from sde_lib import LinearSDE
 from sde_lib.one_of import OneOf
 
 
 @dataclass(frozen=True, eq=False)
 class Family:
-    """The SDEs of runs that differ by their SDE and their seed alone, and the programs that all of these runs call.
+    """Runs that differ by their linear SDE and their seed alone, by the programs that all of them call.
 
-    If there are several SDEs, the number of one is an argument of every program. `programs`: by what they do.
+    `sdes`: if there are several, and then the number of one is an argument of every program. `programs`: by what they do.
     """
 
-    sdes: tuple[sde_lib.SDE, ...]
+    sdes: tuple[LinearSDE, ...] = ()
     programs: dict[Any, Any] = field(default_factory=dict)
 
     def once(self, name: Any, make: Callable[[], Any]) -> Any:
@@ -28,11 +28,6 @@ class Family:
             self.programs[name] = make()
         return self.programs[name]
 
-    @property
-    def several(self) -> bool:
-        """True if there is more than one SDE."""
-        return len(self.sdes) > 1
-
-    def sde(self, which: Any) -> sde_lib.SDE:
+    def sde(self, which: Any) -> LinearSDE:
         """Returns the SDE of a number; in a program, where the number is traced, it is one of all."""
-        return OneOf(which, self.sdes) if isinstance(which, jax.core.Tracer) else self.sdes[int(which)]
+        return OneOf(which, self.sdes) if isinstance(which, Tracer) else self.sdes[int(which)]

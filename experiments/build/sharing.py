@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -30,17 +30,25 @@ def sharing(experiments: dict[str, Experiment]) -> dict[str, Experiment]:
     alike: dict[str, list[str]] = {}
     for name, experiment in experiments.items():
         alike.setdefault(_but_for_the_sde(experiment) if _by_number(experiment) else name, []).append(name)
-    shared = {}
+    shared = {name: experiment._replace(family=Family()) for name, experiment in experiments.items()}
     for names in alike.values():
-        family = Family(tuple(experiments[name].sde for name in names))
-        for number, name in enumerate(names):
-            which = devices.put(jnp.int32(number), devices.replicated()) if len(names) > 1 else ()
-            frozen = experiments[name].frozen._replace(which=which)
-            shared[name] = experiments[name]._replace(frozen=frozen, family=family)
-        if len(names) > 1 and (why := _obstacle(shared[names[0]])):
-            say(f"{', '.join(names)} compile programs of their own: {why}")
-            shared |= {name: experiments[name]._replace(family=Family((experiments[name].sde,))) for name in names}
-    return {name: shared[name] for name in experiments}
+        if len(names) > 1:
+            together = _together({name: experiments[name] for name in names})
+            if why := _obstacle(together[names[0]]):
+                say(f"{', '.join(names)} compile programs of their own: {why}")
+            else:
+                shared |= together
+    return shared
+
+
+def _together(experiments: dict[str, Experiment]) -> dict[str, Experiment]:
+    """The experiments as one family, each by its number."""
+    family = Family(tuple(cast(LinearSDE, experiment.sde) for experiment in experiments.values()))
+    numbers = devices.put([jnp.int32(i) for i in range(len(experiments))], devices.replicated())
+    return {
+        name: experiment._replace(family=family, frozen=experiment.frozen._replace(which=number))
+        for (name, experiment), number in zip(experiments.items(), numbers, strict=True)
+    }
 
 
 def _by_number(experiment: Experiment) -> bool:

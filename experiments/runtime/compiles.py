@@ -33,6 +33,6 @@ def _seconds() -> list[float]:
     """The time of every compile since the first call, as JAX tells it."""
     seconds: list[float] = []
     jax.monitoring.register_event_duration_secs_listener(
-        lambda event, duration, **_: seconds.append(duration) if event == EVENT else None
+        lambda event, duration_secs, **kwargs: seconds.append(duration_secs) if event == EVENT else None
     )
     return seconds
