@@ -35,7 +35,7 @@ def get_config() -> ConfigDict:
         "blurring": arm(blurring.get_config(), "sde", "codec", "in_space"),
         "learned": arm(vdm.get_config(), "sde", "objective", "weight", "times"),
         "cld": one_sampler(cld.get_config(), "sscs", "sde"),
-        "logistic": one_sampler(nonlinear.get_config(), "euler_maruyama", "parameterization", "objective"),
+        "logistic": one_sampler(nonlinear.get_config(), "euler_maruyama", "parameterization", "objective", "times", "weight"),
     }
     config.arms.logistic.sde = nonlinear.get_config().arms.logistic.sde
     return config

@@ -1,4 +1,4 @@
-"""What the arms of a comparison have in common: programs, which each is compiled once."""
+"""Programs that the arms of a comparison share, each of which is compiled once."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from sde_lib.base import coordinates
 
 
 def sharing(experiments: dict[str, Experiment]) -> dict[str, Experiment]:
-    """Returns the experiments, each in a family: of all that differ by their linear SDE alone, or else of itself.
+    """Returns the experiments, each in a family: of all that differ by their linear SDE and seed alone, or else of itself.
 
     The SDEs of a family have numbers for alpha(t) and sigma(t), and every part of the config is tried on them as one. If a part
     asks for more than alpha and sigma, each experiment keeps its own programs.
@@ -59,8 +59,8 @@ def _by_number(experiment: Experiment) -> bool:
 
 
 def _but_for_the_sde(experiment: Experiment) -> str:
-    """The config without its SDE and title, as JSON."""
-    return json.dumps(experiment.config.model_dump(exclude={"sde", "title"}), sort_keys=True, default=str)
+    """The config without its SDE, seed and title, as JSON."""
+    return json.dumps(experiment.config.model_dump(exclude={"sde", "seed", "title"}), sort_keys=True, default=str)
 
 
 def _obstacle(experiment: Experiment) -> str:

@@ -21,7 +21,7 @@ Outcome = tuple[Tally, jax.Array]
 """The tally after a call, and the learning rate."""
 
 
-class Given(NamedTuple):
+class Arguments(NamedTuple):
     """The parameters that training leaves as they are, and the data of the key of each run."""
 
     frozen: Frozen
@@ -32,7 +32,7 @@ Program = Callable[..., tuple[tuple[State, ...], tuple[Outcome, ...]]]
 
 
 def program(experiments: Sequence[Experiment], like: State) -> Program:
-    """Returns advance(states, batches, given) -> (states, outcomes), on all devices: of each a tuple, by run.
+    """Returns advance(states, batches, arguments) -> (states, outcomes), on all devices: of each a tuple, by run.
 
     `like`: the state of one of them, or its shapes. The next call takes the states; the outcomes stand apart from them, to wait
     for and to read later. Every run has its own state, key and batch: what it becomes depends on no other.
@@ -41,24 +41,24 @@ def program(experiments: Sequence[Experiment], like: State) -> Program:
     optimizer, rate = optimizer_of(first.config), optimizer_rate(first.config.train)
 
     def advance(
-        states: tuple[State, ...], batches: tuple[Batch, ...], given: Given
+        states: tuple[State, ...], batches: tuple[Batch, ...], arguments: Arguments
     ) -> tuple[tuple[State, ...], tuple[Outcome, ...]]:
         def of_run(key: jax.Array, state: State, batch: Batch) -> tuple[State, Outcome]:
-            after = make_call(first, optimizer, jax.random.wrap_key_data(key))(state, batch, given.frozen)
+            after = make_call(first, optimizer, jax.random.wrap_key_data(key))(state, batch, arguments.frozen)
             return after, (after.tally, jnp.asarray(rate(after.step - after.tally.skipped)))
 
-        after, outcomes = zip(*_mapped(of_run, list(zip(given.keys, states, batches, strict=True))), strict=True)
+        after, outcomes = zip(*_mapped(of_run, list(zip(arguments.keys, states, batches, strict=True))), strict=True)
         return after, outcomes
 
     placed = (placement(first.config, like),) * len(experiments)
-    make = lambda: devices.pmapped(advance, placed, (placed, devices.replicated()), given_to(experiments))
+    make = lambda: devices.pmapped(advance, placed, (placed, devices.replicated()), arguments_of(experiments))
     return first.once(("step", len(experiments)), make)
 
 
-def given_to(experiments: Sequence[Experiment]) -> Given:
+def arguments_of(experiments: Sequence[Experiment]) -> Arguments:
     """Returns the arguments of a program by which these runs differ from others that call it."""
     keys = tuple(jax.random.key_data(stream(each.config.seed, Purpose.STEP)) for each in experiments)
-    return Given(experiments[0].frozen, devices.put(keys, devices.replicated()))
+    return Arguments(experiments[0].frozen, devices.put(keys, devices.replicated()))
 
 
 def _mapped(function: Callable[..., Any], rows: Sequence[tuple[Any, ...]]) -> list[Any]:

@@ -15,7 +15,7 @@ from experiments.evaluation.likelihood import measure_bits
 from experiments.randomness import Purpose, stream
 from experiments.runtime import devices
 from experiments.sampling.draw import drawing
-from experiments.training.program import given_to, program
+from experiments.training.program import arguments_of, program
 
 pytestmark = pytest.mark.usefixtures("in_root")
 
@@ -46,7 +46,7 @@ def trained(experiment, steps=3):
     batch = devices.split((Batch(np.asarray(clusters(64))[None], None),), axis=1)
     states = (state,)
     for _ in range(steps):
-        states, _ = advance(states, batch, given_to([experiment]))
+        states, _ = advance(states, batch, arguments_of([experiment]))
     return states[0]
 
 
