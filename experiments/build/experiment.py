@@ -14,9 +14,19 @@ import losses
 import models
 import sde_lib
 from experiments.build.conditions import Condition, classes, conditions, is_captions, shapes
+from experiments.build.family import Family
 from experiments.conditions.text import characters
 from experiments.config.guidance import Guide, Params
-from experiments.config.parts import OBJECTIVE, bridges, classifies, learns_flow, learns_sde, learns_variance, trains_codec
+from experiments.config.parts import (
+    OBJECTIVE,
+    TIMES,
+    bridges,
+    classifies,
+    learns_flow,
+    learns_sde,
+    learns_variance,
+    trains_codec,
+)
 from experiments.config.schema import Config, LearnedSDE
 from experiments.data.dataset import Batch
 from experiments.data.scaler import Scaler
@@ -28,13 +38,15 @@ from models.side_by_side import folded
 class Frozen(NamedTuple):
     """The parameters that training leaves as they are: of a `base` of adapters, each fixed part of a `codec`, and a `teacher`.
 
-    `features`: those that a perceptual term compares. All are () if there are none.
+    `features`: those that a perceptual term compares. `which`: the number of the SDE in its family. All are () if there are
+    none.
     """
 
     base: Any = ()
     codec: tuple[Any, ...] = ()
     features: Any = ()
     teacher: Any = ()
+    which: Any = ()
 
 
 class Experiment(NamedTuple):
@@ -47,7 +59,7 @@ class Experiment(NamedTuple):
     `discriminator`: that of `codec.adversarial`. `distance`: that of `codec.perceptual`, distance(features)(x, x_hat) of the
     frozen parameters of its features; both only if the config asks for them, and the distance only to train by.
     `teacher`: flow(params, y) -> (x_1 -> x_0), that of the run that a flow is learned from, only to train by.
-    `model_on`: model_on(sde) is the `model` on another SDE.
+    `model_on`: model_on(sde) is the `model` on another SDE. `family`: that of a run among others which call the same programs.
     """
 
     config: Config
@@ -68,6 +80,7 @@ class Experiment(NamedTuple):
     distance: Callable[[Any], Callable[[Any, Any], Any]] | None = None
     teacher: Callable[[Any, Any], Callable[[jax.Array], jax.Array]] | None = None
     model_on: Callable[[sde_lib.SDE], Any] | None = None
+    family: Family | None = None
 
     @property
     def net_shape(self) -> tuple[int, ...]:
@@ -92,8 +105,8 @@ class Experiment(NamedTuple):
         if self.discriminator:
             parts["discriminator"] = self.discriminator.init(jax.random.fold_in(key, 1), jnp.zeros(self.shape))
         if self.trains != "codec":
-            shapes = Frozen(jax.eval_shape(self.model.init, key, z)) if self.config.lora else Frozen()
-            parts["net"] = self.adapted(shapes).model.init(key, z)
+            base = jax.eval_shape(self.model.init, key, z) if self.config.lora else ()
+            parts["net"] = self.adapted(self.frozen._replace(base=base)).model.init(key, z)
         if learns_sde(self.config):
             parts["sde"] = self.learned
         return parts if len(parts) > 1 else next(iter(parts.values()))
@@ -114,6 +127,10 @@ class Experiment(NamedTuple):
         values = {name: tuple(leaf.tolist()) if leaf.ndim else float(leaf) for name, leaf in self.learned.items()}
         return LearnedSDE.model_validate({"name": self.config.sde.name, **self.config.sde.options, **values})
 
+    def once(self, name: Any, make: Callable[[], Any]) -> Any:
+        """Returns the program of a name: the family's, if there is one, which the first call of any of its runs makes."""
+        return self.family.once(name, make) if self.family else make()
+
     def on(self, sde: sde_lib.SDE) -> Experiment:
         """Returns the experiment on another SDE, which its network is of."""
         assert self.model_on
@@ -122,8 +139,10 @@ class Experiment(NamedTuple):
     def at(self, params: Any) -> Experiment:
         """Returns the experiment on the SDE of these parameters, the trained ones or those of `network`.
 
-        It is this one if nothing of its SDE is learned, or if there are no parameters.
+        It is this one if nothing of its SDE is learned and the family has no other, or if there are no parameters.
         """
+        if self.family and self.family.sdes and isinstance(params, Params):
+            return self.on(self.family.sde(params.sde))
         if params is None or not learns_sde(self.config):
             return self
         sde: Any = self.sde
@@ -132,8 +151,13 @@ class Experiment(NamedTuple):
     def adapted(self, frozen: Frozen) -> Experiment:
         """Returns the experiment as it is trained beside `frozen` parameters: with `lora` its model is one of adapters to them.
 
-        They are an argument here, although the experiment holds them, so that they are one of a compiled program too.
+        They are an argument here, although the experiment holds them, so that they are one of a compiled program too. Its SDE,
+        if it is one of several, and the draw of t go by that argument as well.
         """
+        if self.family and self.family.sdes:
+            sde, times = self.family.sde(frozen.which), self.config.times
+            own = self.on(sde)._replace(times=TIMES.build(times.name, sde, **times.options), family=None)
+            return own.adapted(frozen)
         lora = self.config.lora
         if lora is None or not frozen.base:
             return self._replace(frozen=frozen)
@@ -153,8 +177,9 @@ class Experiment(NamedTuple):
             return Params({}, guides, of_codec)
         own = self.merged(params)
         if self.trains == "both" or learns_sde(self.config):
-            return Params(own["net"], guides, of_codec, own.get("sde", ()))
-        return Params(own, guides, of_codec) if guides or self.codec else own
+            return Params(own["net"], guides, of_codec, own.get("sde", self.frozen.which))
+        by_number = self.family is not None and bool(self.family.sdes)
+        return Params(own, guides, of_codec, self.frozen.which) if guides or self.codec or by_number else own
 
     def without_discriminator(self, params: Any) -> Any:
         """Returns the trained parameters without those of a discriminator, which is of no use to a run."""
@@ -372,7 +397,8 @@ class Experiment(NamedTuple):
 
     def variance(self, params: Any, y: Any = None) -> dict[str, Any]:
         """Returns {"v": the learned variance v(x, t) at `params`}, or nothing if none is learned: options of a step."""
-        v = lambda x, t: self.model.with_variance(self._net(params), x, t, simplest(y))[1]
+        model = self.at(params).model
+        v = lambda x, t: model.with_variance(self._net(params), x, t, simplest(y))[1]
         return {"v": v} if learns_variance(self.config) else {}
 
 

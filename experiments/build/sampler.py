@@ -167,7 +167,7 @@ class BoundSampler(NamedTuple):
         if config.sde is not None:
             if learned and "v" not in config.step.options:
                 raise ValueError("the learned variance is of the SDE of training: give the step a v, as step.v = 0.0")
-            score, learned = samplers.under(self.experiment.sde, score, sde), {}
+            score, learned = samplers.under(self.at(params).experiment.sde, score, sde), {}
         score = transform(score) if transform else score
         step = STEP.build(config.step.name, sde, score, **(learned | config.step.options | swept))
         if config.corrector is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from experiments.build.sharing import sharing
 from experiments.commands.arguments import Call, allow_change, compile_cache, config, distributed, no_restart, workdir
 from experiments.commands.opening import Opened, open_arms
 from experiments.config.seeds import runs_of_arm
@@ -21,6 +22,7 @@ from experiments.runs.folder import Folder
 from experiments.runs.record import RunRecord
 from experiments.runtime import processes
 from experiments.runtime.compile_cache import forget_if_crowded
+from experiments.runtime.compiles import compiles_from_now
 from experiments.runtime.errors import brief
 from experiments.runtime.progress import say
 from experiments.runtime.signals import Interrupted
@@ -44,7 +46,8 @@ def compare_arms(opened: Opened, swept: Swept | None = None) -> None:
     but `train.seeds_at_once` runs of an arm are trained together. A run that fails ends itself alone: the report is of the
     others, and the first of the errors is raised after it.
     """
-    opened, arm_of = with_seeds(opened)
+    compiles = compiles_from_now()
+    opened, arm_of = with_seeds(opened._replace(experiments=sharing(opened.experiments)))
     base, data, folder, experiments = opened.plan.base, opened.dataset, opened.workdir, opened.experiments
     assert opened.space is not None
     with opened.held({run: folder / run for run in experiments}) as records:
@@ -72,10 +75,12 @@ def compare_arms(opened: Opened, swept: Swept | None = None) -> None:
             arms = list(arms_of_runs(opened, arm_of, runs))
             report = report_data(base, arms, data, reference, real, opened.call.line, failed)
             report |= {"swept": swept} if swept else {}
+            report["compiles"] = compiles()._asdict()
             write_report(folder, report, pictures, held_out_shown(next(iter(experiments.values())).scaler, data))
             for run in () if swept else runs:  # a sweep may grow, and what is measured is not measured again
                 forget(folder / run)
         if runs:
+            say(f"{compiles()}")
             say(f"report: {folder / 'report.html'}")
     if failed:
         raise next(iter(failed.values()))

@@ -43,7 +43,7 @@ class Guide(NamedTuple):
 class Params(NamedTuple):
     """A network's `own` parameters, those of its `guides` by their folders, its `codec`'s, and the learned ones of its `sde`.
 
-    They are one argument of a program.
+    Of an SDE among several `sde` is the number. They are one argument of a program.
     """
 
     own: Any

@@ -107,14 +107,13 @@ def measure_bits(experiment: Experiment, params: Any, test: Batch, q: Dequantize
 
         x = experiment.scaler.place(example.levels, 0.5)
         score = experiment.score(score_params, y=experiment.conditions_of(score_params, key, x, example.y))
-        return bits_of(experiment.sde, score, experiment.scaler, draw, options)(key, example.levels)
+        return bits_of(experiment.at(score_params).sde, score, experiment.scaler, draw, options)(key, example.levels)
 
     n = len(test.levels)
     rows = streams(experiment.config.seed, Purpose.LIKELIHOOD, n), test
     with progress("bits/dim", n) as show:
-        return devices.in_batches(
-            devices.mapped(one), (params, q.params), rows, options.batch, show=lambda count: show(count, "")
-        )
+        run = experiment.once("bits", lambda: devices.mapped(one))
+        return devices.in_batches(run, (params, q.params), rows, options.batch, show=lambda count: show(count, ""))
 
 
 def bits_per_dim(experiment: Experiment, params: Any, data: Dataset) -> dict[str, Any] | None:
@@ -155,9 +154,8 @@ def _learned(experiment: Experiment, params: Any, data: Dataset) -> tuple[Dequan
     init_key, fit_key = jax.random.split(stream(config.seed, Purpose.DEQUANTIZER))
 
     def bound(params: Any, key: Key[Array, ""], k: Levels, u: Event) -> Scalar:
-        return continuous_bound(experiment.sde, experiment.score(params), m=1, t_min=experiment.config.evaluate.t_min)(
-            key, scaler.place(k, u)
-        ).total
+        sde, t_min = experiment.at(params).sde, experiment.config.evaluate.t_min
+        return continuous_bound(sde, experiment.score(params), m=1, t_min=t_min)(key, scaler.place(k, u)).total
 
     say(f"fitting q(u | k) in {steps} steps (compiles first)")
     size = devices.rounded_up(config.train.batch)  # a run may be evaluated on other devices than it was trained on

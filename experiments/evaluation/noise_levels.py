@@ -71,9 +71,10 @@ def loss_by_log_snr(experiment: Experiment, params: Any, data: Dataset, key: jax
     if not isinstance(sde, GaussianSDE):
         return {"log_snr": [], "loss": [], "std_error": []}
 
-    def one(params: Any, row: tuple[jax.Array, Batch]) -> jax.Array:
+    def one(params: Any, row: tuple[jax.Array, Batch], log_snr: jax.Array) -> jax.Array:
         key, example = row
         data_key, noise_key = jax.random.split(key)
+        sde: Any = experiment.at(params).sde
         x = experiment.scaler.encode(data_key, example.levels)
         x_0, y = encoded(experiment, params, data_key, x), experiment.conditions_of(params, key, x, example.y)
         score = experiment.score(params, y=y)
@@ -83,7 +84,8 @@ def loss_by_log_snr(experiment: Experiment, params: Any, data: Dataset, key: jax
 
     n = held_out(experiment.config, data.test) or min(config.batch, len(data.test))
     rows = jax.random.split(key, n), data.held_out(n, experiment.classes)
-    loss = devices.in_batches(devices.mapped(one), params, rows, config.batch)
+    run = experiment.once("loss", lambda: devices.mapped(one))
+    loss = devices.in_batches(run, params, rows, config.batch, log_snr)
     return {
         "log_snr": log_snr.tolist(),
         "loss": loss.mean(0).tolist(),

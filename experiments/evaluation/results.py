@@ -94,7 +94,8 @@ def _quality(experiment: Experiment, label: str, params: Any, reference: Referen
     has no measures; `unsound` says why.
     """
     config, bound = experiment.config.evaluate, BoundSampler(experiment, experiment.config.samplers[label])
-    sampler, draw, labels = bound.config, drawing(bound), bound.labels(config.n)
+    sampler, labels = bound.config, bound.labels(config.n)
+    draw = experiment.once(("draw", label), lambda: drawing(bound))
 
     def at(steps: int, **swept: float) -> tuple[dict[str, Any], np.ndarray]:
         grid = bound.grid(steps)

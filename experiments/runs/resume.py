@@ -12,7 +12,7 @@ import numpy as np
 from experiments.build import averages
 from experiments.build.experiment import Experiment
 from experiments.build.optimizer import optimizer_of
-from experiments.build.state import State, init_state, placement
+from experiments.build.state import State, first_state, placement
 from experiments.runs.checkpoint import Checkpoints, saved_steps
 from experiments.runs.fitted_average import fitted_average
 from experiments.runs.folder import Folder
@@ -54,7 +54,8 @@ def trained_state(experiment: Experiment, workdir: Path) -> State:
 
 def state_shapes(experiment: Experiment) -> State:
     """Returns the state with shapes and placements instead of arrays."""
-    shapes = jax.eval_shape(lambda: init_state(experiment, optimizer_of(experiment.config), jax.random.key(0)))
+    optimizer = optimizer_of(experiment.config)
+    shapes = jax.eval_shape(lambda: first_state(experiment, optimizer, jax.random.key(0)))
     place = lambda leaf, where: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=where)
     return jax.tree.map(place, shapes, placement(experiment.config, shapes))
 

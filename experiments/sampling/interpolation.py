@@ -92,11 +92,11 @@ def on_the_arc(experiment: Experiment, params: Any, pairs: Shaped[np.ndarray, "p
     With a codec the flow is that of codes. Where their score is that of N(0, I) on a VP-SDE, as for a codec alone, x_1 is the
     code itself. A semantic code goes straight: Preechakul et al. (2022), sec. 4.1.
     """
-    e, sde = experiment.config.evaluate, experiment.sde
+    e = experiment.config.evaluate
     flow: dict[str, Any] = {"t_min": e.t_min, "rtol": e.tolerance, "atol": e.tolerance}
 
     def by_flow(params: Any, key: Key[Array, ""], ends: Ends) -> Callable[[Scalar], Event]:
-        score = lambda w: experiment.conditional(params, ends.y(w))
+        sde, score = experiment.at(params).sde, lambda w: experiment.conditional(params, ends.y(w))
         # Nobody needs the density; `key` makes it cheap.
         latent = lambda w, x: encode(sde, score(w), x, key=key, **flow).latent
         a, b = jax.vmap(latent)(jnp.arange(2.0), jnp.stack([ends.x_a, ends.x_b]))
@@ -152,5 +152,6 @@ def _ways(
 
     keys = streams(experiment.config.seed, Purpose.INTERPOLATE, len(pairs))
     rows = keys, jnp.asarray(pairs)
-    levels, finite = devices.in_batches(devices.mapped(one), params, rows, jax.device_count())
+    run = experiment.once(("way", way.__name__), lambda: devices.mapped(one))
+    levels, finite = devices.in_batches(run, params, rows, jax.device_count())
     return Way(levels, finite)

@@ -26,9 +26,8 @@ def reverse_process(experiment: Experiment, params: Any, key: jax.Array, snapsho
     are no pictures, [snapshots, 0, *event].
     """
     sampler = sample_sampler(experiment)
-    grid = sampler.grid()
 
-    def one(params: Any, row: Rows) -> tuple[jax.Array, jax.Array]:
+    def one(params: Any, row: Rows, grid: jax.Array) -> tuple[jax.Array, jax.Array]:
         prior_key, step_key = jax.random.split(row.keys)
         y = sampler.conditions(params, row)
         sde, score, own, _ = sampler.reverse(params, y)
@@ -44,6 +43,8 @@ def reverse_process(experiment: Experiment, params: Any, key: jax.Array, snapsho
         return frames, solution.finite == sampler.config.n
 
     n = devices.rounded_up(512 if len(experiment.shape) == 1 else 8)
-    frames, finite = devices.in_batches(devices.mapped(one), params, sampler.rows_of(jax.random.split(key, n)), n)
+    rows = sampler.rows_of(jax.random.split(key, n))
+    run = experiment.once("process", lambda: devices.mapped(one))
+    frames, finite = devices.in_batches(run, params, rows, n, sampler.at(params).grid())
     sound = frames if finite.all() else frames[:0]
     return np.swapaxes(np.asarray(experiment.scaler.display(sound)), 0, 1), int((~finite).sum())

@@ -174,7 +174,7 @@ def _picture(experiment: Experiment, folder: Folder) -> Callable[[State, int], N
     if classifies(config):
         return lambda state, step: None  # a classifier draws nothing; `evaluate` measures it
     sampler = sample_sampler(experiment)
-    draw = drawing(sampler)
+    draw = experiment.once(("draw", config.sample.sampler), lambda: drawing(sampler))
 
     def picture(state: State, step: int) -> None:
         path = folder.picture(step)

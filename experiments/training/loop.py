@@ -23,7 +23,7 @@ from experiments.runtime.progress import progress, say
 from experiments.runtime.signals import Interrupted, stop
 from experiments.training.callbacks import Callback
 from experiments.training.course import Course, Training, begin
-from experiments.training.program import Outcome, Program, program
+from experiments.training.program import Outcome, Program, arguments_of, program
 
 
 def train(experiment: Experiment, data: Dataset, workdir: Path, record: RunRecord, callbacks: Sequence[Callback] = ()) -> State:
@@ -77,6 +77,7 @@ def go_on(courses: Sequence[Course], states: tuple[State, ...], advance: Program
         each(Course.draw, states, step=step)
     streams = [course.training.data.batches for course in courses]
     batches = feed(streams, config.batch, calls(step, config.steps, config.steps_per_call), experiment.classes)
+    arguments = arguments_of([course.training.experiment for course in courses])
     stop_asked = processes.asking()
     in_flight: deque[tuple[int, bool, tuple[Outcome, ...]]] = deque()
     with progress("train", config.steps, step) as show:
@@ -96,7 +97,7 @@ def go_on(courses: Sequence[Course], states: tuple[State, ...], advance: Program
         while step < config.steps:
             batch = next(batches)
             wait(most=1)  # two calls in flight: XLA takes 32, and a signal would wait for all
-            states, outcomes = advance(states, batch, experiment.frozen)
+            states, outcomes = advance(states, batch, arguments)
             step += len(batch[0].levels)
             stop.unsaved = True
 

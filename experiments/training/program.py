@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,31 +19,46 @@ from experiments.training.step import make_call
 
 Outcome = tuple[Tally, jax.Array]
 """The tally after a call, and the learning rate."""
+
+
+class Arguments(NamedTuple):
+    """The parameters that training leaves as they are, and the data of the key of each run."""
+
+    frozen: Frozen
+    keys: tuple[jax.Array, ...]
+
+
 Program = Callable[..., tuple[tuple[State, ...], tuple[Outcome, ...]]]
 
 
 def program(experiments: Sequence[Experiment], like: State) -> Program:
-    """Returns advance(states, batches, frozen) -> (states, outcomes), on all devices: of each a tuple, by run.
+    """Returns advance(states, batches, arguments) -> (states, outcomes), on all devices: of each a tuple, by run.
 
     `like`: the state of one of them, or its shapes. The next call takes the states; the outcomes stand apart from them, to wait
     for and to read later. Every run has its own state, key and batch: what it becomes depends on no other.
     """
-    config = experiments[0].config
-    optimizer, rate = optimizer_of(config), optimizer_rate(config.train)
-    keys = [stream(each.config.seed, Purpose.STEP) for each in experiments]
+    first = experiments[0]
+    optimizer, rate = optimizer_of(first.config), optimizer_rate(first.config.train)
 
     def advance(
-        states: tuple[State, ...], batches: tuple[Batch, ...], frozen: Frozen
+        states: tuple[State, ...], batches: tuple[Batch, ...], arguments: Arguments
     ) -> tuple[tuple[State, ...], tuple[Outcome, ...]]:
         def of_run(key: jax.Array, state: State, batch: Batch) -> tuple[State, Outcome]:
-            after = make_call(experiments[0], optimizer, key)(state, batch, frozen)
+            after = make_call(first, optimizer, jax.random.wrap_key_data(key))(state, batch, arguments.frozen)
             return after, (after.tally, jnp.asarray(rate(after.step - after.tally.skipped)))
 
-        after, outcomes = zip(*_mapped(of_run, list(zip(keys, states, batches, strict=True))), strict=True)
+        after, outcomes = zip(*_mapped(of_run, list(zip(arguments.keys, states, batches, strict=True))), strict=True)
         return after, outcomes
 
-    placed = (placement(config, like),) * len(experiments)
-    return devices.pmapped(advance, placed, (placed, devices.replicated()), experiments[0].frozen)
+    placed = (placement(first.config, like),) * len(experiments)
+    make = lambda: devices.pmapped(advance, placed, (placed, devices.replicated()), arguments_of(experiments))
+    return first.once(("step", len(experiments)), make)
+
+
+def arguments_of(experiments: Sequence[Experiment]) -> Arguments:
+    """Returns the arguments of a program by which these runs differ from others that call it."""
+    keys = tuple(jax.random.key_data(stream(each.config.seed, Purpose.STEP)) for each in experiments)
+    return Arguments(experiments[0].frozen, devices.put(keys, devices.replicated()))
 
 
 def _mapped(function: Callable[..., Any], rows: Sequence[tuple[Any, ...]]) -> list[Any]:

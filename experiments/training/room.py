@@ -14,7 +14,7 @@ from experiments.runtime import devices
 from experiments.runtime.errors import ConfigError, brief
 from experiments.runtime.progress import say
 from experiments.training.course import Training
-from experiments.training.program import Program, program
+from experiments.training.program import Program, arguments_of, program
 
 SHARE = 0.8
 """The largest part of a device's free memory for the program of several runs; beside it there are pictures of samples."""
@@ -31,7 +31,7 @@ def as_many_as_fit(trainings: Sequence[Training]) -> tuple[int, Program | None]:
     while n > 1:
         advance = program(experiments[:n], state)
         try:
-            lowered = advance.lower((state,) * n, (batch,) * n, experiments[0].frozen)
+            lowered = advance.lower((state,) * n, (batch,) * n, arguments_of(experiments[:n]))
         except Exception as error:  # in a network of the user's, say
             raise ConfigError(f"the step of training cannot be mapped over seeds ({brief(error)})") from error
         need = needed(lowered.compile())

@@ -11,7 +11,7 @@ from slow import one_in
 
 from experiments.build.build import build
 from experiments.build.optimizer import make_optimizer
-from experiments.build.state import init_state
+from experiments.build.state import first_state
 from experiments.config.reading import read_config
 from experiments.config.schema import Config
 from experiments.data.dataset import Batch
@@ -152,7 +152,7 @@ def test_every_convolution_of_training_is_canonical(name):
     tree["net"] = {"name": name, **NETS[name]}
     experiment = build(Config.model_validate(tree), (8, 8, 1))
     optimizer = make_optimizer(experiment.config.train)
-    state = jax.eval_shape(lambda: init_state(experiment, optimizer, jax.random.key(0)))
+    state = jax.eval_shape(lambda: first_state(experiment, optimizer, jax.random.key(0)))
     batches = Batch(jax.ShapeDtypeStruct((2, 8, 8, 8, 1), np.uint8))
     text = jax.jit(make_step(experiment, optimizer, jax.random.key(1))).lower(state, batches).compile().as_text() or ""
     found = re.findall(r"= \S+ convolution\(.*", text)

@@ -10,7 +10,7 @@ import models
 from experiments.build.build import Trained, build
 from experiments.build.experiment import Experiment
 from experiments.build.optimizer import optimizer_of
-from experiments.build.state import init_state
+from experiments.build.state import first_state
 from experiments.config.messages import schema_problems
 from experiments.config.problems import part_problems
 from experiments.config.reading import read_config
@@ -46,7 +46,7 @@ def trains_by_trace(experiment: Experiment) -> None:
     config = experiment.config
     optimizer = optimizer_of(config)
     advance = make_call(taught(experiment), optimizer, stream(0, Purpose.STEP))
-    state = jax.eval_shape(partial(init_state, experiment, optimizer), jax.random.key(0))
+    state = jax.eval_shape(partial(first_state, experiment, optimizer), jax.random.key(0))
     row = experiment.row(jnp.uint8 if config.data.levels else jnp.float32)
     levels = jnp.zeros((2, config.train.batch, *row.shape), row.dtype)
     y = jnp.zeros((2, config.train.batch), jnp.int32) if experiment.classes else None

@@ -2,6 +2,7 @@
 
 import json
 
+import jax
 import numpy as np
 import pytest
 from runs import content, metrics, run, seal
@@ -38,7 +39,10 @@ def config(tmp_path):
 
 @pytest.mark.slow
 def test_every_arm_is_trained_from_every_seed_and_goes_on_after_a_stop(tmp_path, config, monkeypatch, capsys):
-    """Stopped after the first seed and a half; the same command goes on, and each run is one that was trained alone."""
+    """Stopped after the first seed and a half; the same command goes on, and each run is one that was trained alone.
+
+    It is so to float32's rounding: the SDE is a constant of its own program, and an argument of the one that arms share.
+    """
     out, train, begun = tmp_path / "out", compare.train, []
 
     def stopping(experiment, data, workdir, record):
@@ -59,8 +63,10 @@ def test_every_arm_is_trained_from_every_seed_and_goes_on_after_a_stop(tmp_path,
 
     alone = tmp_path / "alone"
     assert run("train", alone, "--config.train.steps=4", SAMPLER, "--config.seed=1") == 0
-    assert seal(alone, 4) == seal(out / "vp_seed_1", 4)
-    assert seal(alone, 4) != seal(out / "vp", 4)
+    own, shared, other = (jax.tree.leaves(open_run(folder).params) for folder in (alone, out / "vp_seed_1", out / "vp"))
+    for ours, theirs in zip(shared, own, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
+    assert not np.allclose(other[-1], own[-1], rtol=1e-2)
 
     report = json.loads((out / "report.json").read_text())
     assert (report["training_seeds"], report["n"]) == ([0, 1], 100)

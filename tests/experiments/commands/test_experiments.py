@@ -303,5 +303,7 @@ def test_compare_writes_the_report(tmp_path, monkeypatch):
     for name, seed in {"vp": 0, "ve": 1}.items():
         np.testing.assert_array_equal(orders[name], ordered(np.arange(400 * 64, 401 * 64), 20_000, seed))
     assert ["training seed", "0 of vp, 1 of ve (one training run per arm)"] in results["protocol"]
+    assert 0 < results["compiles"]["seconds"] < sum(arm["train_seconds"] + arm["evaluate_seconds"] for arm in results["arms"])
+    assert f"{results['compiles']['programs']} programs compiled" in html
     for name in ("quality.png", "loss_log_snr.png", "curves.png", "samples.png", "process.png", "reverse_process.gif"):
         assert np.asarray(Image.open(tmp_path / "out" / name).convert("L")).std() > 1

@@ -15,7 +15,7 @@ from small_experiments import frozen_shapes, identity_codec, taught
 
 from experiments.build.optimizer import optimizer_of
 from experiments.build.sampler import BoundSampler, Rows
-from experiments.build.state import init_state
+from experiments.build.state import first_state
 from experiments.commands.opening import build_arms, make_plan
 from experiments.config.parts import classifies
 from experiments.config.reading import read_config
@@ -130,7 +130,7 @@ def trace_training(experiment):
     """Two steps of training."""
     config = experiment.config
     optimizer = optimizer_of(config)
-    state = jax.eval_shape(partial(init_state, experiment, optimizer), jax.random.key(0))
+    state = jax.eval_shape(partial(first_state, experiment, optimizer), jax.random.key(0))
     row = experiment.row(jnp.uint8 if config.data.levels else jnp.float32)
     y = jax.ShapeDtypeStruct((2, config.train.batch), jnp.int32) if experiment.classes else None
     batches = Batch(jax.ShapeDtypeStruct((2, config.train.batch, *row.shape), row.dtype), y)

@@ -34,7 +34,7 @@ from experiments.training import at_once, room
 from experiments.training.at_once import obstacle, train_at_once
 from experiments.training.course import Training
 from experiments.training.loop import train
-from experiments.training.program import program
+from experiments.training.program import arguments_of, program
 
 pytestmark = pytest.mark.usefixtures("in_root")
 
@@ -109,7 +109,7 @@ def after(experiments, states, spoiled=(), calls=3):
         batches = [batch if experiment.classes else batch._replace(y=None) for batch in batches]
         nan = lambda batch: batch._replace(levels=np.full_like(batch.levels, np.nan))
         batches = [nan(batch) if n in spoiled else batch for n, batch in enumerate(batches)]
-        states, outcomes = advance(states, devices.split(tuple(batches), axis=1), experiment.frozen)
+        states, outcomes = advance(states, devices.split(tuple(batches), axis=1), arguments_of(experiments))
     return jax.tree.map(np.array, (states, outcomes))
 
 
@@ -325,9 +325,8 @@ def test_the_program_that_fits_is_the_one_that_runs(tmp_path, caplog):
         optimizer = optimizer_of(experiments[0].config)
         states = tuple(init_state(one, optimizer, stream(one.config.seed, Purpose.INIT)) for one in experiments)
         assert advance
-        advance(
-            states, devices.split(tuple(stacked([points(0, seed)]) for seed in (0, 1)), axis=1), trainings[0].experiment.frozen
-        )
+        batches = devices.split(tuple(stacked([points(0, seed)]) for seed in (0, 1)), axis=1)
+        advance(states, batches, arguments_of(experiments))
         assert len(of_program()) == 1
 
 

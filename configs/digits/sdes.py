@@ -1,0 +1,53 @@
+"""Every SDE on 8x8 digits: one network, budget and data, from three seeds; only the SDE differs, and what it asks for.
+
+python -m experiments compare --config=configs/digits/sdes.py --workdir=runs/sdes
+
+t is even in log-SNR on all but the last three, whatever their clock. The first nine share their programs. Each frequency of the
+blurring SDE has a log-SNR of its own, and each channel of the polynomial one. VDM's schedule is learned by its own
+bound, the score of CLD is that of its velocity, and that of the logistic SDE is learned by slices.
+"""
+
+from ml_collections import ConfigDict
+
+from configs.digits import blurring, cld, ddpm_vs_ncsn, nonlinear, vdm, vp
+
+LINEAR = {
+    "edm": ("EDM's clock", {"name": "EDMSDE", "sigma_min": 0.01, "sigma_max": 10.0, "prior_mean": -0.39}),
+    "cosine": ("cosine", {"name": "CosineVPSDE"}),
+    "geometric": ("geometric", {"name": "GeometricVPSDE"}),
+    "log_linear": ("log-linear", {"name": "LogLinearVPSDE", "log_snr_min": -10.0}),
+    "table": ("DDPM's table", {"name": "ddpm_table"}),
+    "rectified_flow": ("straight path", {"name": "RectifiedFlowSDE"}),
+}
+
+
+def get_config() -> ConfigDict:
+    config = vp.get_config()
+    config.title = "Every SDE on 8x8 digits"
+    config.times = {"name": "importance"}
+    config.weight = {"name": "likelihood"}
+    config.train.seeds = (0, 1, 2)
+    config.samplers = {label: config.samplers[label] for label in ("fast", "ancestral")}
+    config.arms = {
+        **ddpm_vs_ncsn.get_config().arms.to_dict(),
+        **{name: {"title": title, "sde": sde} for name, (title, sde) in LINEAR.items()},
+        "polynomial": {"title": "polynomial", "sde": {"name": "PolynomialVPSDE", "a": (0.5,), "b": (-0.3,), "c": (0.3,)}},
+        "blurring": arm(blurring.get_config(), "sde", "codec", "in_space"),
+        "learned": arm(vdm.get_config(), "sde", "objective", "weight", "times"),
+        "cld": one_sampler(cld.get_config(), "sscs", "sde"),
+        "logistic": one_sampler(nonlinear.get_config(), "euler_maruyama", "parameterization", "objective", "times", "weight"),
+    }
+    config.arms.logistic.sde = nonlinear.get_config().arms.logistic.sde
+    return config
+
+
+def arm(config: ConfigDict, *keys: str) -> dict:
+    """The title of another config, and its sections of these names."""
+    whole = config.to_dict()
+    return {key: whole[key] for key in ("title", *keys)}
+
+
+def one_sampler(config: ConfigDict, label: str, *keys: str) -> dict:
+    """The arm of a config, with one of its samplers."""
+    samplers = {"fast": None, "ancestral": None, label: config.samplers[label].to_dict()}
+    return arm(config, *keys) | {"samplers": samplers, "sample": {"sampler": label}}
