@@ -1,4 +1,4 @@
-"""Objectives for scores. The tuples at the end are the registries that configs name from."""
+"""Objectives for scores."""
 
 from losses.adaptive import loss_aware
 from losses.adversarial import adaptive_weight, adaptive_weight_of, hinge_discriminator, hinge_generator
@@ -57,6 +57,7 @@ __all__ = [
     "vlb",
 ]
 
+# Registries: configs name from these tuples.
 OBJECTIVES = (cross_entropy, dsm, esm, hybrid, ism, rate_distortion, ssm, ssm_vr, vlb)
 WEIGHTS = (edm, likelihood, min_snr, p2, sigma2, soft_truncation)
 TIMES = (discrete, importance, log_normal, logit_normal, loss_aware, uniform)
