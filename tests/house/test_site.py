@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from browser import browser as browser
 from markdown_it import MarkdownIt
 from source_files import ROOT
 
@@ -18,7 +19,6 @@ from docs.site.prose import linked, markdown
 from docs.site.public import PACKAGES, definitions, lineage, parsed
 
 installed = all(importlib.util.find_spec(name) for name in ("furo", "myst_nb", "sphinx_copybutton", "sphinx_mathjax_offline"))
-needs_extra = pytest.mark.skipif(not installed, reason="the extra docs is not installed")
 
 
 def test_every_page_has_one_place():
@@ -93,14 +93,46 @@ def test_a_dead_link_is_a_problem(tmp_path):
     ]
 
 
-@pytest.mark.slow
-@needs_extra
-def test_the_site_is_built(tmp_path):
-    """Without a warning or a dead link; home is the README, the reference has its names, and the search has words."""
-    end = subprocess.run([sys.executable, "-m", "docs.site", f"--out={tmp_path}"], cwd=ROOT, capture_output=True, text=True)
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """The site's HTML. The build fails if there is a warning or a dead link."""
+    if not installed:
+        pytest.skip("the extra docs is not installed")
+    folder = tmp_path_factory.mktemp("site")
+    end = subprocess.run([sys.executable, "-m", "docs.site", f"--out={folder}"], cwd=ROOT, capture_output=True, text=True)
     assert end.returncode == 0, end.stdout + end.stderr
-    home = (tmp_path / "html" / "index.html").read_text()
-    assert "Three nouns" in home
-    assert 'id="sde_lib.LinearSDE.denoise"' in (tmp_path / "html" / "reference" / "sde_lib.html").read_text()
-    assert "denois" in (tmp_path / "html" / "searchindex.js").read_text()
-    assert (tmp_path / "html" / "source" / "sde_lib" / "base.py.html").exists()
+    return folder / "html"
+
+
+@pytest.mark.slow
+def test_the_site_has_the_readme_the_reference_and_the_code(site):
+    assert "Three nouns" in (site / "index.html").read_text()
+    assert 'id="sde_lib.LinearSDE.denoise"' in (site / "reference" / "sde_lib.html").read_text()
+    assert 'id="L-1"' in (site / "source" / "sde_lib" / "base.py.html").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [1280, 390])
+def test_pages_are_read_without_a_network(site, browser, width):
+    """As files: nothing fails to load, no script complains, all mathematics is set, and no page is wider than the screen."""
+    context = browser.new_context(offline=True, viewport={"width": width, "height": 800})
+    page, wrong = context.new_page(), []
+    page.on("requestfailed", lambda request: wrong.append(request.url))
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    for path in sorted(set(site.rglob("*.html")) - set((site / "source").rglob("*.html"))):
+        page.goto(path.as_uri())
+        page.evaluate("window.MathJax && MathJax.startup.promise")
+        unset = page.evaluate("document.querySelectorAll('mjx-merror, .math:not(:has(mjx-container))').length")
+        excess = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+        wrong += [f"{path.name}: {unset} formulas unset, {excess} pixels too wide"] if unset or excess > 0 else []
+    assert not wrong
+    context.close()
+
+
+@pytest.mark.slow
+def test_the_search_works_without_a_server(site, browser):
+    page = browser.new_page()
+    page.goto((site / "search.html").as_uri() + "?q=tweedie")
+    page.wait_for_selector("ul.search li a")
+    assert "sde_lib" in page.inner_text("ul.search")
+    page.close()
