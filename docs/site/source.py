@@ -38,4 +38,4 @@ def _html(file: Path) -> str:
         lexer = get_lexer_for_filename(file.name)
     except ClassNotFound:
         lexer = TextLexer()
-    return highlight(code, lexer, HtmlFormatter(linenos="inline", lineanchors="L", anchorlinenos=True))
+    return highlight(code, lexer, HtmlFormatter(linenos="inline", linespans="L"))
