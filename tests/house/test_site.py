@@ -18,7 +18,7 @@ from docs.site.contents import CONTENTS
 from docs.site.prose import linked, markdown
 from docs.site.public import PACKAGES, definitions, lineage, parsed
 
-installed = all(importlib.util.find_spec(name) for name in ("furo", "myst_nb", "sphinx_copybutton", "sphinx_mathjax_offline"))
+installed = all(importlib.util.find_spec(name) for name in ("furo", "myst_nb", "sphinx_copybutton", "sphinx-mathjax-offline"))
 
 
 def test_every_page_has_one_place():
