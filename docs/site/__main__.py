@@ -39,7 +39,7 @@ def main() -> int:
     if code := build_main([*strict, str(out / "pages"), str(out / "html")]):
         return code
     wrong = list(links.problems(out / "html"))
-    print(*wrong, f"the site is at {out / 'html' / 'index.html'}", sep="\n")
+    print(*wrong or [f"the site is at {out / 'html' / 'index.html'}"], sep="\n")
     return 1 if wrong else 0
 
 

@@ -16,7 +16,7 @@ PAGES = [
     for pattern in ("*.md", "benchmarks/*.md", "docs/**/*.md", "docs/**/*.ipynb")
     for path in sorted(ROOT.glob(pattern))
 ]
-PICTURES = [path.relative_to(ROOT) for path in sorted(ROOT.glob("docs/**/*.png"))]
+PICTURES = [path.relative_to(ROOT) for kind in ("png", "svg", "jpg", "gif") for path in sorted(ROOT.glob(f"docs/**/*.{kind}"))]
 FENCED = re.compile(r"(^```.*?^```)", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\[([^\]]*)\]\((?!\w+:|#)([^)#\s]+)(#[^)\s]*)?\)")
 
@@ -41,10 +41,8 @@ def page(file: Path) -> str:
 
 def sources() -> set[Path]:
     """Returns the files that pages link to and that are no pages themselves."""
-    files: set[Path] = set()
-    for file in PAGES:
-        _prose(file, lambda text, file=file: LINK.sub(lambda link: files.add(_target(file, link)) or "", text))
-    return files.difference(PAGES, PICTURES)
+    targets = {_target(file, link) for file in PAGES for link in LINK.finditer((ROOT / file).read_text(encoding="utf-8"))}
+    return {target for target in targets.difference(PAGES, PICTURES) if (ROOT / target).is_file()}
 
 
 def _prose(file: Path, edit: Callable[[str], str]) -> str:
