@@ -1,11 +1,11 @@
-"""README and the pages under docs/, as their code blocks and commands."""
+"""README, the pages under docs/ and the others in Markdown, as their code blocks and commands."""
 
 import re
 import shlex
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "benchmarks/README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), ROOT / "benchmarks/README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 name = lambda path: str(path.relative_to(ROOT))
 
