@@ -8,7 +8,7 @@ from derivation import PAGE, formulas, lines, numbers, python, sections, source
 from pages import python_blocks
 
 TEXT = PAGE.read_text()
-DERIVED = list(sections())[2:20]
+DERIVED = list(sections())[2:22]
 """All but notation and example, other names and sources."""
 spaceless = lambda text: re.sub(r"\s+", "", text)
 
