@@ -10,7 +10,7 @@ TENSORBOARD = ["tensorboardX>=2.6.4"]
 
 setup(
     name="onesde",
-    version="0.1.0",
+    version="1.0.0",
     description="Score-based diffusion in JAX: every SDE, loss and sampler behind one interface",
     long_description=Path(__file__).with_name("README.md").read_text(),
     long_description_content_type="text/markdown",

@@ -47,10 +47,10 @@ def distributions(tmp_path_factory):
 
 
 def test_the_version_stands_everywhere():
-    """In setup.py and in CITATION.cff."""
-    of_setup = re.search(r'version="(.*)"', (ROOT / "setup.py").read_text())
-    of_citation = re.search(r"^version: (.*)$", (ROOT / "CITATION.cff").read_text(), re.MULTILINE)
-    assert of_setup[1] == of_citation[1]
+    """In setup.py and in CITATION.cff, and as the newest in the changelog."""
+    places = {"setup.py": r'version="(.*)"', "CITATION.cff": r"^version: (.*)$", "CHANGELOG.md": r"^## (\d+\.\d+\.\d+) "}
+    versions = {re.search(pattern, (ROOT / file).read_text(), re.MULTILINE)[1] for file, pattern in places.items()}
+    assert len(versions) == 1
 
 
 @pytest.mark.slow
