@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from oracle import AUGMENTED_GAUSSIAN, AUGMENTED_MIXTURE, AUGMENTED_NUMBER, MIXTURE
 from sdes import AUGMENTED, Integrator, Plain
+from slow import slow_for
 
 import samplers
 from samplers import (
@@ -121,6 +122,7 @@ ORDERS = {"euler_maruyama": (euler_maruyama, 1, 1), "sscs": (sscs, 1, 2), "heun"
 """A step, its order, and its draws of noise."""
 
 
+@slow_for("heun", "sscs")
 @pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("name", ORDERS)
 def test_order(sde, name):
@@ -148,6 +150,7 @@ def test_sscs_needs_fewer_steps_than_euler(sde):
     assert gap(sscs, sde, grid, 2) < gap(euler_maruyama, sde, grid)
 
 
+@slow_for("heun")
 @pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("name", ["euler_maruyama", "heun"])
 def test_a_grid_by_level_is_right_near_the_data(sde, name):
@@ -157,6 +160,7 @@ def test_a_grid_by_level_is_right_near_the_data(sde, name):
     assert by_level < 0.2 * even
 
 
+@slow_for("0.3")
 @pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("snr", [0.1, 0.3])
 def test_langevin_moves_the_velocity_alone(sde, snr):
@@ -214,6 +218,7 @@ def test_log_prob_is_the_density(sde):
     np.testing.assert_allclose(of_prior, 0, atol=2e-2)
 
 
+@pytest.mark.slow
 def test_edits_by_the_way_there_serve_it(sde):
     """sdedit and interpolate noise an event by `perturb`, whose auxiliary variables are new."""
     step, grid = heun(sde, AUGMENTED_GAUSSIAN.score(sde)), log_snr_grid(sde, 10, 0.05)

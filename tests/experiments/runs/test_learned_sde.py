@@ -90,6 +90,7 @@ def fixed_at(sde, *overrides):
     return small_experiment(f"--config.sde={dict(name='LearnedVPSDE', **options)}", *BOUND, BY, *overrides)
 
 
+@pytest.mark.slow
 def test_a_learned_sde_is_the_sde_of_its_learned_options():
     """The loss, the score, samples and bits of a run are those of a fixed SDE with the options that were learned."""
     exact = "--config.evaluate.probes=0", "--config.evaluate.bound_times=8", "--config.evaluate.t_min=0.01"

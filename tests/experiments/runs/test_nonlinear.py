@@ -90,6 +90,7 @@ def test_a_user_s_sde_of_drift_and_diffusion_is_built():
 PATHS = ("--config.objective=diffflow", UNWEIGHTED)
 
 
+@pytest.mark.slow
 def test_paths_train_a_drift_beside_the_score():
     """At an option that was learned the loss is that of an SDE which has it, and its slope is that of the differences."""
     experiment = small_experiment(*double_well(learned=("std",)), *PATHS)
