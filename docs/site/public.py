@@ -31,7 +31,7 @@ def parsed(file: str) -> ast.Module:
 
 @cache
 def definitions() -> dict[str, Definition]:
-    """Returns the definition of each public name, package by package, in the order of the files that define them."""
+    """Returns the definition of each public name, package by package, in the order of the reference."""
     return {each.name: each for package in PACKAGES for each in _of_package(package)}
 
 
@@ -39,12 +39,18 @@ def _of_package(package: str) -> list[Definition]:
     init = parsed(f"{package}/__init__.py")
     imports = [node for node in ast.walk(init) if isinstance(node, ast.ImportFrom)]
     exported = next(ast.literal_eval(node.value) for node in init.body if _target(node) == "__all__")
-    return [
+    public = [
         _definition(f"{package}.{alias.name}", f"{node.module.replace('.', '/')}.py")
-        for node in sorted(imports, key=lambda node: str(node.module).count("."))
+        for node in imports
         for alias in node.names
         if node.module and alias.name in exported
     ]
+    return sorted(public, key=_place)
+
+
+def _place(each: Definition) -> tuple[int, bool, str, int]:
+    """The order of the reference: folders before those in them, what others are based on first, and else as files have it."""
+    return each.file.count("/"), not each.file.endswith("/base.py"), each.file, each.node.lineno
 
 
 def _definition(name: str, file: str) -> Definition:

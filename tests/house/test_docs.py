@@ -80,9 +80,10 @@ def test_extras_and_targets_and_modules_exist(page, monkeypatch):
 
 
 @slow_for("docs/python.md", "docs/training.md", "docs/how_to/own_metric.md")  # they train runs
-@pytest.mark.parametrize("page", [page for page in PAGES if page.name != "README.md"], ids=name)
+@slow_for("docs/how_to/own_network.md", "docs/how_to/own_sampler.md")  # they compile for seconds
+@pytest.mark.parametrize("page", [page for page in PAGES if page.name not in ("README.md", "mathematics.md")], ids=name)
 def test_python_runs(page, tmp_path, monkeypatch):
-    """Each block runs, in a folder that it may write to."""
+    """Each block runs, in a folder that it may write to; those of the README and of mathematics have tests of their own."""
     sit_down(page, tmp_path, monkeypatch)
     monkeypatch.setattr(measures, "MEASURES", measures.MEASURES)  # a page adds to them
     for code in python_blocks(page):

@@ -30,6 +30,7 @@ def test_every_section_has_code_and_numbers(title):
     assert numbers(text)
 
 
+@pytest.mark.slow
 def test_the_numbers_of_the_example():
     """By hand, as a decimal, and by the library."""
     (block,) = python_blocks(PAGE)
