@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN = .venv/bin
 PIP = $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-all bridge-test bench bench-all lint lock clean
+.PHONY: demo test test-all bridge-test bench bench-all docs lint lock clean
 
 demo: .venv/installed  ## DDPM against NCSN on real digits: runs/demo/report.html
 	$(BIN)/python -m experiments compare --config=configs/digits/ddpm_vs_ncsn.py --workdir=runs/demo
@@ -24,6 +24,9 @@ bench: .venv/bench  ## a step of training, of sampling and of a sampler beside d
 bench-all: .venv/bench  ## every network and sampler of these
 	$(BIN)/python -m benchmarks.steps --out runs/bench
 	$(BIN)/python -m benchmarks.overhead --out runs/bench
+
+docs: .venv/installed  ## the pages as a site: build/site/html/index.html
+	$(BIN)/python -m docs.site
 
 lint: .venv/installed
 	$(BIN)/ruff check .

@@ -4,12 +4,13 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
+DOCS = ["furo>=2025.12", "myst-nb>=1.4", "sphinx>=9", "sphinx-copybutton>=0.5.2", "sphinx-mathjax-offline>=0.0.2"]
 PAGE = ["nicegui>=3.18,<4"]
 TENSORBOARD = ["tensorboardX>=2.6.4"]
 
 setup(
     name="onesde",
-    version="0.1.0",
+    version="1.0.0",
     description="Score-based diffusion in JAX: every SDE, loss and sampler behind one interface",
     long_description=Path(__file__).with_name("README.md").read_text(),
     long_description_content_type="text/markdown",
@@ -19,7 +20,7 @@ setup(
     packages=find_packages(include=["sde_lib*", "models*", "losses*", "samplers*", "configs*", "experiments*"]),
     py_modules=["onesde"],
     entry_points={"console_scripts": ["onesde = onesde:main"]},
-    package_data={"experiments.evaluation": ["*.jinja"], "experiments.page": ["*.js", "*.css"]},
+    package_data={"": ["py.typed"], "experiments.evaluation": ["*.jinja"], "experiments.page": ["*.js", "*.css"]},
     install_requires=[
         "jax>=0.10,<0.12",
         "flax>=0.12.6,<0.13",
@@ -57,10 +58,12 @@ setup(
         # k-diffusion itself is no part of it: through clean-fid and dctorch it asks for numpy < 2. The Makefile adds it without
         # what it depends on; the last three are what its samplers import.
         "bench": ["diffusers>=0.35", "torch>=2.8", "torchdiffeq>=0.2.5", "torchsde>=0.2.6", "torchvision>=0.23"],
+        "docs": DOCS,
         "page": PAGE,
         "tensorboard": TENSORBOARD,
         "shipped": ["nilearn>=0.12", "vega-datasets>=0.9"],  # for the data that they hold: experiments/data/shipped.py
         "dev": [
+            *DOCS,
             *PAGE,
             *TENSORBOARD,
             "ipykernel>=7",

@@ -1,1 +1,1 @@
-"""The pages, and the script that writes their tables."""
+"""The pages, the script that writes their tables, and the site."""

@@ -1,4 +1,4 @@
-"""Objectives for scores. The tuples at the end are the registries that configs name from."""
+"""Objectives for scores."""
 
 from losses.adaptive import loss_aware
 from losses.adversarial import adaptive_weight, adaptive_weight_of, hinge_discriminator, hinge_generator
@@ -69,6 +69,7 @@ __all__ = [
     "vlb",
 ]
 
+# Registries: configs name from these tuples.
 OBJECTIVES = (
     *(bridge, continuous_vlb, cross_entropy, diffflow, dsm, esm),
     *(hybrid, ism, rate_distortion, reflow, ssm, ssm_vr, vlb),

@@ -1,4 +1,4 @@
-"""Networks as scores. The tuples at the end are the registries that configs name from."""
+"""Networks as scores, codecs, and what both are made of."""
 
 from models.autoencoded import autoencoded
 from models.class_model import ClassModel, class_model
@@ -125,6 +125,7 @@ __all__ = [
     "x0",
 ]
 
+# Registries: configs name from these tuples.
 NETWORKS = (ADM, Classifier, DDPM, DiT, EDMUNet, LDMUNet, MLP, NCSN, NCSNpp, NCSNv2, UViT, Zero)
 PARAMETERIZATIONS = (edm, eps, residual_eps, score, sigma_score, v, velocity, x0)
 """The predictions that a network can make."""

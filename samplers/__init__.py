@@ -1,4 +1,4 @@
-"""Samplers and likelihood. The tuples at the end are grouped by kind; configs name from STEPS and GRIDS."""
+"""Samplers and likelihood."""
 
 from samplers.ancestral import ancestral, ddim, ddim_inversion
 from samplers.grids import arctan_grid, karras_grid, log_snr_grid, quadratic_grid, shifted_grid, uniform_grid
@@ -71,6 +71,7 @@ __all__ = [
     "unipc",
 ]
 
+# Parts by kind. Configs name from STEPS and GRIDS.
 STEPS = (
     *(adaptive_sde, ancestral, annealed_langevin, ddim, ddim_inversion, deis, dpmpp_2m, dpmpp_2s, dpmpp_3m),
     *(edm_heun, euler_maruyama, heun, langevin, probability_flow, reverse_diffusion, sscs, unipc),

@@ -2,6 +2,19 @@
 
 Time runs from t = 0 (data) to t = 1 (prior). Everything here takes one example `x` and a scalar `t`; batch with `jax.vmap`.
 
+Start from what noise does to an example, x_t = alpha_t x_0 + sigma_t z with z ~ N(0, I), and look for an SDE dx = f x dt + g dw
+that has this law at every t. Mean and variance of a linear SDE obey m' = f m and V' = 2 f V + g^2 (Särkkä & Solin 2019, eqs.
+5.50 and 5.51). Put m = alpha x_0 and V = sigma^2. The first gives the drift, and the second the diffusion:
+
+    f = (log alpha)',        g^2 = (sigma^2)' - 2 f sigma^2 = -sigma^2 lambda',        lambda = log(alpha^2 / sigma^2)
+
+(Kingma et al. 2021, eq. 20, at any alpha). So alpha and sigma have an SDE if and only if lambda, the log-SNR, decreases. From s
+to t > s the drift takes x_s along as it does the mean, and noise that is independent of x_s makes up the rest of the variance:
+
+    x_t = alpha_ts x_s + sigma_ts z,        alpha_ts = alpha_t / alpha_s,        sigma_ts^2 = sigma_t^2 - alpha_ts^2 sigma_s^2
+
+docs/mathematics.md goes on from here to the posterior, the losses, the bound, the flow and its solvers.
+
 alpha(t) and sigma(t) are numbers, or arrays that broadcast to the event: one for each coordinate, channel or frequency. All
 formulas are elementwise, and a density or a loss is the sum over coordinates. `level(t)` is then the one number that orders
 times.
@@ -142,13 +155,11 @@ class LinearSDE(GaussianSDE):
 
     Required: `alpha`, `sigma`, with the log-SNR lambda(t) = log(alpha^2 / sigma^2) strictly decreasing, in every coordinate.
     Optional: `t_min`, `prior_mean`, and `time_at` if it has a closed form.
-    Defined in terms of the above: everything else, by
+    Defined in terms of the above: everything else, as this file begins.
 
-        f(x, t) = (log alpha)'(t) x,        g(t)^2 = -sigma(t)^2 lambda'(t)
-
-    (Kingma et al. 2021, eq. 20, at any alpha). A new SDE is a `flax.struct.dataclass` with these two methods. All of it holds
-    for t in [t_min, 1]; `perturb` and `posterior` also at s = 0. Outside nothing is promised, and nothing is checked, since
-    traced code cannot raise: grids, draws of t and likelihoods stay inside by their own ends.
+    A new SDE is a `flax.struct.dataclass` with these two methods. All of it holds for t in [t_min, 1]; `perturb` and
+    `posterior` also at s = 0. Outside nothing is promised, and nothing is checked, since traced code cannot raise: grids, draws
+    of t and likelihoods stay inside by their own ends.
     """
 
     @abc.abstractmethod
@@ -195,7 +206,7 @@ class LinearSDE(GaussianSDE):
     def transition(self, t: Scalar, s: Scalar) -> tuple[Diagonal, Diagonal]:
         """(alpha_ts, sigma_ts) of p(x_t | x_s) = N(alpha_ts x_s, sigma_ts^2 I), forward from s to t > s.
 
-        alpha_ts = alpha_t / alpha_s, sigma_ts^2 = sigma_t^2 - alpha_ts^2 sigma_s^2 = sigma_t^2 (1 - e^(lambda_t - lambda_s)).
+        alpha_ts = alpha_t / alpha_s, sigma_ts^2 = sigma_t^2 (1 - e^(lambda_t - lambda_s)), where no digits are lost as s -> t.
         """
         return self.alpha(t) / self.alpha(s), self.sigma(t) * jnp.sqrt(-jnp.expm1(self.log_snr(t) - self.log_snr(s)))
 

@@ -1,10 +1,14 @@
 """The pages are true: tables are fresh, links lead somewhere, commands are of this program, and they run."""
 
+import os
 import re
+import socket
+import subprocess
+import sys
 
 import pytest
 import setuptools
-from pages import PAGES, ROOT, commands, name, python_blocks
+from pages import PAGES, ROOT, commands, files, name, python_blocks
 from slow import slow_for
 
 from docs.generate import generated
@@ -14,12 +18,24 @@ from experiments.config.problems import part_problems
 from experiments.config.reading import read_config
 from experiments.config.sweep import split_overrides
 from experiments.config.tiny import tiny
+from experiments.evaluation import measures
 from experiments.main import TABLE, main, make_parser
 
 DOCS = [page for page in PAGES if page.is_relative_to(ROOT / "docs")]
 COMMANDS = [(page, argv) for page in PAGES for argv in commands(page)]
 FINITE = TABLE.keys() - {"demo"}
 """The subcommands that end by themselves."""
+CONFIG_FILE, DISTRIBUTED = re.compile(r"--config=[\w/]+\.py"), "--distributed="
+
+
+def sit_down(page, folder, monkeypatch):
+    """Goes to a folder that has our configs and the files of the page, and from which Python imports."""
+    if not (folder / "configs").exists():
+        (folder / "configs").symlink_to(ROOT / "configs")
+    for file, code in files(page).items():
+        (folder / file).write_text(code)
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.chdir(folder)
 
 
 @pytest.mark.parametrize("page", DOCS, ids=name)
@@ -63,25 +79,26 @@ def test_extras_and_targets_and_modules_exist(page, monkeypatch):
         assert (ROOT / f"{module.replace('.', '/')}.py").exists(), module
 
 
-@slow_for("docs/python.md", "docs/training.md")  # they train runs
-@pytest.mark.parametrize("page", [page for page in PAGES if page.name != "README.md"], ids=name)
+@slow_for("docs/python.md", "docs/training.md", "docs/how_to/own_metric.md")  # they train runs
+@slow_for("docs/how_to/own_network.md", "docs/how_to/own_sampler.md")  # they compile for seconds
+@pytest.mark.parametrize("page", [page for page in PAGES if page.name not in ("README.md", "mathematics.md")], ids=name)
 def test_python_runs(page, tmp_path, monkeypatch):
-    """Each block runs beside our configs, in a folder that it may write to."""
-    (tmp_path / "configs").symlink_to(ROOT / "configs")
-    monkeypatch.chdir(tmp_path)
+    """Each block runs, in a folder that it may write to; those of the README and of mathematics have tests of their own."""
+    sit_down(page, tmp_path, monkeypatch)
+    monkeypatch.setattr(measures, "MEASURES", measures.MEASURES)  # a page adds to them
     for code in python_blocks(page):
         exec(code, {})
 
 
-@pytest.mark.parametrize("argv", [argv for _, argv in COMMANDS], ids=[f"{name(page)}: {argv[0]}" for page, argv in COMMANDS])
-def test_commands_are_of_this_program(argv, monkeypatch):
+@pytest.mark.parametrize(("page", "argv"), COMMANDS, ids=[f"{name(page)}: {argv[0]}" for page, argv in COMMANDS])
+def test_commands_are_of_this_program(page, argv, tmp_path, monkeypatch):
     """The parser takes them, and their config opens, with nothing wrong in it."""
-    monkeypatch.chdir(ROOT)
+    sit_down(page, tmp_path, monkeypatch)
     arguments, overrides = make_parser().parse_known_args(argv)
     config = getattr(arguments, "config", None)
     if arguments.command == "sweep":
         overrides, _ = split_overrides(overrides)
-    if config and config.startswith("configs/"):
+    if config and CONFIG_FILE.fullmatch(f"--config={config}"):
         tree = read_config(config, overrides, {"tiny": tiny})
         assert not schema_problems(tree) + part_problems(tree)
     else:
@@ -90,28 +107,45 @@ def test_commands_are_of_this_program(argv, monkeypatch):
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """The folder that stands for runs/, and the commands that ran in it."""
-    return tmp_path_factory.mktemp("runs"), []
+    """The folder in which runs/ is, and the commands that ran in it."""
+    return tmp_path_factory.mktemp("desk"), []
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "page", [page for page in PAGES if page.name not in ("gallery.md", "scale.md", "studies.md")], ids=name
-)
+@pytest.mark.parametrize("page", [page for page in PAGES if page.name not in ("gallery.md", "studies.md")], ids=name)
 def test_commands_run(page, runs, monkeypatch):
     """Each page's, in their order, on miniatures of their configs; the runs of one page are there for the next."""
     folder, past = runs
-    monkeypatch.chdir(ROOT)
+    sit_down(page, folder, monkeypatch)
     for argv in commands(page):
-        line = miniature(argv, folder)
-        if argv[0] in FINITE and line not in past:
+        line = miniature(argv)
+        if argv[0] in FINITE and line not in past and not any(word.startswith(DISTRIBUTED) for word in line):
             assert main(line) == 0, line
             past.append(line)
 
 
-def miniature(argv, folder):
-    """The command with `:tiny` after its config, a few steps, and `folder` in the place of runs/."""
-    words = [re.sub(r"(^|=)runs/", rf"\g<1>{folder}/", word) for word in argv]
-    words = [f"{word}:tiny" if re.fullmatch(r"--config=configs/\S+\.py", word) else word for word in words]
+@pytest.mark.slow
+def test_two_processes_of_one_machine_train_a_run(tmp_path, monkeypatch):
+    """As the page on clusters starts them, at a port that is free."""
+    page = ROOT / "docs/how_to/cluster.md"
+    sit_down(page, tmp_path, monkeypatch)
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    lines = [miniature(argv) for argv in commands(page) if f"{DISTRIBUTED}localhost" in " ".join(argv)]
+    at = [[re.sub(r"localhost:\d+", f"localhost:{port}", word) for word in line] for line in lines]
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    started = [subprocess.Popen([sys.executable, "-m", "experiments", *line], env=env) for line in at]
+    try:
+        assert [process.wait(timeout=240) for process in started] == [0, 0]
+    finally:
+        for process in started:
+            process.kill()
+    assert (tmp_path / "runs/two/metrics.jsonl").read_text()
+
+
+def miniature(argv):
+    """The command with `:tiny` after its config, and a few steps."""
+    words = [f"{word}:tiny" if CONFIG_FILE.fullmatch(word) else word for word in argv]
     few = lambda match: match[1] + str(min(int(match[2]), 12 if match[1].startswith("--config") else 5))
     return [re.sub(r"^(--config\.train\.steps=|--step=)(\d+)$", few, word) for word in words]

@@ -1,34 +1,24 @@
 """Every extra of setup.py can be installed beside the packages of requirements.lock."""
 
 import ast
-import os
-import shutil
 import subprocess
-import sys
-from pathlib import Path
 
 import pytest
+from source_files import ROOT
+from uv_command import UV, needs_uv, skip_without_network
 
-ROOT = Path(__file__).parents[2]
-UV = shutil.which("uv", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
 EXTRAS = next(
     tuple(ast.literal_eval(key) for key in keyword.value.keys)
     for keyword in ast.walk(ast.parse((ROOT / "setup.py").read_text()))
     if isinstance(keyword, ast.keyword) and keyword.arg == "extras_require"
 )
-UNREACHABLE = ("Failed to fetch", "error sending request", "dns error", "Connection refused", "network connectivity")
-"""Words of uv when there is no network."""
-
-
-needs_uv = pytest.mark.skipif(not UV, reason="uv is not installed")
 
 
 def resolve(*words):
     """The exit code and the messages of a resolution of setup.py under the lock's pins."""
     line = [UV, "pip", "compile", "--quiet", "setup.py", "--constraint", "requirements.lock", *words]
     end = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=300)
-    if any(words in end.stderr for words in UNREACHABLE):
-        pytest.skip(f"no network: {end.stderr.strip().splitlines()[-1]}")
+    skip_without_network(end.stderr)
     return end.returncode, end.stderr
 
 

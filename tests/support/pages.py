@@ -1,18 +1,24 @@
-"""README and the pages under docs/, as their code blocks and commands."""
+"""README, the pages under docs/ and the others in Markdown, as their code blocks and commands."""
 
 import re
 import shlex
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "benchmarks/README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), ROOT / "benchmarks/README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
+FILE = re.compile(r"# (\w+\.py)\n")
 name = lambda path: str(path.relative_to(ROOT))
 
 
 def python_blocks(page):
     """The Python of a page, block by block."""
     return [code for language, code in BLOCK.findall(page.read_text()) if language == "python"]
+
+
+def files(page):
+    """The files that a page brings, by name: the blocks of Python that begin with it, as in `# my_sde.py`."""
+    return {begin[1]: code for code in python_blocks(page) if (begin := FILE.match(code))}
 
 
 def lines(page):

@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from browser import browser as browser
 from PIL import Image
 
 import samplers
@@ -40,7 +41,6 @@ from experiments.sampling.draw import drawing
 
 ROOT = Path(__file__).parents[3]
 DIGITS = ROOT / "configs/digits/vp.py"
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 SIZE, N, STEPS = 8, 4, 8
 
 
@@ -87,17 +87,6 @@ def experiment(run):
 @pytest.fixture(scope="module")
 def params(run, experiment):
     return trained_state(experiment, run).ema
-
-
-@pytest.fixture(scope="module")
-def browser():
-    if BROWSER is None:
-        pytest.skip("no chromium, chromium-browser or google-chrome on PATH")
-    playwright = pytest.importorskip("playwright.sync_api").sync_playwright().start()
-    browser = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
-    yield browser
-    browser.close()
-    playwright.stop()
 
 
 @pytest.fixture(scope="module")
