@@ -30,7 +30,7 @@ FILES = sorted(
 )
 RECIPES = [path for path in FILES if path.parent.name == "cifar10"]
 LONG = ("blurring", "cld", "conditional", "classifier", "families", "flow_matching", "jit", "lsgm", "indm")
-LONG += ("diffae", "diffae_prior", "nonlinear", "schedules", "text", "super_resolution")
+LONG += ("diffae", "diffae_prior", "nonlinear", "schedules", "sdes", "text", "super_resolution")
 QUICK = [path for path in FILES if path.stem == "ncsnpp_continuous_ve"]
 QUICK += [path for path in FILES if path.parent.name in ("digits", "toy2d") and path.stem not in LONG]
 """Configs that differ most; the others are traced among the slow tests."""
