@@ -110,7 +110,7 @@ def _seed_lines(config: Config) -> dict[str, str]:
 def _choice_lines(config: Config, reference: Reference) -> dict[str, str]:
     """The split that samplers are chosen by, and how often each split was looked at; nothing if there is no choice."""
     arms = resolve_arms(config.model_dump()).values() or [config.model_dump()]
-    sweeps = [sampler.get("sweep", {}) for arm in arms for sampler in arm["samplers"].values()]
+    sweeps = [sampler.get("sweep", {}) for arm in arms for sampler in arm["samplers"].values() if sampler]
     sets = sum(1 + len(next(iter(sweep.values()), ())) for sweep in sweeps)
     looks = f"{sets * config.evaluate.seeds * max(1, len(config.train.seeds))} times, by each set of samples once"
     table = {"test": f"held-out ({config.data.test})", "train": f"training ({config.data.train})"}[config.evaluate.real]

@@ -72,6 +72,15 @@ def test_the_report_says_which_label_is_which_class(moons):
     assert dict(protocol_lines(config, named, reference))["labels"] == "0 is cat, 1 is dog"
 
 
+def test_a_sampler_that_an_arm_leaves_out_is_none_of_its_choices(moons):
+    """Each arm has one sampler, so that none is chosen."""
+    config, data, reference = moons
+    first, other, *rest = config.samplers
+    arms = {"a": {"samplers": dict.fromkeys((other, *rest))}, "b": {"samplers": dict.fromkeys((first, *rest))}}
+    assert "choices" in dict(protocol_lines(config, data, reference))
+    assert "choices" not in dict(protocol_lines(config.model_copy(update={"arms": arms}), data, reference))
+
+
 def results(moons):
     config, data, reference = moons
     return report_data(config, [arm(reference, data)], data, reference, baseline(config, data, reference), "")
