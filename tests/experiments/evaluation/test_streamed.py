@@ -1,6 +1,7 @@
 """Measures of features in a file: those of the array, in blocks of any size, with a block of them in memory."""
 
 import tracemalloc
+from itertools import pairwise
 
 import jax
 import jax.numpy as jnp
@@ -29,7 +30,7 @@ from experiments.runtime import lazy_arrays
 from experiments.runtime.lazy_arrays import FileArray, FunctionArray
 from experiments.sampling import draw
 
-SIZES = dict(n=st.integers(2, 60), f=st.integers(1, 9), block=st.integers(1, 70), seed=st.integers(0, 1000))
+SIZES = {"n": st.integers(2, 60), "f": st.integers(1, 9), "block": st.integers(1, 70), "seed": st.integers(0, 1000)}
 
 
 def drawn(n, f, seed):
@@ -66,7 +67,7 @@ def test_the_inception_score_is_its_definition_whatever_the_block(n, f, block, s
     features, to_logits = drawn(n, f, seed), np.random.default_rng(seed).standard_normal((f, 4))
     log_p = log_softmax(features @ to_logits, axis=1)
     edges = np.arange(splits + 1) * n // splits
-    each = [log_p[a:b] for a, b in zip(edges[:-1], edges[1:], strict=True) if a < b]
+    each = [log_p[a:b] for a, b in pairwise(edges) if a < b]
     exact = [np.exp((np.exp(l) * (l - np.log(np.exp(l).mean(0)))).sum(1).mean()) for l in each]
     score, spread = inception_score(features, lambda some: some @ to_logits, splits, block)
     assert score == pytest.approx(np.mean(exact), rel=1e-9)
