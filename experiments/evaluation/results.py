@@ -116,8 +116,8 @@ def _quality(experiment: Experiment, label: str, params: Any, reference: Referen
         return samples._replace(levels=samples.levels[: most_shown(shape)]), values
 
     def at(steps: int, **swept: float) -> tuple[dict[str, Any], np.ndarray]:
-        grid = bound.grid(steps)
-        sets, by_seed = zip(*(of_seed(seed, steps, swept) for seed in range(config.seeds)), strict=True)
+        grid, by_seed = bound.grid(steps), [of_seed(seed, steps, swept) for seed in range(config.seeds)]
+        sets = [samples for samples, _ in by_seed]
         setting = {
             "nfe": float(np.mean([s.nfe.mean() for s in sets])),
             "seconds": float(np.mean([s.seconds for s in sets])),
@@ -126,7 +126,7 @@ def _quality(experiment: Experiment, label: str, params: Any, reference: Referen
         }
         names = [m.name for m in measures.computable(reference, config.n, labels is not None)]
         names += [measures.CHOICE] if reference.validation else []
-        return setting | spread([values for values in by_seed if values is not None], names), sets[0].levels
+        return setting | spread([values for _, values in by_seed if values is not None], names), sets[0].levels
 
     headline, first = at(sampler.n)
     settings = [dict(zip(sampler.sweep, values, strict=True)) for values in zip(*sampler.sweep.values(), strict=True)]
