@@ -145,10 +145,10 @@ def baseline(config: Config, data: Dataset, reference: Reference) -> dict[str, A
     total = len(data.train if e.real == "test" else data.test)
     read = lambda rows: data.train.read(rows).levels if e.real == "test" else data.test[rows]
     n = min(e.n, total)
+    images = lambda rows: FunctionArray((n, *data.shape), lambda i: read(rows[i]))
     draws = [np.random.default_rng(seed).choice(total, n, replace=False) for seed in range(e.seeds if n < total else 1)]
     began = time.monotonic()
-    images = [FunctionArray((n, *data.shape), lambda i, rows=rows: read(rows[i])) for rows in draws]
-    by_seed = [measures.measure_images(reference, each, config.data.levels) for each in images]
+    by_seed = [measures.measure_images(reference, images(rows), config.data.levels) for rows in draws]
     return {
         "seconds": (time.monotonic() - began) / len(by_seed),
         "of": f"{words['train' if e.real == 'test' else 'test']} {reference.space.noun}",
