@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from experiments.runtime import devices
-from experiments.runtime.lazy_arrays import LazyArray, blocks
+from experiments.runtime.lazy_arrays import LazyArray, block_size, blocks
 
 Features = Float[np.ndarray, "n f"]
 Numbers = Int[np.ndarray, " m"]
@@ -27,6 +27,7 @@ def moments(features: LazyArray, numbers: Numbers | None = None, block: int = 0)
     """
     n, f = len(features) if numbers is None else len(numbers), features.shape[1]
     mean, outer = np.zeros(f), np.zeros((f, f))
+    block = block or max(2 * f, block_size((f,)))  # of fewer rows the sums of f x f numbers would take most of the time
     for some in blocks(features, numbers, block):
         mean += some.sum(0, dtype=np.float64) / n
     for some in blocks(features, numbers, block):

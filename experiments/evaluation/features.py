@@ -17,7 +17,7 @@ from experiments.evaluation import inception, inception_weights
 from experiments.evaluation.distances import Features
 from experiments.runtime import devices
 from experiments.runtime.errors import ConfigError
-from experiments.runtime.lazy_arrays import FileArray, LazyArray, blocks
+from experiments.runtime.lazy_arrays import FileArray, LazyArray, block_size, blocks
 from experiments.runtime.progress import say
 
 Name = Literal["pixels", "classifier", "inception"]
@@ -30,7 +30,8 @@ class FeatureSpace(NamedTuple):
 
     `extractor` names the network, with the hash of its weights if it has any, and `input` the form of its images.
     `logits` of the features exist if they are Inception's, and `classify`, their classes, if they are a classifier's. `floats`:
-    the features are the floats of an event themselves. `noun`: the word for several of what is measured.
+    the features are the floats of an event themselves. `noun`: the word for several of what is measured. `block`: how many
+    events are embedded together at best, or 0 for as many as a block of theirs has.
     """
 
     embed: Callable[[np.ndarray], Features]
@@ -41,6 +42,7 @@ class FeatureSpace(NamedTuple):
     classify: Callable[[Features], np.ndarray] | None = None
     floats: bool = False
     noun: str = "images"
+    block: int = 0
 
     @property
     def distance(self) -> str:
@@ -51,7 +53,7 @@ class FeatureSpace(NamedTuple):
         """Returns the features of the levels of all parts, in a file in `folder`: a block of either is in memory at a time."""
         features = FileArray(folder)
         for levels in parts:
-            for some in blocks(levels):
+            for some in blocks(levels, size=self.block):
                 features.append(self.embed(some))
         return features
 
@@ -147,4 +149,5 @@ def _inception(config: Config, shape: tuple[int, ...]) -> FeatureSpace:
         f"uint8 of {config.data.levels} levels, {'repeated to 3 channels, ' if shape[-1] == 1 else ''}bilinear to "
         f"{inception.SIDE} x {inception.SIDE} as in TensorFlow 1, without antialiasing; float32",
         network.logits,
+        block=batch * max(1, block_size(shape) // batch),
     )

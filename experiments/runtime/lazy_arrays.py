@@ -13,7 +13,7 @@ from zipfile import ZipFile
 import numpy as np
 from jaxtyping import Int
 
-BLOCK = 2**26
+BLOCK = 2**24
 """The bytes of a block whose numbers are float64."""
 
 
@@ -68,9 +68,14 @@ class FileArray:
         return np.require(mapped[rows], requirements=["OWNDATA"])
 
 
+def block_size(shape: tuple[int, ...]) -> int:
+    """Returns the number of rows of this shape that a block has: as many as are `BLOCK` bytes in float64, or one."""
+    return max(1, BLOCK // (8 * prod(shape)))
+
+
 def blocks(array: LazyArray, numbers: Int[np.ndarray, " k"] | None = None, size: int = 0) -> Iterator[np.ndarray]:
-    """Yields all rows of an array, or those of these numbers: `size` at a time, or as many as have `BLOCK` bytes in float64."""
-    size = size or max(1, BLOCK // (8 * prod(array.shape[1:])))
+    """Yields all rows of an array, or those of these numbers, `size` at a time, or as many as a block has."""
+    size = size or block_size(array.shape[1:])
     for start in range(0, len(array) if numbers is None else len(numbers), size):
         yield array[start : start + size] if numbers is None else array[numbers[start : start + size]]
 

@@ -32,7 +32,7 @@ from experiments.sampling.beside import Beside, beside
 
 SHOWN, WIDTH = 400, 2048
 """The most events on a sheet, but for points, and its width in pixels up to which they are enlarged."""
-PART = 2**26
+PART = 2**24
 """The bytes of the events of a part."""
 
 
