@@ -64,7 +64,8 @@ def test_a_small_spread_about_a_large_mean_keeps_its_digits(block):
 @given(**SIZES, splits=st.integers(1, 5))
 def test_the_inception_score_is_its_definition_whatever_the_block(n, f, block, seed, splits):
     """exp of the mean of KL(p(y|x) || p(y)), in each split; logits are a function of features."""
-    features, to_logits = drawn(n, f, seed), np.random.default_rng(seed).standard_normal((f, 4))
+    rng = np.random.default_rng(seed)
+    features, to_logits = rng.standard_normal((n, f)), rng.standard_normal((f, 4))
     log_p = log_softmax(features @ to_logits, axis=1)
     edges = np.arange(splits + 1) * n // splits
     each = [log_p[a:b] for a, b in pairwise(edges) if a < b]
