@@ -18,11 +18,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
-from benchmarks import scale
 from benchmarks.common.apart import apart
 from benchmarks.common.loopback import train_together
 from benchmarks.common.machine import circumstances
 from benchmarks.common.marked import write_part
+from benchmarks.scale import sent
 from experiments.runtime.startup import make_fast
 
 Row = dict[str, Any]
@@ -235,7 +235,7 @@ TABLES = {
             "a step, ms": number("seconds", 1e-3),
             "gradient, MB": number("gradient", MB),
             "sent by each, MB": number("sent", MB),
-            "on paper, MB": lambda row: f"{scale.sent(row['gradient'], row['n'], row['shard']) / MB:.3g}",
+            "on paper, MB": lambda row: f"{sent(row['gradient'], row['n'], row['shard']) / MB:.3g}",
         },
     ),
 }

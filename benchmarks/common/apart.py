@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-CODE = """
+CODE = """\
 import json, resource
 from {module} import {name}
 result = {name}(*{arguments!r})
