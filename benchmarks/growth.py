@@ -260,12 +260,12 @@ def main() -> None:
     results = json.loads(file.read_text()) if file.exists() else {}
     for name in words.only:
         table, rows = TABLES[name], []
+        results[name] = {"machine": circumstances(), "rows": rows}
         for arguments in table.arguments:
             if max(arguments.values()) <= words.most:
                 rows.append(arguments | apart(table.measure, *arguments.values()))
+                file.write_text(json.dumps(results, indent=1))
                 print(name, {heading: cell(rows[-1]) for heading, cell in table.columns.items()}, flush=True)
-        results[name] = {"machine": circumstances(), "rows": rows}
-        file.write_text(json.dumps(results, indent=1))
         print(text := markdown(table, rows), flush=True)
         if words.write:
             write_part(words.write, f"benchmarks.growth --only {name}", text)
