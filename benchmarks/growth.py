@@ -103,7 +103,7 @@ def measure_features(n: int) -> Row:
 
 def take_steps(side: int) -> Row:
     """Returns seconds of compiling and of a step, in training and in sampling, of a DDPM of width 32 on 8 images."""
-    from benchmarks.common.our_steps import ours
+    from benchmarks.common.ours import ours
     from benchmarks.common.turns import turns
     from configs.cifar10 import ddpm_continuous_vp
 
