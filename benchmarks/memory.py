@@ -1,13 +1,13 @@
-"""Bytes of a training step with remat and with its batch in parts, of NCSN++ at 256 x 256, and of drawing 50,000 images.
+"""Bytes of a training step with remat and with its batch in parts, and of NCSN++ at 256 x 256.
 
-python -m benchmarks.memory --out DIR [--only kept steps sampling compiled]
+python -m benchmarks.memory --out DIR [--only kept steps compiled]
 
 All tables have the same columns; each fills those that it measured. `state` is parameters, their average and Adam's moments.
 `kept` is what the forward pass hands to the backward pass beside the parameters (jax.vjp's residuals), by the shapes of the
 traced program, before any compiler. Nothing is run for it, so that published networks can be measured, NCSN++ at 256 x 256
 (score_sde's ve/celebahq_256_ncsnpp_continuous) among them. `temporary` is what the compiler lays out for a step beside its
-arguments (the state and the batch), `peak` the most that was resident, with the libraries' own 0.4 GB or so. XLA:CPU orders a
-program for concurrency by default, which keeps what remat would have freed; `memory` is with
+arguments (the state and the batch), `peak` the most that its process took, the libraries' own 0.4 GB or so included. XLA:CPU
+orders a program for concurrency by default, which keeps what remat would have freed; `memory` is with
 --xla_cpu_enable_concurrency_optimized_scheduler=false. With --only compiled NCSN++ is compiled too, and not run, for its
 `temporary`: that takes many minutes of one core.
 """
@@ -17,25 +17,21 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
-import subprocess
-import sys
 import time
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from experiments.build.sampler import BoundSampler
+from benchmarks.common.apart import apart
 from experiments.runtime.startup import make_fast
 
 SCHEDULERS = {"concurrency": "", "memory": "--xla_cpu_enable_concurrency_optimized_scheduler=false"}
 OPTIONS = {"neither": (False, 1), "remat": (True, 1), "accumulate=4": (False, 4), "both": (True, 4)}
 NETS = {"DDPM, width 32": (32, 8), "DDPM++": (32, 128), "NCSN++, 256 px": (256, 4)}
 """Each with its side and batch."""
-IMAGES = 2_000, 10_000, 50_000
 MIB = 2**20
-COLUMNS = ("parameters", "state", "kept", "temporary", "images", "peak", "seconds", "compile_seconds")
+COLUMNS = ("parameters", "state", "kept", "temporary", "peak", "seconds", "compile_seconds")
 
 
 def show(name: str, row: dict[str, Any]) -> None:
@@ -133,40 +129,12 @@ def step_bytes(net: str, remat: bool, accumulate: int, running: bool) -> dict[st
         began = time.perf_counter()
         state = jax.block_until_ready(compiled(state, batches))
         seconds.append(time.perf_counter() - began)
-    return results | {"seconds": median(seconds[1:]), "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
+    return results | {"seconds": median(seconds[1:])}
 
 
-def sampling_bytes(n: int) -> dict[str, Any]:
-    """Returns the bytes of drawing n images of CIFAR-10's shape by 4 steps of a tiny network."""
-    import jax
-    import numpy as np
-
-    from configs.cifar10 import ddpm_continuous_vp
-    from experiments.build.build import build
-    from experiments.config.schema import Config
-    from experiments.sampling.draw import drawing
-
-    config = ddpm_continuous_vp.get_config()
-    config.net = {"name": "MLP", "width": 8, "depth": 1}
-    config.samplers.fast.n = 4
-    config = Config.model_validate(json.loads(config.to_json()), strict=False)
-    experiment = build(config, (32, 32, 3))
-    params = experiment.model.init(jax.random.key(0), np.zeros((32, 32, 3), np.float32))
-    sampler = BoundSampler(experiment, config.samplers["fast"])
-    samples = drawing(sampler)(params, sampler.rows(0, n), 4)
-    assert samples.levels.dtype == np.uint8
-    assert len(samples.levels) == n
-    return {"images": samples.levels.nbytes, "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
-
-
-def apart(function: str, scheduler: str, *arguments: Any) -> dict[str, Any]:
-    """Runs a function of this file in a process of its own, and returns its result."""
-    env = os.environ | {"XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} {SCHEDULERS[scheduler]}"}
-    code = f"import json; from benchmarks.memory import *; print(json.dumps({function}(*{arguments!r})))"
-    ended = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
-    if ended.returncode:
-        raise RuntimeError(ended.stderr[-2000:])
-    return json.loads(ended.stdout.splitlines()[-1])
+def scheduled(scheduler: str) -> dict[str, str]:
+    """Returns the environment of a process with that scheduler."""
+    return {"XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} {SCHEDULERS[scheduler]}"}
 
 
 def residuals() -> list[dict[str, Any]]:
@@ -174,7 +142,7 @@ def residuals() -> list[dict[str, Any]]:
     results = []
     for net in NETS:
         for option in ("neither", "remat", "both"):
-            results.append({"net": net, "option": option} | apart("kept_bytes", "concurrency", net, *OPTIONS[option]))
+            results.append({"net": net, "option": option} | apart(kept_bytes, net, *OPTIONS[option]))
             show(f"{net}, batch {NETS[net][1]}: {option}", results[-1])
     return results
 
@@ -184,8 +152,8 @@ def steps() -> list[dict[str, Any]]:
     results = []
     for scheduler in SCHEDULERS:
         for option, words in OPTIONS.items():
-            row = {"scheduler": scheduler, "option": option} | apart("step_bytes", scheduler, "DDPM, width 32", *words, True)
-            results.append(row)
+            measured = apart(step_bytes, "DDPM, width 32", *words, True, env=scheduled(scheduler))
+            results.append(row := {"scheduler": scheduler, "option": option} | measured)
             show(f"DDPM, width 32, {scheduler}: {option}", row)
     return results
 
@@ -196,19 +164,11 @@ def compiled() -> list[dict[str, Any]]:
 
     results = []
     for option in ("neither", "remat", "both"):
-        row: dict[str, Any] = {"option": option} | apart("step_bytes", "memory", "NCSN++, 256 px", *OPTIONS[option], False)
+        measured = apart(step_bytes, "NCSN++, 256 px", *OPTIONS[option], False, env=scheduled("memory"))
+        row: dict[str, Any] = {"option": option} | measured
         row["fits"] = row["state"] + row["temporary"] <= available()
         results.append(row)
         show(f"NCSN++, 256 px, batch 4: {option}{'' if row['fits'] else ', too large here'}", row)
-    return results
-
-
-def sampling() -> list[dict[str, Any]]:
-    """Measures drawing, by the number of images."""
-    results = []
-    for n in IMAGES:
-        results.append({"n": n} | apart("sampling_bytes", "concurrency", n))
-        show(f"{n:,} images", results[-1])
     return results
 
 
@@ -216,8 +176,8 @@ def main() -> None:
     """Measures the tables, prints them and writes memory.json."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="the folder that memory.json is written to")
-    tables = {"kept": residuals, "steps": steps, "sampling": sampling, "compiled": compiled}
-    parser.add_argument("--only", nargs="+", choices=tables, default=["kept", "steps", "sampling"])
+    tables = {"kept": residuals, "steps": steps, "compiled": compiled}
+    parser.add_argument("--only", nargs="+", choices=tables, default=["kept", "steps"])
     words = parser.parse_args()
     print(f"{'':40}", *(f"{name.removesuffix('_seconds'):>15}" for name in COLUMNS), sep="", flush=True)
     results = {"versions": {name: version(name) for name in ("jax", "jaxlib", "flax")}, "cores": len(os.sched_getaffinity(0))}

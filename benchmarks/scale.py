@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from benchmarks.common.marked import write_part
 from configs.cifar10 import ddpmpp_continuous_vp, ncsnpp_continuous_ve
 from experiments.build.build import build
 from experiments.config.schema import Config
@@ -26,7 +27,6 @@ from experiments.training.step import example_loss
 NUMBER = 4  # bytes of a float32
 DEVICES = (1, 8, 64, 512)
 SAMPLES, EVALUATIONS = 50_000, 1000
-BEGIN, END = "<!-- benchmarks.scale writes from here -->\n", "<!-- to here -->\n"
 
 
 class Machine(NamedTuple):
@@ -81,14 +81,17 @@ def recipe(name: str, tree: dict[str, Any], side: int) -> Recipe:
     return Recipe(name, sum(a.size for a in jax.tree.leaves(params)), training, forward, config.train.batch)
 
 
-def all_reduce(size: float, n: int, link: float) -> float:
-    """Seconds to sum `size` bytes over n devices: 2 (n-1)/n size / link by rings, and 2 log2(n) messages of a tree."""
-    return 2 * (n - 1) / n * size / link + 2 * math.log2(n) * LATENCY
+def sent(size: float, n: int, shard: bool) -> float:
+    """Bytes that each of n devices sends to sum gradients of `size` bytes by rings, and in shares to gather the parameters.
+
+    2 (n-1)/n size for the sum, and (n-1)/n size for the gather.
+    """
+    return (3 if shard else 2) * (n - 1) / n * size
 
 
-def all_gather(size: float, n: int, link: float) -> float:
-    """Seconds to bring `size` bytes together from n shares: (n-1)/n size / link. A reduce-scatter takes as long."""
-    return (n - 1) / n * size / link + math.log2(n) * LATENCY
+def links(size: float, n: int, link: float, shard: bool) -> float:
+    """Seconds to send these bytes, and for the messages of trees: 2 log2(n) of the sum, log2(n) of the gather."""
+    return sent(size, n, shard) / link + (3 if shard else 2) * math.log2(n) * LATENCY
 
 
 class Step(NamedTuple):
@@ -112,7 +115,7 @@ def step(recipe: Recipe, machine: Machine, n: int, batch: int, utilisation: floa
     return Step(
         recipe.training * batch / (n * utilisation * machine.flops),
         9 * size / machine.memory / (n if shard else 1),
-        all_reduce(size, n, link) + (all_gather(size, n, link) if shard else 0.0),
+        links(size, n, link, shard),
     )
 
 
@@ -173,8 +176,7 @@ def main() -> None:
     text = tables(recipes, arguments.utilisation)
     print(text)
     if arguments.write:
-        before, rest = arguments.write.read_text().split(BEGIN)
-        arguments.write.write_text(before + BEGIN + "\n" + text + "\n" + END + rest.split(END)[1])
+        write_part(arguments.write, "benchmarks.scale", text)
 
 
 if __name__ == "__main__":

@@ -88,24 +88,28 @@ class BoundSampler(NamedTuple):
 
     def labels(self, n: int) -> np.ndarray | None:
         """Returns the label of each of n samples [n]; None if they have no label."""
+        return self._labels(np.arange(n))
+
+    def _labels(self, numbers: np.ndarray) -> np.ndarray | None:
+        """The labels of the samples of these numbers; None if they have no label."""
         if self.label is None:
             return None
         examples = self.experiment.held_out
         if self.label == "each" and examples is not None and examples.y is not None:
-            return examples.y[self._places(n)]
+            return examples.y[self._places(numbers)]
         each = class_numbers(self.experiment.config.data.only, self.experiment.names) or range(self.classes)
-        return np.resize(np.array(each if self.label == "each" else [self.label], np.int32), n)
+        return _in_turn(np.array(each if self.label == "each" else [self.label], np.int32), numbers)
 
     def rows(self, seed: int, n: int) -> Rows:
         """Returns the rows of n samples: key i is its own fold of the seed, and its conditions are as `sample` says."""
         return self.rows_of(streams(seed, Purpose.SAMPLE, n))
 
-    def rows_of(self, keys: jax.Array) -> Rows:
-        """Returns the rows of samples with these keys [n]."""
-        n, examples = len(keys), self.experiment.held_out
-        levels = None if examples is None else examples.levels[self._places(n)]
-        caption = {name: np.tile(tokens, (n, 1)) for name, tokens in self.caption.items()}
-        return Rows(keys, self.labels(n), levels, caption or None)
+    def rows_of(self, keys: jax.Array, numbers: np.ndarray | None = None) -> Rows:
+        """Returns the rows of samples with these keys [k], and the conditions of the first k, or of these `numbers` [k]."""
+        numbers, examples = np.arange(len(keys)) if numbers is None else numbers, self.experiment.held_out
+        levels = None if examples is None else examples.levels[self._places(numbers)]
+        caption = {name: np.tile(tokens, (len(numbers), 1)) for name, tokens in self.caption.items()}
+        return Rows(keys, self._labels(numbers), levels, caption or None)
 
     @property
     def caption(self) -> dict[str, Any]:
@@ -113,11 +117,11 @@ class BoundSampler(NamedTuple):
         caption = self.experiment.config.sample.caption
         return {"tokens": self.experiment.tokens(caption)} if caption else {}
 
-    def _places(self, n: int) -> np.ndarray:
-        """The places of the held-out examples that the conditions of n samples come from, in turn."""
+    def _places(self, numbers: np.ndarray) -> np.ndarray:
+        """The places of the held-out examples that the conditions of the samples of these numbers come from."""
         examples = self.experiment.held_out
         assert examples is not None
-        return np.resize(np.array(self.experiment.config.sample.like or range(len(examples.levels))), n)
+        return _in_turn(np.array(self.experiment.config.sample.like or range(len(examples.levels))), numbers)
 
     def conditions(self, params: Any, row: Rows) -> dict[str, Any]:
         """Returns the conditions of the sample of one row, by name; `params`: for the network's encoder, if it has one."""
@@ -213,6 +217,11 @@ class BoundSampler(NamedTuple):
 
         scores = Scores(experiment.at(params).sde, conditional, unconditional, weaker, log_prob_y)
         return GUIDANCE.build(guidance.name, scores, **(guidance.options | swept))
+
+
+def _in_turn(values: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+    """The values of the samples of these numbers, which have them in turn."""
+    return values[numbers % len(values)]
 
 
 def bound_samplers(experiment: Experiment) -> dict[str, BoundSampler]:

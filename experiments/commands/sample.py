@@ -11,7 +11,7 @@ from experiments.runs.resume import trained_state
 from experiments.runtime import processes
 from experiments.runtime.files import write_json
 from experiments.runtime.progress import say
-from experiments.sampling.draw import SHOWN, drawing
+from experiments.sampling.draw import SHOWN, drawing, in_parts
 from experiments.sampling.sample_files import write_samples
 from experiments.sampling.settings import picture_path, provenance, sampler_settings
 
@@ -26,10 +26,11 @@ def run(call: Call) -> None:
     opened.refuse_changes(folder, experiment)
     sample, state = experiment.config.sample, trained_state(experiment, folder)
     sampler = sample_sampler(experiment.at(state.ema))
-    samples = drawing(sampler)(experiment.network(state.ema), sampler.rows(sample.seed, sample.n), sampler.config.n)
+    params = experiment.network(state.ema)
+    parts = in_parts(sampler, drawing(sampler), params, sample.seed, sample.n, sampler.config.n)
     settings = sampler_settings(sampler, int(state.step)) | {"n": sample.n}
     path = picture_path(Folder(folder).samples, f"{sample.sampler}_seed{sample.seed}", sample.file, settings)
-    write_samples(samples, sampler, path)
+    samples = write_samples(parts, sampler, path)
     if processes.first():
         results = {"nfe": float(samples.nfe.mean()), "seconds": samples.seconds}
         write_json(path.with_suffix(".json"), settings | results | provenance(experiment, opened.facts))

@@ -21,14 +21,19 @@ SHOWN = 1000
 """The most events that a picture shows."""
 
 
+def most_shown(shape: tuple[int, ...]) -> int:
+    """The most events of a shape that a report shows: 64, or 1000 points."""
+    return 64 if len(shape) > 1 else SHOWN
+
+
 def first_shown(scaler: Scaler, levels: np.ndarray) -> np.ndarray:
-    """The first 64 events, images as 0..255, or the first 1000 points: what a report shows."""
-    return scaler.display(levels[: 64 if levels.ndim > 2 else SHOWN])
+    """The first events, as many as a report shows, images as 0..255."""
+    return scaler.display(levels[: most_shown(levels.shape[1:])])
 
 
 def held_out_shown(scaler: Scaler, data: Dataset) -> np.ndarray:
     """The first held-out examples, as a report shows them beside samples."""
-    return first_shown(scaler, data.held_out(SHOWN if len(data.shape) == 1 else 64).levels)
+    return first_shown(scaler, data.held_out(most_shown(data.shape)).levels)
 
 
 def in_plane(points: Float[np.ndarray, "n D"]) -> Float[np.ndarray, "2 n"]:

@@ -69,7 +69,10 @@ class Scaler(NamedTuple):
 
     def display(self, k: np.ndarray) -> np.ndarray:
         """Returns the levels as 0..255, for a picture; floats as they are."""
-        return k if not self.levels else np.round(k * (255 / (self.levels - 1))).astype(np.uint8)
+        if not self.levels:
+            return k
+        grey = np.round(np.arange(self.levels) * (255 / (self.levels - 1))).astype(np.uint8)
+        return grey[k]  # k as float64 would take eight times its memory
 
     def log_prob(self, log_prob: Scalar, size: int) -> Scalar:
         """Returns log p(k) = log p(x) + D log(cell) in nats, in the units of the data, for k of D = `size` numbers."""

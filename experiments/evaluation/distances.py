@@ -12,35 +12,47 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from experiments.runtime import devices
+from experiments.runtime.lazy_arrays import LazyArray, block_size, blocks
 
 Features = Float[np.ndarray, "n f"]
+Numbers = Int[np.ndarray, " m"]
 
 
-def moments(features: Features, block: int = 4096) -> tuple[np.ndarray, np.ndarray]:
-    """Mean [f] and covariance [f, f] in float64, the covariance over n - 1."""
-    mean = features.mean(0, dtype=np.float64)
-    outer = np.zeros((len(mean), len(mean)))
-    for start in range(0, len(features), block):
-        centred = features[start : start + block] - mean
-        outer += centred.T @ centred
-    return mean, outer / (len(features) - 1)
+def moments(features: LazyArray, numbers: Numbers | None = None, block: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """The mean [f] and the covariance [f, f] over n - 1, in float64, of all features [n, f] or of those of these `numbers`.
 
+        m = sum_i x_i / n,      S = sum_i (x_i - m)(x_i - m)^T / (n - 1)
 
-def gaussian(features: Features) -> tuple[np.ndarray, np.ndarray]:
-    """Mean [f] of n features, and a root R [min(n, f), f] of their covariance S over n - 1: S = R^T R, in float64.
-
-    Of n <= f features S has a rank below n, and R is the features about their mean: f^2 numbers are never computed.
+    The features are read twice, a block at a time: sums of x x^T would lose the digits that m m^T has.
     """
-    n, f = features.shape
+    n, f = len(features) if numbers is None else len(numbers), features.shape[1]
+    mean, outer = np.zeros(f), np.zeros((f, f))
+    block = block or max(2 * f, block_size((f,)))  # of fewer rows the sums of f x f numbers would take most of the time
+    for some in blocks(features, numbers, block):
+        mean += some.sum(0, dtype=np.float64) / n
+    for some in blocks(features, numbers, block):
+        centred = some - mean
+        outer += centred.T @ centred
+    return mean, outer / (n - 1)
+
+
+def gaussian(features: LazyArray, numbers: Numbers | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """The mean [f] of n features, and a root R [min(n, f), f] of their covariance S over n - 1: S = R^T R, in float64.
+
+    They are all features, or those of these `numbers`. Of n <= f features S has a rank below n, and R is the features about
+    their mean: f^2 numbers are never computed.
+    """
+    n, f = len(features) if numbers is None else len(numbers), features.shape[1]
     if n <= f:
-        mean = features.mean(0, dtype=np.float64)
-        return mean, (features - mean) / np.sqrt(n - 1)
-    mean, covariance = moments(features)
+        few = features[:] if numbers is None else features[numbers]
+        mean = few.mean(0, dtype=np.float64)
+        return mean, (few - mean) / np.sqrt(n - 1)
+    mean, covariance = moments(features, numbers)
     values, vectors = np.linalg.eigh(covariance)
     return mean, np.sqrt(np.maximum(values, 0))[:, None] * vectors.T
 
 
-def frechet_distance(a: Features, b: Features) -> float:
+def frechet_distance(a: LazyArray, b: LazyArray) -> float:
     """The Fréchet distance of the Gaussians fitted to two sets of features."""
     return gaussian_distance(*gaussian(a), *gaussian(b))
 
@@ -66,7 +78,7 @@ def least_for_infinity(features: int) -> int:
     return max(100, 4 * features)
 
 
-def frechet_at_infinity(a: Features, mu_b: np.ndarray, R_b: np.ndarray, seed: int = 0) -> float:
+def frechet_at_infinity(a: LazyArray, mu_b: np.ndarray, R_b: np.ndarray, seed: int = 0) -> float:
     """Returns the Fréchet distance FD_inf that sets of ever more points like a tend to, while the other Gaussian stays.
 
         FD_m = FD_inf + c/m,  to first order, for sets of m points; c depends on both sides.
@@ -78,7 +90,8 @@ def frechet_at_infinity(a: Features, mu_b: np.ndarray, R_b: np.ndarray, seed: in
     n, f = a.shape
     rng = np.random.default_rng(seed)
     sizes = np.linspace(max(n // 10, 2 * f, 50), n, SIZES).astype(int)
-    distances = [gaussian_distance(*gaussian(a[rng.permutation(n)[:m]]), mu_b, R_b) for m in sizes]
+    subsets = (np.sort(rng.permutation(n)[:m]) for m in sizes)  # in the order of the file
+    distances = [gaussian_distance(*gaussian(a, subset), mu_b, R_b) for subset in subsets]
     _, at_infinity = np.polyfit(1 / sizes, distances, 1)
     return float(at_infinity)
 
@@ -102,7 +115,7 @@ def energy_distance(a: Features, b: Features) -> float:
     return 2 * mean_distance(a, b) - within
 
 
-def kernel_distance(a: Features, b: Features, subsets: int = 100, size: int = 1000, seed: int = 0) -> tuple[float, float]:
+def kernel_distance(a: LazyArray, b: LazyArray, subsets: int = 100, size: int = 1000, seed: int = 0) -> tuple[float, float]:
     """Mean and standard deviation over subsets of the unbiased MMD^2 under k(x, y) = (x y/f + 1)^3; KID if of Inception.
 
     MMD^2 = sum_{i != j} (k(a_i, a_j) + k(b_i, b_j))/(m (m - 1)) - 2 sum_{i, j} k(a_i, b_j)/m^2, with m = `size` points of
@@ -121,20 +134,28 @@ def kernel_distance(a: Features, b: Features, subsets: int = 100, size: int = 10
     return float(np.mean(values)), float(np.std(values))
 
 
-def inception_score(logits: Float[np.ndarray, "n classes"], splits: int = 10) -> tuple[float, float]:
+def inception_score(
+    features: LazyArray, logits: Callable[[Features], Features] = np.asarray, splits: int = 10, block: int = 0
+) -> tuple[float, float]:
     """Mean and standard deviation over splits of exp(E_x KL(p(y|x) || p(y))), p(y) = E_x p(y|x) in the split.
 
-    Salimans et al. (2016), section 4.
+        E_x KL(p(y|x) || p(y)) = E_x sum_y p(y|x) log p(y|x) - sum_y p(y) log p(y),
+
+    sums over x: the `logits` [k, classes] of a block of features are in memory at a time. Salimans et al. (2016), section 4.
     """
-    from scipy.special import log_softmax
+    from scipy.special import log_softmax, xlogy
 
-    def score(log_p: np.ndarray) -> float:
-        p = np.exp(log_p)
-        return np.exp((p * (log_p - np.log(p.mean(0)))).sum(1).mean())
+    def score(numbers: Numbers) -> float:
+        sum_p, sum_p_log_p = 0.0, 0.0
+        for some in blocks(features, numbers, block):
+            log_p = log_softmax(logits(some).astype(np.float64), axis=1)
+            p = np.exp(log_p)
+            sum_p, sum_p_log_p = sum_p + p.sum(0), sum_p_log_p + (p * log_p).sum()
+        p_y = sum_p / len(numbers)
+        return np.exp(sum_p_log_p / len(numbers) - xlogy(p_y, p_y).sum())
 
-    log_p = log_softmax(logits.astype(np.float64), axis=1)
-    edges = np.arange(splits + 1) * len(log_p) // splits
-    values = [score(log_p[start:end]) for start, end in pairwise(edges) if start < end]
+    edges = np.arange(splits + 1) * len(features) // splits
+    values = [score(np.arange(start, end)) for start, end in pairwise(edges) if start < end]
     return float(np.mean(values)), float(np.std(values))
 
 
@@ -142,6 +163,7 @@ def precision_recall(fake: Features, real: Features, neighbours: int) -> tuple[f
     """The share of fake within the manifold of real, and the share of real within the manifold of fake.
 
     A manifold is the union of balls around its points that reach their k-th neighbour (Kynkäänniemi et al. 2019, eqs. 1-2).
+    Every point is held against every other: both sets are in memory, and a block of the distances.
     """
 
     def radii(points: Features) -> np.ndarray:
@@ -178,7 +200,7 @@ WIDTH = 16
 
 def _in_parts(x: Features) -> Float[np.ndarray, "n parts WIDTH"]:
     """The features in parts, the last one with zeros, which add nothing to a distance."""
-    return np.pad(x.astype(np.float32), ((0, 0), (0, -x.shape[1] % WIDTH))).reshape(len(x), -1, WIDTH)
+    return np.pad(x.astype(np.float32, copy=False), ((0, 0), (0, -x.shape[1] % WIDTH))).reshape(len(x), -1, WIDTH)
 
 
 @cache

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -16,6 +17,7 @@ from experiments.evaluation import inception, inception_weights
 from experiments.evaluation.distances import Features
 from experiments.runtime import devices
 from experiments.runtime.errors import ConfigError
+from experiments.runtime.lazy_arrays import FileArray, LazyArray, block_size, blocks
 from experiments.runtime.progress import say
 
 Name = Literal["pixels", "classifier", "inception"]
@@ -28,7 +30,8 @@ class FeatureSpace(NamedTuple):
 
     `extractor` names the network, with the hash of its weights if it has any, and `input` the form of its images.
     `logits` of the features exist if they are Inception's, and `classify`, their classes, if they are a classifier's. `floats`:
-    the features are the floats of an event themselves. `noun`: the word for several of what is measured.
+    the features are the floats of an event themselves. `noun`: the word for several of what is measured. `block`: how many
+    events are embedded together at best, or 0 for as many as a block of theirs has.
     """
 
     embed: Callable[[np.ndarray], Features]
@@ -39,11 +42,20 @@ class FeatureSpace(NamedTuple):
     classify: Callable[[Features], np.ndarray] | None = None
     floats: bool = False
     noun: str = "images"
+    block: int = 0
 
     @property
     def distance(self) -> str:
         """The name of the Fréchet distance in this space."""
         return "FID" if self.logits else "Fréchet distance"
+
+    def embed_all(self, parts: Iterable[LazyArray], folder: Path) -> FileArray:
+        """Returns the features of the levels of all parts, in a file in `folder`: a block of either is in memory at a time."""
+        features = FileArray(folder)
+        for levels in parts:
+            for some in blocks(levels, size=self.block):
+                features.append(self.embed(some))
+        return features
 
 
 def default_features(config: Config, data: Dataset) -> Name:
@@ -97,16 +109,10 @@ def feature_space(config: Config, data: Dataset) -> FeatureSpace:
     classifier = MLPClassifier(hidden_layer_sizes=(64,), alpha=1e-2, max_iter=300, random_state=0)
     with warnings.catch_warnings(action="ignore"):  # of 300 iterations that were few: how right it is stands in the protocol
         classifier.fit(pixels(fitted.levels), fitted.y)
-    accuracy = classifier.score(pixels(data.test), data.test_labels)
 
-    def hidden(images: np.ndarray, block: int = 4096) -> Features:
+    def hidden(images: np.ndarray) -> Features:
         layer = lambda some: np.maximum(pixels(some) @ classifier.coefs_[0] + classifier.intercepts_[0], 0)
-        return np.concatenate([layer(images[start : start + block]) for start in range(0, len(images), block)])
-
-    words = (
-        f"64 hidden units (ReLU) of a classifier fit to {len(fitted.y):,} training labels drawn at random, seed 0, "
-        f"{accuracy:.1%} right on held-out {kind}"
-    )
+        return np.concatenate([layer(some) for some in blocks(images)])
 
     def classify(features: Features) -> np.ndarray:
         logits = features @ classifier.coefs_[1] + classifier.intercepts_[1]
@@ -114,6 +120,10 @@ def feature_space(config: Config, data: Dataset) -> FeatureSpace:
             logits = np.pad(logits, ((0, 0), (1, 0)))
         return classifier.classes_[logits.argmax(1)]
 
+    words = (
+        f"64 hidden units (ReLU) of a classifier fit to {len(fitted.y):,} training labels drawn at random, seed 0, "
+        f"{(classify(hidden(data.test)) == data.test_labels).mean():.1%} right on held-out {kind}"
+    )
     return FeatureSpace(hidden, words, "classifier", scaled, classify=classify, noun=kind)
 
 
@@ -125,12 +135,19 @@ def _inception(config: Config, shape: tuple[int, ...]) -> FeatureSpace:
     if not network.official:
         say(f"warning: {config.evaluate.inception} is not the published file by its hash; FID is what its weights make of it")
     run, params = devices.mapped(inception.embed), devices.put(network.params, devices.replicated())
+
+    def embed(images: np.ndarray) -> Features:
+        n = len(images)
+        whole = images if n <= batch else np.resize(images, (-(-n // batch) * batch, *shape))  # of one size, one program
+        return devices.in_batches(run, params, display(whole), batch)[:n]
+
     official = "the published file" if network.official else "not the published .pth, byte for byte"
     return FeatureSpace(
-        lambda images: devices.in_batches(run, params, display(images), batch),
+        embed,
         f"2048, of the Inception of 2015-12-05; hash of its weights {network.digest}, {official}",
         f"inception-2015-12-05 {network.digest}",
         f"uint8 of {config.data.levels} levels, {'repeated to 3 channels, ' if shape[-1] == 1 else ''}bilinear to "
         f"{inception.SIDE} x {inception.SIDE} as in TensorFlow 1, without antialiasing; float32",
         network.logits,
+        block=batch * max(1, block_size(shape) // batch),
     )

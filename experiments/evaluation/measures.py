@@ -10,36 +10,35 @@ import numpy as np
 
 from experiments.config.schema import Config
 from experiments.evaluation import distances
-from experiments.evaluation.distances import Features
 from experiments.evaluation.features import FeatureSpace
 from experiments.evaluation.reference import Reference
 from experiments.evaluation.statistics import FEW, frechet, statistics
 from experiments.runtime.errors import StorageError
+from experiments.runtime.lazy_arrays import LazyArray, blocks
 
 
 class Comparison:
-    """Images [n, *event] of so many levels held against a reference; `labels` [n] are the classes that they were drawn for.
+    """The features [n, f] of events of a `shape` and so many `levels`, held against a reference.
 
-    Beside the images it holds their features, once, and moments in blocks: of 50,000 images 0.4 GB of Inception's 2048 in
-    float32, and their 1008 logits; of the pixels of CIFAR-10 0.6 GB.
+    `labels` [n] are the classes that they were drawn for. Measures read the features a block at a time; in memory are those of
+    `FEW` alone, which are held against each other.
     """
 
     def __init__(
         self,
         reference: Reference,
-        images: np.ndarray,
+        features: LazyArray,
+        shape: tuple[int, ...],
         levels: int,
         labels: np.ndarray | None = None,
-        features: Features | None = None,
     ):
-        self.reference, self.labels, real = reference, labels, reference.real
-        self.features = reference.space.embed(images) if features is None else features
-        if self.features.shape[1:] != real.mu.shape:
+        self.reference, self.features, self.labels, real = reference, features, labels, reference.real
+        if features.shape[1:] != real.mu.shape:
             raise StorageError(
-                f"the statistics of real images are of {len(real.mu)} features, and these have {self.features.shape[1]}: "
+                f"the statistics of real images are of {len(real.mu)} features, and these have {features.shape[1]}: "
                 "remove the files they were kept in, or take another evaluate.statistics"
             )
-        self.fake = statistics(self.features, real.protocol._replace(levels=levels, shape=images.shape[1:]))
+        self.fake = statistics(features, real.protocol._replace(levels=levels, shape=shape))
 
     @cached_property
     def precision_recall(self) -> tuple[float, float]:
@@ -111,13 +110,14 @@ def _precision_recall_protocol(config: Config, reference: Reference) -> tuple[st
 def _accuracy(comparison: Comparison) -> float:
     classify = comparison.reference.space.classify
     assert classify is not None
-    return float((classify(comparison.features) == comparison.labels).mean())
+    classes = np.concatenate([classify(some) for some in blocks(comparison.features)])
+    return float((classes == comparison.labels).mean())
 
 
 def _inception_score(comparison: Comparison) -> float:
     logits = comparison.reference.space.logits
     assert logits is not None
-    return distances.inception_score(logits(comparison.features))[0]
+    return distances.inception_score(comparison.features, logits)[0]
 
 
 has_logits = lambda space: space.logits is not None
@@ -224,16 +224,25 @@ def computable(reference: Reference, n: int, labelled: bool = False) -> list[Mea
     return [m for m in applicable(reference.space, labelled) if n >= m.least(len(reference.real.mu))]
 
 
-def measure_images(reference: Reference, images: np.ndarray, levels: int, labels: np.ndarray | None = None) -> dict[str, float]:
-    """Every computable measure of the images, by its name. ConfigError if the real ones are of other levels.
+def measure_images(reference: Reference, images: LazyArray, levels: int, labels: np.ndarray | None = None) -> dict[str, float]:
+    """Every computable measure of the images [n, *event], by its name: `measure` of their features."""
+    features = reference.space.embed_all([images], reference.folder)
+    return measure(reference, features, images.shape[1:], levels, labels)
+
+
+def measure(
+    reference: Reference, features: LazyArray, shape: tuple[int, ...], levels: int, labels: np.ndarray | None = None
+) -> dict[str, float]:
+    """Every computable measure of a `Comparison`, by its name. ConfigError if the real images are of other levels or shape.
 
     If there is a validation split, the first of them against that split is there as `CHOICE`, too.
     """
-    comparison = Comparison(reference, images, levels, labels)
-    computed = computable(reference, len(images), labels is not None)
+    held_against = lambda reference: Comparison(reference, features, shape, levels, labels)
+    comparison = held_against(reference)
+    computed = computable(reference, len(features), labels is not None)
     values = {m.name: m.of(comparison) for m in computed}
     if reference.for_choices:
-        values[CHOICE] = computed[0].of(Comparison(reference.for_choices, images, levels, labels, comparison.features))
+        values[CHOICE] = computed[0].of(held_against(reference.for_choices))
     return values
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
 from experiments.config.schema import Config
 from experiments.data.dataset import Dataset
 from experiments.data.validation import load_validation
@@ -14,6 +12,7 @@ from experiments.evaluation.features import FeatureSpace
 from experiments.evaluation.statistics import FEW, Protocol, Statistics, statistics
 from experiments.evaluation.statistics_files import stored_statistics
 from experiments.runtime.errors import ConfigError
+from experiments.runtime.lazy_arrays import FunctionArray, LazyArray
 from experiments.runtime.paths import home
 from experiments.runtime.progress import say
 
@@ -21,12 +20,14 @@ from experiments.runtime.progress import say
 class Reference(NamedTuple):
     """Real images in a feature space; `neighbours` is the k of the balls that precision and recall count by.
 
-    `validation`: those of the validation split, by which samplers are chosen; None if there is no such split.
+    `folder`: where the features of a set are while it is measured. `validation`: the real images of the validation split, by
+    which samplers are chosen; None if there is no such split.
     """
 
     space: FeatureSpace
     real: Statistics
     neighbours: int
+    folder: Path
     validation: Statistics | None = None
 
     @property
@@ -41,20 +42,21 @@ class Reference(NamedTuple):
         ConfigError if a set that precision and recall compare has no more of them than neighbours.
         """
         e = config.evaluate
-        images = data.test if e.real == "test" else data.train_examples()
+        of_training = FunctionArray((len(data.train), *data.shape), lambda rows: data.train.read(rows).levels)
+        images = data.test if e.real == "test" else of_training
         most = min(FEW, len(data.train), len(data.test))
         if e.neighbours >= most:
             fix = "take fewer" if most > 1 else "hold out more examples"
             raise ConfigError(f"evaluate.neighbours = {e.neighbours} of {most} real {space.noun}: {fix}")
         folder = home(e.statistics) if e.statistics else workdir / "statistics"
 
-        def statistics_of(images: np.ndarray, split: str) -> Statistics:
+        def statistics_of(images: LazyArray, split: str) -> Statistics:
             protocol = Protocol(space.extractor, space.input, data.shape, config.data.levels, data.digest, split)
-            compute = lambda: statistics(space.embed(images), protocol)
+            compute = lambda: statistics(space.embed_all([images], workdir), protocol)
             return stored_statistics(folder, images, protocol, compute) if space.logits else compute()
 
         chosen_by = load_validation(config.data, data) if config.data.validation else None
-        reference = cls(space, statistics_of(images, e.real), e.neighbours)
+        reference = cls(space, statistics_of(images, e.real), e.neighbours, workdir)
         if chosen_by is not None:
             reference = reference._replace(validation=statistics_of(chosen_by, "validation"))
         for doubt in reference.doubts(e.n):

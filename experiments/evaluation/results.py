@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from experiments.build.sampler import BoundSampler
 from experiments.config.problems import attempt
 from experiments.config.schema import Config
 from experiments.data.dataset import Dataset
-from experiments.data.pictures import first_shown
+from experiments.data.pictures import first_shown, most_shown
 from experiments.evaluation import measures
 from experiments.evaluation.kept import NO_EVENTS, Measured, measured
 from experiments.evaluation.likelihood import bits_per_dim
@@ -22,8 +22,10 @@ from experiments.evaluation.protocol import solver
 from experiments.evaluation.reference import Reference
 from experiments.evaluation.spreads import spread
 from experiments.randomness import Purpose, stream
+from experiments.runtime.lazy_arrays import FunctionArray
 from experiments.runtime.progress import progress, say
-from experiments.sampling.draw import drawing, unsound
+from experiments.sampling.beside import Beside
+from experiments.sampling.draw import Samples, drawing, in_parts, joined, unsound
 from experiments.sampling.interpolation import check_between, on_the_arc
 from experiments.sampling.process import reverse_process
 
@@ -91,23 +93,32 @@ def _quality(experiment: Experiment, label: str, params: Any, reference: Referen
     """The row of one sampler, at its own setting and at those of its sweep, and its first samples for a picture.
 
     Each setting is measured over all seeds, from the same latents for every sampler. A seed with a sample that is not finite
-    has no measures; `unsound` says why.
+    has no measures; `unsound` says why. A part of the samples is in memory at a time, and then its features are in a file.
     """
     config, bound = experiment.config.evaluate, BoundSampler(experiment, experiment.config.samplers[label])
     sampler, labels = bound.config, bound.labels(config.n)
     draw = experiment.once(("draw", label), lambda: drawing(bound))
+    shape, levels = experiment.shape, experiment.config.data.levels
+
+    def of_seed(seed: int, steps: int, swept: dict[str, float]) -> tuple[Samples, dict[str, float] | None]:
+        """The samples of a seed, whose events are the first finite ones as pictures, and their measures."""
+        parts: list[Samples] = []
+
+        def events() -> Iterator[np.ndarray]:
+            for part in in_parts(bound, draw, params, seed, config.n, steps, **swept):
+                yield part.levels
+                pairs = part.pairs
+                first = first_shown(experiment.scaler, pairs[part.finite[: len(pairs)]])
+                parts.append(part._replace(levels=first.copy(), beside=Beside()))  # the next parts need the room
+
+        features = reference.space.embed_all(events(), reference.folder)
+        samples = joined(parts)
+        values = measures.measure(reference, features, shape, levels, labels) if samples.finite.all() else None
+        return samples._replace(levels=samples.levels[: most_shown(shape)]), values
 
     def at(steps: int, **swept: float) -> tuple[dict[str, Any], np.ndarray]:
-        grid = bound.grid(steps)
-        by_seed, sets = [], []
-        for seed in range(config.seeds):
-            samples = draw(params, bound.rows(seed, config.n), steps, **swept)
-            if samples.finite.all():
-                levels = experiment.config.data.levels
-                by_seed.append(measures.measure_images(reference, samples.levels, levels, labels))
-            pairs = samples.pairs
-            first = first_shown(experiment.scaler, pairs[samples.finite[: len(pairs)]]).copy()
-            sets.append(samples._replace(levels=first))  # of 50,000 samples the next seed's need the room
+        grid, by_seed = bound.grid(steps), [of_seed(seed, steps, swept) for seed in range(config.seeds)]
+        sets = [samples for samples, _ in by_seed]
         setting = {
             "nfe": float(np.mean([s.nfe.mean() for s in sets])),
             "seconds": float(np.mean([s.seconds for s in sets])),
@@ -116,7 +127,7 @@ def _quality(experiment: Experiment, label: str, params: Any, reference: Referen
         }
         names = [m.name for m in measures.computable(reference, config.n, labels is not None)]
         names += [measures.CHOICE] if reference.validation else []
-        return setting | spread(by_seed, names), sets[0].levels
+        return setting | spread([values for _, values in by_seed if values is not None], names), sets[0].levels
 
     headline, first = at(sampler.n)
     settings = [dict(zip(sampler.sweep, values, strict=True)) for values in zip(*sampler.sweep.values(), strict=True)]
@@ -135,9 +146,10 @@ def baseline(config: Config, data: Dataset, reference: Reference) -> dict[str, A
     total = len(data.train if e.real == "test" else data.test)
     read = lambda rows: data.train.read(rows).levels if e.real == "test" else data.test[rows]
     n = min(e.n, total)
+    images = lambda rows: FunctionArray((n, *data.shape), lambda i: read(rows[i]))
     draws = [np.random.default_rng(seed).choice(total, n, replace=False) for seed in range(e.seeds if n < total else 1)]
     began = time.monotonic()
-    by_seed = [measures.measure_images(reference, read(rows), config.data.levels) for rows in draws]
+    by_seed = [measures.measure_images(reference, images(rows), config.data.levels) for rows in draws]
     return {
         "seconds": (time.monotonic() - began) / len(by_seed),
         "of": f"{words['train' if e.real == 'test' else 'test']} {reference.space.noun}",

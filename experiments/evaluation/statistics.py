@@ -9,6 +9,7 @@ import numpy as np
 from experiments.evaluation import distances
 from experiments.evaluation.distances import Features
 from experiments.runtime.errors import ConfigError
+from experiments.runtime.lazy_arrays import LazyArray
 
 FEW = 10_000
 """Images below which FID says more of their number than of the model; and the most whose features are held."""
@@ -43,10 +44,10 @@ class Statistics(NamedTuple):
     protocol: Protocol
 
 
-def statistics(features: Features, protocol: Protocol) -> Statistics:
+def statistics(features: LazyArray, protocol: Protocol) -> Statistics:
     """The statistics of all features. Of more than `FEW`, a random subset is held: data may be sorted."""
     n = len(features)
-    some = features if n <= FEW else features[np.sort(np.random.default_rng(0).choice(n, FEW, replace=False))]
+    some = features[:] if n <= FEW else features[np.sort(np.random.default_rng(0).choice(n, FEW, replace=False))]
     return Statistics(*distances.gaussian(features), n, some, protocol)
 
 

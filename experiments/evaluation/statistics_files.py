@@ -15,16 +15,19 @@ from jax.experimental import multihost_utils
 
 from experiments.evaluation.statistics import FEW, Protocol, Statistics
 from experiments.runtime import processes
+from experiments.runtime.lazy_arrays import LazyArray, blocks
 from experiments.runtime.progress import say
 
 PARTS = ("mu", "root", "features")
 """The arrays of a file."""
 
 
-def stored_statistics(folder: Path, images: np.ndarray, protocol: Protocol, compute: Callable[[], Statistics]) -> Statistics:
+def stored_statistics(folder: Path, images: LazyArray, protocol: Protocol, compute: Callable[[], Statistics]) -> Statistics:
     """The result of `compute()`, read from `folder` if it was stored there for the same images and protocol."""
-    key = sha256(json.dumps([PARTS, protocol]).encode() + images.tobytes()).hexdigest()[:16]
-    path = folder / f"{protocol.split}_{key}.npz"
+    key = sha256(json.dumps([PARTS, protocol]).encode())
+    for some in blocks(images):
+        key.update(some.tobytes())
+    path = folder / f"{protocol.split}_{key.hexdigest()[:16]}.npz"
     stored = _read(path, protocol)
     everywhere = multihost_utils.process_allgather(np.array(stored is not None)).all()  # all processes compute, or none does
     if stored is not None and everywhere:

@@ -21,6 +21,15 @@ class Beside(NamedTuple):
     levels: np.ndarray | None = None
     captions: tuple[str, ...] = ()
 
+    def first(self, n: int) -> Beside:
+        """Returns those of the first n samples."""
+        return Beside(None if self.levels is None else self.levels[:n], self.captions[:n])
+
+    def and_then(self, other: Beside) -> Beside:
+        """Returns those of these samples and of the others that follow."""
+        both = None if self.levels is None or other.levels is None else np.concatenate([self.levels, other.levels])
+        return Beside(both, self.captions + other.captions)
+
 
 def beside(sampler: BoundSampler) -> Callable[[Any, Rows, int], Beside]:
     """Returns the function (params, rows, most) -> Beside of at most so many of the first rows.

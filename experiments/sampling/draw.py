@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from functools import reduce
 from io import BytesIO
 from operator import itemgetter
 from pathlib import Path
@@ -21,6 +22,7 @@ from experiments.build.sampler import BoundSampler, Rows, sample_sampler
 from experiments.data.pictures import picture
 from experiments.data.scaler import Scaler
 from experiments.data.views import caption
+from experiments.randomness import Purpose, streams
 from experiments.runtime import devices, processes
 from experiments.runtime.errors import NumericsError
 from experiments.runtime.files import replacing
@@ -30,6 +32,8 @@ from experiments.sampling.beside import Beside, beside
 
 SHOWN, WIDTH = 400, 2048
 """The most events on a sheet, but for points, and its width in pixels up to which they are enlarged."""
+PART = 2**24
+"""The bytes of the events of a part."""
 
 
 class Samples(NamedTuple):
@@ -48,6 +52,11 @@ class Samples(NamedTuple):
     gave_up: np.ndarray
     scaler: Scaler
     beside: Beside = Beside()
+
+    def first(self, n: int) -> Samples:
+        """Returns the first n samples."""
+        each = {name: getattr(self, name)[:n] for name in EACH}
+        return self._replace(**each, beside=self.beside.first(n))
 
     def picture(self) -> Image.Image:
         """Returns the events `on_sheet`, in rows of eight, or of as many as there are rows, enlarged."""
@@ -75,7 +84,12 @@ class Samples(NamedTuple):
         return file.getvalue()
 
 
-def drawing(sampler: BoundSampler) -> Callable[..., Samples]:
+EACH = ("levels", "finite", "nfe", "moves", "gave_up")
+"""The fields that are arrays over the samples."""
+Draw = Callable[..., Samples]
+
+
+def drawing(sampler: BoundSampler) -> Draw:
     """draw(params, rows, steps, **swept) -> Samples: a sample of `steps` steps for each row, a key and its conditions.
 
     `BoundSampler.rows` makes those of a seed. Rows of other keys, conditions or numbers run the same program.
@@ -113,6 +127,29 @@ def drawing(sampler: BoundSampler) -> Callable[..., Samples]:
         return Samples(levels, finite, nfe, seconds, moves, gave_up, experiment.scaler, conditions(params, rows, SHOWN))
 
     return draw
+
+
+def in_parts(
+    sampler: BoundSampler, draw: Draw, params: Any, seed: int, n: int, steps: int, **swept: float
+) -> Iterator[Samples]:
+    """Yields the n samples of a seed, as many batches at a time as have `PART` bytes of events.
+
+    They are the batches of one call of `draw` for all samples, the last of which begins again with the first rows.
+    """
+    experiment, keys = sampler.experiment, streams(seed, Purpose.SAMPLE, n)
+    batches = devices.batches(n, experiment.config.evaluate.batch)
+    nbytes = math.prod(experiment.shape) * (1 if experiment.config.data.levels else 4)
+    together = max(1, PART // (nbytes * batches.shape[1]))
+    for i in range(0, len(batches), together):
+        numbers = batches[i : i + together].reshape(-1)
+        yield draw(params, sampler.rows_of(keys[numbers], numbers), steps, **swept).first(n - int(numbers[0]))
+
+
+def joined(parts: Sequence[Samples]) -> Samples:
+    """Returns the samples of all parts as one."""
+    each = {name: np.concatenate([getattr(part, name) for part in parts]) for name in EACH}
+    beside = reduce(Beside.and_then, (part.beside for part in parts))
+    return parts[0]._replace(**each, seconds=sum(part.seconds for part in parts), beside=beside)
 
 
 def unsound(samples: Samples, grid: jax.Array) -> str | None:

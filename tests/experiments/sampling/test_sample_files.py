@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from experiments.data.scaler import Scaler
 from experiments.data.sources import open_sources
 from experiments.main import main
 from experiments.runs.record import data_facts
+from experiments.runtime import lazy_arrays
 from experiments.sampling.draw import SHOWN, Samples, save_images
 from experiments.sampling.sample_files import _folder, write_samples
 from experiments.sampling.settings import picture_path, sampler_settings
@@ -201,9 +203,39 @@ def made(levels):
 def test_points_stay_floats(tmp_path):
     """And npz reads them back."""
     sampler, points = sample_sampler(small_experiment()), np.random.default_rng(0).normal(size=(20, 2)).astype(np.float32)
-    write_samples(made(points), sampler, tmp_path / "points.png")
+    write_samples([made(points)], sampler, tmp_path / "points.png")
     config = Data(name="npz", data_dir=str(tmp_path), train="points", test="points", levels=0)
     np.testing.assert_array_equal(load(open_sources(config), config, 0).test, points)
+
+
+def in_turn(n, size):
+    """So many images of noise in parts of that size."""
+    images = np.random.default_rng(0).integers(0, 256, (100, 16, 16, 3)).astype(np.uint8)
+    return (made(images[np.arange(start, min(start + size, n)) % 100]) for start in range(0, n, size))
+
+
+def test_files_do_not_depend_on_the_parts(tmp_path):
+    """To the byte; the events that are returned are those of the sheet."""
+    experiment = small_experiment()
+    sampler = sample_sampler(experiment._replace(scaler=Scaler(256, False)))
+    for name, size in (("one", 1000), ("several", 130)):
+        samples = write_samples(in_turn(1000, size), sampler, tmp_path / f"{name}.png")
+        assert (len(samples.levels), len(samples.finite)) == (SHOWN, 1000)
+    for suffix in (".png", ".npz"):
+        assert (tmp_path / f"one{suffix}").read_bytes() == (tmp_path / f"several{suffix}").read_bytes()
+    assert len(list(tmp_path.iterdir())) == 4
+
+
+def test_files_take_memory_for_a_part(tmp_path, monkeypatch):
+    """An image of 768 bytes adds 18, the count of its evaluations and moves, and whether it is sound."""
+    monkeypatch.setattr(lazy_arrays, "BLOCK", 2**18)
+    sampler, peaks = sample_sampler(small_experiment()._replace(scaler=Scaler(256, False))), []
+    for n in (2000, 2000, 10_000):  # the first one imports
+        tracemalloc.start()
+        write_samples(in_turn(n, 200), sampler, tmp_path / "it.png")
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[2] - peaks[1] < 60 * 8000
 
 
 def test_a_sheet_is_of_as_many_as_can_be_seen(tmp_path):
