@@ -2,10 +2,11 @@
 
 python -m benchmarks.loop --out DIR [--rounds 5] [--start-up]
 
-Steps: `train`'s own loop (its batches, a row of its log every few steps) against as many calls of the compiled step alone on
-one batch that lies on the device, in turns in one process, each first in every other round. The loop's seconds are those of its
-log's rows but the first two of each turn, and a turn's are their median. The share outside the step is the median over rounds,
-each of neighbouring turns, with its quartiles. Checkpoints and pictures come every thousands of steps and are left out.
+Steps: `train`'s own loop (its batches, a row of its log every few steps) against as many steps of the compiled program alone on
+batches that lie on the device, in turns in one process, each first in every other round: with one step a call, and with as many
+as the loop chooses by itself, alone all of a row in one call. The loop's seconds are those of its log's rows but the first two
+of each turn, and a turn's are their median. The share outside the steps is the median over rounds, each of neighbouring turns,
+with its quartiles. Checkpoints and pictures come every thousands of steps and are left out.
 
 Start-up: seconds from a process's start to the first row of its log, with an empty compile cache (cold) and again (warm), of
 the digits demo; and of DDPM++ on CIFAR-10 the seconds to trace and to compile its step, which is not run.
@@ -20,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from itertools import product
 from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
@@ -83,45 +85,47 @@ def in_loop(experiment: Experiment, data: Dataset, folder: Path) -> list[float]:
 
 
 def alone(experiment: Experiment, data: Dataset, n: int) -> list[float]:
-    """Returns seconds a step of the compiled step alone, from each row's worth of calls but the first two."""
+    """Returns seconds a step of the compiled program alone, from each row's worth of calls but the first two."""
     config = experiment.config.train
     every = config.log_every
+    of_call = config.steps_per_call or every
     optimizer = make_optimizer(config)
     advance = devices.pmapped(make_step(experiment, optimizer, stream(0, Purpose.STEP)))
     state = init_state(experiment, optimizer, stream(0, Purpose.INIT))
-    batch = devices.split(stacked([data.train.batch(0, config.batch)]), axis=1)
+    block = devices.split(stacked([data.train.batch(0, config.batch)] * of_call), axis=1)
     seconds = []
     for _ in range(n // every):
         began = time.perf_counter()
-        for _ in range(every):
-            state = advance(state, batch)
+        for _ in range(every // of_call):
+            state = advance(state, block)
         jax.block_until_ready(state)
         seconds.append((time.perf_counter() - began) / every)
     return seconds[2:]
 
 
 def steps(rounds: int, intervals: int) -> list[dict[str, Any]]:
-    """Returns a row for each shape."""
+    """Returns rows for each shape: with one step a call, and with as many as the loop chooses."""
     results = []
     for name, (shape, every) in SHAPES.items():
         n = every * (intervals + 2)
-        times: dict[str, list[float]] = {"loop": [], "step": []}
         with tempfile.TemporaryDirectory() as there:
             config = config_of(name, random_levels(Path(there), name), n)
             data = load(open_sources(config.data), config.data, 0)
             experiment = build(config, shape)
-            for i in range(rounds):
+            times = {by: {"loop": [], "step": []} for by in (1, None)}
+            for i, (by, turns) in product(range(rounds), times.items()):
+                section = config.train.model_copy(update={"steps_per_call": by})
+                same = experiment._replace(config=config.model_copy(update={"train": section}))
                 for key in ("loop", "step") if i % 2 else ("step", "loop"):
-                    turn = in_loop(experiment, data, Path(there) / f"run{i}") if key == "loop" else alone(experiment, data, n)
-                    times[key].append(median(turn))
-        loop, step = (median(times[key]) * 1e3 for key in ("loop", "step"))
-        low, outside, high = quantiles([1 - b / a for a, b in zip(times["loop"], times["step"], strict=True)])
-        share = {"outside": outside, "quartiles": (low, high)}
-        results.append({"shape": name, "ms_loop": loop, "ms_step": step, **share, **times})
-        print(
-            f"{name}: {loop:.2f} ms a step in the loop, {step:.2f} ms alone, {outside:.1%} outside ({low:.1%} to {high:.1%})",
-            flush=True,
-        )
+                    turn = in_loop(same, data, Path(there) / f"run{i}_{by}") if key == "loop" else alone(same, data, n)
+                    turns[key].append(median(turn))
+        for by, turns in times.items():
+            loop, step = (median(turns[key]) * 1e3 for key in ("loop", "step"))
+            low, outside, high = quantiles([1 - b / a for a, b in zip(turns["loop"], turns["step"], strict=True)])
+            share = {"outside": outside, "quartiles": (low, high)}
+            results.append({"shape": name, "steps_per_call": by, "ms_loop": loop, "ms_step": step, **share, **turns})
+            seconds = f"{loop:.2f} ms a step in the loop, {step:.2f} ms alone"
+            print(f"{name}, steps_per_call {by}: {seconds}, {outside:.1%} outside ({low:.1%} to {high:.1%})", flush=True)
     return results
 
 

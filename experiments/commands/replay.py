@@ -6,6 +6,8 @@ import argparse
 import math
 from pathlib import Path
 
+import numpy as np
+
 from experiments.build.experiment import Experiment
 from experiments.build.optimizer import optimizer_of
 from experiments.build.state import init_state, placement
@@ -14,7 +16,7 @@ from experiments.commands.arguments import run as run_folder
 from experiments.commands.opening import Needs, open_run
 from experiments.config.changes import changed_keys
 from experiments.data.dataset import Dataset
-from experiments.data.feed import stacked
+from experiments.data.feed import blocks, feed
 from experiments.randomness import Purpose, stream
 from experiments.runs.checkpoint import Checkpoints
 from experiments.runs.code_cache import with_codes
@@ -26,6 +28,8 @@ from experiments.runtime.errors import ConfigError, StorageError
 from experiments.runtime.files import write_json
 from experiments.runtime.progress import progress, say
 from experiments.training.autopsy import autopsy, first_nan, sentence
+from experiments.training.calls import steps_per_call
+from experiments.training.course import Training
 from experiments.training.step import make_call
 
 
@@ -52,7 +56,7 @@ def run(call: Call) -> None:
 def replay(experiment: Experiment, data: Dataset, run: Path, record: RunRecord, step: int) -> None:
     """Goes from the newest checkpoint at or before `step`, or from the beginning, and says what was not finite in it and where.
 
-    If train.steps_per_call is 1 it is the step of the run bit by bit; else a last call of fewer steps is another program.
+    It is the step of the run bit by bit.
     """
     config = experiment.config
     if not 0 <= step < config.train.steps:
@@ -69,13 +73,12 @@ def replay(experiment: Experiment, data: Dataset, run: Path, record: RunRecord, 
         state = from_weights(experiment, init_state(experiment, optimizer, stream(config.seed, Purpose.INIT)), run)
     one_call = make_call(experiment, optimizer, stream(config.seed, Purpose.STEP))
     advance = devices.pmapped(one_call, placement(config, state), frozen=experiment.frozen)
-    at, calls = int(state.step), config.train.steps_per_call
+    at, k = int(state.step), steps_per_call(Training(experiment, data, run, record))
     with progress("replay", step, at) as show:
-        while at < step:
-            rows = range(at, min(at + calls, step))
-            batch = lambda i: data.batches.batch(i, config.train.batch, classes=experiment.classes)
-            state = advance(state, devices.split(stacked(map(batch, rows)), axis=1), experiment.frozen)
-            at = rows.stop
+        for (block,) in feed([data.batches], config.train.batch, blocks(at, step, k), experiment.classes):
+            n = min(k, step - at)
+            state = advance(state, block, experiment.frozen, np.array([0, n], np.int32))
+            at += n
             show(at, "")
     report = autopsy(experiment, data, state, step)
     report["first"] = first_nan(experiment, data, state, step)

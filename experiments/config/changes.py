@@ -16,6 +16,8 @@ FREE = ("title", "train.steps", *_CADENCE, *_WATCHED, "train.shard", *_OTHERS, "
 _PLACES = ("data.data_dir", "data.resident_mib", "data.validation")
 FREE_SECTIONS = ("samplers.", "sample.", "evaluate.", "interpolate.", "edit.", *_PLACES)
 """Keys, and prefixes of keys, that a run in progress may change: its parameters do not depend on them."""
+AS_BEGUN = ("train.steps_per_call",)
+"""Keys whose None is whatever a run in progress was begun with."""
 
 
 def override_free_keys(tree: dict[str, Any], overrides: list[str], origin: str) -> dict[str, Any]:
@@ -36,4 +38,5 @@ def changed_keys(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
         f"{key}: {then.get(key)!r} then, {now.get(key)!r} now"
         for key in sorted(then.keys() | now.keys())
         if then.get(key) != now.get(key) and key not in FREE and not key.startswith(FREE_SECTIONS)
+        if not (key in AS_BEGUN and now.get(key) is None)
     ]

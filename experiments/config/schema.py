@@ -196,7 +196,8 @@ class Train(Strict):
     """The section of training: an optimiser on clipped gradients, and how often to log, draw samples and save.
 
     - `steps`, `batch`: the number of steps, and of examples in each.
-    - `steps_per_call`: the number of steps in one compiled call, during which the host has nothing to do.
+    - `steps_per_call`: the most steps in one compiled call, during which the host has nothing to do. None chooses by itself, so
+      that a call takes about a quarter of a second; a call ends where a row, a checkpoint or a picture is due.
     - `accumulate`: the number of parts that a batch is split into. They are computed one after the other and their mean
       gradient makes one update, which saves memory and takes time.
     - `learning_rate`: the highest learning rate. `beta1`, `beta2`, `epsilon`: Adam's numbers of these names. `weight_decay`:
@@ -231,12 +232,12 @@ class Train(Strict):
     - `log`: the forms of the log: "jsonl" is always among them; "tensorboard" adds event files, "wandb" Weights & Biases.
 
     `steps_per_call` and `accumulate` change a step only by rounding. A resumed run must repeat that rounding to the last bit,
-    so a run cannot change either.
+    so a run cannot change either; None goes on as the run was begun.
     """
 
     steps: Count
     batch: Several
-    steps_per_call: Annotated[int, Field(ge=1, le=10_000)] = 1
+    steps_per_call: Annotated[int, Field(ge=1, le=10_000)] | None = None
     accumulate: Annotated[int, Field(ge=1, le=1_000_000)] = 1
     learning_rate: Annotated[float, Field(gt=0, le=1)] = 2e-4
     beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9

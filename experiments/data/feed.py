@@ -13,20 +13,20 @@ from experiments.data.dataset import Batch, ExampleStream
 from experiments.runtime import devices
 
 AHEAD = 2
-"""The number of calls whose batches are read ahead."""
+"""The number of blocks that are read ahead."""
 SHARE = 0.1
 """The largest part of a device's memory that examples may take."""
 
 
-def calls(start: int, steps: int, per_call: int) -> grain.MapDataset:
-    """Returns the steps from `start` to `steps`, as a range for each call."""
-    return grain.MapDataset.range(start, steps, per_call).map(lambda i: range(i, min(i + per_call, steps)))
+def blocks(start: int, steps: int, k: int) -> grain.MapDataset:
+    """Returns the steps from `start` to `steps` in blocks of k; the last one repeats its last step until it has k."""
+    return grain.MapDataset.range(start, steps, k).map(lambda i: [min(j, steps - 1) for j in range(i, i + k)])
 
 
 def feed(
     streams: Sequence[ExampleStream], size: int, of: grain.MapDataset, classes: int = 0, on_device: bool | None = None
 ) -> Iterator[tuple[Batch, ...]]:
-    """Yields the batches [k, B, ...] of each call, one for each stream, split over the devices, with labels if `classes` > 0.
+    """Yields the batches [k, B, ...] of each block, one for each stream, split over the devices, with labels if `classes` > 0.
 
     The streams are of the same examples, each in an order of its own.
 
@@ -44,7 +44,7 @@ def feed(
         gather = lambda resident, rows: jax.tree.map(lambda a: a[rows], resident)
         pick = jax.jit(gather, in_shardings=(everywhere, split), out_shardings=split)
         rows = _ahead(of, lambda i: tuple(stream.indices(i, *place).astype(np.int32) for stream in streams))
-        return (tuple(pick(resident, each) for each in of_call) for of_call in rows)
+        return (tuple(pick(resident, each) for each in of_block) for of_block in rows)
     return _ahead(of, lambda i: tuple(stream.batch(i, *place, classes) for stream in streams))
 
 
@@ -59,7 +59,7 @@ def stacked(trees: Iterable[Any]) -> Any:
 
 
 def _ahead(of: grain.MapDataset, read: Callable[[int], Any]) -> Iterator[Any]:
-    """Yields read(step) (any tree) for the steps of each call, stacked and on the devices."""
+    """Yields read(step) (any tree) for the steps of each block, stacked and on the devices."""
     sent = of.map(lambda steps: devices.split(stacked(map(read, steps)), axis=1))
     # One thread, because which examples are left out depends on the order of reading.
     return iter(sent.to_iter_dataset(grain.ReadOptions(num_threads=1, prefetch_buffer_size=AHEAD)))

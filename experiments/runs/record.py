@@ -61,9 +61,10 @@ class RunRecord:
         if processes.first():
             write_text(self._path, json_text(self.content))
 
-    def note_training(self, step: int, at_once: int) -> None:
-        """Notes the step that the session trains from, and the number of runs that one program trains; once in a session."""
-        self.note(**{"from_step": step, "at_once": at_once} | self.content["sessions"][-1])
+    def note_training(self, step: int, at_once: int, steps_per_call: int) -> None:
+        """Notes, once in a session, the step that it trains from, and of its program the runs and the most steps of a call."""
+        facts = {"from_step": step, "at_once": at_once, "steps_per_call": steps_per_call}
+        self.note(**facts | self.content["sessions"][-1])
 
     def device_change(self) -> str:
         """Returns the devices of the last session that saved and of this one, in words; "" if they are the same."""
@@ -85,6 +86,14 @@ class RunRecord:
     def trained(self, until: float = math.inf) -> list[dict[str, Any]]:
         """Returns the sessions that trained and began at `until` at the latest; in a fork those of its parent come first."""
         return [s for s in self.content["sessions"] if type(s.get("from_step")) is int and s["from_step"] <= until]
+
+    @property
+    def steps_per_call(self) -> int | None:
+        """The most steps of a call of the program that trained the run; None if no step is saved."""
+        if "saved" not in self.content:
+            return None
+        by_config = (self.tree_at() or {}).get("train", {}).get("steps_per_call")  # of a run of an earlier OneSDE
+        return next((s["steps_per_call"] for s in reversed(self.trained()) if type(s.get("steps_per_call")) is int), by_config)
 
     def tree_at(self, step: float = math.inf) -> dict[str, Any] | None:
         """Returns the tree of the config that a step was trained by, the last one if none is given; None if there is none."""

@@ -99,14 +99,15 @@ def whole(tree: Any) -> Any:
 
 
 def pmapped(step: Callable[..., Any], state: Any = None, result: Any = None, frozen: Any = None) -> Callable[..., Any]:
-    """Compiles `step(state, batch, frozen) -> result` for all devices: batch [k, B, ...] is split over B, the rest replicated.
+    """Compiles `step(state, batch) -> result` for all devices: batch [k, B, ...] is split over B, the rest replicated.
 
-    `state` and `result` (by default like the state) may be other trees of shardings; `frozen` arrays lie where they are. If all
+    `state` and `result` (by default like the state) may be other trees of shardings. With `frozen` arrays, which lie where they
+    are, it is of `step(state, batch, frozen, span)`, whose span (i, j) says which of the k to take. If all
     is replicated, this is the program of jax.pmap with a pmean of the gradients, which jax now writes as jit over shardings.
     Noise drawn inside does not depend on the number of devices. The state is donated.
     """
     state = state or replicated()
-    there = () if frozen is None else (jax.tree.map(lambda a: a.sharding, frozen),)
+    there = () if frozen is None else (jax.tree.map(lambda a: a.sharding, frozen), replicated())
     return jax.jit(step, donate_argnums=0, in_shardings=(state, over_data(1), *there), out_shardings=result or state)
 
 

@@ -47,6 +47,11 @@ def everywhere(here: bool) -> bool:
     return here if jax.process_count() == 1 else bool(multihost_utils.process_allgather(np.array(here)).all())
 
 
+def of_first(number: int) -> int:
+    """Returns the number that the first process has. All of them must call this."""
+    return number if jax.process_count() == 1 else int(multihost_utils.process_allgather(np.array(number))[0])
+
+
 def share(error: Exception) -> bool:
     """Returns whether all processes have this error: a number is not finite in each, others may be one's own."""
     return jax.process_count() == 1 or isinstance(error, NumericsError)

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 
 from experiments.build import averages
 from experiments.build.experiment import Experiment
 from experiments.build.state import State
 from experiments.build.summary import summary
 from experiments.data.dataset import Dataset
-from experiments.data.feed import calls, feed
+from experiments.data.feed import blocks, feed
 from experiments.runs.metrics import loss_in_words
 from experiments.runs.record import RunRecord
 from experiments.runtime import processes
@@ -22,6 +24,7 @@ from experiments.runtime.errors import UserError, brief
 from experiments.runtime.progress import progress, say
 from experiments.runtime.signals import Interrupted, stop
 from experiments.training.callbacks import Callback
+from experiments.training.calls import pace, steps_per_call
 from experiments.training.course import Course, Training, begin
 from experiments.training.program import Outcome, Program, arguments_of, program
 
@@ -53,12 +56,18 @@ def go_on(courses: Sequence[Course], states: tuple[State, ...], advance: Program
     """
     experiment = courses[0].training.experiment
     config, step, going = experiment.config.train, int(states[0].step), set(courses)
+    k = steps_per_call(courses[0].training)
     for course in courses:
-        course.training.record.note_training(step, len(courses))
+        course.training.record.note_training(step, len(courses), k)
 
     def due(every: int) -> bool:
-        """Returns whether a multiple of `every` is among the steps of the last call."""
-        return step % every < config.steps_per_call or step == config.steps
+        """Returns whether something that is due every so many steps is due now."""
+        return step % every == 0 or step == config.steps
+
+    def undisturbed() -> int:
+        """Returns the number of steps until something is due."""
+        periods = config.log_every, config.checkpoint_every, config.sample_every
+        return min(config.steps - step, *(every - step % every for every in periods))
 
     def each(act: Callable[..., object], *of_runs: Sequence[Any], **common: Any) -> None:
         """Calls act(course, ...) for every run that goes on, with its own arguments and those `common` to all."""
@@ -76,7 +85,9 @@ def go_on(courses: Sequence[Course], states: tuple[State, ...], advance: Program
     if step and due(config.sample_every):  # a run that died while it drew this has not drawn it
         each(Course.draw, states, step=step)
     streams = [course.training.data.batches for course in courses]
-    batches = feed(streams, config.batch, calls(step, config.steps, config.steps_per_call), experiment.classes)
+    of_blocks = feed(streams, config.batch, blocks(step, config.steps, k), experiment.classes)
+    block, i = (), k  # the next step is the i-th of its block
+    of_call, seconds = config.steps_per_call, []  # the steps of a call, or seconds of single ones by which to choose them
     arguments = arguments_of([course.training.experiment for course in courses])
     stop_asked = processes.asking()
     in_flight: deque[tuple[int, bool, tuple[Outcome, ...]]] = deque()
@@ -95,11 +106,18 @@ def go_on(courses: Sequence[Course], states: tuple[State, ...], advance: Program
             stop.unsaved = False
 
         while step < config.steps:
-            batch = next(batches)
+            if i == k:
+                block, i = next(of_blocks), 0
+            n = min(of_call or 1, k - i, undisturbed())
             wait(most=1)  # two calls in flight: XLA takes 32, and a signal would wait for all
-            states, outcomes = advance(states, batch, arguments)
-            step += len(batch[0].levels)
+            began = time.monotonic()
+            states, outcomes = advance(states, block, arguments, np.array([i, i + n], np.int32))
+            step, i = step + n, i + n
             stop.unsaved = True
+            if of_call is None:
+                jax.block_until_ready(outcomes)
+                seconds.append(time.monotonic() - began)
+                of_call = pace(seconds, k)
 
             logs = due(config.log_every)
             in_flight.append((step, logs, outcomes))

@@ -32,7 +32,9 @@ Program = Callable[..., tuple[tuple[State, ...], tuple[Outcome, ...]]]
 
 
 def program(experiments: Sequence[Experiment], like: State) -> Program:
-    """Returns advance(states, batches, arguments) -> (states, outcomes), on all devices: of each a tuple, by run.
+    """Returns advance(states, batches, arguments, span) -> (states, outcomes), on all devices: of each a tuple, by run.
+
+    Of the k batches of a block it takes those that the span (i, j) has (see `experiments.training.calls`).
 
     `like`: the state of one of them, or its shapes. The next call takes the states; the outcomes stand apart from them, to wait
     for and to read later. Every run has its own state, key and batch: what it becomes depends on no other.
@@ -41,10 +43,10 @@ def program(experiments: Sequence[Experiment], like: State) -> Program:
     optimizer, rate = optimizer_of(first.config), optimizer_rate(first.config.train)
 
     def advance(
-        states: tuple[State, ...], batches: tuple[Batch, ...], arguments: Arguments
+        states: tuple[State, ...], batches: tuple[Batch, ...], arguments: Arguments, span: jax.Array
     ) -> tuple[tuple[State, ...], tuple[Outcome, ...]]:
         def of_run(key: jax.Array, state: State, batch: Batch) -> tuple[State, Outcome]:
-            after = make_call(first, optimizer, jax.random.wrap_key_data(key))(state, batch, arguments.frozen)
+            after = make_call(first, optimizer, jax.random.wrap_key_data(key))(state, batch, arguments.frozen, span)
             return after, (after.tally, jnp.asarray(rate(after.step - after.tally.skipped)))
 
         after, outcomes = zip(*_mapped(of_run, list(zip(arguments.keys, states, batches, strict=True))), strict=True)

@@ -13,6 +13,7 @@ from experiments.runs.resume import state_shapes
 from experiments.runtime import devices
 from experiments.runtime.errors import ConfigError, brief
 from experiments.runtime.progress import say
+from experiments.training.calls import steps_per_call
 from experiments.training.course import Training
 from experiments.training.program import Program, arguments_of, program
 
@@ -31,7 +32,7 @@ def as_many_as_fit(trainings: Sequence[Training]) -> tuple[int, Program | None]:
     while n > 1:
         advance = program(experiments[:n], state)
         try:
-            lowered = advance.lower((state,) * n, (batch,) * n, arguments_of(experiments[:n]))
+            lowered = advance.lower((state,) * n, (batch,) * n, arguments_of(experiments[:n]), np.zeros(2, np.int32))
         except Exception as error:  # in a network of the user's, say
             raise ConfigError(f"the step of training cannot be mapped over seeds ({brief(error)})") from error
         need = needed(lowered.compile())
@@ -51,9 +52,9 @@ def needed(compiled: Any) -> int:
 
 
 def _batch_shapes(training: Training) -> Batch:
-    """The shapes of the batches of a call, and where they lie: a call of such arrays is of the same program."""
-    experiment, config = training.experiment, training.experiment.config.train
-    leading, split = (config.steps_per_call, config.batch), devices.over_data(1)
+    """The shapes of the batches of a block, and where they lie: a call of such arrays is of the same program."""
+    experiment, split = training.experiment, devices.over_data(1)
+    leading = steps_per_call(training), experiment.config.train.batch
     one = experiment.row(training.data.test.dtype)
     levels = jax.ShapeDtypeStruct((*leading, *one.shape), one.dtype, sharding=split)
     return Batch(levels, jax.ShapeDtypeStruct(leading, np.dtype(np.int32), sharding=split) if experiment.classes else None)

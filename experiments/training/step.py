@@ -69,10 +69,10 @@ def example_loss(experiment: Experiment) -> Callable[[Any, jax.Array, Batch, jax
     return loss
 
 
-def make_step(
-    experiment: Experiment, optimizer: optax.GradientTransformation, base_key: jax.Array
-) -> Callable[[State, Batch], State]:
-    """Returns advance(state, batches [k, B, ...]), which takes k steps.
+def make_step(experiment: Experiment, optimizer: optax.GradientTransformation, base_key: jax.Array) -> Callable[..., State]:
+    """Returns advance(state, batches [k, B, ...], span=None), which takes k steps, or of them i to j - 1 for a span (i, j).
+
+    The span is an array, so that one program takes any number of steps; and a step has the same bits in whatever span it is.
 
     A step whose loss or gradient is not finite changes nothing but its counts. After `train.bad_steps` of them in a row the
     state is frozen, so that a later look still finds the failing step.
@@ -110,23 +110,23 @@ def make_step(
         params, ema, opt, memory = choose(finite & ~frozen, learned, before)
         return State(step, params, ema, opt, memory, tally)
 
-    def advance(state: State, batches: Batch) -> State:
-        if len(batches.levels) > 1:
-            return jax.lax.scan(lambda state, batch: (one_step(state, batch), None), state, batches)[0]
-        return one_step(state, jax.tree.map(itemgetter(0), batches))
+    def advance(state: State, batches: Batch, span: Any = None) -> State:
+        k = len(batches.levels)
+        step = lambda i, state: one_step(state, jax.tree.map(itemgetter(i), batches))
+        return step(0, state) if k == 1 else jax.lax.fori_loop(*((0, k) if span is None else span), step, state)
 
     return advance
 
 
 def make_call(experiment: Experiment, optimizer: optax.GradientTransformation, base_key: jax.Array) -> Callable[..., State]:
-    """Returns advance(state, batches, frozen): that of `make_step`, with the parameters that are not trained as an argument.
+    """Returns advance(state, batches, frozen, span=None): that of `make_step`, and what is not trained is an argument.
 
     A program reads its arguments; what it closes over is compiled into it.
     """
 
-    def advance(state: State, batches: Batch, frozen: Frozen) -> State:
+    def advance(state: State, batches: Batch, frozen: Frozen, span: Any = None) -> State:
         whole = devices.whole(frozen) if experiment.config.train.shard else frozen
-        return make_step(experiment.adapted(whole), optimizer, base_key)(state, batches)
+        return make_step(experiment.adapted(whole), optimizer, base_key)(state, batches, span)
 
     return advance
 

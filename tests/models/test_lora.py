@@ -438,7 +438,7 @@ def test_no_weight_of_the_base_is_written_into_the_program(shard, here):
         written(base, width)
         adapted, state, advance = prepared(base, *options)
         batch = devices.split(Batch(np.zeros((1, 64, *SHAPE), np.uint8)), axis=1)
-        sizes[width] = len(advance.lower(state, batch, adapted.frozen).as_text())
+        sizes[width] = len(advance.lower(state, batch, adapted.frozen, np.zeros(2, np.int32)).as_text())
     held = [leaf.addressable_shards[0].data.nbytes for leaf in jax.tree.leaves(adapted.frozen)]
     total = sum(leaf.nbytes for leaf in jax.tree.leaves(adapted.frozen))
     assert total > 10e6

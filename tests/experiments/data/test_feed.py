@@ -18,18 +18,17 @@ pytestmark = pytest.mark.usefixtures("in_root")
 
 @pytest.mark.parametrize("where", ["device", "host", "disk"])
 def test_a_batch_is_the_same_wherever_the_examples_lie(tmp_path, where):
-    """Against `ExampleStream.batch`, of two orders, over the end of an epoch, in a last call of fewer steps, over devices."""
+    """Against `ExampleStream.indices`, of two orders, over the end of an epoch and of training, over devices."""
     images = np.random.default_rng(0).integers(0, 256, (40, 4, 4, 1), np.uint8)
     source = [{"image": image} for image in images]
     records = dataset.ExampleStream(decoded.Decoded(source, 256, "numbers"), 5, 0 if where == "disk" else 4096)
-    of = feed.calls(1, 9, 3)
+    of = feed.blocks(1, 9, 3)
     streams = records, records.by(6)
     found = list(feed.feed(streams, 16, of, on_device=where == "device"))
-    assert [len(batches.levels) for batches, _ in found] == [3, 3, 2]
-    for of_call, first in zip(found, (1, 4, 7), strict=True):
-        for (batches, y), order in zip(of_call, streams, strict=True):
+    for of_block, steps in zip(found, ((1, 2, 3), (4, 5, 6), (7, 8, 8)), strict=True):
+        for (batches, y), order in zip(of_block, streams, strict=True):
             assert batches.sharding.is_equivalent_to(devices.over_data(1), batches.ndim)
-            expected = [images[order.indices(step, 16)] for step in range(first, first + len(batches))]
+            expected = [images[order.indices(step, 16)] for step in steps]
             np.testing.assert_array_equal(batches, expected)
             assert y is None
 

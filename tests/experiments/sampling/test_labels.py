@@ -45,7 +45,7 @@ def records(where, labelled=True):
 @pytest.mark.parametrize("where", ["device", "host", "disk"])
 def test_each_label_comes_with_its_example(where):
     """Over the end of an epoch, wherever the examples lie."""
-    for ((levels, y),) in feed.feed([records(where)], 16, feed.calls(0, 6, 2), CLASSES, on_device=where == "device"):
+    for ((levels, y),) in feed.feed([records(where)], 16, feed.blocks(0, 6, 2), CLASSES, on_device=where == "device"):
         np.testing.assert_array_equal(y, np.asarray(levels)[..., 0, 0, 0] % CLASSES)
 
 

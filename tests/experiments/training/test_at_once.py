@@ -109,7 +109,7 @@ def after(experiments, states, spoiled=(), calls=3):
         batches = [batch if experiment.classes else batch._replace(y=None) for batch in batches]
         nan = lambda batch: batch._replace(levels=np.full_like(batch.levels, np.nan))
         batches = [nan(batch) if n in spoiled else batch for n, batch in enumerate(batches)]
-        states, outcomes = advance(states, devices.split(tuple(batches), axis=1), arguments_of(experiments))
+        states, outcomes = advance(states, devices.split(tuple(batches), axis=1), arguments_of(experiments), np.array([0, k], np.int32))
     return jax.tree.map(np.array, (states, outcomes))
 
 
@@ -326,7 +326,7 @@ def test_the_program_that_fits_is_the_one_that_runs(tmp_path, caplog):
         states = tuple(init_state(one, optimizer, stream(one.config.seed, Purpose.INIT)) for one in experiments)
         assert advance
         batches = devices.split(tuple(stacked([points(0, seed)]) for seed in (0, 1)), axis=1)
-        advance(states, batches, arguments_of(experiments))
+        advance(states, batches, arguments_of(experiments), np.array([0, 1], np.int32))
         assert len(of_program()) == 1
 
 

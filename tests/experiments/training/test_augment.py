@@ -123,14 +123,15 @@ def test_it_trains_in_every_way(way):
     """A call changes the weights of the labels, and repeats to the last bit."""
     experiment = made(*WAYS[way])
     config, optimizer = experiment.config, make_optimizer(experiment.config.train)
-    batch = digits(config.train.steps_per_call, config.train.batch, classes=experiment.classes)
+    k = config.train.steps_per_call or 1
+    batch = digits(k, config.train.batch, classes=experiment.classes)
     first = lambda: init_state(experiment, optimizer, stream(0, Purpose.INIT))
     of_labels = lambda state: [np.array(leaf) for leaf in jax.tree.leaves(state.params) if leaf.shape[0] == LABELS]
     call = partial(make_call(experiment, optimizer, stream(0, Purpose.STEP)), frozen=experiment.frozen)
     advance = devices.pmapped(call, placement(config, first()))
     state, again = (jax.tree.map(np.array, advance(first(), devices.split(batch, axis=1))) for _ in range(2))
     assert np.isfinite(state.tally.loss)
-    assert state.tally.n == config.train.steps_per_call
+    assert state.tally.n == k
     assert all((before != after).any() for before, after in zip(of_labels(first()), of_labels(state), strict=True))
     assert len(of_labels(state)) == 1
     jax.tree.map(np.testing.assert_array_equal, state, again)

@@ -165,14 +165,15 @@ def test_it_trains_in_every_way(way):
     """A call changes parameters, and repeats to the last bit."""
     experiment = made(NET, *WAYS[way])
     config, optimizer = experiment.config, make_optimizer(experiment.config.train)
-    batch = digits(config.train.steps_per_call, config.train.batch)
+    k = config.train.steps_per_call or 1
+    batch = digits(k, config.train.batch)
     batch = batch if experiment.classes else batch._replace(y=None)
     first = lambda: init_state(experiment, optimizer, stream(0, Purpose.INIT))
     call = partial(make_call(experiment, optimizer, stream(0, Purpose.STEP)), frozen=experiment.frozen)
     advance = devices.pmapped(call, placement(config, first()))
     state, again = (jax.tree.map(np.array, advance(first(), devices.split(batch, axis=1))) for _ in range(2))
     assert np.isfinite(state.tally.loss)
-    assert state.tally.n == config.train.steps_per_call
+    assert state.tally.n == k
     jax.tree.map(np.testing.assert_array_equal, state, again)
 
 
