@@ -25,7 +25,7 @@ class Law(NamedTuple):
     stds: tuple[float, float]
 
     def _posterior(self, x: Any, alpha: Any, sigma: Any, xp: Any) -> list[tuple[Any, Any, Any]]:
-        """The components' p(k | x_t = x), (x - alpha m_k)/v_k and s_k^2, with v_k = alpha^2 s_k^2 + sigma^2 of the shape of x."""
+        """The components' p(k | x_t = x), (x - alpha m_k)/v_k and s_k^2, with v_k = alpha^2 s_k^2 + sigma^2 in x's shape."""
         v = [alpha**2 * s**2 + sigma**2 + 0 * x for s in self.stds]
         d = [x - alpha * m for m in self.means]
         log_odds = np.log((1 - self.p) / self.p) + (xp.log(v[0] / v[1]) + d[0] ** 2 / v[0] - d[1] ** 2 / v[1]) / 2

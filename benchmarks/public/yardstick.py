@@ -60,7 +60,7 @@ class Sampler(NamedTuple):
 
 
 class Likelihood(NamedTuple):
-    """log p of events x [B, D] by the law's exact score: `log_prob(law, x, seed)` is [B], at the `level` of its earliest time."""
+    """log p of events x [B, D] by the exact score: `log_prob(law, x, seed)` is [B], at the `level` of its earliest time."""
 
     name: str
     log_prob: Callable[[Law, np.ndarray, int], Any]

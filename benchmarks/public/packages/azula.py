@@ -23,6 +23,8 @@ from azula.sample import (
 
 from benchmarks.public.yardstick import Draws, Sampler, report
 
+VP = VPSchedule()
+
 
 class Exact(Denoiser):
     def __init__(self, law, schedule):
@@ -33,7 +35,7 @@ class Exact(Denoiser):
         return DiracPosterior(self.law.denoised(x_t, *self.schedule(t), torch))
 
 
-def sampler(name, kind, schedule=VPSchedule(), steps=(64, 256), order=None, note="", **options):
+def sampler(name, kind, schedule=VP, steps=(64, 256), order=None, note="", **options):
     def draw(law, n, steps, seed):
         torch.manual_seed(seed)
         sample = kind(Exact(law, schedule), steps=steps, silent=True, **options)
@@ -63,8 +65,8 @@ report(
             "REAB",
             REABSampler,
             order=2,
-            note="bug: `azula/sample.py:944` multiplies the integral by sqrt(alpha_s^2 + sigma_t^2); by the equation in its "
-            "docstring, sqrt(1 + e^(2s)), the noise there is sigma_s",
+            note="bug: `REABSampler` (sample.py, line 944) multiplies its integral by sqrt(alpha_s^2 + sigma_t^2); by the "
+            "equation in its docstring, sqrt(1 + e^(2s)), the noise there is sigma_s",
         ),
         sampler("DDIM, VE", DDIMSampler, VESchedule(), order=1),
         sampler("Heun, rectified", HeunSampler, RectifiedSchedule(), order=2),

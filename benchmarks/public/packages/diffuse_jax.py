@@ -21,10 +21,10 @@ from jax import numpy as jnp
 from benchmarks.public.yardstick import Draws, Sampler, report
 
 VP, FLOW = SDE(beta=LinearSchedule(b_min=0.1, b_max=20.0, t0=0.0, T=1.0)), Flow(tf=1.0)
-G = "bug: `diffuse/diffusion/sde.py`, EDM.sde_coefficients returns g = 1, where sigma = t has g^2 = 2 t: its velocity is not x's"
+G = "bug: `EDM.sde_coefficients` (diffusion/sde.py) returns g = 1, where sigma = t has g^2 = 2 t"
 CLIP = (
-    "limit: `diffuse/diffusion/sde.py`, EDM.noise_level clips sigma to 0.999, so that the N(0, I) from which `generate` starts is "
-    "not the law of x_1, whose variance is 1 more than the data's"
+    "limit: `EDM.noise_level` (diffusion/sde.py) clips sigma to 0.999, so that the N(0, I) from which `generate` starts is not "
+    "the law of x_1, whose variance is the data's and 1 more"
 )
 
 
@@ -62,8 +62,8 @@ report(
             EulerMaruyamaIntegrator,
             FLOW,
             steps=(250, 1000),
-            note="bug: `diffuse/integrator/stochastic.py` takes f = -g^2/2 for every model, which is the VP-SDE's alone; on a flow "
-            "f = -1/(1 - t) and g^2 = 2 t/(1 - t)",
+            note="bug: `EulerMaruyamaIntegrator` (integrator/stochastic.py) takes f = -g^2/2 for every model, which is true of "
+            "the VP-SDE alone; on a flow f = -1/(1 - t) and g^2 = 2 t/(1 - t)",
         ),
         sampler("Euler, EDM", EulerIntegrator, EDM(), order=1, note=G),
         sampler("Heun, EDM", HeunIntegrator, EDM(), order=2, note=G),

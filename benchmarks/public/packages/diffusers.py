@@ -79,17 +79,17 @@ def sampler(name, order=None, steps=(50, 200), note="", network=vp, step=None, *
         for t in scheduler.timesteps:
             scaled = scheduler.scale_model_input(x, t) if hasattr(scheduler, "scale_model_input") else x
             x = scheduler.step(model(scaled, t), t, x, **(step or {})).prev_sample
-        return Draws(x, start=start, **ends(scheduler, network, float(start.std()), first))
+        return Draws(x, start=start, **ends(scheduler, network, first))
 
     suffix = ", ".join(f"{key} {value}" for key, value in {**options, **(step or {})}.items())
     return Sampler(f"{name}, {suffix}" if suffix else name, draw, steps, order, note)
 
 
-def ends(scheduler, network, spread, first):
+def ends(scheduler, network, first):
     """The levels of x at the start, at the end, and before a last step to sigma = 0."""
     if network is flow:
         return {"top": (1 - float(first), float(first))}
-    exploding = network is edm or spread > 2
+    exploding = scheduler.init_noise_sigma > 2
     at = lambda s: (1.0, float(s)) if exploding else tuple(float(each) for each in preserving(torch.as_tensor(s)))
     sigmas = getattr(scheduler, "sigmas", None)
     if sigmas is None:
@@ -112,8 +112,6 @@ def score_sde_ve(law, n, steps, seed):
         x, mean = scheduler.step_pred(score(x), t, x, return_dict=False)
     return Draws(mean)
 
-
-LEADING = {"timestep_spacing": "leading"}
 
 report(
     "diffusers",

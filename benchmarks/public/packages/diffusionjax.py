@@ -56,9 +56,9 @@ def langevin(law, sde):
     return Annealed(sde.reverse(score(law, sde)), snr=0.01, ts=jnp.empty((2, 1)))
 
 
-NOISE = "bug: `diffusionjax/solvers.py`, Annealed.update adds 2 dt z, where a Langevin step of dt has sqrt(2 dt) z"
-CARRY = "bug: `diffusionjax/solvers.py`, EDMEuler.update returns (x, None), which the scan of `get_sampler` does not take"
-HEUN = "bug: `diffusionjax/solvers.py`, EDMHeun.update adds the corrected slope to x_1, the end of its Euler step, and not to x"
+NOISE = "bug: `Annealed.update` (solvers.py) adds 2 dt z, where a Langevin step of dt has sqrt(2 dt) z"
+CARRY = "bug: `EDMEuler.update` (solvers.py) returns (x, None), which the scan of `get_sampler` does not take"
+HEUN = "bug: `EDMHeun.update` (solvers.py) adds the corrected slope to x_1, the end of its Euler step, and not to x"
 
 report(
     "diffusionjax",

@@ -61,16 +61,16 @@ def sampler(name, kind, schedule, order=None, note="", steps=(100, 400), **optio
 
 
 FLAT = (
-    "bug: `flaxdiff/samplers/ddpm.py`, SimpleDDPMSampler has the noise's variance sigma_s^2/sigma_t^2 (1 - alpha_t^2/alpha_s^2), "
-    "which is the VP posterior's: on a VE schedule, where alpha = 1, it adds none"
+    "bug: `SimpleDDPMSampler` (samplers/ddpm.py) adds noise of the variance sigma_s^2/sigma_t^2 (1 - alpha_t^2/alpha_s^2), "
+    "which is the VP posterior's: on a VE schedule, where alpha = 1, there is none"
 )
-METHOD = "bug: `flaxdiff/samplers/ddim.py` calls `.sqrt()` of a JAX array, which has no such method"
-SCALAR = "bug: `flaxdiff/schedulers/discrete.py`, get_posterior_variance takes int() of the steps of a batch"
-STATIC = "bug: `flaxdiff/samplers/rk4_sampler.py` compiles a function of which one argument is a function"
-EPS = "limit: `flaxdiff/samplers/multistep_dpm.py` integrates dx = eps d sigma, which is the flow of a VE schedule alone"
+METHOD = "bug: `DDIMSampler` (samplers/ddim.py) calls `.sqrt()` of a JAX array, which has no such method"
+SCALAR = "bug: `get_posterior_variance` (schedulers/discrete.py) takes int() of the steps of a batch"
+STATIC = "bug: `RK4Sampler` (samplers/rk4_sampler.py) compiles a function of which one argument is a function"
+EPS = "limit: `MultiStepDPM` (samplers/multistep_dpm.py) integrates dx = eps d sigma, which is the flow of a VE schedule alone"
 THIRD = (
-    "bug: `flaxdiff/samplers/multistep_dpm.py` takes the difference over the last step for the slope at its end in its third-order "
-    "branch: of order 2"
+    "bug: in its third-order branch `MultiStepDPM` (samplers/multistep_dpm.py) takes the difference over the last step for the "
+    "slope at its end, which is of order 2"
 )
 
 report(

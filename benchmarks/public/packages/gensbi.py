@@ -98,7 +98,7 @@ def flow_likelihood(law, x, seed):
 
 
 def likelihood(name, kind, note="", config=None):
-    method, path, level, exact, solver = score_matching(kind, config or {}, SMODESolver)
+    method, path, level, exact, _ = score_matching(kind, config or {}, SMODESolver)
 
     def log_prob(law, x, seed):
         method.build_path(config or {}, (x.shape[1], 1))  # the prior of events of this size
@@ -109,8 +109,8 @@ def likelihood(name, kind, note="", config=None):
 
 LONG = {"beta_min": 0.1, "beta_max": 20.0}
 PRIOR = (
-    "convention: the default beta_max of 3 (`gensbi/diffusion/path/scheduler/sm_sde.py`) leaves alpha(1) = 0.47, and the prior is "
-    "N(0, I) all the same; with beta_max 20 the same method is right"
+    "convention: the default beta_max of `VPSmScheduler` (diffusion/path/scheduler/sm_sde.py), 3, leaves alpha(1) = 0.47, and "
+    "the prior is N(0, I) all the same; with beta_max 20 the same method is right"
 )
 
 report(

@@ -44,12 +44,12 @@ def sampler(name, stepper, schedule, order=None, note="", steps=(100, 400), **op
 
 
 ALPHA = (
-    "bug: `hackable_diffusion/lib/sampling/gaussian_step_sampler.py`, AdjustedDDIMStep.update multiplies x_0 by alpha at t; the "
-    "step from t to s has alpha at s"
+    "bug: `AdjustedDDIMStep.update` (lib/sampling/gaussian_step_sampler.py) multiplies x_0 by alpha at t; a step from t to s "
+    "has alpha at s there"
 )
 PRIOR = (
-    "bug: `hackable_diffusion/lib/corruption/gaussian.py`, GaussianProcess.sample_from_invariant draws N(0, I) on every schedule, "
-    "and on GeometricSchedule x_1 has the variance sigma_max^2"
+    "bug: `GaussianProcess.sample_from_invariant` (lib/corruption/gaussian.py) draws N(0, I) on every schedule; on "
+    "GeometricSchedule x_1 has the std sigma_max"
 )
 
 report(

@@ -26,7 +26,9 @@ from samplers import (
     uniform_grid,
     unipc,
 )
-from sde_lib import VESDE, CosineVPSDE, SubVPSDE, VPSDE
+from sde_lib import VESDE, VPSDE, CosineVPSDE, SubVPSDE
+
+VP = VPSDE()
 
 
 def level(sde, t):
@@ -37,7 +39,7 @@ def exact(law, sde):
     return lambda x, t: law.score(x, sde.alpha(t), sde.sigma(t), jnp)
 
 
-def sampler(name, step, grid=log_snr_grid, sde=VPSDE(), **measured):
+def sampler(name, step, grid=log_snr_grid, sde=VP, **measured):
     def draw(law, n, steps, seed):
         times, keys = grid(sde, steps), jax.random.split(jax.random.key(seed), n // 16)
         start = jax.vmap(lambda key: sde.prior_sample(key, (16,)))(keys)
@@ -75,5 +77,5 @@ report(
         sampler("euler_maruyama, sub-VP", euler_maruyama, uniform_grid, SubVPSDE(), steps=(250, 1000)),
         sampler("reverse_diffusion with langevin, VE", corrected, log_snr_grid, VESDE(), steps=(250, 1000)),
     ],
-    [likelihood("log_prob, VP", VPSDE()), likelihood("log_prob, sub-VP", SubVPSDE()), likelihood("log_prob, VE", VESDE())],
+    [likelihood("log_prob, VP", VP), likelihood("log_prob, sub-VP", SubVPSDE()), likelihood("log_prob, VE", VESDE())],
 )

@@ -13,7 +13,7 @@ import equinox as eqx
 import jax
 from jax import numpy as jnp
 from sbgm import ode, sample
-from sbgm.sde import SubVPSDE, VESDE, VPSDE
+from sbgm.sde import VESDE, VPSDE, SubVPSDE
 
 from benchmarks.public.laws import Law
 from benchmarks.public.yardstick import Draws, Likelihood, Sampler, report
@@ -67,7 +67,7 @@ def likelihood(name, sde, exact=True, note=""):
 
 
 STD = (
-    "bug: `sbgm/sde/_subvp.py`, SubVPSDE.marginal_prob has the std 1 - exp(-2 int beta); by its docstring, by Song et al. (2021), "
+    "bug: `SubVPSDE.marginal_prob` (sde/_subvp.py) has the std 1 - exp(-2 int beta); by its docstring, by Song et al. (2021), "
     "eq. 29, and by its own drift and diffusion it is 1 - exp(-int beta)"
 )
 

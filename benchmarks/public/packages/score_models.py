@@ -53,8 +53,8 @@ def sde_object(law, n, steps, seed):
     return ScoreModel(Exact(), sde=VESDE(sigma_min=0.01, sigma_max=50.0))
 
 
-OBJECT = "bug: `score_models/base.py` calls `sde.lower()` of an SDE, which its signature takes beside a string"
-ZERO = "bug: `score_models/base.py`, log_likelihood begins at t = 0, where this SDE's sigma is 0 and `score` divides by it"
+OBJECT = "bug: `ScoreModelBase` (base.py) calls `sde.lower()` of an SDE, which its signature takes beside a string"
+ZERO = "bug: `log_likelihood` (base.py) begins at t = 0, where this SDE's sigma is 0 and `score` divides by it"
 EULER = "approximation: Euler's steps and one probe, by default; the errors fall with both"
 
 report(

@@ -44,10 +44,10 @@ def sampler(name, method, order=None, note="", steps=(250, 1000)):
     return Sampler(name, draw, steps, order, note)
 
 
-VE = "bug: `torchdiff/sde.py`, SampleSDE.forward starts from N(0, I) for every method; x_1 of its VE-SDE has the std 50"
+VE = "bug: `SampleSDE.forward` (sde.py) starts from N(0, I) for every method; x_1 of its VE-SDE has the std 50"
 SUB = (
-    "bug: `torchdiff/sde.py` names sub-VP an x_t = x_0 + sigma(t) z with sigma^2 = 1 - exp(-int beta), and reverses "
-    "dx = sqrt(beta) dw, whose variance is int beta; Song et al.'s sub-VP has alpha = exp(-int beta/2) and sigma = 1 - exp(-int beta)"
+    "bug: sub-VP here (sde.py) is x_t = x_0 + sigma(t) z with sigma^2 = 1 - exp(-int beta), and its reverse is of "
+    "dx = sqrt(beta) dw, whose variance is int beta; Song et al.'s has alpha = exp(-int beta/2) and sigma = 1 - exp(-int beta)"
 )
 
 report(
