@@ -2,9 +2,9 @@
 
 python -m benchmarks.public --out runs/public [--only azula diffusers] [--write docs/public_implementations.md]
 
-Each package has an adapter in `benchmarks/public/packages`, whose head names the package, its version and its Python; uv installs
-them into an environment of their own and runs the adapter there. Its figures are DIR/figures/NAME.json; the page is made of
-all figures in the folder, so packages may be measured one by one. The folder also has what each adapter printed.
+Each package has an adapter in `benchmarks/public/packages`, whose head names the package, its version and its Python; uv
+installs them into an environment of their own and runs the adapter there. Its figures are DIR/figures/NAME.json, beside what it
+printed; DIR/public.md and DIR/public.json are made of all figures in the folder, so packages may be measured one by one.
 """
 
 from __future__ import annotations

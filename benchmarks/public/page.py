@@ -15,25 +15,27 @@ TOLERANCE = 0.3
 
 INTRODUCTION = """# Public implementations, against laws that are exact
 
-The pip-installable packages of diffusion, each run as its users run it, with the exact score of two laws in place of a network: what
-its samplers and likelihoods get right, and what they do not, is then their own doing. This library is one of the rows.
+The packages of diffusion that pip installs, each run as its users run it, with the exact score of two laws in place of a
+network: what its samplers and likelihoods get right, and what they do not, is their own doing. This library is one of the
+rows.
 
-`{command}`, on {day}. Every package is in an environment of its own, at the version in the table; `--only NAME` repeats one. The laws
-are N(0.25, 0.2²) and 0.35 N(-0.35, 0.18²) + 0.65 N(0.3, 0.13²), for each number of an event on its own. They lie in [-1, 1] like the
-images that several packages clip to.
+`{command}`, on {day}. Every package is in an environment of its own, at the version in the table; `--only NAME` repeats
+one. The laws are N(0.25, 0.2²) and 0.35 N(-0.35, 0.18²) + 0.65 N(0.3, 0.13²), for each number of an event on its own. They
+lie in [-1, 1] like the images to which several packages clip.
 
-- **law**: W₂ of 65,536 numbers to the law that the sampler ends at, in units of its std, at the steps that users take and at more.
-  As many exact draws are at {floor:.3f}. A law is right if the distance at the more steps is at most 0.02, or half of that at the
-  fewer.
-- **order**: how the mean distance to the exact endpoint of the probability flow, from the sampler's own start, falls as steps
-  double; the endpoint is F₀⁻¹(F₁(x)), since a flow in one dimension keeps quantiles. Right if at most 0.3 below what the package says.
-- **likelihood**: log p of 256 events of four numbers against the exact one, in nats for each number. Right if the mean error is at
-  most 0.01, or within three standard errors of it.
+- **law**: W₂ of 65,536 numbers to the law that the sampler ends at, in units of its std, at the steps that users take and
+  at more. As many exact draws are at {floor:.3f}. A law is right if the distance at the more steps is at most 0.02, or half
+  of that at the fewer.
+- **order**: how the mean distance to the exact endpoint of the probability flow, from the sampler's own start, falls as
+  steps double. In one dimension the flow keeps quantiles, so the endpoint is F₀⁻¹(F₁(x)). An order is right if it is at
+  most 0.3 below what the package says.
+- **likelihood**: log p of 256 events of four numbers against the exact one, in nats for each number. It is right if the
+  mean error is at most 0.01, or within three standard errors of zero.
 
-The score is of the law that the package's own forward process makes, as training would learn it, and goes in through whatever the
-package's networks predict. Before a row was called off, its source was read: a *bug* contradicts the package's own equations or
-words, a *convention* is a choice that users must know, an *approximation* is said by its authors, and a *limit* is a case that the
-code does not serve."""
+The score is of the law that the package's own forward process makes, as training would learn it, and goes in as whatever
+the package's networks predict. The source of every row that is off was read: a *bug* contradicts the package's own
+equations or words, a *convention* is a choice that users must know, an *approximation* is one that its authors state, and a
+*limit* is a case that the code does not serve."""
 
 
 class Finding(NamedTuple):
