@@ -93,7 +93,8 @@ def ends(scheduler, network, first):
     at = lambda s: (1.0, float(s)) if exploding else tuple(float(each) for each in preserving(torch.as_tensor(s)))
     sigmas = getattr(scheduler, "sigmas", None)
     if sigmas is None:
-        return {"top": at(first), "last": at(training_sigma(scheduler, 0))}
+        reached = getattr(scheduler, "final_alpha_cumprod", 1.0) == 1.0
+        return {"top": at(first), "last" if reached else "level": at(training_sigma(scheduler, 0))}
     if sigmas[-1] > 0:
         return {"top": at(first), "level": at(sigmas[-1])}
     return {"top": at(first), "last": at(sigmas[sigmas > 0][-1])}

@@ -1,8 +1,11 @@
 # /// script
 # requires-python = ">=3.11,<3.12"
-# dependencies = ["k-diffusion==0.1.1.post1", "torch==2.13.0", "scipy"]
+# dependencies = ["k-diffusion==0.1.1.post1", "torch==2.13.0", "scipy", "setuptools<81"]
 # ///
-"""k-diffusion: a denoiser D(x, sigma) in each of its samplers on its Karras sigmas, and its likelihood."""
+"""k-diffusion: a denoiser D(x, sigma) in each of its samplers on its Karras sigmas, and its likelihood.
+
+Its import needs `pkg_resources`, by way of clip, which newer setuptools do not have.
+"""
 
 import torch
 from k_diffusion import sampling
