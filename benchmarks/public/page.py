@@ -38,6 +38,13 @@ equations or words, a *convention* is a choice that users must know, an *approxi
 *limit* is a case that the code does not serve."""
 
 
+NOT_MEASURED = {
+    "torchcfm 1.0.7": "trains flows that its examples integrate by torchdyn or torchdiffeq; it has no sampler of its own",
+    "matchax 0.0.1": "its wheel holds a greeting",
+    "sbi 0.27.0, bayesflow 2.1.0": "their score networks are parts of estimators that they train, where an exact score has no place",
+}
+
+
 class Finding(NamedTuple):
     """A row that is off: the package, the sampler or likelihood, the number, and the reason."""
 
@@ -166,5 +173,6 @@ def page(figures: dict[str, Any], day: date, command: str = "python -m benchmark
     parts = [INTRODUCTION.format(command=command, day=day.isoformat(), floor=max(exact, default=0.0)), summary(figures)]
     parts.append("## What is off, and why")
     parts.append("\n".join(f"- **{f.package}**, {f.row}: {f.number}. {f.reason}." for f in findings(figures)) or "Nothing.")
+    parts.append("Not measured: " + "; ".join(f"{name} {why}" for name, why in NOT_MEASURED.items()) + ".")
     parts.append("## Every number")
     return "\n\n".join([*parts, *map(details, figures.values())]) + "\n"
