@@ -41,7 +41,7 @@ equations or words, a *convention* is a choice that users must know, an *approxi
 NOT_MEASURED = {
     "torchcfm 1.0.7": "trains flows that its examples integrate by torchdyn or torchdiffeq; it has no sampler of its own",
     "matchax 0.0.1": "its wheel holds a greeting",
-    "sbi 0.27.0, bayesflow 2.1.0": "their score networks are parts of estimators that they train, where an exact score has no place",
+    "sbi 0.27.0, bayesflow 2.1.0": "their score networks live in estimators that they train, and take no exact score",
 }
 
 
