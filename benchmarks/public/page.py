@@ -23,7 +23,7 @@ rows.
 one. The laws are N(0.25, 0.2²) and 0.35 N(-0.35, 0.18²) + 0.65 N(0.3, 0.13²), for each number of an event on its own. They
 lie in [-1, 1] like the images to which several packages clip.
 
-- **law**: W₂ of 65,536 numbers to the law that the sampler ends at, in units of its std, at the steps that users take and
+- **law**: W₂ of 32,768 numbers to the law that the sampler ends at, in units of its std, at the steps that users take and
   at more. As many exact draws are at {floor:.3f}. A law is right if the distance at the more steps is at most 0.02, or half
   of that at the fewer.
 - **order**: how the mean distance to the exact endpoint of the probability flow, from the sampler's own start, falls as

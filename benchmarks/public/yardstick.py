@@ -19,7 +19,7 @@ import numpy as np
 
 from benchmarks.public.laws import LAWS, MIXTURE, Law, Level, floor
 
-N = 65_536
+N = 32_768
 """Numbers in the draws of a law."""
 REFINEMENTS = (8, 16, 32, 64, 128, 256)
 """Steps at which a deterministic sampler's error is measured."""
@@ -90,7 +90,7 @@ def errors_of(sampler: Sampler, law: Law = MIXTURE) -> dict[int, float]:
     """Returns the mean distance of x to where the exact flow leads, in units of the law's std, at each number of steps."""
     errors = {}
     for steps in REFINEMENTS:
-        draws = sampler.draw(law, 4096, steps, 1)
+        draws = sampler.draw(law, 2048, steps, 1)
         errors[steps] = float(np.mean(np.abs(numbers(draws.x) - draws.exact(law)))) / law.std()
     return errors
 
