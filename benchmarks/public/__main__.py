@@ -35,8 +35,8 @@ def measure(name: str, folder: Path) -> bool:
     """Runs an adapter, whose output becomes DIR/figures/NAME.txt; returns whether it ended well."""
     figures = folder / "figures" / f"{name}.json"
     figures.parent.mkdir(parents=True, exist_ok=True)
-    # The folder of the script is not on the path, where an adapter would hide the package of its name. One thread is the fastest
-    # for arrays as small.
+    # The folder of the script is not on the path, where an adapter would hide the package of its name. One thread is
+    # the fastest for small arrays.
     environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONSAFEPATH": "1", "JAX_PLATFORMS": "cpu", "OMP_NUM_THREADS": "1"}
     with figures.with_suffix(".txt").open("w") as text:
         done = subprocess.run(command(name, figures.resolve()), env=environment, stdout=text, stderr=subprocess.STDOUT)
