@@ -62,9 +62,9 @@ def order(errors: dict[str, float]) -> float:
     return last[len(last) // 2] if last else math.nan
 
 
-def law_is_right(distances: list[float]) -> bool:
-    first, last = distances[0], distances[-1]
-    return last <= 0.02 or (len(distances) > 1 and last <= first / 2)
+def law_is_right(measured: list[dict[str, float]]) -> bool:
+    first, last = measured[0]["distance"], measured[-1]["distance"]
+    return last <= 2 * measured[-1]["floor"] or last <= first / 2
 
 
 def laws(row: dict[str, Any]) -> Iterator[tuple[str, list[dict[str, float]], str]]:
@@ -79,9 +79,9 @@ def sampler_findings(row: dict[str, Any]) -> Iterator[str]:
         if error:
             yield f"raises {error}"
             return
-        distances = [each["distance"] for each in measured]
-        if not law_is_right(distances):
-            yield f"W₂ on the {name} {' then '.join(f'{d:.3f}' for d in distances)} at {' and '.join(row['law'][name])} steps"
+        if not law_is_right(measured):
+            distances = " then ".join(f"{each['distance']:.3f}" for each in measured)
+            yield f"W₂ on the {name} {distances} at {' and '.join(row['law'][name])} steps"
     if row["order"] and "error" in row["errors"]:
         yield f"raises {row['errors']['error']}"
     elif row["order"] and not order(row["errors"]) >= row["order"] - TOLERANCE:

@@ -4,6 +4,8 @@
 # ///
 """azula: a denoiser in its noise schedule, sampled as its README does."""
 
+from functools import partial
+
 import torch
 from azula.denoise import Denoiser, DiracPosterior
 from azula.noise import RectifiedSchedule, VESchedule, VPSchedule
@@ -23,7 +25,7 @@ from azula.sample import (
 
 from benchmarks.public.yardstick import Draws, Sampler, report
 
-VP = VPSchedule()
+VE, VP = VESchedule(), VPSchedule()
 
 
 class Exact(Denoiser):
@@ -58,17 +60,18 @@ report(
         sampler("predictor-corrector", PCSampler, steps=(250, 1000)),
         sampler("zAB", zABSampler, order=2),
         sampler("vAB", vABSampler, order=2),
-        sampler("zEAB", zEABSampler, order=2),
-        sampler("xEAB", xEABSampler, order=2),
-        sampler("xEAB at order 3", xEABSampler, order=3),
+        sampler("zEAB, VE", zEABSampler, VE, order=2),
+        sampler("xEAB, VE", xEABSampler, VE, order=2),
+        sampler("xEAB of order 3, VE", partial(xEABSampler, order=3), VE, order=3),
         sampler(
-            "REAB",
+            "REAB, VE",
             REABSampler,
+            VE,
             order=2,
             note="bug: `REABSampler` (sample.py, line 944) multiplies its integral by sqrt(alpha_s^2 + sigma_t^2); by the "
             "equation in its docstring, sqrt(1 + e^(2s)), the noise there is sigma_s",
         ),
-        sampler("DDIM, VE", DDIMSampler, VESchedule(), order=1),
+        sampler("DDIM, VE", DDIMSampler, VE, order=1),
         sampler("Heun, rectified", HeunSampler, RectifiedSchedule(), order=2),
     ],
 )
