@@ -21,7 +21,7 @@ from benchmarks.public.laws import LAWS, MIXTURE, Law, Level, floor
 
 N = 32_768
 """Numbers in the draws of a law."""
-REFINEMENTS = (8, 16, 32, 64, 128, 256)
+REFINEMENTS = (8, 16, 32, 64, 128)
 """Steps at which a deterministic sampler's error is measured."""
 
 

@@ -21,6 +21,7 @@ def sampler(name, kind, process, schedule=uniform_schedule, order=None, **option
     def draw(law, n, steps, seed):
         key, batch = jax.random.key(seed), n // 16
 
+        @jax.jit
         def predictor(x, s, t, cond, aux):
             return Prediction(value=law.denoised(x, process.alpha(t)[:, None], process.sigma(t)[:, None], jnp), kind="x_0")
 
@@ -29,7 +30,7 @@ def sampler(name, kind, process, schedule=uniform_schedule, order=None, **option
         top = float(process.alpha(jnp.ones(()))), float(process.sigma(jnp.ones(())))
         return Draws(x, start=start, top=top)
 
-    return Sampler(name, draw, (100, 400), order)
+    return Sampler(name, draw, (50, 200), order)
 
 
 report(

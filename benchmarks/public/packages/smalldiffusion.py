@@ -38,7 +38,7 @@ report(
     "smalldiffusion",
     [
         sampler("DDIM (gam 1, mu 0)", 1, gam=1, mu=0),
-        sampler("accelerated (gam 2, mu 0)", 1, gam=2, mu=0),
+        sampler("accelerated (gam 2, mu 0)", 1, (50, 400), gam=2, mu=0),
         sampler("DDPM (gam 1, mu 0.5)", steps=(250, 1000), gam=1, mu=0.5),
     ],
 )
