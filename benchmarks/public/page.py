@@ -55,11 +55,10 @@ class Finding(NamedTuple):
 
 
 def order(errors: dict[str, float]) -> float:
-    """Returns the median slope over the last three doublings of steps whose errors are above the rounding."""
-    points = [(int(n), error) for n, error in errors.items()]
-    slopes = [math.log(a / b) / math.log(m / n) for (n, a), (m, b) in pairwise(points) if b > ROUNDING]
-    last = sorted(slopes[-3:])
-    return last[len(last) // 2] if last else math.nan
+    """Returns the median slope over the last three doublings of steps whose errors are above the rounding; nan of none."""
+    points = [(int(n), error) for n, error in errors.items() if error > ROUNDING]
+    slopes = sorted([math.log2(a / b) for (n, a), (m, b) in pairwise(points) if m == 2 * n][-3:])
+    return slopes[len(slopes) // 2] if slopes else math.nan
 
 
 def law_is_right(measured: list[dict[str, float]]) -> bool:

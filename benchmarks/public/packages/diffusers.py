@@ -14,6 +14,9 @@ from benchmarks.public.yardstick import Draws, Sampler, report
 
 diffusers.utils.logging.set_verbosity_error()
 
+BETAS = {"beta_start": 0.0001, "beta_end": 0.02}
+"""DDPM's, of some schedulers' defaults; others' are Stable Diffusion's."""
+
 
 def training_sigma(scheduler, t):
     """sigma/alpha of an integer timestep."""
@@ -68,7 +71,7 @@ def flow(law, scheduler):
     return network
 
 
-def sampler(name, order=None, steps=(50, 200), note="", network=vp, step=None, **options):
+def sampler(name, order=None, steps=(50, 200), note="", network=vp, label="", step=None, **options):
     def draw(law, n, steps, seed):
         torch.manual_seed(seed)
         scheduler = getattr(diffusers, f"{name}Scheduler")(**options)
@@ -81,8 +84,12 @@ def sampler(name, order=None, steps=(50, 200), note="", network=vp, step=None, *
             x = scheduler.step(model(scaled, t), t, x, **(step or {})).prev_sample
         return Draws(x, start=start, **ends(scheduler, network, first))
 
-    suffix = ", ".join(f"{key} {value}" for key, value in {**options, **(step or {})}.items())
-    return Sampler(f"{name}, {suffix}" if suffix else name, draw, steps, order, note)
+    return Sampler(f"{name}, {label}" if label else name, draw, steps, order, note)
+
+
+def on_karras(name, order, **options):
+    """A solver of this order, whose last level before sigma = 0 is the same for all numbers of steps."""
+    return sampler(name, order, label=f"order {order}, Karras sigmas", use_karras_sigmas=True, **BETAS, **options)
 
 
 def ends(scheduler, network, first):
@@ -119,26 +126,32 @@ report(
     [
         sampler("DDIM", 1),
         sampler("PNDM", 2),
-        sampler("PNDM", 2, skip_prk_steps=True),
         sampler("EulerDiscrete", 1),
-        sampler("HeunDiscrete", 2),
-        sampler("KDPM2Discrete", 2),
-        sampler("LMSDiscrete", 4),
-        sampler("DPMSolverMultistep", 2),
-        sampler("DPMSolverMultistep", 3, solver_order=3),
-        sampler("DPMSolverSinglestep", 2, lower_order_final=True),
-        sampler("DEISMultistep", 2),
-        sampler("UniPCMultistep", 2),
+        sampler("HeunDiscrete", **BETAS),
+        sampler("KDPM2Discrete", **BETAS),
+        sampler("LMSDiscrete"),
+        sampler("DPMSolverMultistep"),
+        sampler("DPMSolverSinglestep", lower_order_final=True),
+        sampler("DEISMultistep"),
+        sampler("UniPCMultistep"),
+        on_karras("HeunDiscrete", 2),
+        on_karras("KDPM2Discrete", 2),
+        on_karras("LMSDiscrete", 4),
+        on_karras("DPMSolverMultistep", 2),
+        on_karras("DPMSolverMultistep", 3, solver_order=3),
+        on_karras("DPMSolverSinglestep", 2, lower_order_final=True),
+        on_karras("DEISMultistep", 2),
+        on_karras("UniPCMultistep", 2),
         sampler("EDMEuler", 1, network=edm),
         sampler("EDMDPMSolverMultistep", 2, network=edm),
         sampler("FlowMatchEulerDiscrete", 1, network=flow),
         sampler("FlowMatchHeunDiscrete", 2, network=flow),
         sampler("DDPM", steps=(250, 1000)),
-        sampler("DDIM", steps=(100, 500), step={"eta": 1.0}),
+        sampler("DDIM", steps=(100, 500), label="eta 1", step={"eta": 1.0}),
         sampler("EulerAncestralDiscrete", steps=(100, 400)),
-        sampler("KDPM2AncestralDiscrete", steps=(100, 400)),
-        sampler("DPMSolverMultistep", algorithm_type="sde-dpmsolver++"),
-        sampler("DPMSolverSDE", steps=(25, 100)),
+        sampler("KDPM2AncestralDiscrete", steps=(100, 400), **BETAS),
+        sampler("DPMSolverMultistep", label="sde-dpmsolver++", algorithm_type="sde-dpmsolver++"),
+        sampler("DPMSolverSDE", steps=(25, 100), **BETAS),
         sampler("SASolver"),
         Sampler("ScoreSdeVe", score_sde_ve, (500, 2000)),
     ],
