@@ -17,7 +17,8 @@ def executed(path: Path, folder: Path) -> nbformat.NotebookNode:
     """Returns the notebook with its outputs; its runs are in `folder`. Raises CellExecutionError if a cell fails."""
     notebook = nbformat.read(path, as_version=4)
     environment = os.environ | {"PYTHONPATH": str(ROOT), "TERM": "dumb"}
-    NotebookClient(notebook, timeout=1800, kernel_name="python3").execute(cwd=str(folder), env=environment)
+    client = NotebookClient(notebook, timeout=1800, kernel_name="python3", coalesce_streams=True)
+    client.execute(cwd=str(folder), env=environment)
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)  # the time of day
         if cell.cell_type == "code":
