@@ -67,7 +67,7 @@ setup(
             *PAGE,
             *TENSORBOARD,
             "ipykernel>=7",
-            "nbclient>=0.10",
+            "nbclient>=0.11",
             "pytest>=8",
             "pytest-xdist>=3",
             "hypothesis>=6",

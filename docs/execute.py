@@ -9,14 +9,16 @@ import nbformat
 from nbclient import NotebookClient
 
 ROOT = Path(__file__).parents[1]
-NOTEBOOKS = sorted((ROOT / "docs" / "notebooks").glob("*.ipynb"))
+FOLDERS = ROOT / "docs" / "notebooks", ROOT / "docs" / "notebooks" / "tutorial"
+NOTEBOOKS = [path for folder in FOLDERS for path in sorted(folder.glob("*.ipynb"))]
 
 
 def executed(path: Path, folder: Path) -> nbformat.NotebookNode:
     """Returns the notebook with its outputs; its runs are in `folder`. Raises CellExecutionError if a cell fails."""
     notebook = nbformat.read(path, as_version=4)
     environment = os.environ | {"PYTHONPATH": str(ROOT), "TERM": "dumb"}
-    NotebookClient(notebook, timeout=1800, kernel_name="python3").execute(cwd=str(folder), env=environment)
+    client = NotebookClient(notebook, timeout=1800, kernel_name="python3", coalesce_streams=True)
+    client.execute(cwd=str(folder), env=environment)
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)  # the time of day
         if cell.cell_type == "code":
@@ -28,12 +30,14 @@ def _anywhere(output: nbformat.NotebookNode, folder: Path) -> nbformat.NotebookN
     """The output with paths relative to the folder in which the notebook was executed."""
     for kind, content in output.get("data", {}).items():
         output.data[kind] = content.replace(f"{folder}/", "")
+    if "text" in output:
+        output.text = output.text.replace(f"{folder}/", "")
     return output
 
 
 def _is_progress(output: nbformat.NotebookNode) -> bool:
     """Returns whether it is a line that a command says as it runs, with an ETA or a path of this machine."""
-    return output.output_type == "stream" or output.get("data", {}).get("text/html", "").startswith("<pre")
+    return output.get("name") == "stderr" or output.get("data", {}).get("text/html", "").startswith("<pre")
 
 
 if __name__ == "__main__":

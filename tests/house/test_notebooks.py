@@ -1,5 +1,7 @@
 """The notebooks of the docs run from their first cell to their last, and stand in the repository as they were run."""
 
+import re
+
 import nbformat
 import pytest
 
@@ -22,6 +24,15 @@ def test_a_notebook_has_its_outputs(path):
     assert all(cell.execution_count for cell in cells)
     assert any("image/png" in output.get("data", {}) for output in outputs)
     assert not any(output.output_type == "error" for output in outputs)
-    text = "".join(str({k: v for k, v in output.get("data", {}).items() if k != "image/png"}) for output in outputs)
+    text = "".join(output.get("text", "") for output in outputs)
+    text += "".join(str({k: v for k, v in output.get("data", {}).items() if k != "image/png"}) for output in outputs)
     assert "/tmp/" not in text
     assert "/home/" not in text
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_links_lead_somewhere(path):
+    """From each cell of text, relative to the notebook."""
+    text = "".join(cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "markdown")
+    for target in re.findall(r"\]\(([^)#]+)\)", text):
+        assert "://" in target or (path.parent / target).exists(), target
