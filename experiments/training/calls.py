@@ -9,8 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import jax
+
+from experiments.config.schema import Config
 from experiments.runtime import processes
 from experiments.training.course import Training
+from models.cpu.gate import is_plain
 
 MOST = 100
 """The most steps of a call."""
@@ -25,9 +29,17 @@ TIMED = 4
 def steps_per_call(training: Training) -> int:
     """Returns k: `train.steps_per_call`, or the number that the run was begun with, or by itself as many as `BYTES` hold."""
     experiment = training.experiment
-    config, row = experiment.config.train, experiment.row(training.data.test.dtype)
-    by_itself = max(1, min(MOST, BYTES // (config.batch * row.size * row.dtype.itemsize)))
-    return config.steps_per_call or training.record.steps_per_call or by_itself
+    config, row = experiment.config, experiment.row(training.data.test.dtype)
+    by_bytes = max(1, min(MOST, BYTES // (config.train.batch * row.size * row.dtype.itemsize)))
+    by_itself = 1 if _slow_in_a_loop(config) else by_bytes
+    return config.train.steps_per_call or training.record.steps_per_call or by_itself
+
+
+def _slow_in_a_loop(config: Config) -> bool:
+    """Whether a step may take longer in a loop, as XLA's own convolutions do on a CPU, many times; ours are others there."""
+    section = config.codec
+    parts = (config.net, *((section.encoder, section.decoder, section.net) if section else ()))
+    return jax.default_backend() == "cpu" and (is_plain() or any(":" in part.name for part in parts if part))
 
 
 def pace(seconds: Sequence[float], k: int) -> int | None:

@@ -109,7 +109,8 @@ def after(experiments, states, spoiled=(), calls=3):
         batches = [batch if experiment.classes else batch._replace(y=None) for batch in batches]
         nan = lambda batch: batch._replace(levels=np.full_like(batch.levels, np.nan))
         batches = [nan(batch) if n in spoiled else batch for n, batch in enumerate(batches)]
-        states, outcomes = advance(states, devices.split(tuple(batches), axis=1), arguments_of(experiments), np.array([0, k], np.int32))
+        block, span = devices.split(tuple(batches), axis=1), np.array([0, k], np.int32)
+        states, outcomes = advance(states, block, arguments_of(experiments), span)
     return jax.tree.map(np.array, (states, outcomes))
 
 

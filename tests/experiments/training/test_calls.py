@@ -21,7 +21,7 @@ from experiments.runs.record import RunRecord
 from experiments.runtime import devices
 from experiments.training import calls
 from experiments.training.course import Training
-from experiments.training.program import Program, program
+from experiments.training.program import Program, arguments_of, program
 
 pytestmark = pytest.mark.usefixtures("in_root")
 
@@ -39,7 +39,7 @@ def test_a_step_has_the_same_bits_in_whatever_span():
         state, step = first(), 0
         for i, j in spans:
             block = devices.split(Batch(np.stack([x_0 + 0.01 * (step - i + n) for n in range(k)])), axis=1)
-            (state,), _ = advance((state,), (block,), experiment.frozen, np.array([i, j], np.int32))
+            (state,), _ = advance((state,), (block,), arguments_of([experiment]), np.array([i, j], np.int32))
             step += j - i
         return jax.tree.map(np.array, named(state))
 
@@ -55,9 +55,10 @@ def test_a_step_has_the_same_bits_in_whatever_span():
 # The number of steps
 
 
-def points(k=None, batch=64, **content) -> Training:
-    """A run of points, two floats each, whose config sets k and whose record has this content."""
-    experiment = small_experiment(f"--config.train.steps_per_call={k}", f"--config.train.batch={batch}")
+def points(k=None, batch=64, net="MLP", **content) -> Training:
+    """A run of points, two floats each, whose config sets k and the network, and whose record has this content."""
+    choices = (f"--config.train.steps_per_call={k}", f"--config.train.batch={batch}", f"--config.net={{'name': '{net}'}}")
+    experiment = small_experiment(*choices)
     data = SimpleNamespace(test=np.zeros((1, 2), np.float32))
     return Training(experiment, data, Path(), RunRecord(Path(), {"sessions": [], "configs": {}} | content))  # pyright: ignore[reportArgumentType]
 
@@ -73,15 +74,17 @@ NOTED = {"sessions": [SESSION | {"steps_per_call": 7}], "configs": {}}
         ({}, calls.MOST),
         ({"batch": 2**15}, calls.BYTES // (2**15 * 2 * 4)),
         ({"batch": 10**6}, 1),
+        ({"net": "user_parts:Net"}, 1),
+        ({"net": "user_parts:Net", "k": 5}, 5),
         (NOTED | {"saved": 8, "k": 5}, 5),
         (NOTED | {"saved": 8}, 7),
         (NOTED, calls.MOST),
         (EARLIER | {"saved": 8}, 3),
     ],
-    ids=["small", "large", "largest", "set", "noted", "not saved", "of an earlier OneSDE"],
+    ids=["small", "large", "largest", "a user's network", "the same, set", "set", "noted", "not saved", "of an earlier OneSDE"],
 )
 def test_the_most_steps_of_a_call(facts, k):
-    """By the bytes of a batch, unless the config or a checkpoint that depends on it says otherwise."""
+    """By the bytes of a batch, and one of a user's network; unless the config, or a checkpoint that depends on it, sets it."""
     assert calls.steps_per_call(points(**facts)) == k
 
 
