@@ -46,7 +46,7 @@ def trained(experiment, steps=3):
     batch = devices.split((Batch(np.asarray(clusters(64))[None], None),), axis=1)
     states = (state,)
     for _ in range(steps):
-        states, _ = advance(states, batch, arguments_of([experiment]))
+        states, _ = advance(states, batch, arguments_of([experiment]), np.array([0, 1], np.int32))
     return states[0]
 
 
