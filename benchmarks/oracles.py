@@ -4,7 +4,8 @@ python -m benchmarks.oracles [--write docs/results.md]
 
 The flow of normal data is affine, and so is a step of a solver on it, x_0 = A x_1 + b. So the law of the samples is known
 without one sample: N(b + A m_1, A S_1 A^T), from p_1 = N(m_1, S_1). Its error is the largest of a mean, over the std, and of a
-std, as a part of it, against p_t at the grid's end. That of the likelihood is the largest of 64 points', in nats for each number.
+std, as a part of it, against p_t at the grid's end. That of the likelihood is the largest of 64
+points', in nats for each number.
 """
 
 from __future__ import annotations
