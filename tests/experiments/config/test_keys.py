@@ -51,7 +51,7 @@ def test_every_key_is_there_with_its_meaning():
 def test_a_range_is_what_the_schema_takes(key):
     """Closed ends are taken and open ones refused, and so is what lies beyond."""
     left, low, high, right = re.fullmatch(r"([\[(])(.*), (.*)([\])])", key.range).groups()
-    kind = int if key.type == "int" else float
+    kind = int if key.type.startswith("int") else float
     for bracket, end in ((left, low), (right, high)):
         taken, outwards = BOUNDS[bracket]
         end = kind(float(end.replace("2^31", str(2**31))))
