@@ -103,7 +103,7 @@ def after(experiments, states, spoiled=(), calls=3):
     """The states after some calls of one program, and the last outcomes, on the host."""
     experiment, outcomes = experiments[0], ()
     advance = program(experiments, states[0])
-    k, draw = experiment.config.train.steps_per_call, points if experiment.shape == (2,) else digits
+    k, draw = experiment.config.train.steps_per_call or 1, points if experiment.shape == (2,) else digits
     for i in range(calls):
         batches = [stacked([draw(i * k + j, one.config.seed) for j in range(k)]) for one in experiments]
         batches = [batch if experiment.classes else batch._replace(y=None) for batch in batches]
