@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 from benchmarks.common.apart import apart
 from benchmarks.common.loopback import train_together
 from benchmarks.common.machine import circumstances
+from benchmarks.common.markdown import table as markdown
 from benchmarks.common.marked import write_part
 from benchmarks.scale import sent
 from experiments.runtime.startup import make_fast
@@ -241,10 +242,9 @@ TABLES = {
 }
 
 
-def markdown(table: Table, rows: Sequence[Row]) -> str:
-    """Returns the rows as a table."""
-    lines = [table.columns, ("---" for _ in table.columns), *([cell(row) for cell in table.columns.values()] for row in rows)]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines) + "\n"
+def text_of(table: Table, rows: Sequence[Row]) -> str:
+    """Returns the rows as a table of Markdown."""
+    return markdown(table.columns, ([cell(row) for cell in table.columns.values()] for row in rows)) + "\n"
 
 
 def main() -> None:
@@ -266,7 +266,7 @@ def main() -> None:
                 rows.append(arguments | apart(table.measure, *arguments.values()))
                 file.write_text(json.dumps(results, indent=1))
                 print(name, {heading: cell(rows[-1]) for heading, cell in table.columns.items()}, flush=True)
-        print(text := markdown(table, rows), flush=True)
+        print(text := text_of(table, rows), flush=True)
         if words.write:
             write_part(words.write, f"benchmarks.growth --only {name}", text)
 

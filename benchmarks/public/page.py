@@ -9,6 +9,8 @@ from datetime import date
 from itertools import pairwise
 from typing import Any, NamedTuple
 
+from benchmarks.common.markdown import table
+
 ROUNDING = 2e-6
 """Errors below this, in units of the law's std, are those of float32."""
 FAR = 0.025
@@ -131,10 +133,6 @@ def count(rows: dict[str, Any], find: Any, only: Any = lambda row: True) -> str:
     """'3 of 4', or nothing if there is none."""
     chosen = [row for row in rows.values() if only(row)]
     return f"{sum(not list(find(row)) for row in chosen)} of {len(chosen)}" if chosen else ""
-
-
-def table(header: list[str], rows: list[list[str]]) -> str:
-    return "\n".join("| " + " | ".join(line) + " |" for line in (header, ["---"] * len(header), *rows))
 
 
 def summary(figures: dict[str, Any]) -> str:

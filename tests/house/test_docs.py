@@ -113,7 +113,9 @@ def runs(tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", [page for page in PAGES if page.name not in ("gallery.md", "studies.md")], ids=name)
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if page.name not in ("gallery.md", "results.md", "studies.md")], ids=name
+)
 def test_commands_run(page, runs, monkeypatch):
     """Each page's, in their order, on miniatures of their configs; the runs of one page are there for the next."""
     folder, past = runs
