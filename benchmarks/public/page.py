@@ -46,7 +46,7 @@ equations or words, a *convention* is a choice that users must know, an *approxi
 
 
 NOT_MEASURED = {
-    "torchcfm 1.0.7": "trains flows that its examples integrate by torchdyn or torchdiffeq; it has no sampler of its own",
+    "torchcfm 1.0.7": "it trains flows, which its examples integrate by torchdyn or torchdiffeq",
     "matchax 0.0.1": "its wheel holds a greeting",
     "sbi 0.27.0, bayesflow 2.1.0": "their score networks live in estimators that they train, and take no exact score",
 }
@@ -69,6 +69,11 @@ def order(errors: dict[str, float]) -> float:
     points = [(int(n), error) for n, error in errors.items() if error > ROUNDING]
     slopes = [math.log2(a / b) for (n, a), (m, b) in pairwise(points) if m == 2 * n][-3:]
     return max(slopes[-1], sorted(slopes)[len(slopes) // 2]) if slopes else math.nan
+
+
+def slope(errors: dict[str, float]) -> str:
+    """The order to a tenth, zero without a sign."""
+    return f"{round(order(errors), 1) + 0:.1f}"
 
 
 def law_is_right(measured: list[dict[str, float]]) -> bool:
@@ -101,7 +106,7 @@ def sampler_findings(row: dict[str, Any]) -> Iterator[str]:
     if row["order"] and "error" in row["errors"]:
         yield failure(row["errors"]["error"])
     elif row["order"] and not order(row["errors"]) >= row["order"] - TOLERANCE:
-        yield f"order {order(row['errors']):.1f} for {row['order']}"
+        yield f"order {slope(row['errors'])}, not {row['order']}"
 
 
 def likelihood_findings(row: dict[str, Any]) -> Iterator[str]:
@@ -121,8 +126,8 @@ def findings(figures: dict[str, Any]) -> list[Finding]:
     """Every row that is off."""
     kinds = (("samplers", sampler_findings), ("likelihoods", likelihood_findings))
     return [
-        Finding(package, name, "; ".join(numbers), row["note"] or "not explained")
-        for package, of in figures.items()
+        Finding(of["package"], name, "; ".join(numbers), row["note"] or "not explained")
+        for of in figures.values()
         for kind, find in kinds
         for name, row in of[kind].items()
         if (numbers := list(find(row)))
@@ -170,7 +175,7 @@ def sampler_row(name: str, row: dict[str, Any]) -> list[str]:
     errors = row["errors"]
     if not row["order"] or "error" in errors:
         return [*cells, "", str(row["order"] or ""), ""]
-    return [*cells, f"{order(errors):.1f}", str(row["order"]), f"{errors['64']:.1e}"]
+    return [*cells, slope(errors), str(row["order"]), f"{errors['64']:.1e}"]
 
 
 def page(figures: dict[str, Any], day: date, later: Sequence[str] = (), command: str = COMMAND) -> str:
@@ -187,7 +192,7 @@ def page(figures: dict[str, Any], day: date, later: Sequence[str] = (), command:
     parts = [INTRODUCTION.format(command=command, day=day.isoformat(), **numbers), summary(figures)]
     parts.append("## What is off, and why")
     parts.append("\n".join(f"- **{f.package}**, {f.row}: {f.number}. {f.reason}." for f in findings(figures)) or "Nothing.")
-    parts.append("Not measured: " + "; ".join(f"{name} {why}" for name, why in NOT_MEASURED.items()) + ".")
+    parts.append("Not measured: " + "; ".join(f"{name} ({why})" for name, why in NOT_MEASURED.items()) + ".")
     if later:
         parts.append(f"Not measured yet, with an adapter in `benchmarks/public/packages`: {', '.join(later)}.")
     parts.append("## Every number")
