@@ -115,12 +115,12 @@ def test_rows_that_are_off_are_told_from_those_that_are_not(figures):
 
 @pytest.mark.parametrize(
     ("slopes", "expected"),
-    [([2, 3, 3.4, 3.9], 3.9), ([3, 3, 2.9, 1], 2.9), ([1, 4, 1, 1], 1), ([], np.nan)],
-    ids=["still rising", "near the rounding", "a dip", "nothing"],
+    [([2, 3, 3.4, 3.9], 3.9), ([3, 4, 1.2], 1.2), ([], np.nan)],
+    ids=["still rising", "a dip", "nothing"],
 )
-def test_the_order_is_of_the_last_doublings(slopes, expected):
+def test_the_order_is_of_the_last_doubling_above_the_rounding(slopes, expected):
     errors = {str(8 * 2**i): 2.0 ** -sum(slopes[:i]) for i in range(len(slopes) + 1)}
-    np.testing.assert_allclose(order({**errors, str(16 * 2 ** len(slopes)): 1e-7}), expected)
+    np.testing.assert_allclose(order({**errors, str(16 * 2 ** len(slopes)): 5e-6}), expected)
 
 
 @pytest.mark.parametrize(

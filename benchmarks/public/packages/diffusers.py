@@ -94,7 +94,8 @@ def on_karras(name, order, **options):
 
 HALF = (
     "bug: the D2 of `multistep_dpm_solver_third_order_update` (scheduling_dpmsolver_multistep.py) is (D1_0 - D1_1)/(r0 + r1), "
-    "half of the second derivative that its factor goes with, so that it is of order 2; that of the singlestep has the 2"
+    "half of the second derivative that its factor goes with; that of the singlestep has the 2. From 256 to 512 steps its "
+    "order is 2.0. With twice that D2 the order is 3.1, and the error is larger up to 64 steps and smaller from 128"
 )
 
 

@@ -48,7 +48,8 @@ def ranged(name, order=None, steps=(25, 100), note=""):
 
 HALF = (
     "bug: the d2 of `sample_dpmpp_3m_sde` (sampling.py), (d1_0 - d1_1)/(r0 + r1), is half of the second derivative that phi_3 "
-    "goes with, so that it is of order 2"
+    "goes with. From 256 to 512 steps its order is 2.0. With twice that d2 the order is 3.0, and the error is larger up to 64 "
+    "steps and smaller from 128"
 )
 
 
