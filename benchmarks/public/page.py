@@ -130,6 +130,12 @@ def findings(figures: dict[str, Any]) -> list[Finding]:
     ]
 
 
+def line(of: Finding) -> str:
+    """A finding of the list, with the kind of its reason in italics."""
+    reason = re.sub(r"^(\w+):", r"*\1*:", of.reason)
+    return f"- **{of.package}**, {of.row}: {of.number}. {reason}."
+
+
 def count(rows: dict[str, Any], find: Any, only: Any = lambda row: True) -> str:
     """'3 of 4', or nothing if there is none."""
     chosen = [row for row in rows.values() if only(row)]
@@ -187,7 +193,7 @@ def page(figures: dict[str, Any], day: date, later: Sequence[str] = (), command:
     numbers = {"floor": max(exact, default=0.0), "far": FAR, "tolerance": TOLERANCE}
     parts = [INTRODUCTION.format(command=command, day=day.isoformat(), **numbers), summary(figures)]
     parts.append("## What is off, and why")
-    parts.append("\n".join(f"- **{f.package}**, {f.row}: {f.number}. {f.reason}." for f in findings(figures)) or "Nothing.")
+    parts.append("\n".join(map(line, findings(figures))) or "Nothing.")
     parts.append("Not measured: " + "; ".join(f"{name} ({why})" for name, why in NOT_MEASURED.items()) + ".")
     if later:
         parts.append(f"Not measured yet, with an adapter in `benchmarks/public/packages`: {', '.join(later)}.")

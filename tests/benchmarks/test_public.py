@@ -110,7 +110,7 @@ def test_rows_that_are_off_are_told_from_those_that_are_not(figures):
     text = page(figures, date(2026, 1, 2), ["other 2.0"])
     assert "Not measured yet, with an adapter in `benchmarks/public/packages`: other 2.0." in text
     assert "| package 1.0 | 2 of 5 | 1 of 2 |" in text
-    assert re.search(r"\*\*package\*\*, wider: W₂ .*\. bug: on purpose\.", text)
+    assert re.search(r"\*\*package\*\*, wider: W₂ .*\. \*bug\*: on purpose\.", text)
 
 
 @pytest.mark.parametrize(
