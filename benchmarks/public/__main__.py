@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 from datetime import date
@@ -43,6 +44,12 @@ def measure(name: str, folder: Path) -> bool:
     return done.returncode == 0
 
 
+def requirement(name: str) -> str:
+    """Returns the package and its version that an adapter asks for."""
+    head = re.search(r'^# dependencies = \["([\w-]+)==([\w.]+)"', ADAPTERS[name].read_text(), re.MULTILINE)
+    return " ".join(head.groups()) if head else name
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.public", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -57,7 +64,7 @@ def main() -> None:
             print(f"{name} failed: see {arguments.out}/figures/{name}.txt", file=sys.stderr)
     files = sorted((arguments.out / "figures").glob("*.json"))
     figures = {path.stem: json.loads(path.read_text()) for path in files}
-    text = page(figures, date.today())
+    text = page(figures, date.today(), [requirement(name) for name in ADAPTERS if name not in figures])
     (arguments.out / "public.json").write_text(json.dumps(figures, indent=1))
     for path in (arguments.out / "public.md", arguments.write):
         if path:

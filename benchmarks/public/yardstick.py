@@ -99,6 +99,8 @@ def likelihood_of(likelihood: Likelihood, law: Law) -> dict[str, float]:
     """Returns the mean error in nats for each number of an event, its standard error, and the root mean square."""
     x = law.sample(np.random.default_rng(2), (256, 4))
     error = numbers(likelihood.log_prob(law, x, 0)) - law.at(likelihood.level).log_prob(x).sum(axis=1)
+    if not np.isfinite(error).all():
+        raise FloatingPointError(f"{np.mean(~np.isfinite(error)):.0%} of the log-densities are not finite")
     error = error / x.shape[1]
     return {"mean": error.mean(), "se": error.std() / len(error) ** 0.5, "rms": float(np.sqrt(np.mean(error**2)))}
 

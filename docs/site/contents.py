@@ -54,7 +54,7 @@ CONTENTS = {
         "parts/codecs",
     ],
     "Reference": ["keys", *pages()],
-    "Measured": ["results", "solvers", "studies", "benchmarks/index"],
+    "Measured": ["results", "solvers", "studies", "public_implementations", "benchmarks/index"],
     "Project": ["contributing", "changelog", "release", "security"],
 }
 """Captions, and the names of pages under each."""

@@ -12,9 +12,9 @@ import pytest
 from scipy.integrate import solve_ivp
 
 from benchmarks.public import yardstick
-from benchmarks.public.__main__ import ADAPTERS, command
+from benchmarks.public.__main__ import ADAPTERS, command, requirement
 from benchmarks.public.laws import GAUSSIAN, LAWS, MIXTURE
-from benchmarks.public.page import findings, order, page
+from benchmarks.public.page import failure, findings, order, page
 from benchmarks.public.yardstick import Draws, Likelihood, Sampler, report
 
 LEVELS = [(1.0, 0.0), (0.8, 0.6), (1.0, 50.0), (0.0, 1.0)]
@@ -103,13 +103,37 @@ def test_rows_that_are_off_are_told_from_those_that_are_not(figures):
     assert order(of["Heun"]["errors"]) == pytest.approx(2, abs=0.2)
     numbers = {finding.row: finding.number for finding in findings(figures)}
     assert numbers.keys() == {"Euler as Heun", "wider", "refuses", "shifted"}
-    assert re.search(r"^order [01]\.\d for 2$", numbers["Euler as Heun"])
+    assert re.search(r"^order [01]\.\d, not 2$", numbers["Euler as Heun"])
     assert "mixture 0.2" in numbers["wider"]
     assert numbers["refuses"] == "raises TypeError: no such argument"
     assert "+0.250" in numbers["shifted"]
-    text = page(figures, date(2026, 1, 2))
+    text = page(figures, date(2026, 1, 2), ["other 2.0"])
+    assert "Not measured yet, with an adapter in `benchmarks/public/packages`: other 2.0." in text
     assert "| package 1.0 | 2 of 5 | 1 of 2 |" in text
-    assert re.search(r"\*\*package\*\*, wider: W₂ .*\. bug: on purpose\.", text)
+    assert re.search(r"\*\*package\*\*, wider: W₂ .*\. \*bug\*: on purpose\.", text)
+
+
+@pytest.mark.parametrize(
+    ("slopes", "expected"),
+    [([2, 3, 3.4, 3.9], 3.9), ([3, 4, 1.2], 1.2), ([], np.nan)],
+    ids=["still rising", "a dip", "nothing"],
+)
+def test_the_order_is_of_the_last_doubling_above_the_rounding(slopes, expected):
+    errors = {str(8 * 2**i): 2.0 ** -sum(slopes[:i]) for i in range(len(slopes) + 1)}
+    np.testing.assert_allclose(order({**errors, str(16 * 2 ** len(slopes)): 5e-6}), expected)
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        ("TypeError: not <function f.<locals>.g at 0x7f2fa7>, an array", "raises TypeError: not <...>"),
+        ("AttributeError: 'a.b' object has no attribute 'sqrt'", "raises AttributeError: 'a.b' object has no attribute 'sqrt'"),
+        ("ValueError: one, but two: three", "raises ValueError: one"),
+        ("FloatingPointError: 100% of the draws are not finite", "100% of the draws are not finite"),
+    ],
+)
+def test_a_failure_is_one_clause(error, text):
+    assert failure(error) == text
 
 
 def test_exact_draws_are_at_the_floor():
@@ -124,8 +148,10 @@ def test_exact_draws_are_at_the_floor():
 def test_an_adapter_names_its_package_its_version_and_its_python(name):
     text = ADAPTERS[name].read_text()
     if name == "onesde":
+        assert requirement(name) == name
         assert command(name, Path("figures.json"))[0] == sys.executable
         return
     assert re.search(r"^# requires-python = \"[<>=.,\d]+\"$", text, re.MULTILINE)
     assert re.search(r'^# dependencies = \["[\w-]+==[\w.]+"', text, re.MULTILINE)
+    assert re.fullmatch(r"[\w-]+ [\w.]+", requirement(name))
     assert command(name, Path("figures.json"))[:2] == ["uv", "run"]

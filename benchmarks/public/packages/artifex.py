@@ -68,8 +68,8 @@ def score(law, n, steps, seed):
 
 
 SDE = (
-    "bug: `ScoreDiffusionModel.sample` (models/diffusion/score.py) has the drift -sigma'/2 score and the diffusion "
-    "sqrt(2 sigma); the reverse SDE of its own sigma(t) has -2 sigma sigma' score and sqrt(2 sigma sigma')"
+    "bug: `ScoreDiffusionModel.sample` (models/diffusion/score.py) steps by sigma'/2 score dt + sqrt(2 sigma dt) z; the "
+    "reverse SDE of its own sigma(t) steps by 2 sigma sigma' score dt + sqrt(2 sigma sigma' dt) z"
 )
 
 report(

@@ -30,12 +30,12 @@ class Exact(torch.nn.Module):
         return self.output(x, t.view(-1, 1, 1, 1))
 
 
-def sampler(name, kind, network, top, order=None, note="", steps=(100, 400), method="sample", **options):
-    of_steps = (lambda n: {"sampling_timesteps": n}) if kind is GaussianDiffusion else (lambda n: {"num_sample_steps": n})
+def sampler(name, kind, network, top, order=None, note="", steps=(100, 400), method="sample", of="num_sample_steps", **options):
+    """`of`: the option that is the number of steps."""
 
     def draw(law, n, steps, seed):
         batch, net = -(-n // 48), Exact(kind is not GaussianDiffusion)
-        diffusion = kind(net, image_size=4, **of_steps(steps), **options)
+        diffusion = kind(net, image_size=4, **{of: steps}, **options)
         net.output = network(law, diffusion)
         torch.manual_seed(seed)
         start = torch.randn(batch, 3, 4, 4)
@@ -97,15 +97,19 @@ def v(law, diffusion):
     return output
 
 
+def discrete(name, order=None, of="sampling_timesteps", **options):
+    return sampler(name, GaussianDiffusion, predicted_noise, noisiest, order, of=of, objective="pred_noise", **options)
+
+
 INFLATED = "approximation: S_churn 80 and S_noise 1.003, its defaults and the paper's for ImageNet, inflate the noise"
 DPM = "sample_using_dpmpp"
 
 report(
     "denoising-diffusion-pytorch",
     [
-        sampler("DDPM", GaussianDiffusion, predicted_noise, noisiest, steps=(1000,), objective="pred_noise"),
-        sampler("DDIM", GaussianDiffusion, predicted_noise, noisiest, 1, objective="pred_noise"),
-        sampler("DDIM at eta 1", GaussianDiffusion, predicted_noise, noisiest, objective="pred_noise", ddim_sampling_eta=1.0),
+        discrete("DDPM", of="timesteps", steps=(250, 1000)),
+        discrete("DDIM", 1),
+        discrete("DDIM at eta 1", ddim_sampling_eta=1.0),
         sampler("EDM as it comes", ElucidatedDiffusion, preconditioned, s_max, note=INFLATED, steps=(32, 256)),
         sampler("EDM without churn", ElucidatedDiffusion, preconditioned, s_max, 2, steps=(32, 128), S_churn=0),
         sampler("EDM's DPM-Solver++", ElucidatedDiffusion, preconditioned, s_max, 2, steps=(32, 128), method=DPM),

@@ -49,30 +49,27 @@ def readme(law, n, steps, seed):
 report(
     "diffuse-jax",
     [
-        sampler("Euler, flow", EulerIntegrator, FLOW, order=1),
-        sampler("Heun, flow", HeunIntegrator, FLOW, order=2),
-        sampler("Euler, VP", EulerIntegrator, VP, order=1),
-        sampler("Heun, VP", HeunIntegrator, VP, order=2),
-        sampler("DDIM, VP", DDIMIntegrator, VP, order=1),
-        sampler("DPM++ 2S, VP", DPMpp2sIntegrator, VP, order=2),
-        sampler("DPM++ 2S, flow", DPMpp2sIntegrator, FLOW, order=2),
         sampler("Euler-Maruyama, VP", EulerMaruyamaIntegrator, VP, steps=(250, 1000)),
         sampler(
             "Euler-Maruyama, flow",
             EulerMaruyamaIntegrator,
             FLOW,
             steps=(250, 1000),
-            note="bug: `EulerMaruyamaIntegrator` (integrator/stochastic.py) takes f = -g^2/2 for every model, which is true of "
-            "the VP-SDE alone; on a flow f = -1/(1 - t) and g^2 = 2 t/(1 - t)",
+            note="limit: `EulerMaruyamaIntegrator` (integrator/stochastic.py) takes f = -g^2/2 for every model, which is true "
+            "of the VP-SDE alone; on a flow f = -1/(1 - t) and g^2 = 2 t/(1 - t)",
         ),
-        sampler("Euler, EDM", EulerIntegrator, EDM(), order=1, note=G),
-        sampler("Heun, EDM", HeunIntegrator, EDM(), order=2, note=G),
-        sampler("DDIM, EDM", DDIMIntegrator, EDM(), order=1, note=CLIP),
         Sampler(
             "the first line of its README's quick start",
             readme,
             (1,),
             note="bug: the wheel has no `diffuse/__init__.py`, and the package of integrators is `diffuse.integrator`",
         ),
+        sampler("DDIM, VP", DDIMIntegrator, VP, order=1),
+        sampler("DPM++ 2S, VP", DPMpp2sIntegrator, VP, order=2),
+        sampler("Heun, flow", HeunIntegrator, FLOW, order=2),
+        sampler("Euler, EDM", EulerIntegrator, EDM(), order=1, note=G),
+        sampler("DDIM, EDM", DDIMIntegrator, EDM(), order=1, note=CLIP),
+        sampler("Euler, flow", EulerIntegrator, FLOW, order=1),
+        sampler("Heun, VP", HeunIntegrator, VP, order=2),
     ],
 )

@@ -61,7 +61,7 @@ def sampler(name, kind, schedule, order=None, note="", steps=(100, 400), **optio
 
 
 FLAT = (
-    "bug: `SimpleDDPMSampler` (samplers/ddpm.py) adds noise of the variance sigma_s^2/sigma_t^2 (1 - alpha_t^2/alpha_s^2), "
+    "limit: `SimpleDDPMSampler` (samplers/ddpm.py) adds noise of the variance sigma_s^2/sigma_t^2 (1 - alpha_t^2/alpha_s^2), "
     "which is the VP posterior's: on a VE schedule, where alpha = 1, there is none"
 )
 METHOD = "bug: `DDIMSampler` (samplers/ddim.py) calls `.sqrt()` of a JAX array, which has no such method"
@@ -70,7 +70,7 @@ STATIC = "bug: `RK4Sampler` (samplers/rk4_sampler.py) compiles a function of whi
 EPS = "limit: `MultiStepDPM` (samplers/multistep_dpm.py) integrates dx = eps d sigma, which is the flow of a VE schedule alone"
 THIRD = (
     "bug: in its third-order branch `MultiStepDPM` (samplers/multistep_dpm.py) takes the difference over the last step for the "
-    "slope at its end, which is of order 2"
+    "slope at its end, so that it is of order 2"
 )
 
 report(

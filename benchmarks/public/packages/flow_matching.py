@@ -1,8 +1,11 @@
 # /// script
 # requires-python = ">=3.11"
-# dependencies = ["flow-matching==1.0.10", "torch==2.13.0", "scipy"]
+# dependencies = ["flow-matching==1.0.10", "torch==2.13.0", "tqdm", "scipy"]
 # ///
-"""flow_matching: a velocity in its ODESolver, from noise at t = 0 to data at t = 1, as its notebooks do."""
+"""flow_matching: a velocity in its ODESolver, from noise at t = 0 to data at t = 1, as its notebooks do.
+
+Its import needs tqdm, for which it does not ask.
+"""
 
 import torch
 from flow_matching.solver import ODESolver

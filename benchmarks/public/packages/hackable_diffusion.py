@@ -48,8 +48,8 @@ ALPHA = (
     "has alpha at s there"
 )
 PRIOR = (
-    "bug: `GaussianProcess.sample_from_invariant` (lib/corruption/gaussian.py) draws N(0, I) on every schedule; on "
-    "GeometricSchedule x_1 has the std sigma_max"
+    "limit: `GaussianProcess.sample_from_invariant` (lib/corruption/gaussian.py), from which its evaluation starts, draws "
+    "N(0, I) on every schedule; on GeometricSchedule x_1 has the std sigma_max"
 )
 
 report(

@@ -42,7 +42,6 @@ report(
     [
         sampler("ancestral, DDPM", AncestralSampler),
         sampler("DDIM, DDPM", DDIMSampler, order=1),
-        sampler("DDIM of noise 0.5, DDPM", DDIMSampler, sigma=lambda t: torch.full_like(t, 0.5)),
         sampler("Euler-Maruyama, DDPM", EulerMaruyamaSampler, steps=(250, 1000)),
         sampler("Euler (Lambda 0), DDPM", EulerMaruyamaSampler, order=1, Lambda=0),
         sampler("Heun, DDPM", RungeKutta2Sampler, order=2),

@@ -59,7 +59,7 @@ def likelihood(name, sde, exact=True, note=""):
 
     def log_prob(law, x, seed):
         net, probes = Exact(law, model), None if exact else 10
-        of = ode.get_log_likelihood_fn(net, model, x.shape[1:], exact_log_prob=exact, n_eps=probes)
+        of = ode.get_log_likelihood_fn(net, model, data_shape=x.shape[1:], exact_log_prob=exact, n_eps=probes)
         keys = jax.random.split(jax.random.key(seed), len(x))
         return jax.vmap(lambda x, key: of(x, None, None, key))(jnp.asarray(x, jnp.float32), keys)
 
