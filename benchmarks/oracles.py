@@ -62,7 +62,7 @@ def marginal(sde: sde_lib.SDE, t: jax.Array) -> Law:
 
 def shape(sde: sde_lib.SDE) -> tuple[int, ...]:
     """Returns the shape of an event."""
-    return (1, sde.k) if isinstance(sde, sde_lib.AugmentedSDE) else jnp.broadcast_shapes(jnp.shape(sde.alpha(0.5)), (2,))
+    return (1, sde.k) if isinstance(sde, sde_lib.AugmentedSDE) else jnp.shape(sde.alpha(0.5)) or (2,)
 
 
 def errors(sde: sde_lib.SDE) -> list[float]:
