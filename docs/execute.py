@@ -3,6 +3,7 @@
 import os
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import nbformat
@@ -43,5 +44,7 @@ def _is_progress(output: nbformat.NotebookNode) -> bool:
 if __name__ == "__main__":
     for path in NOTEBOOKS:
         if not sys.argv[1:] or path.stem in sys.argv[1:]:
+            start = time.perf_counter()
             with tempfile.TemporaryDirectory() as folder:
                 nbformat.write(executed(path, Path(folder)), path)
+            print(f"{path.stem}: {time.perf_counter() - start:.0f} s")

@@ -4,6 +4,14 @@ from docs.site.reference import pages
 
 CONTENTS = {
     "Learn": [
+        "tutorial",
+        "notebooks/tutorial/1_a_score",
+        "notebooks/tutorial/2_denoising",
+        "notebooks/tutorial/3_langevin",
+        "notebooks/tutorial/4_ddpm",
+        "notebooks/tutorial/5_one_sde",
+        "notebooks/tutorial/6_likelihood",
+        "notebooks/tutorial/7_codes_and_conditions",
         "notebooks/index",
         "notebooks/ddpm_against_ncsn",
         "notebooks/your_own_sde",
@@ -54,7 +62,7 @@ CONTENTS = {
         "parts/codecs",
     ],
     "Reference": ["keys", *pages()],
-    "Measured": ["results", "solvers", "studies", "public_implementations", "benchmarks/index"],
+    "Measured": ["results", "solvers", "studies", "public_implementations", "growth", "benchmarks/index"],
     "Project": ["contributing", "changelog", "release", "security"],
 }
 """Captions, and the names of pages under each."""

@@ -34,5 +34,5 @@ def test_a_notebook_has_its_outputs(path):
 def test_links_lead_somewhere(path):
     """From each cell of text, relative to the notebook."""
     text = "".join(cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "markdown")
-    for target in re.findall(r"\]\(([^)#]+)\)", text):
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", text):
         assert "://" in target or (path.parent / target).exists(), target
