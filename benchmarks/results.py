@@ -25,8 +25,8 @@ SHOWN = {
     "likelihood": {"arm", "bits/dim ↓", "variational bound ↓", "held-out examples"},
 }
 """The tables that are shown and their columns, beside those of measures."""
-PIXELS = 1200
-"""The most pixels of a picture along each side."""
+WIDTH = 1000
+"""The most pixels of a picture from left to right."""
 
 
 def shown(of: Table, columns: set[str]) -> str:
@@ -39,7 +39,7 @@ def part(name: str, report: Report, folder: Path) -> str:
     """Returns a part of the page; its picture is written to `folder`."""
     folder.mkdir(exist_ok=True)
     samples = report.picture("samples")
-    samples.thumbnail((PIXELS, PIXELS), Image.Resampling.LANCZOS)
+    samples.thumbnail((WIDTH, samples.height), Image.Resampling.LANCZOS)
     samples.convert("RGB").quantize(64).save(folder / f"{name}.png", optimize=True)
     command = re.sub(r"--workdir=\S+", f"--workdir=runs/{name}", report.results["command"])
     tables = [shown(report.tables[each], columns) for each, columns in SHOWN.items() if each in report.tables]
