@@ -48,8 +48,8 @@ def flow(name, step, order=None, steps=(50, 200), note=""):
 
 SHAPE = "bug: `VDM.step_ode` and `step_hybrid_sde` (vdm.py) multiply an event's array by the [batch] of dt that `step` takes"
 ROOT = (
-    "bug: `VDM.step_ddim` (vdm.py) takes the root of 1 - alpha_s^2 - eta^2 sigma^2, which is zero at the first step of eta 1, and "
-    "-6e-8 by the rounding of float32"
+    "bug: `VDM.step_ddim` (vdm.py) takes the root of 1 - alpha_s^2 - eta^2 sigma^2, which is zero at the first step of eta 1, "
+    "and -6e-8 by the rounding of float32"
 )
 
 report(
