@@ -47,6 +47,10 @@ def flow(name, step, order=None, steps=(50, 200), note=""):
 
 
 SHAPE = "bug: `VDM.step_ode` and `step_hybrid_sde` (vdm.py) multiply an event's array by the [batch] of dt that `step` takes"
+ROOT = (
+    "bug: `VDM.step_ddim` (vdm.py) takes the root of 1 - alpha_s^2 - eta^2 sigma^2, which is zero at the first step of eta 1, "
+    "and -6e-8 by the rounding of float32"
+)
 
 report(
     "bionemo-moco",
@@ -54,7 +58,7 @@ report(
         diffusion("VDM, cosine", CosineSNRTransform(), "step"),
         diffusion("VDM, linear", LinearSNRTransform(), "step"),
         diffusion("VDM's DDIM, cosine", CosineSNRTransform(), "step_ddim", 1, steps=(100, 400)),
-        diffusion("VDM's DDIM at eta 1, cosine", CosineSNRTransform(), "step_ddim", steps=(100, 400), eta=1.0),
+        diffusion("VDM's DDIM at eta 1, cosine", CosineSNRTransform(), "step_ddim", steps=(100, 400), note=ROOT, eta=1.0),
         diffusion("VDM's ODE, cosine", CosineSNRTransform(), "step_ode", 1, SHAPE),
         diffusion("VDM's hybrid SDE, cosine", CosineSNRTransform(), "step_hybrid_sde", note=SHAPE),
         flow("flow matching", "step", 1),
