@@ -113,7 +113,8 @@ def make_step(experiment: Experiment, optimizer: optax.GradientTransformation, b
     def advance(state: State, batches: Batch, span: Any = None) -> State:
         k = len(batches.levels)
         step = lambda i, state: one_step(state, jax.tree.map(itemgetter(i), batches))
-        return step(0, state) if k == 1 else jax.lax.fori_loop(*((0, k) if span is None else span), step, state)
+        i, j = (0, k) if span is None else (span[0], span[1])
+        return step(0, state) if k == 1 else jax.lax.fori_loop(i, j, step, state)
 
     return advance
 
