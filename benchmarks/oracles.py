@@ -27,7 +27,7 @@ from benchmarks.common.markdown import table
 from benchmarks.common.marked import write_part
 
 MEAN, STD = 0.5, 0.7
-"""Of each number of the data."""
+"""The mean and the std of each number of the data."""
 SDES = (
     *(sde_lib.VPSDE(), sde_lib.VESDE(), sde_lib.EDMSDE(), sde_lib.SubVPSDE(), sde_lib.CosineVPSDE()),
     *(sde_lib.GeometricVPSDE(), sde_lib.LogLinearVPSDE(log_snr_min=-10.0), sde_lib.RectifiedFlowSDE(), sde_lib.ddpm_table()),

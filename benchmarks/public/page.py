@@ -16,7 +16,7 @@ ROUNDING = 1e-5
 FAR = 0.025
 """A W_2, in the same units, that exact draws do not reach: theirs is 0.01 in the mean, and 0.018 of an unlucky seed."""
 TOLERANCE = 0.3
-"""By how much a measured order may lie below the claimed one."""
+"""The most that a measured order may lie below the claimed one."""
 
 COMMAND = "python -m benchmarks.public --out runs/public"
 INTRODUCTION = """# Public implementations, against laws that are exact

@@ -26,7 +26,7 @@ REFINEMENTS = (8, 16, 32, 64, 128)
 
 
 class Draws(NamedTuple):
-    """What a sampler returns: x, of the `level` that it ends at, and of a deterministic one the `start` at its level `top`.
+    """The result of a sampler: x, of the `level` that it ends at, and of a deterministic one the `start` at its level `top`.
 
     `last`: the level from which the sampler's last step is one of denoising, whatever its number of steps.
     """
@@ -38,7 +38,7 @@ class Draws(NamedTuple):
     last: Level | None = None
 
     def exact(self, law: Law) -> np.ndarray:
-        """Where a solver without error would have taken `start`."""
+        """Returns the place to which a solver without error would have taken `start`."""
         assert self.top is not None
         y = law.flow(numbers(self.start), self.top, self.last or self.level)
         return law.denoised(y, *self.last, np) if self.last else y
@@ -112,7 +112,7 @@ def numbers(x: Any) -> np.ndarray:
 
 
 def attempt(measure: Callable[..., Any], *arguments: Any) -> Any:
-    """What `measure` returns, or the error that it raises, in one line."""
+    """Returns the result of `measure`, or the error that it raises, in one line."""
     try:
         return measure(*arguments)
     except Exception as error:

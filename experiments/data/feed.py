@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache
 from typing import Any
 
 import grain
@@ -60,6 +61,7 @@ def stacked(trees: Iterable[Any]) -> Any:
 
 def _ahead(of: grain.MapDataset, read: Callable[[int], Any]) -> Iterator[Any]:
     """Yields read(step) (any tree) for the steps of each block, stacked and on the devices."""
-    sent = of.map(lambda steps: devices.split(stacked(map(read, steps)), axis=1))
+    # A step that a block repeats is read once.
+    sent = of.map(lambda steps: devices.split(stacked(map(cache(read), steps)), axis=1))
     # One thread, because which examples are left out depends on the order of reading.
     return iter(sent.to_iter_dataset(grain.ReadOptions(num_threads=1, prefetch_buffer_size=AHEAD)))

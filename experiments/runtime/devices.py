@@ -102,9 +102,9 @@ def pmapped(step: Callable[..., Any], state: Any = None, result: Any = None, fro
     """Compiles `step(state, batch) -> result` for all devices: batch [k, B, ...] is split over B, the rest replicated.
 
     `state` and `result` (by default like the state) may be other trees of shardings. With `frozen` arrays, which lie where they
-    are, it is of `step(state, batch, frozen, span)`, whose span (i, j) says which of the k to take. If all
-    is replicated, this is the program of jax.pmap with a pmean of the gradients, which jax now writes as jit over shardings.
-    Noise drawn inside does not depend on the number of devices. The state is donated.
+    are, it is of `step(state, batch, frozen, span)`, whose span (i, j) says which of the k to take. If all is replicated, this
+    is the program of jax.pmap with a pmean of the gradients, which jax now writes as jit over shardings. Noise drawn inside
+    does not depend on the number of devices. The state is donated.
     """
     state = state or replicated()
     there = () if frozen is None else (jax.tree.map(lambda a: a.sharding, frozen), replicated())

@@ -36,7 +36,7 @@ def steps_per_call(training: Training) -> int:
 
 
 def _slow_in_a_loop(config: Config) -> bool:
-    """Whether a step may take longer in a loop, as XLA's own convolutions do on a CPU, many times; ours are others there."""
+    """Returns whether a step may take longer in a loop: XLA's own convolutions do on a CPU, many times, and ours are others."""
     section = config.codec
     parts = (config.net, *((section.encoder, section.decoder, section.net) if section else ()))
     return jax.default_backend() == "cpu" and (is_plain() or any(":" in part.name for part in parts if part))

@@ -201,7 +201,8 @@ def saved(run: Path) -> list[int]:
 
 
 WALL_CLOCK = {"seconds", "images_per_second", "created", "train_seconds", "evaluate_seconds", "steps_per_second", "command"}
-WALL_CLOCK |= {"compiles"}  # of the session alone
+WALL_CLOCK |= {"compiles"}
+"""What the clock says, or one session alone."""
 
 
 def timeless(value: Any) -> Any:
