@@ -244,7 +244,7 @@ TABLES = {
 
 def text_of(table: Table, rows: Sequence[Row]) -> str:
     """Returns the rows as a table of Markdown."""
-    return markdown(table.columns, ([cell(row) for cell in table.columns.values()] for row in rows)) + "\n"
+    return markdown([*table.columns], ([cell(row) for cell in table.columns.values()] for row in rows)) + "\n"
 
 
 def main() -> None:

@@ -27,6 +27,7 @@ import jax.numpy as jnp
 import numpy as np
 from matplotlib.figure import Figure
 
+from benchmarks.common import markdown
 from benchmarks.common.machine import circumstances
 from experiments.build.experiment import Experiment
 from experiments.build.optimizer import make_optimizer
@@ -172,7 +173,7 @@ def table(results: dict[str, Any]) -> str:
         "at the end, bits/dim: uniform",
         "importance",
     )
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    rows = []
     for name, of_data in results.items():
         for sde, of_sde in of_data["sdes"].items():
             runs, fixed = of_sde["runs"], of_sde["fixed"]
@@ -187,8 +188,8 @@ def table(results: dict[str, Any]) -> str:
                 *(spread(s, ".0f") if all(s) else f"not all: {s}" for s in steps.values()),
                 *(spread([r["bits"][-1] for r in runs[arm]], ".3f") for arm in ARMS),
             )
-            lines.append("| " + " | ".join(row) + " |")
-    return "\n".join(lines)
+            rows.append(row)
+    return markdown.table(head, rows)
 
 
 def plot(results: dict[str, Any], path: Path) -> None:

@@ -26,6 +26,7 @@ import numpy as np
 from scipy.linalg import sqrtm
 from sklearn.datasets import load_digits
 
+from benchmarks.common import markdown
 from benchmarks.common.machine import circumstances
 from samplers import ancestral, dps, log_snr_grid, pi_gdm, solve
 from sde_lib import VESDE, VPSDE, Score, SubVPSDE
@@ -150,7 +151,7 @@ def measured(data: Gaussian, A: np.ndarray, sde: SDE, steps: list[int], n: int) 
 def table(results: dict[str, dict[str, Any]]) -> str:
     """Returns a row for every measurement, SDE and number of steps; the best zeta in brackets."""
     head = ("y", "SDE", "steps", "exact score", "Pi-GDM, v of the data", "Pi-GDM, v = 1", "DPS", "exact samples", "without y")
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    rows = []
     cell = lambda error: f"{error['mean']:.2f}, {error['covariance']:.2f}"
     for task, of_task in results.items():
         for sde, of_sde in of_task.items():
@@ -158,8 +159,8 @@ def table(results: dict[str, dict[str, Any]]) -> str:
                 zeta, best = min(row["DPS"].items(), key=lambda pair: pair[1]["wasserstein"])
                 cells = (cell(row[name]) for name in head[3:6])
                 ends = (f"{cell(best)} ({zeta})", cell(of_sde["exact samples"]), cell(of_sde["without y"]))
-                lines.append("| " + " | ".join((task, sde, str(count), *cells, *ends)) + " |")
-    return "\n".join(lines)
+                rows.append((task, sde, str(count), *cells, *ends))
+    return markdown.table(head, rows)
 
 
 def main() -> None:
