@@ -1,11 +1,11 @@
-"""Flow matching on 8x8 digits at one budget: draws of t, their shift, JiT's recipe, and the VP-SDE beside them.
+"""Flow matching on 8x8 digits at one budget: draws of t, their shift, JiT's recipe, beside the VP- and the VE-SDE.
 
 python -m experiments compare --config=configs/digits/flow_matching.py --workdir=runs/flow_matching
 """
 
 from ml_collections import ConfigDict
 
-from configs.digits import jit, rectified_flow, vp
+from configs.digits import ddpm_vs_ncsn, jit, rectified_flow, vp
 
 
 def get_config() -> ConfigDict:
@@ -13,12 +13,14 @@ def get_config() -> ConfigDict:
     config.title = "Flow matching on 8x8 digits"
     config.samplers = {label: config.samplers[label] for label in ("fast", "euler")}
     times = config.times.to_dict()
+    denoising = arm(vp.get_config(), "sde", "parameterization", "weight", "times")
     config.arms = {
         "uniform": {"title": "t uniform", "times": {"name": "uniform"}},
         "logit_normal": {"title": "t logit-normal", "times": times},
         "shifted": {"title": "t logit-normal, shifted by 2", "times": times | {"shift": 2.0}},
         "jit": arm(jit.get_config(), "parameterization", "weight", "times"),
-        "vp": arm(vp.get_config(), "sde", "parameterization", "weight", "times"),
+        "vp": denoising,
+        "ve": denoising | ddpm_vs_ncsn.get_config().arms.ncsn.to_dict(),
     }
     return config
 

@@ -27,27 +27,31 @@ def get_config() -> ConfigDict:
     config.times = {"name": "importance"}
     config.weight = {"name": "likelihood"}
     config.train.seeds = (0, 1, 2)
+    sliced = nonlinear.get_config()
     config.samplers = {label: config.samplers[label] for label in ("fast", "ancestral")}
     config.arms = {
         **ddpm_vs_ncsn.get_config().arms.to_dict(),
         **{name: {"title": title, "sde": sde} for name, (title, sde) in LINEAR.items()},
         "polynomial": {"title": "polynomial", "sde": {"name": "PolynomialVPSDE", "a": (0.5,), "b": (-0.3,), "c": (0.3,)}},
-        "blurring": arm(blurring.get_config(), "sde", "codec", "in_space"),
-        "learned": arm(vdm.get_config(), "sde", "objective", "weight", "times"),
-        "cld": one_sampler(cld.get_config(), "sscs", "sde"),
-        "logistic": one_sampler(nonlinear.get_config(), "euler_maruyama", "parameterization", "objective", "times", "weight"),
+        "blurring": arm("blurring", blurring.get_config(), "sde", "codec", "in_space"),
+        "learned": arm("learned, VDM", vdm.get_config(), "sde", "objective", "weight", "times"),
+        "cld": {**arm("CLD", cld.get_config(), "sde"), **one_sampler(cld.get_config(), "sscs")},
+        "logistic": {
+            **arm("logistic", sliced, "parameterization", "objective", "times", "weight"),
+            **one_sampler(sliced, "euler_maruyama"),
+            "sde": sliced.arms.logistic.sde.to_dict(),
+        },
     }
-    config.arms.logistic.sde = nonlinear.get_config().arms.logistic.sde
     return config
 
 
-def arm(config: ConfigDict, *keys: str) -> dict:
-    """The title of another config, and its sections of these names."""
+def arm(title: str, config: ConfigDict, *keys: str) -> dict:
+    """An arm with that title, and the sections of these names of another config."""
     whole = config.to_dict()
-    return {key: whole[key] for key in ("title", *keys)}
+    return {"title": title} | {key: whole[key] for key in keys}
 
 
-def one_sampler(config: ConfigDict, label: str, *keys: str) -> dict:
-    """The arm of a config, with one of its samplers."""
+def one_sampler(config: ConfigDict, label: str) -> dict:
+    """What an arm draws by: one sampler of another config."""
     samplers = {"fast": None, "ancestral": None, label: config.samplers[label].to_dict()}
-    return arm(config, *keys) | {"samplers": samplers, "sample": {"sampler": label}}
+    return {"samplers": samplers, "sample": {"sampler": label}}
