@@ -1,6 +1,6 @@
 """The cost of the loop around the training step, and the seconds before the first step.
 
-python -m benchmarks.loop --out DIR [--rounds 5] [--start-up]
+python -m benchmarks.loop --out DIR [--rounds 5] [--intervals 4] [--only digits] [--start-up]
 
 Steps: `train`'s own loop (its batches, a row of its log every few steps) against as many steps of the compiled program alone on
 batches that lie on the device, in turns in one process, each first in every other round: with one step a call, and with as many
@@ -103,10 +103,12 @@ def alone(experiment: Experiment, data: Dataset, n: int) -> list[float]:
     return seconds[2:]
 
 
-def steps(rounds: int, intervals: int) -> list[dict[str, Any]]:
-    """Returns rows for each shape: with one step a call, and with as many as the loop chooses."""
+def steps(rounds: int, intervals: int, only: str) -> list[dict[str, Any]]:
+    """Returns rows for each shape whose name begins so: with one step a call, and with as many as the loop chooses."""
     results = []
     for name, (shape, every) in SHAPES.items():
+        if not name.startswith(only):
+            continue
         n = every * (intervals + 2)
         with tempfile.TemporaryDirectory() as there:
             config = config_of(name, random_levels(Path(there), name), n)
@@ -200,6 +202,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="the folder that loop.json is written to")
     parser.add_argument("--rounds", type=int, default=5, help="2 at least")
     parser.add_argument("--intervals", type=int, default=4, help="rows of the log in each turn")
+    parser.add_argument("--only", default="", help="the beginning of the names of the shapes")
     parser.add_argument("--start-up", action="store_true", help="measure that instead")
     words = parser.parse_args()
     console.quiet = True
@@ -207,7 +210,7 @@ def main() -> None:
         name, results = "start_up", start_up()
     else:
         keep_compiled()
-        name, results = "loop", steps(words.rounds, words.intervals)
+        name, results = "loop", steps(words.rounds, words.intervals, words.only)
     words.out.mkdir(parents=True, exist_ok=True)
     (words.out / f"{name}.json").write_text(json.dumps({"machine": circumstances(), name: results}, indent=1))
 
