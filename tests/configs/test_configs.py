@@ -29,11 +29,12 @@ FILES = sorted(
     path.relative_to(ROOT) for path in (ROOT / "configs").rglob("*.py") if path.name not in ("__init__.py", "base.py")
 )
 RECIPES = [path for path in FILES if path.parent.name == "cifar10"]
-LONG = ("blurring", "cld", "conditional", "classifier", "families", "flow_matching", "jit", "lsgm", "indm")
-LONG += ("diffae", "diffae_prior", "nonlinear", "schedules", "sdes", "text", "super_resolution")
-QUICK = [path for path in FILES if path.stem == "ncsnpp_continuous_ve"]
-QUICK += [path for path in FILES if path.parent.name in ("digits", "toy2d") and path.stem not in LONG]
-"""Configs that differ most; the others are traced among the slow tests."""
+QUICK = ["cifar10/ncsnpp_continuous_ve", "toy2d/moons", "digits/vp", "digits/bridge", "digits/inpainting", "digits/latent"]
+"""Configs that differ most; the others are judged and traced among the slow tests."""
+slow_but_quick = lambda paths: [
+    pytest.param(path, marks=[] if str(path.with_suffix("")).removeprefix("configs/") in QUICK else [pytest.mark.slow])
+    for path in paths
+]
 named = pytest.mark.parametrize("path", FILES, ids=str)
 recipe = pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 
@@ -62,18 +63,7 @@ def test_a_config_names_its_command(path):
     assert f"--config={path}" in text.split('"""')[1]
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        pytest.param(
-            p,
-            marks=[pytest.mark.slow] if p.parent.name in ("mnist", "colour") or p.stem in ("objectives", *LONG) else [],
-        )
-        for p in FILES
-        if p not in RECIPES
-    ],
-    ids=str,
-)
+@pytest.mark.parametrize("path", slow_but_quick(path for path in FILES if path not in RECIPES), ids=str)
 def test_a_config_is_accepted_as_it_is_shipped(path):
     """With every arm, by all that is checked before a compile. For the recipes, which are wide, their shrunk ones stand."""
     tree = read_config(str(path), [])
@@ -112,13 +102,7 @@ def test_a_recipe_differs_from_every_other(path):
 
 
 @pytest.mark.parametrize(
-    "path",
-    [
-        pytest.param(p, marks=[] if p in QUICK else [pytest.mark.slow])
-        for p in FILES
-        if p.stem not in ("objectives", "ddpm_vs_ncsn")
-    ],
-    ids=str,
+    "path", slow_but_quick(path for path in FILES if path.stem not in ("objectives", "ddpm_vs_ncsn")), ids=str
 )
 def test_a_shrunk_config_trains_by_trace(path, tmp_path):
     """Judged, built, and two steps of training traced: a state of the same shapes.

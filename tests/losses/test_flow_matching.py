@@ -33,6 +33,7 @@ def score_by(parameterization, sde):
     return score
 
 
+@one_in(4)
 @pytest.mark.parametrize("t", [0.05, 0.4, 0.95])
 def test_the_loss_of_the_velocity_is_flow_matching_s(sde, t):
     """mean |u_hat(x_t, t) - (alpha' x_0 + sigma' eps)|^2: Lipman et al. (2023), eq. 14, and Liu et al. (2023), eq. 1."""

@@ -128,6 +128,7 @@ def test_the_exact_score_minimises_every_objective(sde):
         assert abs(float(at_the_minimum[name])) < 2e-3 * float(beside[name]), name
 
 
+@pytest.mark.slow
 def test_any_sde_has_its_score_as_the_minimiser():
     """The logistic SDE leaves its prior as it is: there, at the prior's score, the slope of the mean loss is zero.
 

@@ -39,6 +39,7 @@ def straight(sde):
     return score
 
 
+@one_in(4)
 @pytest.mark.parametrize("t", [0.01, 0.5, 1.0])
 def test_the_loss_is_of_the_velocity_along_the_pair(sde, t):
     """mean |u_hat - u|^2, u = alpha' x_0 + sigma' z, at the x_t on the way from x_0 = flow(x_1) to x_1 itself."""

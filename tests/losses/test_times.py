@@ -44,6 +44,7 @@ def draw(name, sde, n):
     return drawn
 
 
+@one_in(4)
 @slow_for(*KIN)
 @pytest.mark.parametrize(("name", "which"), PAIRS)
 def test_weights_are_unbiased(name, which):

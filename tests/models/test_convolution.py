@@ -67,7 +67,7 @@ def test_kernels_of_their_own_are_convolutions_of_their_own(n):
     assert bool(grouped) == (n > FEW)
 
 
-@one_in(3)
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "form", [Form(((1, 1),) * 3), Form(((0, 1), (2, 0), (1, 1)), stride=2), Form(((2, 2),) * 3, dilation=2)]
 )

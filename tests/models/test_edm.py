@@ -48,7 +48,7 @@ def loaded(case):
     return from_published(like, layout, tensors, case), tensors, layout, (x, c, y)
 
 
-@one_in(4)
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_it_computes_what_the_published_code_does(case):
     params, _, _, (x, c, y) = loaded(case)

@@ -306,6 +306,7 @@ def test_a_step_of_adapters_is_repeated(runs, here):
     assert min(norms.values()) > 0
 
 
+@pytest.mark.slow
 def test_what_is_exported_is_the_base_and_as_much_more_as_is_asked(runs, here):
     """Merged at 0 the base's tensors to the last bit, at 1/2 halfway to those at 1; imported, a plain run."""
     base = tensors("export", runs / "base", here / "base")

@@ -17,6 +17,7 @@ def ratio(sde, grid):
     return np.exp(-np.asarray(jax.vmap(sde.level)(grid), np.float64) / 2)
 
 
+@one_in(4)
 @pytest.mark.parametrize("name", GRIDS)
 def test_grids_decrease_from_1_to_their_end(sde, name):
     """n + 1 times, whatever the end and the n."""
@@ -37,6 +38,7 @@ def test_grids_that_reach_the_data(sde, name):
     assert (np.diff(times) < 0).all()
 
 
+@one_in(4)
 @pytest.mark.parametrize("name", BY_NOISE)
 def test_grids_end_at_the_same_noise_on_every_sde(sde, name):
     assert float(sde.level(BY_NOISE[name](sde, 10, log_snr_max=4.0)[-1])) == pytest.approx(4.0, abs=1e-2)

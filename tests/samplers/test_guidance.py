@@ -34,6 +34,7 @@ def scores(sde, guided, x, t, w):
     return guided(sde, w)(x, t), jax.grad(tilted)(x), MIXTURE.score(sde)(x, t), LABELLED.score(sde)(x, t)
 
 
+@one_in(3)
 @slow_for(*ARRAYS)
 @pytest.mark.parametrize("guided", BOTH.values(), ids=BOTH)
 def test_guided_score_is_that_of_the_tilted_density(sde, guided):

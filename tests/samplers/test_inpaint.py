@@ -200,7 +200,7 @@ def there_and_back(sde):
     return step.update(jax.random.key(1), x, step.init(x), t, s)[0] / jnp.sqrt(var(s))
 
 
-@one_in(3)
+@pytest.mark.slow
 def test_resampling_an_exact_step_changes_no_law(isotropic_sde):
     """Mean and variance of x_s, to 4.5 standard errors."""
     x = there_and_back(traced(isotropic_sde))

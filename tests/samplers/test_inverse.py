@@ -112,7 +112,7 @@ def test_pi_gdm_samples_are_the_posterior_s_of_isotropic_data(sde):
     np.testing.assert_allclose(np.cov(x.T), exact.covariance, atol=4.5 * variance.max() * np.sqrt(2 / N) + 0.001)
 
 
-@slow_for(*KIN)
+@pytest.mark.slow
 def test_posterior_of_correlated_data(sde):
     """Errors of the mean, in deviations of the posterior, and of the covariance over its size; DPS is at a zeta that suits."""
     exact = CORRELATED.given(ONE, SEEN, OFTEN)

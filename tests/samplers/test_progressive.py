@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from every import traced
 from oracle import MIXTURE, Mixture
-from slow import one_in
 
 from samplers import ancestral, ddim, estimates, log_snr_grid, sample, shared, uniform_grid
 from sde_lib import VPSDE, LogisticSDE
@@ -42,7 +41,7 @@ def errors(sde, times):
     return jax.vmap(one)(jax.random.split(jax.random.key(0), 4000))
 
 
-@one_in(3)
+@pytest.mark.slow
 def test_estimates_err_as_much_as_is_unknown(sde):
     """E|x_0_hat - x_0|^2 is the mean variance of p(x_0 | x_t), and falls towards the data; each is the posterior's mean."""
     ratios = jnp.array([5.0, 1.0, 0.3, 0.05])

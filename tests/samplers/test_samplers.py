@@ -93,8 +93,8 @@ def truth():
     return np.array([0, 0, covariance[0, 0], covariance[1, 1], covariance[0, 1], MIXTURE.weights[1]]), features(data).std(1)
 
 
+@one_in(40)
 @slow_for(*KIN, "Straight")
-@one_in(16)
 @pytest.mark.parametrize("name", PREDICTORS)
 def test_samplers_recover_a_mixture(sde, name):
     """Mean, covariance and weights to 4.5 standard errors, and 0.02 for the sampler's own bias."""
@@ -195,6 +195,7 @@ def test_adaptive_sde_meets_its_tolerance():
     assert all(after > 2 * before for before, after in pairwise(nfes)), nfes
 
 
+@one_in(4)
 @pytest.mark.parametrize("eta", [0.0, 0.4, 1.0])
 def test_deis_of_order_1_is_ddim(sde, eta):
     """Same key, same x_s, at every eta."""

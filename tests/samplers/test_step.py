@@ -71,7 +71,7 @@ def test_a_traced_eta_may_draw_noise():
     assert seen == [True]
 
 
-@one_in(6)
+@one_in(9)
 @pytest.mark.parametrize("final", [False, True], ids=["plain", "denoised"])
 def test_draw_is_the_loop_from_the_prior(sde, final):
     """The same bits as x_1 from one half of the key, and `solve` with the other."""

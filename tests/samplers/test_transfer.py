@@ -48,6 +48,7 @@ def scores(trained, sde, noise):
     return jax.vmap(at)(noise)
 
 
+@slow_for("ddpm_table")
 @one_in(4)
 @pytest.mark.parametrize("name", SDES)
 def test_a_transferred_score_is_that_of_the_other_sde(sde, name):

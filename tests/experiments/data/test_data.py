@@ -333,6 +333,7 @@ def test_what_is_no_dataset_of_tfds_is_not_to_be_built_by_it(tmp_path, name):
     assert "tfds build" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_tfds_set_is_read_by_name_and_version(digits_dir):
     """The digits, as any other set on disk."""
     by_version, by_name = (opened(name, digits_dir, levels=17) for name in ("digits:1.0.0", "digits"))

@@ -67,7 +67,8 @@ KINDS = {
 }
 
 
-@pytest.mark.parametrize("kind", [pytest.param(k, marks=() if k == "loss_aware" else pytest.mark.slow) for k in KINDS])
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_batch_in_parts_is_the_batch(kind):
     """Parameters, average, moments, what the draw of t has learned, and the sums of the log: to the order of sums."""
     batch = clusters(64)

@@ -109,6 +109,7 @@ def test_digits_that_are_there_need_no_lock(digits_dir, monkeypatch):
     assert len(open_sources(config("digits", digits_dir)).test) == 500
 
 
+@pytest.mark.slow
 def test_a_flipped_bit_in_a_record_is_found(digits_dir, tmp_path):
     """ArrayRecord has checksums: no flip in what examples are made of is read as another picture."""
     shutil.copytree(digits_dir, tmp_path / "data")

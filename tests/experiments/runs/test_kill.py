@@ -42,7 +42,7 @@ def get_config():
 
 # A mixture in place of the moons: scikit-learn, which draws these, takes a fifth of such a run to import.
 POINTS = "toy2d.moons", 'config.data.name = "gaussian_mixture"; config.net.update({"width": 16, "depth": 1})'
-UNET = "digits.vp", 'config.net.update({"width": 8, "dropout": 0.2}); config.data.flip = True'
+UNET = "digits.vp", 'config.net.update({"width": 8, "multipliers": (1,), "dropout": 0.2}); config.data.flip = True'
 AWARE = POINTS[0], POINTS[1] + '; config.times = {"name": "loss_aware"}'
 HELD = POINTS[0], 'config.data.name = "gaussian_mixture"; config.net = {"name": "held:Net"}'
 ARMS = POINTS[0], POINTS[1] + '; config.arms = {"a": {"title": "A"}, "b": {"title": "B", "parameterization": "eps"}}'

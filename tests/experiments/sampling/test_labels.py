@@ -128,6 +128,7 @@ def test_a_sampler_is_guided_by_its_weight(of_two_classes):
     assert np.abs(np.subtract(*moved)).max() > 0.01
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["autoguidance", "classifier"])
 def test_a_sampler_is_guided_by_another_run(of_two_classes, kind):
     """By the formulas, with a weaker score -x given any label, and log p(y | x) = -(y + 1) |x|^2/2."""

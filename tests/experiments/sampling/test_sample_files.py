@@ -81,6 +81,7 @@ def test_a_run_knows_its_data(trained, without_data, tmp_path, capsys):
     assert "sample.label: there is no class 'dgo' (did you mean dog?)" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_run_without_that_record_reads_its_data(trained, without_data, capsys):
     content = json.loads((without_data / "run.json").read_text())
     for key in ("shape", "classes"):

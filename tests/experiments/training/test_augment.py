@@ -172,7 +172,7 @@ OBJECTIVES = {
 SDES = ("VESDE", "SubVPSDE", "CosineVPSDE", "GeometricVPSDE", "LogLinearVPSDE", "RectifiedFlowSDE", "EDMSDE", "ddpm_table")
 
 
-@one_in(4)
+@one_in(8)
 @pytest.mark.parametrize("words", [*OBJECTIVES.values(), *((f"sde={name}",) for name in SDES)], ids=[*OBJECTIVES, *SDES])
 def test_every_objective_and_sde_takes_it_by_trace(words):
     experiment = made(*words)

@@ -28,6 +28,7 @@ pytestmark = pytest.mark.usefixtures("in_root")
 # The program
 
 
+@pytest.mark.slow
 def test_a_step_has_the_same_bits_in_whatever_span():
     """Six steps in one call and in three, over two blocks too; and one by one without a loop, to rounding."""
     experiment = small_experiment("--config.times=loss_aware", "--config.weight=likelihood")

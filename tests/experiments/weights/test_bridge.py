@@ -810,6 +810,7 @@ def test_importing_from_diffusers_asks_for_data(unet, tmp_path):
         import_weights.import_run(folder(tmp_path / "theirs", unet[2]), tmp_path / "run", None, None, None, [])
 
 
+@pytest.mark.slow
 def test_the_product_never_imports_torch():
     """In a process of its own, as tests import both."""
     program = "import sys, experiments.main; print(*{'torch', 'experiments.weights.torch_reader'} & set(sys.modules))"
