@@ -14,11 +14,8 @@ def get_config() -> ConfigDict:
     config = bridge.get_config()
     config.title = "Bridges to 8x8 digits"
     sdes = ddpm_vs_ncsn.get_config().arms
-    from_noise = {
-        "objective": {"name": "dsm"},
-        "parameterization": "v",
-        "samplers": {"ancestral": {**vp.get_config().samplers.ancestral.to_dict(), "n": 32}},
-    }
+    ancestral = {**vp.get_config().samplers.ancestral.to_dict(), "n": 32, "sweep": {"n": (4, 8, 16)}}
+    from_noise = {"objective": {"name": "dsm"}, "parameterization": "v", "samplers": {"ancestral": ancestral}}
     config.arms = {
         "bridge_ve": {"title": "bridge on VE (DDBM)"},
         "bridge_vp": {"title": "bridge on VP", "sde": sdes.ddpm.sde.to_dict()},

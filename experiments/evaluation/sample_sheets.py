@@ -22,8 +22,10 @@ def first_samples(grids: dict[str, dict[str, np.ndarray]], real: np.ndarray, lab
     """
     view = View.of(real)
     samplers = list(dict.fromkeys(sampler for by_sampler in grids.values() for sampler in by_sampler))
-    figure = blank_figure(2.3 * (len(samplers) + 1), 2.45 * len(grids))
-    axes = figure.subplots(len(grids), len(samplers) + 1, squeeze=False)
+    of_sampler = lambda sampler: [by_sampler[sampler] for by_sampler in grids.values() if sampler in by_sampler]
+    widths = [*(max(map(_width, of_sampler(sampler))) for sampler in samplers), _width(real)]
+    figure = blank_figure(2.3 * sum(widths), 2.45 * len(grids))
+    axes = figure.subplots(len(grids), len(widths), squeeze=False, width_ratios=widths)
     for row, (arm, by_sampler) in zip(axes, grids.items(), strict=True):
         row[0].set_ylabel(plain(labels[arm]), fontsize=10)
         for panel, events in zip(row, [*(by_sampler.get(sampler) for sampler in samplers), real], strict=True):
@@ -53,6 +55,11 @@ def process_gif(process: dict[str, np.ndarray], path: Path, view: View | None = 
         frames.append(as_image(tiled(np.stack(arms), len(arms), gap=24, fill=255)))
     durations = [140] * (len(frames) - 1) + [2000]
     frames[0].save(path, save_all=True, append_images=frames[1:], duration=durations, loop=0)
+
+
+def _width(events: np.ndarray) -> float:
+    """The width of an image over its height, which is 2 if what it was made of stands beside it; 1 of other events."""
+    return events.shape[2] / events.shape[1] if events.ndim == 4 else 1.0
 
 
 def _first(events: np.ndarray, n: int) -> np.ndarray:

@@ -110,6 +110,16 @@ def test_arms_may_have_other_samplers_than_the_first():
     assert counts.tolist() == [[1, 0, 1], [1, 1, 1]]
 
 
+def test_samples_beside_what_they_are_made_of_are_as_large_as_the_real_ones():
+    """Pairs of images are twice as wide as an image, and were shown at half its size."""
+    images = np.random.default_rng(0).integers(0, 17, (36, 8, 16, 1), np.uint8)
+    figure = sample_sheets.first_samples({"a": {"fast": images}}, images[:, :, 8:], {"a": "A"})
+    figure.draw_without_rendering()
+    sheets = [(panel.get_window_extent(), panel.images[0].get_array().shape) for panel in figure.axes]
+    rows, real = [place.height / shape[0] for place, shape in sheets]
+    assert rows == pytest.approx(real, rel=0.1)
+
+
 def test_the_reverse_process_of_points_shows_each_of_them():
     """Eight dots of less than a pixel were an empty frame."""
     points = np.random.default_rng(0).normal(size=(3, 50, 2))
