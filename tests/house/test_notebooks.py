@@ -10,8 +10,9 @@ from docs.execute import NOTEBOOKS, executed
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_notebook_runs(path, tmp_path):
+def test_a_notebook_runs(path, tmp_path, monkeypatch):
     """Every cell, in a folder of its own; it shows as many things as it did when its outputs were written."""
+    monkeypatch.delenv("XLA_FLAGS")  # a notebook computes more than it compiles
     shown = lambda notebook: [[output.output_type for output in cell.get("outputs", [])] for cell in notebook.cells]
     assert shown(executed(path, tmp_path)) == shown(nbformat.read(path, as_version=4))
 
