@@ -75,3 +75,9 @@ def samplers_of_any_sde(n: int) -> ConfigDict:
             "adaptive_sde": {"step": {"name": "adaptive_sde"}, **whole},
         }
     )
+
+
+def arm(title: str, config: ConfigDict, *keys: str) -> dict:
+    """An arm of a comparison with that title, and the sections of these names of another config."""
+    whole = config.to_dict()
+    return {"title": title} | {key: whole[key] for key in keys}

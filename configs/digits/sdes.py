@@ -9,6 +9,7 @@ bound, the score of CLD is that of its velocity, and that of the logistic SDE is
 
 from ml_collections import ConfigDict
 
+from configs.base import arm
 from configs.digits import blurring, cld, ddpm_vs_ncsn, nonlinear, vdm, vp
 
 LINEAR = {
@@ -43,12 +44,6 @@ def get_config() -> ConfigDict:
         },
     }
     return config
-
-
-def arm(title: str, config: ConfigDict, *keys: str) -> dict:
-    """An arm with that title, and the sections of these names of another config."""
-    whole = config.to_dict()
-    return {"title": title} | {key: whole[key] for key in keys}
 
 
 def one_sampler(config: ConfigDict, label: str) -> dict:

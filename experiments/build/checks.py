@@ -28,7 +28,7 @@ from experiments.config.classes import class_number, class_numbers
 from experiments.config.guidance import Guide, Params
 from experiments.config.messages import in_words, suggestion
 from experiments.config.options import parameters
-from experiments.config.parts import NET, OBJECTIVE, STEP, bridges, clash, classifies, learns_flow
+from experiments.config.parts import NET, OBJECTIVE, STEP, bridges, clash, classifies, is_users, learns_flow
 from experiments.config.problems import Problems, attempt
 from experiments.config.schema import MOST_STEPS, Config, Named
 from experiments.data.augmentation import LABELS
@@ -93,7 +93,7 @@ def check_loss(experiment: Experiment) -> None:
     parts = (config.sde, config.net, config.objective, config.weight, config.conditioning)
     parts += (config.conditions.vector, config.conditions.image, config.conditions.tokens)
     names = [part.name for part in parts if part]
-    if config.lora is not None or not any(":" in name for name in (*names, config.parameterization)):
+    if config.lora is not None or not any(map(is_users, (*names, config.parameterization))):
         return
     key, x = jax.random.key(0), jax.ShapeDtypeStruct(experiment.shape, jnp.float32)
     augment = {"augment": jnp.zeros(LABELS)} if config.train.augment else {}

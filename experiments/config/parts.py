@@ -24,6 +24,11 @@ from experiments.edits.base import Edit
 from experiments.runtime.errors import ConfigError, blamed, users_line
 
 
+def is_users(name: str) -> bool:
+    """Returns whether the name is "my_pkg.my_module:Name", of a user's part, and none of ours."""
+    return ":" in name
+
+
 def import_module_of(name: str) -> ModuleType:
     """Imports the module of "my_pkg.my_module:Name", the only way to a user's code from a config's value.
 
@@ -78,7 +83,7 @@ class Kind:
 
         Raises ConfigError with the closest name if there is no such part.
         """
-        if ":" in name:
+        if is_users(name):
             return imported_part(name)
         if name in self.names:
             return next(part for part in self.parts if part.__name__ == name)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import jax
 
+from experiments.config.parts import is_users
 from experiments.config.schema import Config
 from experiments.runtime import processes
 from experiments.training.course import Training
@@ -39,7 +40,7 @@ def _slow_in_a_loop(config: Config) -> bool:
     """Returns whether a step may take longer in a loop: XLA's own convolutions do on a CPU, many times, and ours are others."""
     section = config.codec
     parts = (config.net, *((section.encoder, section.decoder, section.net) if section else ()))
-    return jax.default_backend() == "cpu" and (is_plain() or any(":" in part.name for part in parts if part))
+    return jax.default_backend() == "cpu" and (is_plain() or any(is_users(part.name) for part in parts if part))
 
 
 def pace(seconds: Sequence[float], k: int) -> int | None:
