@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from slow import one_in
 
 from losses import reflow, sigma2
 from samplers import ddim, encode, sample

@@ -3,6 +3,7 @@
 import jax
 import numpy as np
 import pytest
+from slow import one_in
 
 from samplers import arctan_grid, karras_grid, log_snr_grid, quadratic_grid, shifted_grid, uniform_grid
 from sde_lib import VESDE, VPSDE, LogisticSDE

@@ -9,7 +9,7 @@ import pytest
 from every import traced
 from oracle import MIXTURE
 from sdes import ISOTROPIC as SDES
-from slow import one_in
+from slow import one_in, slow_for
 
 from samplers import check_reach, deis, log_snr_grid, probability_flow, sample, under, uniform_grid
 from sde_lib import EDMSDE, VESDE, VPSDE, SubVPSDE, TableVPSDE
