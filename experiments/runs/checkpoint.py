@@ -47,7 +47,7 @@ class Checkpoints:
 
     def _open(self) -> ocp.CheckpointManager:
         options = ocp.CheckpointManagerOptions(
-            max_to_keep=self._keep if self._writing else None,
+            max_to_keep=self._keep,
             cleanup_tmp_directories=self._writing,
             read_only=not self._writing,
             create=self._writing,

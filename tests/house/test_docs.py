@@ -155,7 +155,7 @@ def miniature(argv):
     The U-Net, which takes three times as long to compile, is in the comparisons and in all other configs.
     """
     words = [f"{word}:tiny" if CONFIG_FILE.fullmatch(word) else word for word in argv]
-    few = lambda match: match[1] + str(min(int(match[2]), 12 if match[1].startswith("--config") else 5))
+    few = lambda match: match[1] + str(min(int(match[2]), 6 if match[1].startswith("--config") else 5))
     words = [re.sub(r"^(--config\.train\.steps=|--step=)(\d+)$", few, word) for word in words]
-    any_network = not any(word.startswith("--config.net") for word in words)
+    any_network = not any(word.startswith(("--config.net", "--config.remat")) for word in words)
     return words + [PERCEPTRON] * (any_network and any(word in OF_ANY_NETWORK for word in words))
