@@ -34,9 +34,9 @@ def get_config() -> ConfigDict:
     glow = {"by": {"name": "glow", "levels": 2, "steps": 8, "width": 68}}
     joint = lsgm.get_config()
     config.arms = {
-        "vae": {"title": "VAE", **alone, "codec": of_width(own.codec, 27), "train": {"steps": 1500}},
-        "hierarchical": {"title": "hierarchical VAE", **alone, "codec": ladder, "train": {"steps": 1200}},
-        "flow": {"title": "flow (Glow)", **alone, "codec": glow, "train": {"steps": 2300}},
+        "vae": {"title": "VAE", **alone, "codec": of_width(own.codec, 27), "train": {"steps": 1400}},
+        "hierarchical": {"title": "hierarchical VAE", **alone, "codec": ladder, "train": {"steps": 1080}},
+        "flow": {"title": "flow (Glow)", **alone, "codec": glow, "train": {"steps": 1500}},
         "ddpm": sdes.ddpm.to_dict(),
         "ncsn": sdes.ncsn.to_dict(),
         "lsgm": {
