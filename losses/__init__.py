@@ -10,8 +10,10 @@ from losses.continuous_vlb import continuous_vlb
 from losses.diffflow import diffflow
 from losses.dsm import Loss, dsm
 from losses.latent import Joint, latent, latent_vlb
+from losses.latent_schedule import latent_schedule
 from losses.latent_two_times import Apart, latent_two_times
 from losses.matching import esm, ism, ssm, ssm_vr
+from losses.neural_flow import neural_flow
 from losses.perceptual import perceptual
 from losses.rate_distortion import rate_distortion
 from losses.reflow import reflow
@@ -47,6 +49,7 @@ __all__ = [
     "importance",
     "ism",
     "latent",
+    "latent_schedule",
     "latent_two_times",
     "latent_vlb",
     "likelihood",
@@ -54,6 +57,7 @@ __all__ = [
     "logit_normal",
     "loss_aware",
     "min_snr",
+    "neural_flow",
     "p2",
     "perceptual",
     "prior_term",

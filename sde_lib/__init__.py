@@ -17,6 +17,7 @@ from sde_lib.linear import (
     TableVPSDE,
     ddpm_table,
 )
+from sde_lib.neural_flow import NeuralFlow, NeuralFlowSDE
 from sde_lib.nonlinear import LangevinSDE, LogisticSDE
 
 __all__ = [
@@ -39,6 +40,8 @@ __all__ = [
     "CLD",
     "TableVPSDE",
     "ddpm_table",
+    "NeuralFlow",
+    "NeuralFlowSDE",
     "LangevinSDE",
     "LogisticSDE",
 ]

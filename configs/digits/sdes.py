@@ -47,6 +47,6 @@ def get_config() -> ConfigDict:
 
 
 def one_sampler(config: ConfigDict, label: str) -> dict:
-    """What an arm draws by: one sampler of another config."""
+    """The samplers of an arm: one of another config."""
     samplers = {"fast": None, "ancestral": None, label: config.samplers[label].to_dict()}
     return {"samplers": samplers, "sample": {"sampler": label}}
