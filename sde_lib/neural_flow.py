@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import flax.struct
 import jax
@@ -16,7 +15,8 @@ Bend = Callable[[Event, Scalar], tuple[Event, Event]]
 """bend(x_0, t) -> (m, r): how the mean and the log-deviation of x_t differ from those of a linear SDE."""
 
 
-class NeuralFlow(NamedTuple):
+@flax.struct.dataclass
+class NeuralFlow:
     """The forward process of NFDM around a linear SDE, with h(t) = (t - t_min)(1 - t):
 
         x_t = F(eps, t, x_0) = mu + std eps,        mu = alpha x_0 + h(t) m,        std = sigma e^(h(t) r)
@@ -30,7 +30,7 @@ class NeuralFlow(NamedTuple):
     """
 
     base: LinearSDE
-    bend: Bend
+    bend: Bend = flax.struct.field(pytree_node=False)
 
     def moments(self, x_0: Event, t: Scalar) -> tuple[Event, Event]:
         """(mu, std) of q(x_t | x_0)."""
@@ -56,7 +56,7 @@ class NeuralFlowSDE(SDE):
     trains, and the probability flow is dx = v dt (Bartosh et al. 2024, sec. 3).
     """
 
-    flow: NeuralFlow = flax.struct.field(pytree_node=False)
+    flow: NeuralFlow
     predict: Callable[[Event, Scalar], Event] = flax.struct.field(pytree_node=False)
 
     @property
