@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Key
 
 from losses.dsm import Loss, dsm, require_linear
-from losses.terms import prior_term, reconstruction_term
+from losses.terms import end_terms
 from losses.weights import sigma2
 from sde_lib.base import SDE, Diagonal, Event, LinearSDE, Positive, Scalar, Score, coordinates, derivative
 
@@ -19,9 +19,8 @@ def continuous_vlb(
 ) -> Loss:
     """l(x_0, t) = -lambda'/2 |eps_hat - eps|^2/D + (L_T + L_0)/(D (1 - t_min)), whose integral over t bounds -log p(x_0)/D.
 
-    L_0 = -log p(x_0 | x_{t_min}) is VDM's, without a network: its x_0_hat is x_{t_min}/alpha. `width` and `low` are those of
-    `reconstruction_term`. Kingma et al. (2021), eqs. 11-18. Returns `loss(key, x_0, t)`. Raises TypeError for an SDE without
-    alpha and sigma.
+    L_T and L_0 are `end_terms` at t_min, by `width` and `low`. Kingma et al. (2021), eqs. 11-18. Returns `loss(key, x_0, t)`.
+    Raises TypeError for an SDE without alpha and sigma.
 
     Parameters of the SDE have gradients too. The bound depends on the ends of a number lambda, and on nothing between them
     (eq. 18): it moves lambda(t_min) and lambda(1). On the way from one to the other lambda goes by a clock c(t) from 0 to 1,
@@ -35,11 +34,10 @@ def continuous_vlb(
     linear_sde = require_linear(sde, "continuous_vlb")
     start = sde.t_min if t_min is None else t_min
     first_term = _by_path(linear_sde, score) if coordinates(linear_sde) else _by_ends(linear_sde, score, start)
-    last_term = reconstruction_term(linear_sde, lambda x, t: jnp.zeros_like(x), width, low)
+    ends = end_terms(linear_sde, width, low)
 
     def loss(key: Key[Array, ""], x_0: Event, t: Scalar) -> Scalar:
-        ends = prior_term(linear_sde, x_0) + last_term(key, x_0, start)
-        return first_term(key, x_0, t) + ends / (x_0.size * (1 - start))
+        return first_term(key, x_0, t) + ends(key, x_0, start) / (x_0.size * (1 - start))
 
     return loss
 

@@ -1,4 +1,4 @@
-"""The bound of a diffusion that a latent of the example gives a schedule of its own."""
+"""The bound of a diffusion whose schedule depends on a latent of the example."""
 
 from __future__ import annotations
 
@@ -27,8 +27,9 @@ def latent_schedule(
 
     `encode`(key, x_0) -> (z, KL in nats); `schedule`(z) is an SDE, such as a `PolynomialVPSDE` whose a, b and c a network makes
     of z; `score`(sde, z) hears z. The integral over t bounds -log p(x_0)/D of the model that draws z ~ p(z), and x_0 given z on
-    the SDE of z. Its gradient trains encoder, schedule and score: Sahoo et al. (2024, MuLAN), sec. 3. `width` and `low` are
-    those of `reconstruction_term`. Returns `loss(key, x_0, t)`.
+    the SDE of z. Its gradient trains encoder, schedule and score: Sahoo et al. (2024, MuLAN), sec. 3. If lambda is a number for
+    all coordinates, the encoder descends the variance by `continuous_vlb`, too; arrays have no such gradient. `width` and `low`
+    are those of `reconstruction_term`. Returns `loss(key, x_0, t)`.
     """
 
     def loss(key: Key[Array, ""], x_0: Event, t: Scalar) -> Scalar:

@@ -65,6 +65,15 @@ def reconstruction_term(
     return term
 
 
+def end_terms(sde: SDE, width: Positive | None, low: Scalar) -> Callable[[Key[Array, ""], Event, Scalar], Scalar]:
+    """L_T + L_0, of which L_0 at t is without a network, as VDM's is: its x_0_hat is x_t/alpha.
+
+    `width` and `low` are those of `reconstruction_term`. Returns `loss(key, x_0, t)`.
+    """
+    last_term = reconstruction_term(sde, lambda x, t: jnp.zeros_like(x), width, low)
+    return lambda key, x_0, t: prior_term(sde, x_0) + last_term(key, x_0, t)
+
+
 def require_bound(sde: SDE, term: str) -> GaussianSDE:
     """Returns `sde` if it has the bound that `term` belongs to; raises TypeError otherwise."""
     return gaussian(sde, term, FLOW)

@@ -48,12 +48,14 @@ class NeuralFlow:
 
 @flax.struct.dataclass
 class NeuralFlowSDE(SDE):
-    """The generative process of a `NeuralFlow` by x_0_hat = `predict`(x_t, t), as an SDE that any sampler of an SDE serves:
+    """The generative process of a `NeuralFlow` by x_0_hat = `predict`(x_t, t), for samplers of the reverse SDE:
 
         dx = (v + g^2/2 grad log q) dt + g dw,        v and grad log q given x_0_hat,        g that of the linear SDE
 
-    Its score, grad log q, is `score`. So the reverse SDE is dx = (v - g^2/2 grad log q) dt + g dw, which `losses.neural_flow`
-    trains, and the probability flow is dx = v dt (Bartosh et al. 2024, sec. 3).
+    `score` is grad log q given x_0_hat, so that the reverse SDE is dx = b dt + g dw with b = v - g^2/2 grad log q, which
+    `losses.neural_flow` trains and bounds. The bound says nothing of v and grad log q apart. So the probability flow dx = v dt,
+    and what `samplers.log_prob` gives, are another model, unless nothing bends or x_0_hat does not depend on x. Bartosh et al.
+    (2024), sec. 3.
     """
 
     flow: NeuralFlow
@@ -81,6 +83,10 @@ class NeuralFlowSDE(SDE):
     def diffusion(self, t: Scalar) -> Diagonal:
         """g(t) of the linear SDE."""
         return self.flow.base.diffusion(t)
+
+    def sigma(self, t: Scalar) -> Diagonal:
+        """sigma(t) of the linear SDE."""
+        return self.flow.base.sigma(t)
 
     def prior_sample(self, key: Key[Array, ""], shape: tuple[int, ...]) -> Float[Array, "..."]:
         """x_1 of the linear SDE's prior."""

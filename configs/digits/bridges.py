@@ -2,7 +2,8 @@
 
 python -m experiments compare --config=configs/digits/bridges.py --workdir=runs/bridges
 
-A bridge begins at that image; the others begin at noise. Every arm takes 32 steps of its ancestral sampler.
+A bridge begins at that image; the others begin at noise. Every arm takes 32 steps of its ancestral sampler, and
+Tweedie's denoising at the end.
 """
 
 from ml_collections import ConfigDict
@@ -14,8 +15,8 @@ def get_config() -> ConfigDict:
     config = bridge.get_config()
     config.title = "Bridges to 8x8 digits"
     sdes = ddpm_vs_ncsn.get_config().arms
-    ancestral = {**vp.get_config().samplers.ancestral.to_dict(), "n": 32, "sweep": {"n": (4, 8, 16)}}
-    from_noise = {"objective": {"name": "dsm"}, "parameterization": "v", "samplers": {"ancestral": ancestral}}
+    grid = vp.get_config().samplers.ancestral.grid.to_dict()
+    from_noise = {"objective": {"name": "dsm"}, "parameterization": "v", "samplers": {"ancestral": {"grid": grid}}}
     config.arms = {
         "bridge_ve": {"title": "bridge on VE (DDBM)"},
         "bridge_vp": {"title": "bridge on VP", "sde": sdes.ddpm.sde.to_dict()},

@@ -28,7 +28,7 @@ def get_config() -> ConfigDict:
     config.times = {"name": "importance"}
     config.weight = {"name": "likelihood"}
     config.train.seeds = (0, 1, 2)
-    sliced = nonlinear.get_config()
+    langevin, sliced = cld.get_config(), nonlinear.get_config()
     config.samplers = {label: config.samplers[label] for label in ("fast", "ancestral")}
     config.arms = {
         **ddpm_vs_ncsn.get_config().arms.to_dict(),
@@ -36,7 +36,7 @@ def get_config() -> ConfigDict:
         "polynomial": {"title": "polynomial", "sde": {"name": "PolynomialVPSDE", "a": (0.5,), "b": (-0.3,), "c": (0.3,)}},
         "blurring": arm("blurring", blurring.get_config(), "sde", "codec", "in_space"),
         "learned": arm("learned, VDM", vdm.get_config(), "sde", "objective", "weight", "times"),
-        "cld": {**arm("CLD", cld.get_config(), "sde"), **one_sampler(cld.get_config(), "sscs")},
+        "cld": {**arm("CLD", langevin, "sde"), **one_sampler(langevin, "sscs")},
         "logistic": {
             **arm("logistic", sliced, "parameterization", "objective", "times", "weight"),
             **one_sampler(sliced, "euler_maruyama"),
@@ -47,6 +47,6 @@ def get_config() -> ConfigDict:
 
 
 def one_sampler(config: ConfigDict, label: str) -> dict:
-    """The samplers of an arm: one of another config."""
+    """The sections `samplers` and `sample` of an arm that has one sampler, of another config."""
     samplers = {"fast": None, "ancestral": None, label: config.samplers[label].to_dict()}
     return {"samplers": samplers, "sample": {"sampler": label}}

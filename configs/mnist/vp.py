@@ -2,7 +2,7 @@
 
 python -m experiments train --config=configs/mnist/vp.py --workdir=runs/mnist_vp --config.data.data_dir=FOLDER
 
-Any other source: --config.data.name=mnist for one that `data prepare` or TFDS has written.
+As `data prepare` or TFDS writes it: --config.data.name=mnist --config.data.train=train --config.data.test=test.
 """
 
 from ml_collections import ConfigDict

@@ -58,7 +58,7 @@ def process_gif(process: dict[str, np.ndarray], path: Path, view: View | None = 
 
 
 def _width(events: np.ndarray) -> float:
-    """The width of an image over its height, which is 2 if what it was made of stands beside it; 1 of other events."""
+    """The width of an image over its height, which is twice as wide beside what it was made of; 1 of other events."""
     return events.shape[2] / events.shape[1] if events.ndim == 4 else 1.0
 
 

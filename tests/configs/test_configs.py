@@ -31,7 +31,7 @@ FILES = sorted(
 RECIPES = [path for path in FILES if path.parent.name == "cifar10"]
 QUICK = ["cifar10/ncsnpp_continuous_ve", "toy2d/moons", "digits/vp", "digits/bridge", "digits/inpainting", "digits/latent"]
 """Configs that differ most; the others are judged and traced among the slow tests."""
-slow_but_quick = lambda paths: [
+marked = lambda paths: [
     pytest.param(path, marks=[] if str(path.with_suffix("")).removeprefix("configs/") in QUICK else [pytest.mark.slow])
     for path in paths
 ]
@@ -63,7 +63,7 @@ def test_a_config_names_its_command(path):
     assert f"--config={path}" in text.split('"""')[1]
 
 
-@pytest.mark.parametrize("path", slow_but_quick(path for path in FILES if path not in RECIPES), ids=str)
+@pytest.mark.parametrize("path", marked(path for path in FILES if path not in RECIPES), ids=str)
 def test_a_config_is_accepted_as_it_is_shipped(path):
     """With every arm, by all that is checked before a compile. For the recipes, which are wide, their shrunk ones stand."""
     tree = read_config(str(path), [])
@@ -101,13 +101,11 @@ def test_a_recipe_differs_from_every_other(path):
     assert whole.count(whole[RECIPES.index(path)]) == 1
 
 
-@pytest.mark.parametrize(
-    "path", slow_but_quick(path for path in FILES if path.stem not in ("objectives", "ddpm_vs_ncsn")), ids=str
-)
+@pytest.mark.parametrize("path", marked(path for path in FILES if path.stem not in ("objectives", "ddpm_vs_ncsn")), ids=str)
 def test_a_shrunk_config_trains_by_trace(path, tmp_path):
     """Judged, built, and two steps of training traced: a state of the same shapes.
 
-    Of configs whose arms differ in losses alone tests/test_objective_configs.py trains each.
+    Of configs whose arms differ in losses alone tests/configs/test_objective_configs.py trains each.
     """
     for tree in trees(path):
         assert not schema_problems(tree) + part_problems(tree)

@@ -26,6 +26,7 @@ COMMANDS = [(page, argv) for page in PAGES for argv in commands(page)]
 FINITE = TABLE.keys() - {"demo"}
 """The subcommands that end by themselves."""
 OF_ANY_NETWORK = [f"--config=configs/digits/{name}.py:tiny" for name in ("vp", "lora")]
+"""Configs whose pages say nothing of the network."""
 PERCEPTRON = "--config.net={'name': 'MLP', 'width': 16, 'depth': 1}"
 CONFIG_FILE, DISTRIBUTED = re.compile(r"--config=[\w/]+\.py"), "--distributed="
 
@@ -150,9 +151,9 @@ def test_two_processes_of_one_machine_train_a_run(tmp_path, monkeypatch):
 
 
 def miniature(argv):
-    """The command with `:tiny` after its config, a few steps, and a perceptron where the page asks for no other network.
+    """The command with `:tiny` after its config and few steps, and by a perceptron on `OF_ANY_NETWORK` if it names no other.
 
-    The U-Net, which takes three times as long to compile, is in the comparisons and in all other configs.
+    A U-Net takes three times as long to compile; it is in the comparisons and in all other configs.
     """
     words = [f"{word}:tiny" if CONFIG_FILE.fullmatch(word) else word for word in argv]
     few = lambda match: match[1] + str(min(int(match[2]), 6 if match[1].startswith("--config") else 5))

@@ -12,7 +12,7 @@ from slow import slow_for
 
 import samplers
 from losses import continuous_vlb, neural_flow
-from sde_lib import VPSDE, LogLinearVPSDE, NeuralFlow, NeuralFlowSDE
+from sde_lib import VPSDE, LogLinearVPSDE, NeuralFlow, NeuralFlowSDE, RectifiedFlowSDE
 
 KEY, X_0 = jax.random.key(5), jnp.array([0.4, -0.9])
 NO_BEND = lambda x_0, t: (jnp.zeros_like(x_0), jnp.zeros_like(x_0))
@@ -22,7 +22,16 @@ BEND = lambda x_0, t: (2 * jnp.sin(2 * x_0 + t), jnp.cos(x_0[::-1]) - t)
 @slow_for(*KIN)
 @pytest.mark.parametrize("t", [0.1, 0.5, 0.95])
 def test_without_a_bend_it_is_the_bound_of_the_linear_sde(sde, t):
-    """Example by example, at each t, and so is the drift of what it generates."""
+    """Example by example, at each t, and so are the drifts of what it generates."""
+    is_the_bound(sde, t)
+
+
+def test_the_ends_count_by_the_time_that_is_left():
+    """Times begin at t_min = 0.2 here."""
+    is_the_bound(RectifiedFlowSDE(0.2), 0.5)
+
+
+def is_the_bound(sde, t):
     score = GAUSSIAN.score(sde)
     flow, predict = NeuralFlow(sde, NO_BEND), lambda x, t: sde.denoise(score, x, t)
     plain = continuous_vlb(sde, score, None)(KEY, X_0, t)
@@ -66,7 +75,7 @@ def test_the_reverse_sde_of_one_example_has_its_law():
 
 
 def test_with_any_bend_it_is_a_bound():
-    """On normal data of one number, by quadrature; the best x_0_hat of the bent process comes nearer than the linear one."""
+    """On normal data of one number, by quadrature: lower at the posterior mean of the bent process than at the linear one."""
     base, std = LogLinearVPSDE(8.0, -6.0), 0.7
     entropy = float(jnp.log(std * jnp.sqrt(2 * jnp.pi * jnp.e)))
     nodes, weights = np.polynomial.hermite_e.hermegauss(48)
@@ -75,7 +84,7 @@ def test_with_any_bend_it_is_a_bound():
     fine = jnp.linspace(-5 * std, 5 * std, 2001)  # closer than the last noise, of which x_0_hat can tell two points
     bent = NeuralFlow(base, lambda x_0, t: (jnp.sin(3 * x_0), jnp.cos(2 * x_0)))
 
-    def best(x, t):
+    def posterior_mean(x, t):
         log_q = jax.scipy.stats.norm.logpdf(x, *bent.moments(fine, t)) + jax.scipy.stats.norm.logpdf(fine, scale=std)
         return jnp.sum(jax.nn.softmax(log_q) * fine, keepdims=True)
 
@@ -92,4 +101,19 @@ def test_with_any_bend_it_is_a_bound():
         return float(values @ of_t / 2)
 
     assert bound(NeuralFlow(base, NO_BEND), linear) == pytest.approx(entropy, abs=0.01)
-    assert entropy + 0.01 < bound(bent, best) < bound(bent, linear) - 0.01
+    assert entropy + 0.01 < bound(bent, posterior_mean) < bound(bent, linear) - 0.01
+
+
+def test_the_bend_has_the_gradient_of_the_loss():
+    """That of a central difference, in the size of the bend, at the same noise."""
+
+    def loss(size):
+        x_0, times = X_0.astype(float), jnp.linspace(0.05, 0.95, 7)
+        flow = NeuralFlow(VPSDE(), lambda x_0, t: tuple(size * each for each in BEND(x_0, t)))
+        of = neural_flow(flow, lambda x, t: 0.5 * x, None)
+        return jax.vmap(lambda t: of(KEY, x_0, t))(times).mean()
+
+    with jax.enable_x64(True):
+        slope, h = float(jax.grad(loss)(0.5)), 1e-4
+        assert slope == pytest.approx(float(loss(0.5 + h) - loss(0.5 - h)) / (2 * h), rel=1e-4)
+    assert abs(slope) > 0.01
