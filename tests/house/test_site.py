@@ -18,6 +18,8 @@ from docs.site.contents import CONTENTS
 from docs.site.prose import linked, markdown
 from docs.site.public import PACKAGES, definitions, lineage, parsed
 
+BESIDE_OTHERS = 180_000
+"""Milliseconds that a browser may take while other tests have the cores."""
 installed = all(importlib.util.find_spec(name) for name in ("furo", "myst_nb", "sphinx_copybutton", "sphinx-mathjax-offline"))
 
 
@@ -116,6 +118,7 @@ def test_the_site_has_the_readme_the_reference_and_the_code(site):
 def test_pages_are_read_without_a_network(site, browser, width):
     """As files: nothing fails to load, no script complains, all mathematics is set, and no page is wider than the screen."""
     context = browser.new_context(offline=True, viewport={"width": width, "height": 800})
+    context.set_default_timeout(BESIDE_OTHERS)
     page, wrong = context.new_page(), []
     page.on("requestfailed", lambda request: wrong.append(request.url))
     page.on("pageerror", lambda error: wrong.append(str(error)))
@@ -132,6 +135,7 @@ def test_pages_are_read_without_a_network(site, browser, width):
 @pytest.mark.slow
 def test_the_search_works_without_a_server(site, browser):
     page = browser.new_page()
+    page.set_default_timeout(BESIDE_OTHERS)
     page.goto((site / "search.html").as_uri() + "?q=tweedie")
     page.wait_for_selector("ul.search li a")
     assert "sde_lib" in page.inner_text("ul.search")
