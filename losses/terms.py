@@ -66,7 +66,7 @@ def reconstruction_term(
 
 
 def end_terms(sde: SDE, width: Positive | None, low: Scalar) -> Callable[[Key[Array, ""], Event, Scalar], Scalar]:
-    """L_T + L_0, of which L_0 at t is without a network, as VDM's is: its x_0_hat is x_t/alpha.
+    """L_T + L_0, with the L_0 of VDM at t, which needs no network: its x_0_hat is x_t/alpha.
 
     `width` and `low` are those of `reconstruction_term`. Returns `loss(key, x_0, t)`.
     """

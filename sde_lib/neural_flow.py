@@ -22,7 +22,7 @@ class NeuralFlow:
         x_t = F(eps, t, x_0) = mu + std eps,        mu = alpha x_0 + h(t) m,        std = sigma e^(h(t) r)
 
     where (m, r) = `bend`(x_0, t) is a network of any kind; at (0, 0) it is `base`. h keeps both ends as they are, and with them
-    the prior and the reconstruction. Given x_0 each path has one eps, and moves along
+    the prior and the reconstruction. Given x_0 the flow keeps eps, and moves along
 
         v(x_t, t | x_0) = dF/dt at eps = (x_t - mu)/std,        grad log q(x_t | x_0) = -eps/std
 
@@ -68,7 +68,7 @@ class NeuralFlowSDE(SDE):
 
     @property
     def prior_mean(self) -> Diagonal:
-        """The prior's mean of the linear SDE."""
+        """The `prior_mean` of the linear SDE."""
         return self.flow.base.prior_mean
 
     def drift(self, x: Event, t: Scalar) -> Event:

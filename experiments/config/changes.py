@@ -17,7 +17,7 @@ _PLACES = ("data.data_dir", "data.resident_mib", "data.validation")
 FREE_SECTIONS = ("samplers.", "sample.", "evaluate.", "interpolate.", "edit.", *_PLACES)
 """Keys, and prefixes of keys, that a run in progress may change: its parameters do not depend on them."""
 AS_BEGUN = ("train.steps_per_call",)
-"""Keys whose None is whatever a run in progress was begun with."""
+"""Keys whose None means the value that a run in progress began with."""
 
 
 def override_free_keys(tree: dict[str, Any], overrides: list[str], origin: str) -> dict[str, Any]:

@@ -36,7 +36,7 @@ def score(sde, z):
 
 
 def test_of_one_latent_it_is_the_bound_of_the_sde_and_the_divergence():
-    """Of 0.6 nats over two numbers and the times from t_min = 0.2."""
+    """A divergence of 0.6 nats adds its share for two numbers and the times from t_min = 0.2."""
     sde, x_0 = RectifiedFlowSDE(0.2), jnp.array([0.3, -0.2])
     one = latent_schedule(lambda key, x_0: (0, 0.6), lambda z: sde, score, None)
     plain = continuous_vlb(sde, score(sde, 0), None)(jax.random.split(KEY)[1], x_0, 0.4)
@@ -78,7 +78,7 @@ def test_the_schedule_is_trained_where_the_score_is_wrong():
 
 
 def test_an_encoder_has_the_gradient_of_the_loss():
-    """That of a central difference in its slope, at the same noise: of z ~ N(w mean of x_0, 1)."""
+    """The gradient in w of an encoder N(w mean of x_0, 1) equals a central difference at the same noise."""
 
     def loss(w):
         x_0, times = jnp.array([0.3, -0.2]), jnp.linspace(0.05, 0.95, 7)

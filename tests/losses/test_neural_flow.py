@@ -22,7 +22,7 @@ BEND = lambda x_0, t: (2 * jnp.sin(2 * x_0 + t), jnp.cos(x_0[::-1]) - t)
 @slow_for(*KIN)
 @pytest.mark.parametrize("t", [0.1, 0.5, 0.95])
 def test_without_a_bend_it_is_the_bound_of_the_linear_sde(sde, t):
-    """Example by example, at each t, and so are the drifts of what it generates."""
+    """The two agree on each example at each t, and so do the drifts of what they generate."""
     is_the_bound(sde, t)
 
 
@@ -75,7 +75,7 @@ def test_the_reverse_sde_of_one_example_has_its_law():
 
 
 def test_with_any_bend_it_is_a_bound():
-    """On normal data of one number, by quadrature: lower at the posterior mean of the bent process than at the linear one."""
+    """It exceeds the entropy of normal data, by quadrature, and by less at the posterior mean of the bent process."""
     base, std = LogLinearVPSDE(8.0, -6.0), 0.7
     entropy = float(jnp.log(std * jnp.sqrt(2 * jnp.pi * jnp.e)))
     nodes, weights = np.polynomial.hermite_e.hermegauss(48)
@@ -105,7 +105,7 @@ def test_with_any_bend_it_is_a_bound():
 
 
 def test_the_bend_has_the_gradient_of_the_loss():
-    """That of a central difference, in the size of the bend, at the same noise."""
+    """The gradient in the size of the bend equals a central difference at the same noise."""
 
     def loss(size):
         x_0, times = X_0.astype(float), jnp.linspace(0.05, 0.95, 7)

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("in_root")
 
 @pytest.mark.parametrize("where", ["device", "host", "disk"])
 def test_a_batch_is_the_same_wherever_the_examples_lie(tmp_path, where):
-    """Against `ExampleStream.indices`, of two orders, over the end of an epoch and of training, over devices."""
+    """It reads what `ExampleStream.indices` says, in two orders, past the end of an epoch and of training, over devices."""
     images = np.random.default_rng(0).integers(0, 256, (40, 4, 4, 1), np.uint8)
     source = [{"image": image} for image in images]
     records = dataset.ExampleStream(decoded.Decoded(source, 256, "numbers"), 5, 0 if where == "disk" else 4096)

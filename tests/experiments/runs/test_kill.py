@@ -202,7 +202,7 @@ def saved(run: Path) -> list[int]:
 
 WALL_CLOCK = {"seconds", "images_per_second", "created", "train_seconds", "evaluate_seconds", "steps_per_second", "command"}
 WALL_CLOCK |= {"compiles"}
-"""What the clock says, or one session alone."""
+"""Keys whose values depend on the clock, or on a single session."""
 
 
 def timeless(value: Any) -> Any:

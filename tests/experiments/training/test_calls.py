@@ -30,7 +30,7 @@ pytestmark = pytest.mark.usefixtures("in_root")
 
 @pytest.mark.slow
 def test_a_step_has_the_same_bits_in_whatever_span():
-    """Six steps in one call and in three, over two blocks too; and one by one without a loop, to rounding."""
+    """One call and three give the same bits, over two blocks too; single steps without a loop agree to rounding."""
     experiment = small_experiment("--config.times=loss_aware", "--config.weight=likelihood")
     x_0, optimizer = np.asarray(clusters(64)), optimizer_of(experiment.config)
     first = lambda: init_state(experiment, optimizer, stream(0, Purpose.INIT))
@@ -85,13 +85,13 @@ NOTED = {"sessions": [SESSION | {"steps_per_call": 7}], "configs": {}}
     ids=["small", "large", "largest", "a user's network", "the same, set", "set", "noted", "not saved", "of an earlier OneSDE"],
 )
 def test_the_most_steps_of_a_call(facts, k):
-    """By the bytes of a batch, and one of a user's network; unless the config, or a checkpoint that depends on it, sets it."""
+    """The config sets it, or else a saved checkpoint does, or else the bytes of a batch do; a user's network takes one."""
     assert calls.steps_per_call(points(**facts)) == k
 
 
 @pytest.mark.parametrize(("seconds", "n"), [(1e-6, 100), (0.01, 25), (0.1, 2), (0.2, 1), (30.0, 1)])
 def test_a_call_takes_a_quarter_of_a_second(seconds, n):
-    """By the fastest of the calls of one step, of which the first compiles; it is chosen once there are four."""
+    """The fastest of four calls of one step decides; the first of them also compiles."""
     timed = [9.0, 2 * seconds, seconds, 3 * seconds]
     assert [calls.pace(timed[:i], 100) for i in range(5)] == [None] * 4 + [n]
 
@@ -120,7 +120,7 @@ def timeless(folder):
 
 @pytest.mark.slow
 def test_no_bit_hears_of_the_clock(tmp_path, monkeypatch, capsys):
-    """Calls of one step, of as many as may be, and of a run that was stopped: states, rows and pictures; and in replay."""
+    """Calls of one step, calls of many and a run that was stopped give the same states, rows and pictures; so does replay."""
     for name, seconds in (("slow", 0.0), ("fast", 1e9)):
         monkeypatch.setattr(calls, "SECONDS", seconds)
         train(tmp_path / name, 27)
@@ -146,7 +146,7 @@ def test_no_bit_hears_of_the_clock(tmp_path, monkeypatch, capsys):
 
 @pytest.mark.slow
 def test_a_run_of_an_earlier_version_keeps_its_bits(tmp_path):
-    """Begun by one step a call, which its record does not note, and resumed by a config that leaves it to itself."""
+    """The run began with one step a call, which its record does not note; a config that leaves it open resumes it."""
     one = "--config.train.steps_per_call=1"
     train(tmp_path / "whole", 12, one)
     train(tmp_path / "halves", 6, one)
