@@ -4,7 +4,7 @@ PIP = $(BIN)/pip install --quiet --disable-pip-version-check
 
 .PHONY: demo test test-all bridge-test bench bench-all docs lint lock clean
 
-demo: .venv/installed  ## DDPM against NCSN on real digits: runs/demo/report.html
+demo: .venv/product  ## DDPM against NCSN on real digits: runs/demo/report.html
 	$(BIN)/python -m experiments compare --config=configs/digits/ddpm_vs_ncsn.py --workdir=runs/demo
 
 test: .venv/installed lint  ## all tests but the slow ones
@@ -33,10 +33,14 @@ lint: .venv/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
-.venv/installed: setup.py requirements.lock
+# What the product needs, at the lock's versions: less than half of what its tests and documents need.
+.venv/product: setup.py requirements.lock
 	$(PYTHON) -m venv .venv
+	$(PIP) -c requirements.lock -e .
+	touch $@
+
+.venv/installed: .venv/product
 	$(PIP) -r requirements.lock
-	$(PIP) --no-deps -e .
 	touch $@
 
 # k-diffusion without what it depends on: setup.py says why.

@@ -1,4 +1,4 @@
-"""Eight CPU devices, annotations checked, one compile cache for all, and every exported SDE in one fixture."""
+"""Two CPU devices, annotations checked, one compile cache for all, and every exported SDE in one fixture."""
 
 import gc
 import itertools
@@ -15,7 +15,7 @@ os.environ.setdefault("NPROC", "128")  # fake CPU devices deadlock with fewer th
 CHEAP = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 if version("jaxlib") < "0.11":  # later versions have no others, and abort on the flag
     CHEAP += " --xla_cpu_use_fusion_emitters=false"
-PATIENT = "--xla_cpu_collective_call_terminate_timeout_seconds=600"  # eight devices wait for each other on a few busy cores
+PATIENT = "--xla_cpu_collective_call_terminate_timeout_seconds=600"  # devices wait for each other on a few busy cores
 IN_ORDER = "--xla_cpu_enable_concurrency_optimized_scheduler=false"  # what is read from the cache hangs without it
 os.environ.setdefault("XLA_FLAGS", f"{CHEAP} {PATIENT} {IN_ORDER}")
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", f"{OURS.name}/compiled")
@@ -26,7 +26,7 @@ gc.set_threshold(200_000, 50, 100)  # what JAX keeps of a program is much to wal
 
 import jax
 
-jax.config.update("jax_num_cpu_devices", 8)
+jax.config.update("jax_num_cpu_devices", 2)
 
 from jaxtyping import install_import_hook
 

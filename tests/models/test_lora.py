@@ -432,7 +432,7 @@ def prepared(base, *overrides):
 
 @pytest.mark.parametrize("shard", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_no_weight_of_the_base_is_written_into_the_program(shard, here):
-    """Of 15 MB as few bytes as of 66 kB; and with shares each device has an eighth of it."""
+    """Of 15 MB as few bytes as of 66 kB; and with shares each of two devices has half of it."""
     sizes = {}
     for width in (64, 1360):
         base, options = here / str(width), (f"--config.net.width={width}", f"--config.train.shard={shard}")
@@ -444,7 +444,7 @@ def test_no_weight_of_the_base_is_written_into_the_program(shard, here):
     total = sum(leaf.nbytes for leaf in jax.tree.leaves(adapted.frozen))
     assert total > 10e6
     assert sizes[1360] < 1.05 * sizes[64]
-    assert sum(held) == total if not shard else sum(held) < 0.2 * total
+    assert sum(held) == total if not shard else sum(held) < 0.6 * total
 
 
 @pytest.mark.slow

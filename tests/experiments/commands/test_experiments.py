@@ -110,7 +110,7 @@ def test_a_user_s_sde_and_network_by_name(tmp_path):
         ("--config.train.learning_rate=nan", "train.learning_rate"),
         ("--config.samplers.a/b.n=3", "samplers.a/b.[key] = 'a/b': value error, it names files"),
         ("--config.net.classes=3", "data: the held-out data has examples without a label, and net.classes = 3"),
-        ("--config.train.batch=12", "train.batch = 12 does not divide over 8 devices: take 8 or 16"),
+        ("--config.train.batch=13", "train.batch = 13 does not divide over 2 devices: take 12 or 14"),
         ("--config.sde.name=VPSED", "sde: unknown sde_lib name 'VPSED' (did you mean VPSDE?)"),
         ("--config.sde.beta_mx=3", "sde: unknown option beta_mx (did you mean beta_max?)"),
         ("--config.sde.beta_max=big", "sde: beta_max = 'big'"),

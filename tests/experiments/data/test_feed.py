@@ -87,9 +87,9 @@ def test_a_part_that_is_not_finite_makes_the_step_one():
 
 @pytest.mark.slow
 def test_parts_that_do_not_come_out_even_are_refused(tmp_path, capsys):
-    """Of 64 examples each of eight devices has 8."""
+    """Of 64 examples each of two devices has 32."""
     assert run("train", tmp_path, "--config.train.steps=4", "--config.train.accumulate=3") == 2
-    assert "train.accumulate = 3 does not divide the 8 examples of train.batch that each device has: take 2 or 4" in (
+    assert "train.accumulate = 3 does not divide the 32 examples of train.batch that each device has: take 2 or 4" in (
         capsys.readouterr().err
     )
     assert run("train", tmp_path, "--config.train.steps=4", "--config.train.accumulate=8") == 0

@@ -68,5 +68,5 @@ def test_a_place_among_processes_is_whole(place, capsys):
 
 def test_a_batch_that_the_devices_do_not_divide_is_refused_where_one_draws():
     """And not in the config of a guide, or of a run that is exported."""
-    experiment = small_experiment("--config.evaluate.batch=12")
-    assert device_problems(experiment.config) == ["evaluate.batch = 12 does not divide over 8 devices: take 8 or 16"]
+    experiment = small_experiment("--config.evaluate.batch=13")
+    assert device_problems(experiment.config) == ["evaluate.batch = 13 does not divide over 2 devices: take 12 or 14"]

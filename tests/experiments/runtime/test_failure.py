@@ -27,7 +27,7 @@ def raised(act) -> BaseException:
 def test_too_little_memory_says_what_to_try(act):
     found = explained(raised(act))
     assert isinstance(found, NumericsError)
-    assert str(found).startswith("out of memory on 8 cpu")
+    assert str(found).startswith("out of memory on 2 cpu")
     for remedy in ("train.batch", "remat=True", "compute=bfloat16", "evaluate.batch"):
         assert remedy in str(found)
 

@@ -1,4 +1,4 @@
-"""train.shard: the run that eight devices hold in shares is the one that each of them holds whole."""
+"""train.shard: the run that devices hold in shares is the one that each of them holds whole."""
 
 import json
 import math
@@ -58,20 +58,22 @@ def trained(experiment, steps=3) -> State:
 
 
 def check_shares(state: State) -> None:
-    """Every device has an eighth of each large array, and the whole of each small one."""
+    """Each device has its share of each large array, and the whole of each small one."""
+    count = jax.device_count()
     for leaf in jax.tree.leaves((state.params, state.ema, state.opt)):
-        share = leaf.nbytes // 8 if leaf.size >= devices.SMALL and any(n % 8 == 0 for n in leaf.shape) else leaf.nbytes
-        assert [part.data.nbytes for part in leaf.addressable_shards] == [share] * 8
+        divided = leaf.size >= devices.SMALL and any(n % count == 0 for n in leaf.shape)
+        share = leaf.nbytes // count if divided else leaf.nbytes
+        assert [part.data.nbytes for part in leaf.addressable_shards] == [share] * count
 
 
 def test_each_device_holds_its_share():
-    """Of the largest axis that eight divides."""
+    """Of the largest axis that their number divides."""
     experiment = made(MOONS, (2,), SHARD, "--config.net.width=64")
     state = init_state(experiment, make_optimizer(experiment.config.train), jax.random.key(0))
     check_shares(state)
     total = sum(leaf.nbytes for leaf in jax.tree.leaves(state))
     held = sum(leaf.addressable_shards[0].data.nbytes for leaf in jax.tree.leaves(state))
-    assert held < 0.3 * total
+    assert held < 0.6 * total
     shapes = {"wide": (40, 128), "odd": (4096, 3), "prime": (4099, 5), "small": (64, 32), "point": ()}
     found = devices.sharded({name: jax.ShapeDtypeStruct(shape, np.float32) for name, shape in shapes.items()})
     assert {name: tuple(sharding.spec) for name, sharding in found.items()} == {

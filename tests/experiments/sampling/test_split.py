@@ -41,23 +41,24 @@ def drawn(batch: int, path: str = DIGITS) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def by_eight(tmp_path_factory):
+def by_ours(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(ROOT)
-        return drawn(32)
+        return drawn(4 * jax.device_count())
 
 
 @pytest.mark.parametrize("path", [MOONS, pytest.param(DIGITS, marks=pytest.mark.slow)])
 def test_images_do_not_depend_on_the_batch(path):
     """To rounding, with four images a device and with one, which is another program; and no two are alike."""
-    four = drawn(32, path)
-    np.testing.assert_allclose(drawn(8, path), four, atol=1e-5)
+    count = jax.device_count()
+    four = drawn(4 * count, path)
+    np.testing.assert_allclose(drawn(count, path), four, atol=1e-5)
     assert len(np.unique(four.reshape(30, -1), axis=0)) == 30
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("devices", "each"), [(3, 4), (3, 5), (1, 4)])
-def test_images_do_not_depend_on_the_devices(by_eight, devices, each, tmp_path):
+def test_images_do_not_depend_on_the_devices(by_ours, devices, each, tmp_path):
     """To the bit where each of several has as many images at once, four; to rounding where XLA makes another program of it."""
     program = (
         "import sys, jax, numpy as np; jax.config.update('jax_num_cpu_devices', int(sys.argv[1])); "
@@ -67,7 +68,7 @@ def test_images_do_not_depend_on_the_devices(by_eight, devices, each, tmp_path):
     words = [str(devices), str(each * devices), tmp_path / "drawn.npy"]
     subprocess.run([sys.executable, "-c", program, *words], cwd=ROOT, env=env, check=True)
     found = np.load(tmp_path / "drawn.npy")
-    np.testing.assert_allclose(found, by_eight, atol=0 if (devices, each) == (3, 4) else 1e-5, rtol=0)
+    np.testing.assert_allclose(found, by_ours, atol=0 if (devices, each) == (3, 4) else 1e-5, rtol=0)
 
 
 class Watched:

@@ -74,7 +74,7 @@ def test_it_goes_on_from_a_checkpoint_to_the_last_bit(kind, tmp_path):
 
 @pytest.mark.parametrize("kind", ["adafactor", "muon"])
 def test_moments_lie_as_the_parameters_do(kind):
-    """Each device has an eighth of those of a parameter's shape, as it has of the parameter."""
+    """Each device has half of those of a parameter's shape, as it has of the parameter."""
     _, state, _ = trainer(*KINDS[kind])
     large = {leaf.shape: leaf.sharding for leaf in jax.tree.leaves(state.params) if leaf.size >= devices.SMALL}
     moments = [leaf for leaf in jax.tree.leaves(state.opt) if leaf.shape in large]
