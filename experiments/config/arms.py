@@ -30,9 +30,9 @@ def resolve_arms(tree: dict[str, Any]) -> dict[str, dict[str, Any]]:
 def arm_problems(tree: dict[str, Any]) -> list[str]:
     """Returns a line for every name or title that is taken, and for every change that arms may not make.
 
-    All must be evaluated alike, on the same data.
+    All must be evaluated alike, on the same data; but an arm that has no likelihood leaves that out.
     """
-    own, alike = ("data.range", "data.flip"), ("evaluate.", "data.", "train.seeds")
+    own, alike, left_out = ("data.range", "data.flip"), ("evaluate.", "data.", "train.seeds"), ("evaluate.likelihood", 0)
     arms, base = tree.get("arms"), flatten(tree)
     nested = [
         f"arms.{name}.arms: an arm has no arms of its own"
@@ -44,7 +44,7 @@ def arm_problems(tree: dict[str, Any]) -> list[str]:
         for name, changes in (arms.items() if isinstance(arms, dict) else ())  # the schema refuses anything else
         if isinstance(changes, dict)
         for key, value in flatten(changes).items()
-        if key.startswith(alike) and key not in own and base.get(key, MISSING) != value
+        if key.startswith(alike) and key not in own and (key, value) != left_out and base.get(key, MISSING) != value
     ]
 
 

@@ -38,6 +38,15 @@ def test_an_arm_has_not_the_name_of_a_file_of_the_comparison(name):
     assert line == f"arms.{name}: a comparison has a file or a folder of its own by this name; take another"
 
 
+@pytest.mark.parametrize(("likelihood", "fits"), [(0, True), (16, False), ("all", False)])
+def test_an_arm_may_leave_the_likelihood_out(likelihood, fits):
+    """As one must that has none; and no other arm has it of another number of examples."""
+    arm = {"evaluate": {"likelihood": likelihood}}
+    problems = arm_problems({"title": "DDPM", "evaluate": {"likelihood": 8}, "arms": {"a": arm}})
+    why = "arms.a: evaluate.likelihood must be the same in all arms, or their results would not compare; set it beside arms"
+    assert problems == ([] if fits else [why])
+
+
 @pytest.mark.parametrize("arms", [{"a": None}, {"a": {"title": {"of": 1}}}, {"a": {"title": 3}, "b": {"title": 3}}, 7, None])
 def test_what_the_schema_refuses_is_no_error_here(arms):
     assert arm_problems({"title": "DDPM", "arms": arms}) == []

@@ -200,7 +200,7 @@ def test_no_key_goes_by_another_name(file):
 @pytest.mark.slow
 def test_no_leaf_takes_what_has_the_wrong_type():
     """Each role that a leaf has in any config, judged with each value that only text or a section can be."""
-    texts = ("run", "name", "title", "data_dir", "train", "test", "validation", "inception", "statistics", "sampler")
+    texts = {"run", "name", "title", "data_dir", "train", "test", "validation", "inception", "statistics", "sampler", "learned"}
     for file, path in distinct(FILES):
         for value in WRONG:
             said = outcome(mutated(whole(file), path, value), traced=False)
