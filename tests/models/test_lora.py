@@ -432,7 +432,7 @@ def prepared(base, *overrides):
 
 @pytest.mark.parametrize("shard", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_no_weight_of_the_base_is_written_into_the_program(shard, here):
-    """Of 15 MB as few bytes as of 66 kB; and with shares each of two devices has half of it."""
+    """A base of 15 MB adds as few bytes to the program as one of 66 kB. With shares, each of two devices holds half of it."""
     sizes = {}
     for width in (64, 1360):
         base, options = here / str(width), (f"--config.net.width={width}", f"--config.train.shard={shard}")

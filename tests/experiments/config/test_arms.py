@@ -40,7 +40,7 @@ def test_an_arm_has_not_the_name_of_a_file_of_the_comparison(name):
 
 @pytest.mark.parametrize(("likelihood", "fits"), [(0, True), (16, False), ("all", False)])
 def test_an_arm_may_leave_the_likelihood_out(likelihood, fits):
-    """As one must that has none; and no other arm has it of another number of examples."""
+    """An arm without a density has to. No arm measures the likelihood on another number of examples."""
     arm = {"evaluate": {"likelihood": likelihood}}
     problems = arm_problems({"title": "DDPM", "evaluate": {"likelihood": 8}, "arms": {"a": arm}})
     why = "arms.a: evaluate.likelihood must be the same in all arms, or their results would not compare; set it beside arms"

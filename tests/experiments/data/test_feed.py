@@ -87,7 +87,7 @@ def test_a_part_that_is_not_finite_makes_the_step_one():
 
 @pytest.mark.slow
 def test_parts_that_do_not_come_out_even_are_refused(tmp_path, capsys):
-    """Of 64 examples each of two devices has 32."""
+    """Each of two devices has 32 of 64 examples."""
     assert run("train", tmp_path, "--config.train.steps=4", "--config.train.accumulate=3") == 2
     assert "train.accumulate = 3 does not divide the 32 examples of train.batch that each device has: take 2 or 4" in (
         capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""What runs on two devices is what one would compute."""
+"""Two devices compute what one does."""
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +13,7 @@ def loss(w, x):
 
 
 def test_pmapped_is_pmap():
-    """Three steps of gradient descent against jax.pmap with a pmean of the gradients, on two devices."""
+    """Three steps of gradient descent on two devices equal those of jax.pmap with a pmean of the gradients."""
     assert jax.device_count() == 2
     w = jax.random.normal(jax.random.key(0), (4, 1))
     batches = jax.random.normal(jax.random.key(1), (3, 32, 4))
@@ -41,7 +41,7 @@ def test_pmapped_is_pmap():
 
 @pytest.mark.parametrize("n", [1, 8, 13, 32])
 def test_in_batches_is_vmap(n):
-    """Any number of rows, in batches of sixteen over two devices, in order."""
+    """Rows of any number come back in order from batches of sixteen over two devices."""
     rows = jnp.arange(n, dtype=jnp.float32), jax.random.split(jax.random.key(0), n)
     function = lambda scale, row, shift: scale * row[0] + shift + jax.random.normal(row[1])
     expected = jax.vmap(lambda row: function(2.0, row, 1.0))(rows)

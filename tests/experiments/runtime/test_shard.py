@@ -1,4 +1,4 @@
-"""train.shard: the run that devices hold in shares is the one that each of them holds whole."""
+"""Devices that hold a run in shares, by train.shard, compute the run that each of them would hold whole."""
 
 import json
 import math
@@ -67,7 +67,7 @@ def check_shares(state: State) -> None:
 
 
 def test_each_device_holds_its_share():
-    """Of the largest axis that their number divides."""
+    """Each array is split along the largest axis that the number of devices divides."""
     experiment = made(MOONS, (2,), SHARD, "--config.net.width=64")
     state = init_state(experiment, make_optimizer(experiment.config.train), jax.random.key(0))
     check_shares(state)
