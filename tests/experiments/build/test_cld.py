@@ -119,13 +119,18 @@ def exact(experiment, data):
 
 @pytest.mark.slow
 def test_likelihood_is_by_draws_of_the_velocity():
-    """log p(x) of Gaussian data: by the flow of each (x, v) less log q(v), and the bound in the mean."""
+    """log p(x) of Gaussian data: by the flow of each (x, v) less log q(v), and the bound in the mean.
+
+    The truth is that of t = 0, and noise changes the narrow law of v fast: from t_min = 1e-5 bits are 0.01 off, by that alone.
+    At the standard beta, x_1 is not quite the prior's either, which is as much again.
+    """
+    limits = "--config.sde.beta=8.0", "--config.evaluate.t_min=1e-7"
     options = "--config.evaluate.tolerance=1e-5", "--config.evaluate.probes=0", "--config.evaluate.bound_times=64"
-    experiment = exact(experiment_of(*POINTS, *options, "--config.evaluate.draws=2"), AUGMENTED_GAUSSIAN)
+    experiment = exact(experiment_of(*POINTS, *limits, *options, "--config.evaluate.draws=2"), AUGMENTED_GAUSSIAN)
     x = np.asarray(jax.vmap(GAUSSIAN.sample)(jax.random.split(jax.random.key(0), 256)))
     bits = measure_bits(experiment, experiment.network({}), Batch(x))
     truth = -np.asarray(jax.scipy.stats.norm.logpdf(x, GAUSSIAN.means[0], GAUSSIAN.std).sum(1)) / 2 / np.log(2)
-    np.testing.assert_allclose(bits.flow, truth, atol=5e-3)
+    np.testing.assert_allclose(bits.flow, truth, atol=1e-3)
     gap = bits.bound - truth
     assert gap.mean() == pytest.approx(0, abs=4.5 * gap.std() / 16)
 
