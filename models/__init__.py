@@ -20,7 +20,7 @@ from models.codecs.vae import vae
 from models.codecs.vq import vq_autoencoder
 from models.conditioning import conditioned, index, log_noise, rung, time
 from models.features import features
-from models.functional import functional
+from models.functional import functional, traced_once
 from models.in_space import in_space
 from models.lora import adapters, lora, merged
 from models.mixed import mixed
@@ -117,6 +117,7 @@ __all__ = [
     "side_by_side",
     "sigma_score",
     "time",
+    "traced_once",
     "v",
     "vae",
     "velocity",

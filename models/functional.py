@@ -58,6 +58,11 @@ def functional(
     return Functional(init, apply)
 
 
+def traced_once(net: Functional) -> Functional:
+    """The same functions, of which JAX traces `apply` once for all programs that call it on the same shapes."""
+    return net._replace(apply=jax.jit(net.apply))
+
+
 def pure(net: Callable[..., nnx.Module]) -> tuple[Callable[..., Any], Callable[..., nnx.Module]]:
     """Returns init(key, shape) -> params, a plain tree, and module(params, shape) -> the module of these parameters."""
 

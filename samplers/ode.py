@@ -74,7 +74,7 @@ def controlled(t: Any, s: Any, **coefficients: Any) -> diffrax.PIDController:
 def integrate(drift: Any, x: Any, t: Any, s: Any, rtol: Scalar, atol: Scalar, max_steps: int) -> tuple[Any, Spent]:
     """Returns x(s) of dx/dt = drift(x, t) from x(t), on any tree x, or nan if the solve failed; and its cost."""
     solution = diffrax.diffeqsolve(
-        diffrax.ODETerm(lambda t, x, args: drift(x, t)),
+        diffrax.ODETerm(jax.jit(lambda t, x, args: drift(x, t))),  # of which diffrax asks four times, and JAX traces it once
         diffrax.Tsit5(),
         t0=t,
         t1=s,

@@ -115,7 +115,7 @@ def _functional(
 ) -> Functional:
     """The network as functions. JAX caches traces by function, so arms that share a network have to share these."""
     functions = models.functional(_network(net, part, learner, by_conditions), compute, remat)
-    return models.in_space(functions) if in_space else functions
+    return models.traced_once(models.in_space(functions) if in_space else functions)
 
 
 def _network(net: Any, part: Named, learner: str, by_conditions: dict[str, int]) -> Any:
@@ -212,11 +212,11 @@ def _own_codec(config: Config, section: CodecConfig, by: Named, event: tuple[int
         emitted = (*event[:-1], law.channels(event[-1]))
     if section.encoder:
         encoder = partial(ENCODER.find(section.encoder.name), **section.encoder.options)
-        context["encoder"] = models.functional(encoder, config.compute)
+        context["encoder"] = models.traced_once(models.functional(encoder, config.compute))
     if section.decoder:
         decoder = DECODER.find(section.decoder.name)
         decoder = _bound(decoder, {"channels": emitted[-1], "emitted": emitted}, section.decoder.options)
-        context["decoder"] = models.functional(decoder, config.compute)
+        context["decoder"] = models.traced_once(models.functional(decoder, config.compute))
     if section.net:
         context["net"] = partial(LADDER.find(section.net.name), **section.net.options)
     codec = CODEC.build(by.name, **(_taken(CODEC.find(by.name), context) | by.options))

@@ -71,7 +71,8 @@ def encoder(config: Config) -> models.Plain | None:
 @lru_cache(maxsize=8)
 def _encoder(part: schema.Condition, compute: str) -> models.Plain:
     """The encoder as functions, by which JAX caches traces."""
-    return models.plain(models.functional(partial(CONDITIONS["vector"].find(part.name), **part.options), compute))
+    net = models.functional(partial(CONDITIONS["vector"].find(part.name), **part.options), compute)
+    return models.plain(models.traced_once(net))
 
 
 def is_captions(config: Config) -> bool:

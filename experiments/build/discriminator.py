@@ -24,7 +24,8 @@ def discriminator_of(config: Config) -> Functional | None:
     section = config.codec and config.codec.adversarial
     if not section:
         return None
-    return models.functional(partial(DISCRIMINATOR.find(section.net.name), **section.net.options), config.compute)
+    net = models.functional(partial(DISCRIMINATOR.find(section.net.name), **section.net.options), config.compute)
+    return models.traced_once(net)
 
 
 def last_kernel(params: Any) -> Any:
