@@ -71,10 +71,15 @@ def controlled(t: Any, s: Any, **coefficients: Any) -> diffrax.PIDController:
     return diffrax.PIDController(norm=norm, dtmin=1e-9 * jnp.abs(s - t), force_dtmin=False, **coefficients)
 
 
+def term(drift: Any) -> diffrax.ODETerm:
+    """The term drift(x, t) of an equation; diffrax calls it four times for a program, and JAX traces it once."""
+    return diffrax.ODETerm(jax.jit(lambda t, x, args: drift(x, t)))
+
+
 def integrate(drift: Any, x: Any, t: Any, s: Any, rtol: Scalar, atol: Scalar, max_steps: int) -> tuple[Any, Spent]:
     """Returns x(s) of dx/dt = drift(x, t) from x(t), on any tree x, or nan if the solve failed; and its cost."""
     solution = diffrax.diffeqsolve(
-        diffrax.ODETerm(jax.jit(lambda t, x, args: drift(x, t))),  # of which diffrax asks four times, and JAX traces it once
+        term(drift),
         diffrax.Tsit5(),
         t0=t,
         t1=s,

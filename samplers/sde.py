@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import lineax
 
-from samplers.ode import Spent, adaptive, controlled
+from samplers.ode import Spent, adaptive, controlled, term
 from samplers.step import Step, stateless
 from sde_lib import fast_random
 from sde_lib.base import SDE, Count, Positive, Score, linear
@@ -52,7 +52,7 @@ def adaptive_sde(sde: SDE, score: Score, rtol: Positive = 0.05, atol: Positive =
     def update(key, x, spent, t, s):
         # Diffrax's time is u = t - time, which increases from 0.
         noise = diffrax.VirtualBrownianTree(0.0, t - s, 2.0**-16 * (t - s), jax.ShapeDtypeStruct(x.shape, x.dtype), key)
-        along = diffrax.ODETerm(lambda u, x, args: -drift(x, t - u))
+        along = term(lambda x, u: -drift(x, t - u))
         g = lambda u, x, args: lineax.DiagonalLinearOperator(jnp.full_like(x, sde.diffusion(t - u)))
         solution = diffrax.diffeqsolve(
             diffrax.MultiTerm(along, diffrax.ControlTerm(g, noise)),

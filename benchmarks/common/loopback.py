@@ -28,7 +28,8 @@ def train_together(n: int, shard: bool) -> dict[str, Any]:
     code = "import sys, benchmarks.common.loopback as loopback; loopback.train_as(*map(int, sys.argv[1:]))"
     words = [[str(port), str(n), str(i), str(int(shard))] for i in range(n)]
     env = os.environ | {"ONESDE_PLAIN": "1"}
-    members = [subprocess.Popen([sys.executable, "-c", code, *each], stdout=-1, text=True, env=env) for each in words]
+    start = lambda each: subprocess.Popen([sys.executable, "-c", code, *each], stdout=subprocess.PIPE, text=True, env=env)
+    members = [start(each) for each in words]
     outputs = [member.communicate()[0] for member in members]
     if any(member.returncode for member in members):
         raise RuntimeError(f"{n} processes ended with {[member.returncode for member in members]}")

@@ -41,4 +41,4 @@ def get_config() -> ConfigDict:
 def scored(name: str, stage: dict) -> dict:
     """The arm that scores the codes of an arm of the other config."""
     codec = {"run": f"runs/first_stages/{name}", "standardise": "channel"}
-    return {"title": name, **stage, "codec": codec, "sigma_data": 1.0}
+    return stage | {"codec": codec, "sigma_data": 1.0}

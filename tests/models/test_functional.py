@@ -9,7 +9,7 @@ from models import functional, traced_once
 
 
 def test_a_network_is_traced_once_for_all_programs():
-    """Under jit, vmap and grad, and not again for what it was traced on; the numbers are those of the network itself."""
+    """JAX traces it under jit, vmap and grad on one shape, and then no more; the numbers are those of the network itself."""
     shapes = []
 
     class Remembers(linen.Module):

@@ -34,18 +34,6 @@ def test_log_prob_is_the_density(sde):
     np.testing.assert_allclose(prior_errors, 0, atol=0.1)
 
 
-def test_a_score_is_traced_once():
-    """However often the solver asks for it: a network takes a second."""
-    times = []
-
-    def score(x, t):
-        times.append(t)
-        return SCORE(x, t)
-
-    jax.jit(lambda x: log_prob(SDE, score, x)).trace(jnp.zeros(2))
-    assert len(times) == 1
-
-
 @pytest.mark.slow
 def test_hutchinson_is_unbiased_and_more_probes_have_less_variance():
     """Over keys: the mean is the exact log-density within four standard errors, the variance falls as 1/probes."""

@@ -294,6 +294,29 @@ def test_nfe_of_a_likelihood_is_the_true_number():
     assert int(encoding.nfe) == len(calls)
 
 
+@pytest.mark.parametrize(
+    "solved",
+    [
+        lambda sde, score: lambda x: encode(sde, score, x).log_prob,
+        *(
+            lambda sde, score, make=make: lambda x: sample(jax.random.key(0), make(sde, score), x, uniform_grid(sde, 1))
+            for make in (probability_flow, adaptive_sde)
+        ),
+    ],
+    ids=["encode", "probability_flow", "adaptive_sde"],
+)
+def test_an_adaptive_solver_traces_its_score_once(solved):
+    """A solver may ask for the score as often as it likes: JAX traces it once."""
+    traces, exact = [], GAUSSIAN.score(VPSDE())
+
+    def score(x, t):
+        traces.append(x)
+        return exact(x, t)
+
+    jax.jit(solved(VPSDE(), score)).trace(jnp.ones(2))
+    assert len(traces) == 1
+
+
 def test_a_padded_grid_is_the_grid():
     """Moves of length zero change nothing, neither x nor the count."""
     sde = VPSDE()
